@@ -1,0 +1,1 @@
+"""What every other room stands on: dtypes, shapes, symbolic sizes, pytrees, configuration, caches, errors, trace."""

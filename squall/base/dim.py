@@ -1,0 +1,287 @@
+"""Symbolic sizes: `Dim` and the arithmetic of shapes over it.
+
+A Dim is a polynomial with integer coefficients over symbols and opaque quotients, kept in one normal form, so
+equal expressions compare equal. A declared symbol carries its range. A symbolic size is never equal to an int:
+it is treated as different from 0 and 1, and kernels that are generic in size make that right at 0 and 1 too.
+"""
+
+from __future__ import annotations
+
+from squall.base.errors import TraceError
+
+Monomial = tuple[object, ...]  # sorted atoms, repeated for powers; () is the constant
+
+
+class Symbol:
+    """A named size with a range; identity is the name."""
+
+    __slots__ = ("name", "minimum", "maximum")
+
+    def __init__(self, name: str, minimum: int = 0, maximum: int | None = None):
+        self.name, self.minimum, self.maximum = name, minimum, maximum
+
+    def evaluate(self, sizes: dict[str, int]) -> int:
+        return sizes[self.name]
+
+    def symbols(self) -> set[Symbol]:
+        return {self}
+
+    def bounds(self) -> tuple[int, int | None]:
+        return self.minimum, self.maximum
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Symbol) and other.name == self.name
+
+    def __hash__(self) -> int:
+        return hash(self.name)
+
+    def __repr__(self) -> str:
+        return self.name
+
+
+class Quotient:
+    """`floor(numerator / denominator)` or the remainder, when it does not divide exactly."""
+
+    __slots__ = ("kind", "numerator", "denominator")
+
+    def __init__(self, kind: str, numerator: Dim | int, denominator: Dim | int):
+        self.kind, self.numerator, self.denominator = kind, numerator, denominator
+
+    def evaluate(self, sizes: dict[str, int]) -> int:
+        a, b = evaluate(self.numerator, sizes), evaluate(self.denominator, sizes)
+        return a // b if self.kind == "//" else a % b
+
+    def symbols(self) -> set[Symbol]:
+        return symbols(self.numerator) | symbols(self.denominator)
+
+    def bounds(self) -> tuple[int, int | None]:
+        low, high = bounds(self.numerator)
+        if not isinstance(self.denominator, int) or self.denominator <= 0:
+            return 0, None
+        if self.kind == "%":
+            return 0, self.denominator - 1
+        return low // self.denominator, None if high is None else high // self.denominator
+
+    def _key(self) -> tuple:
+        return (self.kind, self.numerator, self.denominator)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Quotient) and other._key() == self._key()
+
+    def __hash__(self) -> int:
+        return hash(self._key())
+
+    def __repr__(self) -> str:
+        return f"({self.numerator} {self.kind} {self.denominator})"
+
+
+class Dim:
+    """A symbolic size. `Dim("batch", min=1, max=512)` declares a symbol; arithmetic makes expressions.
+
+    Args:
+        name: what errors call it. min, max: the sizes it may take (max None: any).
+
+    Example:
+        >>> n = Dim("n", min=1)
+        >>> 2 * n + n, (4 * n) // 2, n - n
+        (3*n, 2*n, 0)
+    """
+
+    __slots__ = ("terms", "_hash")
+
+    def __init__(self, name: str, min: int = 0, max: int | None = None):
+        self.terms: dict[Monomial, int] = {(Symbol(name, min, max),): 1}
+        self._hash = None
+
+    @staticmethod
+    def of(terms: dict[Monomial, int]) -> Dim | int:
+        """The normal form of a sum of terms: an int when it is constant."""
+        terms = {m: c for m, c in terms.items() if c}
+        if not terms:
+            return 0
+        if len(terms) == 1 and () in terms:
+            return terms[()]
+        made = object.__new__(Dim)
+        made.terms, made._hash = terms, None
+        return made
+
+    @property
+    def symbol(self) -> Symbol | None:
+        """The symbol when this is one alone, else None."""
+        if len(self.terms) == 1:
+            (monomial, coefficient), = self.terms.items()
+            if coefficient == 1 and len(monomial) == 1 and isinstance(monomial[0], Symbol):
+                return monomial[0]
+        return None
+
+    def __add__(self, other: object) -> Dim | int:
+        theirs = _terms(other)
+        if theirs is None:
+            return NotImplemented
+        out = dict(self.terms)
+        for monomial, c in theirs.items():
+            out[monomial] = out.get(monomial, 0) + c
+        return Dim.of(out)
+
+    __radd__ = __add__
+
+    def __neg__(self) -> Dim | int:
+        return Dim.of({m: -c for m, c in self.terms.items()})
+
+    def __sub__(self, other: object) -> Dim | int:
+        theirs = _terms(other)
+        return NotImplemented if theirs is None else self + Dim.of({m: -c for m, c in theirs.items()})
+
+    def __rsub__(self, other: object) -> Dim | int:
+        return (-self) + other
+
+    def __mul__(self, other: object) -> Dim | int:
+        theirs = _terms(other)
+        if theirs is None:
+            return NotImplemented
+        out: dict[Monomial, int] = {}
+        for m, c in self.terms.items():
+            for n, d in theirs.items():
+                key = tuple(sorted(m + n, key=repr))
+                out[key] = out.get(key, 0) + c * d
+        return Dim.of(out)
+
+    __rmul__ = __mul__
+
+    def __floordiv__(self, other: object) -> Dim | int:
+        return divide(self, other)
+
+    def __rfloordiv__(self, other: object) -> Dim | int:
+        return divide(other, self)
+
+    def __mod__(self, other: object) -> Dim | int:
+        exact = _exact(self, other)
+        return 0 if exact is not None else Dim.of({(Quotient("%", self, other),): 1})  # type: ignore[arg-type]
+
+    def __eq__(self, other: object) -> bool:
+        return self is other or (isinstance(other, Dim) and self.terms == other.terms)
+
+    def __hash__(self) -> int:
+        if self._hash is None:
+            self._hash = hash(frozenset(self.terms.items()))
+        return self._hash
+
+    def _compare(self, other: object, name: str) -> tuple[int, int | None]:
+        low, high = bounds(self - other)  # type: ignore[operator]
+        if low is None:
+            raise TraceError(f"the symbolic size {self} cannot be compared ({name} {other}) while tracing: "
+                             "declare its range with Dim(name, min=, max=)")
+        return low, high
+
+    def __lt__(self, other: object) -> bool:
+        low, high = self._compare(other, "<")
+        return high is not None and high < 0
+
+    def __le__(self, other: object) -> bool:
+        low, high = self._compare(other, "<=")
+        return high is not None and high <= 0
+
+    def __gt__(self, other: object) -> bool:
+        return not self <= other
+
+    def __ge__(self, other: object) -> bool:
+        return not self < other
+
+    def __bool__(self) -> bool:
+        return True
+
+    def __index__(self) -> int:
+        raise TraceError(f"the value of the symbolic size {self} was asked for while tracing; "
+                         "use it only in shapes, or pass a concrete size")
+
+    def __reduce__(self):
+        return (_rebuild, (tuple(self.terms.items()),))
+
+    def __repr__(self) -> str:
+        parts = []
+        for monomial, c in sorted(self.terms.items(), key=lambda t: (-len(t[0]), repr(t[0]))):
+            atoms = "*".join(map(repr, monomial))
+            parts.append(str(c) if not atoms else atoms if c == 1 else f"{c}*{atoms}")
+        return " + ".join(parts).replace("+ -", "- ")
+
+
+def _rebuild(items: tuple) -> Dim | int:
+    return Dim.of(dict(items))
+
+
+def _terms(value: object) -> dict[Monomial, int] | None:
+    if isinstance(value, Dim):
+        return value.terms
+    if isinstance(value, int):
+        return {(): value} if value else {}
+    return None
+
+
+def _exact(a: object, b: object) -> Dim | int | None:
+    """The quotient when `b` divides every term of `a`, else None."""
+    top, bottom = _terms(a), _terms(b)
+    if top is None or bottom is None or len(bottom) != 1:
+        return None
+    (divisor, scale), = bottom.items()
+    out = {}
+    for monomial, c in top.items():
+        rest = list(monomial)
+        for atom in divisor:
+            if atom not in rest:
+                return None
+            rest.remove(atom)
+        if c % scale:
+            return None
+        out[tuple(rest)] = c // scale
+    return Dim.of(out)
+
+
+def divide(a: object, b: object) -> Dim | int:
+    """`a // b`, exact where the terms allow, else an opaque quotient."""
+    if a == b:
+        return 1
+    if isinstance(b, int) and b == 1:
+        return a  # type: ignore[return-value]
+    exact = _exact(a, b)
+    return exact if exact is not None else Dim.of({(Quotient("//", a, b),): 1})  # type: ignore[arg-type]
+
+
+def evaluate(size: Dim | int, sizes: dict[str, int]) -> int:
+    """The int a size is when each symbol has the given value."""
+    if isinstance(size, int):
+        return size
+    total = 0
+    for monomial, c in size.terms.items():
+        for atom in monomial:
+            c *= atom.evaluate(sizes)  # type: ignore[attr-defined]
+        total += c
+    return total
+
+
+def symbols(size: object) -> set[Symbol]:
+    """The symbols in a size, or in a tuple of sizes."""
+    if isinstance(size, tuple):
+        return set().union(*map(symbols, size))
+    if not isinstance(size, Dim):
+        return set()
+    return {s for monomial in size.terms for atom in monomial for s in atom.symbols()}  # type: ignore[attr-defined]
+
+
+def bounds(size: Dim | int) -> tuple[int | None, int | None]:
+    """The least and greatest value a size can take, by the ranges of its symbols; None where unknown."""
+    if isinstance(size, int):
+        return size, size
+    low: int | None = 0
+    high: int | None = 0
+    for monomial, c in size.terms.items():
+        least: int = 1
+        most: int | None = 1
+        for atom in monomial:
+            atom_low, atom_high = atom.bounds()  # type: ignore[attr-defined]
+            least *= atom_low
+            most = None if most is None or atom_high is None else most * atom_high
+        first, second = (c * least, None if most is None else c * most) if c > 0 else (
+            None if most is None else c * most, c * least)
+        low = None if low is None or first is None else low + first
+        high = None if high is None or second is None else high + second
+    return low, high

@@ -1,0 +1,179 @@
+"""Element types and PyTorch's promotion rules.
+
+A DType is a constant; `promote` combines two, and `result_type` follows PyTorch's three priorities: tensors with
+dimensions, then zero-dimensional tensors, then Python numbers, where a lower priority only changes the category.
+"""
+
+from __future__ import annotations
+
+
+class DType:
+    """An element type, such as `squall.float32`. Compared by identity.
+
+    Attributes:
+        name: PyTorch's name. short: the linear IR's scalar name. itemsize: bytes an element takes.
+        category: 0 bool, 1 integer, 2 floating, 3 complex.
+    """
+
+    __slots__ = ("name", "short", "itemsize", "category", "signed")
+
+    def __init__(self, name: str, short: str, itemsize: int, category: int, signed: bool = True):
+        self.name, self.short, self.itemsize, self.category, self.signed = name, short, itemsize, category, signed
+
+    def __repr__(self) -> str:
+        return f"squall.{self.name}"
+
+    def __reduce__(self):
+        return (dtype_named, (self.name,))
+
+    def __copy__(self) -> DType:
+        return self
+
+    def __deepcopy__(self, memo: dict) -> DType:
+        return self
+
+    @property
+    def is_floating_point(self) -> bool:
+        """Whether the type is a real floating type."""
+        return self.category == 2
+
+    @property
+    def is_complex(self) -> bool:
+        """Whether the type is complex."""
+        return self.category == 3
+
+    @property
+    def is_signed(self) -> bool:
+        """Whether negative numbers can be represented."""
+        return self.signed
+
+
+bool_ = DType("bool", "bool", 1, 0, False)
+uint8 = DType("uint8", "u8", 1, 1, False)
+int8 = DType("int8", "i8", 1, 1)
+uint16 = DType("uint16", "u16", 2, 1, False)
+int16 = DType("int16", "i16", 2, 1)
+uint32 = DType("uint32", "u32", 4, 1, False)
+int32 = DType("int32", "i32", 4, 1)
+uint64 = DType("uint64", "u64", 8, 1, False)
+int64 = DType("int64", "i64", 8, 1)
+float16 = DType("float16", "f16", 2, 2)
+bfloat16 = DType("bfloat16", "bf16", 2, 2)
+float32 = DType("float32", "f32", 4, 2)
+float64 = DType("float64", "f64", 8, 2)
+
+ALL = (bool_, uint8, int8, uint16, int16, uint32, int32, uint64, int64, float16, bfloat16, float32, float64)
+FLOATING = (float16, bfloat16, float32, float64)
+BY_NAME = {d.name: d for d in ALL} | {"half": float16, "float": float32, "double": float64, "int": int32,
+                                      "long": int64, "short": int16, "bool_": bool_}
+BY_SHORT = {d.short: d for d in ALL}
+
+
+def dtype_named(name: str) -> DType:
+    """The dtype of a PyTorch or NumPy name; KeyError lists what exists."""
+    found = BY_NAME.get(name)
+    if found is None:
+        raise KeyError(f"no dtype is called {name!r}; there are {', '.join(d.name for d in ALL)}")
+    return found
+
+
+def as_dtype(value: object) -> DType:
+    """A DType from a DType, a name, a Python type, or anything NumPy understands as a dtype.
+
+    Raises:
+        TypeError: when the value names no dtype squall has.
+    """
+    if isinstance(value, DType):
+        return value
+    if value is float:
+        return default_dtype()
+    if value is int:
+        return int64
+    if value is bool:
+        return bool_
+    name = value if isinstance(value, str) else getattr(value, "name", None) or getattr(value, "__name__", None)
+    if name in BY_NAME:
+        return BY_NAME[name]
+    raise TypeError(f"{value!r} is not a dtype squall has; there are {', '.join(d.name for d in ALL)}")
+
+
+def numpy_dtype(dtype: DType):
+    """NumPy's dtype of the same layout; bfloat16 comes from ml_dtypes."""
+    import numpy
+
+    if dtype is bfloat16:
+        import ml_dtypes
+
+        return numpy.dtype(ml_dtypes.bfloat16)
+    return numpy.dtype(dtype.name)
+
+
+def _rank(dtype: DType) -> int:
+    order = (bool_, uint8, int8, uint16, int16, uint32, int32, uint64, int64, float16, bfloat16, float32, float64)
+    return order.index(dtype)
+
+
+def _promote(a: DType, b: DType) -> DType:
+    if a is b:
+        return a
+    if a.category != b.category:
+        return a if a.category > b.category else b
+    if {a, b} == {float16, bfloat16}:
+        return float32
+    if a.category == 1 and a.signed != b.signed:
+        unsigned, signed = (b, a) if a.signed else (a, b)
+        if signed.itemsize > unsigned.itemsize:
+            return signed
+        return {1: int16, 2: int32}.get(unsigned.itemsize, int64)
+    return a if _rank(a) > _rank(b) else b
+
+
+PROMOTION = {(a, b): _promote(a, b) for a in ALL for b in ALL}
+
+
+def promote(a: DType, b: DType) -> DType:
+    """The type that holds values of both, by PyTorch's table.
+
+    Example:
+        >>> promote(uint8, int8), promote(float16, bfloat16), promote(int64, float16)
+        (squall.int16, squall.float32, squall.float16)
+    """
+    return PROMOTION[a, b]
+
+
+_default = [float32]
+
+
+def default_dtype() -> DType:
+    """The floating type new tensors of Python floats take."""
+    return _default[0]
+
+
+def set_default_dtype(dtype: object) -> None:
+    """Set the floating type new tensors of Python floats take; TypeError for a type that is not floating."""
+    dtype = as_dtype(dtype)
+    if dtype.category != 2:
+        raise TypeError(f"set_default_dtype: only floating types can be the default, not {dtype}")
+    _default[0] = dtype
+
+
+def category_default(category: int) -> DType:
+    """The type a Python number of a category takes on its own."""
+    return (bool_, int64, default_dtype())[category]
+
+
+def combine(with_dims: DType | None, zero_dim: DType | None, number: int | None) -> DType:
+    """PyTorch's result type from the promoted dtype of each priority.
+
+    Args:
+        with_dims: the promotion over tensors of at least one dimension, or None.
+        zero_dim: the promotion over zero-dimensional tensors, or None.
+        number: the highest category among Python numbers, or None.
+    """
+    result = with_dims
+    if zero_dim is not None and (result is None or zero_dim.category > result.category):
+        result = zero_dim
+    if number is not None and (result is None or number > result.category):
+        result = category_default(number)
+    assert result is not None
+    return result

@@ -1,0 +1,42 @@
+"""Error classes. Each is also the class PyTorch or Python raises in that place, so existing `except` clauses work.
+
+Messages name the function, the argument, what was given and what would be right.
+"""
+
+from __future__ import annotations
+
+
+class SquallError(Exception):
+    """The common base of errors that only squall raises."""
+
+
+class ShapeError(SquallError, RuntimeError):
+    """Shapes that do not fit an operation."""
+
+
+class DtypeError(SquallError, RuntimeError):
+    """A dtype the operation does not take, or dtypes that do not go together."""
+
+
+class DeviceError(SquallError, RuntimeError):
+    """A device that is missing, or that cannot run an operation."""
+
+
+class AutogradError(SquallError, RuntimeError):
+    """Differentiation asked for where there is no history, or history that in-place writes invalidated."""
+
+
+class TraceError(SquallError, RuntimeError):
+    """A value asked for while a function is being traced, or a traced tensor that escaped."""
+
+
+class CompileError(SquallError, RuntimeError):
+    """A defect in squall's own compiler: a stage produced something its specification forbids."""
+
+
+class CheckpointError(SquallError, RuntimeError):
+    """A file that is damaged, of the wrong kind, or could not be written."""
+
+
+class IndexRangeError(SquallError, IndexError):
+    """An index outside its dimension."""
