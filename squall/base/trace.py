@@ -1,0 +1,43 @@
+"""One channel for what the program does: log lines, profiler and viewers listen to the same events.
+
+An event is a name and fields. Counters are always kept (they cost an addition); events are made only while
+somebody listens. `SQUALL_DEBUG` prints events to standard error.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any, Callable
+
+from squall.base import config
+
+counters: dict[str, int] = {}
+_listeners: list[Callable[[str, dict[str, Any]], None]] = []
+
+
+def count(name: str, amount: int = 1) -> None:
+    """Add to a counter, such as "flushes", "plans compiled" or "kernels compiled"."""
+    counters[name] = counters.get(name, 0) + amount
+
+
+def listening() -> bool:
+    """Whether an event would reach anybody."""
+    return bool(_listeners)
+
+
+def emit(name: str, **fields: Any) -> None:
+    """Send an event to all listeners."""
+    for listener in tuple(_listeners):
+        listener(name, fields)
+
+
+def listen(listener: Callable[[str, dict[str, Any]], None]) -> Callable[[], None]:
+    """Register a listener; the result removes it."""
+    _listeners.append(listener)
+    return lambda: _listeners.remove(listener)
+
+
+def debug(level: int, *parts: Any) -> None:
+    """Print to standard error when `SQUALL_DEBUG` is at least `level`."""
+    if config.get("debug") >= level:
+        print("squall:", *parts, file=sys.stderr)
