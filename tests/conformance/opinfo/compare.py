@@ -1,0 +1,66 @@
+"""Whether two results agree: their number, shapes, dtypes and values."""
+
+import re
+
+import numpy as np
+
+from tests.conformance.opinfo.convert import Target, flatten, is_torch
+from tests.conformance.opinfo.options import Options
+from tests.conformance.opinfo.target import torch_to_numpy
+
+# Values of these are unspecified or drawn: shape and dtype are all there is to compare.
+UNSPECIFIED = re.compile(
+    r"^(empty|new_empty|resize_|rand|normal|bernoulli|multinomial|uniform|"
+    r"exponential|geometric|cauchy|log_normal|svd_lowrank|pca_lowrank)"
+)
+# The sign or phase (or the order) of the result is free: absolute values are compared.
+GAUGE = {"svd", "linalg.svd", "linalg.eigh", "qr", "linalg.qr"}
+# The first output up to order, the second by its shape.
+EIGEN = {"linalg.eig"}
+
+
+def compare(name: str, wanted, got, target: Target, options: Options, shape_only: bool) -> str | None:
+    """None when the results of operator `name` agree, else what differs."""
+    wanted, got = flatten(wanted, is_torch), flatten(got, target.is_tensor)
+    if len(wanted) != len(got):
+        return f"{len(got)} outputs, wanted {len(wanted)}"
+    for index, (reference, own) in enumerate(zip(wanted, got, strict=True)):
+        from_torch = is_torch(reference)
+        x = torch_to_numpy(reference) if from_torch else np.asarray(reference)
+        y = target.to_numpy(own)
+        if x.shape != y.shape:
+            return f"output {index}: shape {y.shape}, wanted {x.shape}"
+        if from_torch and not options.loose_dtype and x.dtype != y.dtype:
+            return f"output {index}: dtype {y.dtype}, wanted {x.dtype}"
+        if shape_only or (name in EIGEN and index == 1):
+            continue
+        why = compare_values(*normal_form(name, x, y), options)
+        if why:
+            return f"output {index}: {why}"
+    return None
+
+
+def normal_form(name: str, x: np.ndarray, y: np.ndarray):
+    """Both arrays without what the operator leaves free."""
+    if name in GAUGE:
+        return np.abs(x), np.abs(y)
+    if name in EIGEN:
+        return np.sort_complex(x.ravel()), np.sort_complex(y.ravel())
+    return x, y
+
+
+def compare_values(x: np.ndarray, y: np.ndarray, options: Options) -> str | None:
+    """None when `y` agrees with the reference `x`, exactly for integers, within tolerance for the rest."""
+    kinds = x.dtype.kind + y.dtype.kind
+    if all(kind in "biu" for kind in kinds):
+        return None if np.array_equal(x, y) else f"{int((x != y).sum())} of {x.size} integers differ"
+    if not all(kind in "biufc" for kind in kinds):
+        return None
+    common = np.complex128 if "c" in kinds else np.float64
+    x, y = x.astype(common), y.astype(common)
+    close = np.isclose(y, x, rtol=options.rtol, atol=options.atol, equal_nan=True)
+    if close.all():
+        return None
+    distance = np.abs(x - y)[~close]
+    worst = np.nanmax(distance) if np.isfinite(distance).any() else np.inf
+    return f"{int((~close).sum())} of {x.size} differ, worst {worst:.3g}"

@@ -1,0 +1,38 @@
+"""One run: the target with its adapter, the operators of a dtype, their records."""
+
+import importlib.util
+import re
+from collections.abc import Iterator
+
+import torch
+from torch.testing._internal.common_methods_invocations import op_db
+
+from tests.conformance.opinfo.calls import install_seed_shift
+from tests.conformance.opinfo.checks import Record
+from tests.conformance.opinfo.convert import Target
+from tests.conformance.opinfo.isolate import records
+from tests.conformance.opinfo.options import Options
+
+# What `make conformance` covers; each has an expect file.
+DTYPES = ("float32", "float64", "int64", "bool")
+REFERENCE = "PyTorch " + torch.__version__.split("+")[0]
+
+
+def load_target(module: str) -> Target:
+    """The module under test, with `tests/conformance/adapter_<module>.py` where there is one."""
+    adapter = f"tests.conformance.adapter_{module}"
+    found = importlib.util.find_spec(adapter)
+    return Target(module, importlib.import_module(adapter) if found else None)
+
+
+def operators(dtype: str, pattern: str = "") -> list:
+    """The OpInfos that have samples of a dtype and whose name matches."""
+    wanted = re.compile(pattern)
+    return [op for op in op_db if wanted.search(op.name) and getattr(torch, dtype) in op.dtypes]
+
+
+def run(target: Target, ops: list, dtype: str, options: Options) -> Iterator[Record]:
+    """Run operators in one dtype; records come as they are ready."""
+    torch.set_num_threads(1)
+    install_seed_shift()
+    return records(ops, getattr(torch, dtype), target, options)
