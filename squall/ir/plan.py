@@ -1,0 +1,110 @@
+"""Plans as data: what the compiler hands to a backend and the engine runs.
+
+A `Plan` is a list of steps over numbered buffer slots, with sizes as expressions over the graph's symbols. It holds no
+Nodes, no closures and no addresses, so it can be kept, compared and exported. The engine builds each step's program with
+a backend, binds slots to memory and hands the whole list to the native runner; nothing in Python runs between kernels.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from squall.base.dim import Dim
+from squall.base.dtypes import DType
+from squall.base.shapes import Shape
+from squall.ir.linear import Program
+
+Size = int | Dim
+
+
+class Slot(NamedTuple):
+    """A piece of memory: `kind` is "input" (index: position among the graph's leaves that hold buffers), "output" (index:
+    position among the roots), or "arena" (index: byte offset expression is in `offset`). `nbytes` may be symbolic."""
+
+    kind: str
+    index: int
+    nbytes: Size
+    offset: Size = 0
+
+
+class Word(NamedTuple):
+    """One word of a kernel's args block. `kind`:
+
+    "slot": address of slot `value` plus `offset` bytes. "int": the size expression `value`. "float": the double `value`.
+    "scalar": the run-time scalar number `value` (as f64 for floating leaves, i64 otherwise; `offset` unused).
+    "stride": the element stride of input `value`, dimension `offset` (run-time, for inputs of general layout).
+    "kernel": the address of the program `value` (a Program). "status": the plan's status block.
+    """
+
+    kind: str
+    value: Any
+    offset: Size = 0
+
+
+class KernelStep(NamedTuple):
+    """Run a program's entry over `units` work units, at least `grain` of them at a time; `key` names equal programs equally."""
+
+    key: Any
+    program: Program
+    words: tuple[Word, ...]
+    units: Size
+    grain: Size = 1
+    label: str = ""
+
+
+class HostStep(NamedTuple):
+    """Call a library function on NumPy views of slots; it writes its results into the output slots."""
+
+    function: Any
+    inputs: tuple[tuple[int, Shape, DType], ...]
+    outputs: tuple[tuple[int, Shape, DType], ...]
+    attributes: tuple = ()
+    label: str = ""
+
+
+class Input(NamedTuple):
+    """A leaf that holds a buffer: its shape, dtype, and whether the plan expects row-major layout or takes any strides."""
+
+    shape: Shape
+    dtype: DType
+    contiguous: bool
+
+
+class Output(NamedTuple):
+    """A root's result: its shape and dtype, the slot that holds it, and element strides (None: row-major) and offset.
+
+    `donor` is the input whose memory the result takes over (in-place update), or None.
+    """
+
+    shape: Shape
+    dtype: DType
+    slot: int
+    strides: Shape | None = None
+    offset: Size = 0
+    donor: int | None = None
+
+
+class Plan(NamedTuple):
+    """Everything needed to run a graph many times. `report` lists fusion decisions and reasons for `explain`."""
+
+    inputs: tuple[Input, ...]
+    scalars: tuple[DType, ...]
+    slots: tuple[Slot, ...]
+    steps: tuple[KernelStep | HostStep, ...]
+    outputs: tuple[Output, ...]
+    arena_bytes: Size
+    report: tuple[str, ...] = ()
+
+
+class Request(NamedTuple):
+    """What is compiled: root Nodes to evaluate, leaf Nodes that hold buffers and scalars in binding order.
+
+    `donatable[i]`: input i's memory may be overwritten, because nobody can read it after the plan has run.
+    `contiguous[i]`: input i's buffer is row-major (otherwise its strides are run-time words).
+    """
+
+    roots: tuple
+    inputs: tuple
+    scalars: tuple
+    donatable: tuple[bool, ...]
+    contiguous: tuple[bool, ...]
