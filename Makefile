@@ -31,7 +31,7 @@ test: $(VENV)/.stamp-test
 	$(RUN) $(PYTEST) -m "not gpu and not browser and not big and not peer" $(ARGS)
 
 lint: $(VENV)/.stamp-lint,test
-	$(RUN) -m ruff check .
+	$(RUN) -m ruff check --output-format concise .
 	$(RUN) -m pyright
 
 bench: $(VENV)/.stamp-test
@@ -65,23 +65,23 @@ define check_python
 	echo "This Python cannot make environments: install its venv package (on Debian: python3-venv)." >&2; exit 1; }
 endef
 
-%/.stamp-created:
+%/.created:
 	$(check_python)
 	$(PYTHON) -m venv $*
-	$*/bin/python -m pip install -q --disable-pip-version-check --upgrade pip
+	$*/bin/python -m pip install -qq --disable-pip-version-check --upgrade pip
 	@touch $@
 
-$(VENV)/.stamp-%: $(VENV)/.stamp-created pyproject.toml
-	$(RUN) -m pip install -q --disable-pip-version-check -e ".[$*]"
+$(VENV)/.stamp-%: $(VENV)/.created pyproject.toml
+	$(RUN) -m pip install -qq --disable-pip-version-check -e ".[$*]"
 	@touch $@
 
-$(PEERS)/.stamp-peers: $(PEERS)/.stamp-created pyproject.toml
-	$(RUN_PEERS) -m pip install -q --disable-pip-version-check -e ".[peers,test]"
+$(PEERS)/.stamp-peers: $(PEERS)/.created pyproject.toml
+	$(RUN_PEERS) -m pip install -qq --disable-pip-version-check -e ".[peers,test]"
 	@touch $@
 
 # JAX is optional: without it the tables have one column less.
 $(PEERS)/.stamp-jax: $(PEERS)/.stamp-peers
-	$(RUN_PEERS) -m pip install -q --disable-pip-version-check -e ".[peers-jax]" \
+	$(RUN_PEERS) -m pip install -qq --disable-pip-version-check -e ".[peers-jax]" \
 		|| echo "JAX could not be installed; measuring without it." >&2
 	@touch $@
 
