@@ -1,0 +1,37 @@
+"""What the text of a kernel must know of a CPU: little, since vectors, masks and fma are LLVM's own on every CPU.
+
+Everything else that differs between CPUs (vector bytes, tiles) is chosen before a kernel becomes text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+
+class Table(NamedTuple):
+    """The capabilities that change text.
+
+    Args:
+        half: the CPU converts float16 itself (x86 with F16C, every AArch64); otherwise integer operations do.
+        header: lines put before everything else, such as a target triple.
+    """
+
+    half: bool = True
+    header: str = ""
+
+
+def table_for(architecture: str, features: str | Iterable[str] = "") -> Table:
+    """The table of a CPU by LLVM's names.
+
+    Args:
+        architecture: `x86_64`, `aarch64` or the start of a triple.
+        features: LLVM's text `+avx2,+f16c,-sse4a`, or the names of those present.
+
+    Example:
+        >>> table_for("x86_64", "+sse4.2,-f16c").half, table_for("x86_64", {"f16c"}).half, table_for("aarch64").half
+        (False, True, True)
+    """
+    if isinstance(features, str):
+        features = [name[1:] for name in features.split(",") if name.startswith("+")]
+    return Table(half=not architecture.startswith(("x86", "i386", "i686")) or "f16c" in features)
