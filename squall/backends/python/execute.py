@@ -1,0 +1,272 @@
+"""Executes a linear program on real memory, one instruction at a time, to the same bits as compiled code.
+
+It takes the same arguments as a compiled kernel (an args block's address, work units, a scratch address), so a plan
+can be run by either on the same buffers. What differs is speed, by some five orders of magnitude.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable
+from typing import Any
+
+from squall.backends.python.values import STORAGE, arithmetic, cast, compare
+from squall.base.errors import CompileError
+from squall.ir.bits import encode
+from squall.ir.linear import ARITHMETIC, BYTES, COMPARE, Function, Instr, Program, Type
+
+# Addresses of functions, which cannot be mistaken for memory: the topmost ones.
+_FUNCTION_BASE = 0xFFFF_FFFF_5000_0000
+
+
+class _Return(Exception):  # noqa: N818
+    pass
+
+
+class Executor:
+    """A program made ready for execution.
+
+    Args:
+        program: without transcendental instructions (`compiler/expand` removes them).
+        addresses: other executors' entries this program may call by pointer, by address.
+
+    Example:
+        >>> from squall.ir.linear import Builder
+        >>> b = Builder.kernel("nothing")
+        >>> Executor(Program((b.finish(),), "nothing"))(0, 0, 1, 0)
+    """
+
+    def __init__(self, program: Program, addresses: dict[int, Callable] | None = None):
+        import numpy as np
+
+        self.np = np
+        self.program = program
+        self.trees = {f.name: (f, _nest(f)) for f in program.functions}
+        self.names = [f.name for f in program.functions]
+        self.addresses = addresses or {}
+
+    def __call__(self, args: int, begin: int, end: int, scratch: int) -> None:
+        """Run the entry function, as a compiled kernel would be called."""
+        np = self.np
+        words = [np.array([v], d) for v, d in zip((args, begin, end, scratch), ("u8", "i8", "i8", "u8"), strict=True)]
+        with np.errstate(all="ignore"):
+            self.call(self.program.entry, words)
+
+    def call(self, name: str, arguments: list) -> Any:
+        """Call a function of the program with arrays; returns its result."""
+        function, tree = self.trees[name]
+        frame = Frame(self, {p.number: a for p, a in zip(function.parameters, arguments, strict=True)})
+        try:
+            frame.run(tree)
+        except _Return as result:
+            return result.args[0]
+        return None
+
+
+def execute(program: Program, args: int, begin: int, end: int, scratch: int = 0) -> None:
+    """Run a program's entry once; see `Executor`."""
+    Executor(program)(args, begin, end, scratch)
+
+
+def _nest(function: Function) -> list:
+    """The body as a tree: (instruction, body, else body) where a structure opens, plain instructions elsewhere."""
+    root: list = []
+    current, stack = root, []
+    for instruction in function.body:
+        if instruction.name in ("loop", "if"):
+            node: tuple = (instruction, [], [])
+            current.append(node)
+            stack.append((current, node))
+            current = node[1]
+        elif instruction.name == "else":
+            current = stack[-1][1][2]
+        elif instruction.name == "end":
+            current = stack.pop()[0]
+        else:
+            current.append(instruction)
+    if stack:
+        raise CompileError(f"{function.name}: {len(stack)} structures are not closed by end")
+    return root
+
+
+class Frame:
+    """One activation of a function: its registers and the memory it allocated."""
+
+    def __init__(self, machine: Executor, registers: dict):
+        self.machine, self.np, self.registers = machine, machine.np, registers
+        self.kept: list = []
+
+    def run(self, tree: list) -> None:
+        """Execute instructions in order."""
+        registers = self.registers
+        for item in tree:
+            if type(item) is tuple:  # an instruction is a tuple of its own type
+                self.structure(*item)
+                continue
+            handler = HANDLERS.get(item.name)
+            if handler is None:
+                raise CompileError(f"the python backend does not know {item.name}; expand the program first")
+            made = handler(self, item, [registers[r.number] for r in item.operands])
+            if item.result is not None:
+                registers[item.result.number] = made
+
+    def structure(self, instruction: Instr, body: list, otherwise: list) -> None:
+        """Execute a loop or a condition."""
+        values = [self.registers[r.number][0] for r in instruction.operands]
+        if instruction.name == "if":
+            self.run(body if values[0] else otherwise)
+            return
+        for index in range(int(values[0]), int(values[1]), int(values[2])):
+            self.registers[instruction.result.number] = self.np.array([index], "i8")  # type: ignore[union-attr]
+            self.run(body)
+
+    def memory(self, address: int, scalar: str, count: int):
+        """`count` elements of memory as an array that shares it."""
+        storage = self.np.dtype("uint8" if scalar == "bool" else STORAGE[scalar])
+        space = (ctypes.c_uint8 * (storage.itemsize * count)).from_address(int(address))
+        return self.np.frombuffer(space, storage, count)
+
+
+# A handler takes the frame, the instruction and its operands' values, and returns the result.
+
+
+def _const(f: Frame, i: Instr, v: list) -> Any:
+    np, kind = f.np, i.result.type  # type: ignore[union-attr]
+    size = BYTES[kind.scalar]
+    bits = np.array([encode(i.attr, kind.scalar)], f"u{size}").view(STORAGE[kind.scalar])  # type: ignore[arg-type]
+    return np.repeat(bits, kind.lanes)
+
+
+def _bitcast(f: Frame, i: Instr, v: list) -> Any:
+    np, (a,), source, target = f.np, v, i.operands[0].type, i.result.type  # type: ignore[union-attr]
+    if source.scalar == "bool":
+        a = np.packbits(a, bitorder="little")
+    if target.scalar == "bool":
+        return np.unpackbits(a.view("u1"), bitorder="little", count=target.lanes).astype(bool)
+    return a.view(STORAGE[target.scalar])
+
+
+def _splat(f: Frame, i: Instr, v: list) -> Any:
+    return f.np.repeat(v[0], i.result.type.lanes)  # type: ignore[union-attr]
+
+
+def _iota(f: Frame, i: Instr, v: list) -> Any:
+    kind = i.result.type  # type: ignore[union-attr]
+    counts = f.np.arange(kind.lanes, dtype="i8")
+    return cast(f.np, counts, Type("i64", kind.lanes), kind)
+
+
+def _insert(f: Frame, i: Instr, v: list) -> Any:
+    result = v[0].copy()
+    result[i.attr] = v[1][0]
+    return result
+
+
+def _reduce(f: Frame, i: Instr, v: list) -> Any:
+    a, scalar = v[0], i.operands[0].type.scalar
+    while len(a) > 1:
+        half = len(a) // 2
+        a = arithmetic(f.np, i.attr, Type(scalar, half), a[:half], a[half:])
+    return a
+
+
+def _load(f: Frame, i: Instr, v: list) -> Any:
+    np, kind = f.np, i.result.type  # type: ignore[union-attr]
+    if len(v) == 2 and not v[1].all():
+        return _gathered(f, kind, v[0], np.arange(kind.lanes, dtype="i8"), v[1])
+    loaded = f.memory(v[0][0], kind.scalar, kind.lanes)
+    return loaded != 0 if kind.scalar == "bool" else loaded.copy()
+
+
+def _gathered(f: Frame, kind: Type, pointer: Any, indices: Any, mask: Any) -> Any:
+    np, size = f.np, BYTES[kind.scalar]
+    result = np.zeros(kind.lanes, STORAGE[kind.scalar])
+    for lane in np.flatnonzero(mask):
+        result[lane] = f.memory(int(pointer[0]) + int(indices[lane]) * size, kind.scalar, 1)[0]
+    return result
+
+
+def _gather(f: Frame, i: Instr, v: list) -> Any:
+    return _gathered(f, i.result.type, *v)  # type: ignore[union-attr]
+
+
+def _store(f: Frame, i: Instr, v: list) -> None:
+    kind = i.operands[0].type
+    if len(v) == 3 and not v[2].all():
+        _scattered(f, kind, v[0], v[1], f.np.arange(kind.lanes, dtype="i8"), v[2])
+        return
+    f.memory(v[1][0], kind.scalar, kind.lanes)[:] = v[0]
+
+
+def _scattered(f: Frame, kind: Type, value: Any, pointer: Any, indices: Any, mask: Any) -> None:
+    size = BYTES[kind.scalar]
+    for lane in f.np.flatnonzero(mask):
+        f.memory(int(pointer[0]) + int(indices[lane]) * size, kind.scalar, 1)[0] = value[lane]
+
+
+def _scatter(f: Frame, i: Instr, v: list) -> None:
+    _scattered(f, i.operands[0].type, *v)
+
+
+def _address(f: Frame, value: int) -> Any:
+    return f.np.array([value & 0xFFFF_FFFF_FFFF_FFFF], "u8")
+
+
+def _gep(f: Frame, i: Instr, v: list) -> Any:
+    return _address(f, int(v[0][0]) + int(v[1][0]) * BYTES[i.attr])  # type: ignore[index]
+
+
+def _alloca(f: Frame, i: Instr, v: list) -> Any:
+    kind, count = i.attr  # type: ignore[misc]
+    space = f.np.zeros(BYTES[kind.scalar] * kind.lanes * count + 64, "u1")
+    f.kept.append(space)
+    return _address(f, (space.ctypes.data + 63) & ~63)
+
+
+def _status(f: Frame, i: Instr, v: list) -> None:
+    words = f.memory(v[0][0], "i64", 2)
+    if words[0] == 0:
+        words[0], words[1] = v[1][0], v[2][0]
+
+
+def _set(f: Frame, i: Instr, v: list) -> None:
+    f.registers[i.operands[0].number] = v[1]
+
+
+def _function(f: Frame, i: Instr, v: list) -> Any:
+    return _address(f, _FUNCTION_BASE + f.machine.names.index(str(i.attr)))
+
+
+def _call(f: Frame, i: Instr, v: list) -> Any:
+    machine = f.machine
+    if i.attr:
+        return machine.call(str(i.attr), v)
+    address = int(v[0][0])
+    if 0 <= address - _FUNCTION_BASE < len(machine.names):
+        return machine.call(machine.names[address - _FUNCTION_BASE], v[1:])
+    if address in machine.addresses:
+        return machine.addresses[address](*[int(a[0]) for a in v[1:]])
+    raise CompileError(f"the python backend cannot call machine code at {address:#x}")
+
+
+def _return(f: Frame, i: Instr, v: list) -> None:
+    raise _Return(v[0] if v else None)
+
+
+def _arithmetic(f: Frame, i: Instr, v: list) -> Any:
+    return arithmetic(f.np, i.name, i.result.type, *v)  # type: ignore[union-attr]
+
+
+HANDLERS: dict[str, Callable[[Frame, Instr, list], Any]] = {
+    **dict.fromkeys(ARITHMETIC, _arithmetic),
+    **dict.fromkeys(COMPARE, lambda f, i, v: compare(f.np, i.name, *v)),
+    "const": _const, "bitcast": _bitcast, "splat": _splat, "iota": _iota, "insert": _insert, "reduce": _reduce,
+    "cast": lambda f, i, v: cast(f.np, v[0], i.operands[0].type, i.result.type),
+    "select": lambda f, i, v: f.np.where(*v),
+    "extract": lambda f, i, v: v[0][i.attr : i.attr + 1],
+    "shuffle": lambda f, i, v: f.np.concatenate(v)[list(i.attr)],
+    "load": _load, "store": _store, "gather": _gather, "scatter": _scatter, "gep": _gep, "alloca": _alloca,
+    "prefetch": lambda f, i, v: None, "fence": lambda f, i, v: None, "status": _status,
+    "var": lambda f, i, v: v[0], "get": lambda f, i, v: v[0], "set": _set,
+    "function": _function, "call": _call, "return": _return,
+}  # fmt: skip
