@@ -1,0 +1,287 @@
+"""The driver: the kernel that runs a contraction's units, and the one that packs B beforehand.
+
+A unit is a block of C: (batch, block of columns, block of rows), rows innermost. Inside, k runs in blocks whose depth
+depends on k's extent and dtype alone; each block packs what is to be packed, then runs the microkernel over the block's
+tiles, so that every element of C is the sum, in ascending order, of its blocks' multiply-add chains. Nothing about the
+blocks of rows and columns, packing or the tile reaches the values.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from squall.compiler.nest import arguments as words
+from squall.compiler.nest.arguments import Arguments, Group
+from squall.compiler.nest.isa import ISAS, Isa
+from squall.compiler.nest.microkernel import all_microkernels, name_of
+from squall.compiler.nest.pack import copy_panel, pack_panel, pack_vector
+from squall.compiler.nest.store import store_rows, store_transposed
+from squall.compiler.nest.tables import fill_offsets, fill_ramp, find_runs
+from squall.ir.linear import I64, PTR, Builder, Program, Reg, Type
+
+
+class Library(NamedTuple):
+    """The key of a compiled driver: everything its code depends on. No extent and no stride is among it.
+
+    role: "contract", or "pack" for the kernel that packs B beforehand; dtype of the operands; accumulate dtype;
+    result dtype of C; name of the instruction set in `ISAS`.
+    """
+
+    role: str
+    dtype: str
+    accumulate: str
+    result: str
+    isa: str
+
+
+def build(library: Library) -> Program:
+    """The program of a library key, with its functions and entry."""
+    isa, dtype, accumulate = ISAS[library.isa], library.dtype, library.accumulate
+    functions = [fill_offsets(isa.register_bytes // 8), find_runs(), pack_vector(isa, dtype, accumulate),
+                 copy_panel(isa, dtype, accumulate), pack_panel(isa, dtype, accumulate)]
+    if library.role == "pack":
+        entry = _pack_driver(isa, library)
+    else:
+        functions += all_microkernels(isa, accumulate)
+        functions += [store_rows(isa, library.result, accumulate), store_transposed(isa, library.result, accumulate)]
+        entry = _Driver(isa, library).build()
+    return Program((*functions, entry), entry.name)
+
+
+def entry_name(library: Library) -> str:
+    """The entry's name."""
+    return f"nest_{library.role}_{library.dtype}_{library.accumulate}_{library.result}_{library.isa}"
+
+
+def _ceiling(b: Builder, value: Reg, by: Reg) -> Reg:
+    return b.op("div", b.sub(b.add(value, by), b.int(1)), by)
+
+
+def _batch_offsets(b: Builder, batch: Group, index: Reg, strides: tuple[int, ...]) -> list[Reg]:
+    """The offset of one batch index in each operand asked for."""
+    rest, totals = b.var(index), [b.var(b.int(0)) for _ in strides]
+    with b.loop(b.int(0), batch.count) as t:
+        record = b.mul(b.sub(b.sub(batch.count, b.int(1)), t), b.int(words.RECORD))
+        extent = b.load(I64, b.gep(batch.records, record, "i64"))
+        left = b.get(rest)
+        quotient = b.op("div", left, extent)
+        position = b.sub(left, b.mul(quotient, extent))
+        for total, stride in zip(totals, strides, strict=True):
+            step = b.load(I64, b.gep(batch.records, b.add(record, b.int(stride)), "i64"))
+            b.set(total, b.add(b.get(total), b.mul(position, step)))
+        b.set(rest, quotient)
+    return [b.get(total) for total in totals]
+
+
+def _fill(b: Builder, group: Group, stride: int, start: Reg, length: Reg, out: Reg) -> None:
+    b.call("fill_offsets", (group.records, group.count, b.int(stride), start, length, out))
+
+
+def _pack_driver(isa: Isa, library: Library):
+    """Units are (batch of B, panel); `c` is not read. Each unit packs one panel of every block of k."""
+    b = Builder.kernel(entry_name(library))
+    args = Arguments(b)
+    width, columns, depth = b.int(isa.columns(library.accumulate)), args["columns"], args["depth"]
+    panels = _ceiling(b, columns, width)
+    padded, lanes = b.mul(panels, width), b.int(isa.lanes(library.accumulate))
+    blocks = _ceiling(b, depth, args["block_depth"])
+    transposing = b.cast(b.compare("eq", args["b_mode"], b.int(words.BY_TRANSPOSING)), I64)
+    with b.loop(b.begin, b.end) as unit:
+        panel = b.op("rem", unit, panels)
+        source, target = _batch_offsets(b, args.group("batch"), b.op("div", unit, panels),
+                                        (words.STRIDE_B, words.STRIDE_PACKED))
+        first = b.mul(panel, width)
+        valid = b.op("min", width, b.sub(columns, first))
+        _fill(b, args.group("n"), words.STRIDE_B, first, valid, args.scratch("columns_b"))
+        with b.loop(b.int(0), blocks) as block:
+            start = b.mul(block, args["block_depth"])
+            length = b.op("min", args["block_depth"], b.sub(depth, start))
+            _fill(b, args.group("k"), words.STRIDE_B, start, length, args.scratch("k_b"))
+            runs = b.call("find_runs", (args.scratch("k_b"), length, lanes, args.scratch("runs_b")), I64)
+            place = b.add(target, b.add(b.mul(start, padded), b.mul(first, length)))
+            b.call("pack_panel", (b.gep(args["b"], source, library.dtype), args.scratch("columns_b"), valid,
+                                  args.scratch("k_b"), length, args.scratch("runs_b"), runs, transposing,
+                                  b.gep(args["packed"], place, library.accumulate)))
+    return b.finish()
+
+
+class _Driver:
+    """Writes the contracting kernel; the fields are the registers its parts share."""
+
+    def __init__(self, isa: Isa, library: Library):
+        self.isa, self.library = isa, library
+        self.b = b = Builder.kernel(entry_name(library))
+        self.args = Arguments(b)
+        self.lanes, self.width = isa.lanes(library.accumulate), isa.columns(library.accumulate)
+        self.ramp_lanes = isa.register_bytes // 8
+        self.table = b.alloca(PTR, (isa.tile.rows + 1) * isa.tile.vectors)
+
+    def build(self):
+        b, args = self.b, self.args
+        self._fill_kernel_table()
+        for name, mode in (("a", "a_mode"), ("b", "b_mode")):
+            setattr(self, f"{name}_transposing", b.cast(b.compare("eq", args[mode], b.int(words.BY_TRANSPOSING)), I64))
+        self.a_in_place = b.compare("eq", args["a_mode"], b.int(words.IN_PLACE))
+        self.b_in_place = b.compare("eq", args["b_mode"], b.int(words.IN_PLACE))
+        self.b_prepacked = b.compare("eq", args["b_mode"], b.int(words.PREPACKED))
+        self.direct = b.compare("eq", args["c_mode"], b.int(words.DIRECT))
+        row_blocks = _ceiling(b, args["rows"], args["block_rows"])
+        column_blocks = _ceiling(b, args["columns"], args["block_columns"])
+        longest = b.op("min", args["depth"], args["block_depth"])
+        fill_ramp(b, args.scratch("k_packed_a"), longest, self.lanes, self.ramp_lanes)
+        fill_ramp(b, args.scratch("k_packed_b"), longest, self.width, self.ramp_lanes)
+        with b.loop(b.begin, b.end) as unit:
+            others = b.op("div", unit, row_blocks)
+            self.row0 = b.mul(b.op("rem", unit, row_blocks), args["block_rows"])
+            self.column0 = b.mul(b.op("rem", others, column_blocks), args["block_columns"])
+            self._unit(b.op("div", others, column_blocks))
+        return b.finish()
+
+    def _fill_kernel_table(self) -> None:
+        b, rows = self.b, self.isa.tile.rows
+        for vectors in range(1, self.isa.tile.vectors + 1):
+            for count in range(1, rows + 1):
+                pointer = b.function(name_of(self.isa.rows_for(count, vectors), vectors))
+                b.store(pointer, b.gep(self.table, b.int((vectors - 1) * (rows + 1) + count), "ptr"))
+
+    def _unit(self, batch: Reg) -> None:
+        b, args, library = self.b, self.args, self.library
+        a, other, c, packed = _batch_offsets(b, args.group("batch"), batch, (
+            words.STRIDE_A, words.STRIDE_B, words.STRIDE_C, words.STRIDE_PACKED))
+        self.batch = batch
+        self.a, self.source = b.gep(args["a"], a, library.dtype), b.gep(args["b"], other, library.dtype)
+        self.c, self.packed = b.gep(args["c"], c, library.result), b.gep(args["packed"], packed, library.accumulate)
+        self.rows = b.op("min", args["block_rows"], b.sub(args["rows"], self.row0))
+        self.columns = b.op("min", args["block_columns"], b.sub(args["columns"], self.column0))
+        self.panels = _ceiling(b, self.columns, b.int(self.width))
+        m, n = args.group("m"), args.group("n")
+        _fill(b, m, words.STRIDE_A, self.row0, self.rows, args.scratch("rows_a"))
+        _fill(b, m, words.STRIDE_C, self.row0, self.rows, args.scratch("rows_c"))
+        _fill(b, n, words.STRIDE_B, self.column0, self.columns, args.scratch("columns_b"))
+        _fill(b, n, words.STRIDE_C, self.column0, self.columns, args.scratch("columns_c"))
+        self.stage_width = b.mul(self.panels, b.int(self.width))
+        fill_ramp(b, args.scratch("rows_out"), self.rows, self.stage_width, self.ramp_lanes)
+        self._repeat_last("rows_a")
+        self._repeat_last("rows_c")
+        self._repeat_last("rows_out")
+        self.out_rows = b.select(self.direct, args.scratch("rows_c"), args.scratch("rows_out"))
+        first = b.load(I64, args.scratch("columns_c"))
+        self.out = b.select(self.direct, b.gep(self.c, first, library.result), args.scratch("stage"))
+        blocks = b.op("max", b.int(1), _ceiling(b, args["depth"], args["block_depth"]))
+        with b.loop(b.int(0), blocks) as block:
+            self.start = b.mul(block, args["block_depth"])
+            self.length = b.op("min", args["block_depth"], b.sub(args["depth"], self.start))
+            self.adding = b.cast(b.compare("ne", block, b.int(0)), I64)
+            self.last_block = b.compare("eq", block, b.sub(blocks, b.int(1)))
+            self._block()
+        with b.when(b.compare("eq", args["c_mode"], b.int(words.STAGED_TRANSPOSED))):
+            b.call("store_transposed", (args.scratch("stage"), self.stage_width, self.rows, self.columns, self.c,
+                                        args.scratch("rows_c"), args.scratch("columns_c")))
+
+    def _repeat_last(self, name: str) -> None:
+        """Microkernels may compute a few rows beyond the last: let them read its offsets again."""
+        b = self.b
+        end = b.gep(self.args.scratch(name), self.rows, "i64")
+        value = b.load(I64, b.gep(end, b.int(-1), "i64"))
+        for i in range(self.isa.tile.rows):
+            b.store(value, b.gep(end, b.int(i), "i64"))
+
+    def _block(self) -> None:
+        """One block of k: its tables, what is to be packed, its tiles."""
+        b, args, k = self.b, self.args, self.args.group("k")
+        _fill(b, k, words.STRIDE_A, self.start, self.length, args.scratch("k_a"))
+        self.row_table, self.a_base = b.var(args.scratch("rows_a")), b.var(self.a)
+        self.k_a = b.var(args.scratch("k_a"))
+        with b.when(b.op("not", self.a_in_place)):
+            self._pack_a()
+            b.set(self.row_table, args.scratch("rows_packed"))
+            b.set(self.a_base, args.scratch("packed_a"))
+            b.set(self.k_a, args.scratch("k_packed_a"))
+        with b.when(b.op("not", self.b_prepacked)):
+            self._pack_b()
+        tiles = _ceiling(b, self.rows, b.int(self.isa.tile.rows))
+        share, longer = b.op("div", self.rows, tiles), b.op("rem", self.rows, tiles)
+        row = b.var(b.int(0))
+        with b.loop(b.int(0), tiles) as tile:
+            count = b.add(share, b.cast(b.compare("lt", tile, longer), I64))
+            self._strip(b.get(row), count)
+            b.set(row, b.add(b.get(row), count))
+
+    def _pack_a(self) -> None:
+        """Groups of one vector's lanes of rows, each k-major; a row's offset tells group and lane."""
+        b, args, lanes = self.b, self.args, self.b.int(self.lanes)
+        runs = b.call("find_runs", (args.scratch("k_a"), self.length, lanes, args.scratch("runs_a")), I64)
+        step = b.mul(self.length, lanes)
+        groups = _ceiling(b, self.rows, lanes)
+        vector = Type("i64", self.lanes)
+        with b.loop(b.int(0), groups) as group:
+            first, place = b.mul(group, lanes), b.mul(group, step)
+            b.call("pack_vector", (self.a, b.gep(args.scratch("rows_a"), first, "i64"), b.sub(self.rows, first),
+                                   args.scratch("k_a"), self.length, args.scratch("runs_a"), runs, self.a_transposing,
+                                   b.gep(args.scratch("packed_a"), place, self.library.accumulate), lanes))
+            b.store(b.add(b.iota(vector), b.splat(place, self.lanes)),
+                    b.gep(args.scratch("rows_packed"), first, "i64"))
+        self._repeat_last("rows_packed")
+
+    def _pack_b(self) -> None:
+        """All panels; or, when B is read in place, only the last one if it is not whole vectors."""
+        b, args = self.b, self.args
+        _fill(b, args.group("k"), words.STRIDE_B, self.start, self.length, args.scratch("k_b"))
+        ragged = b.compare("ne", b.op("rem", self.columns, b.int(self.lanes)), b.int(0))
+        last = b.sub(self.panels, b.cast(ragged, I64))
+        first = b.select(self.b_in_place, last, b.int(0))
+        runs = b.var(b.int(0))
+        with b.when(b.compare("ne", self.b_transposing, b.int(0))):
+            b.set(runs, b.call("find_runs", (args.scratch("k_b"), self.length, b.int(self.lanes),
+                                             args.scratch("runs_b")), I64))
+        with b.loop(first, self.panels) as panel:
+            column = b.mul(panel, b.int(self.width))
+            place = b.mul(column, self.length)
+            where = b.select(self.b_in_place, b.int(0), place)
+            b.call("pack_panel", (self.source, b.gep(args.scratch("columns_b"), column, "i64"),
+                                  b.sub(self.columns, column), args.scratch("k_b"), self.length, args.scratch("runs_b"),
+                                  b.get(runs), self.b_transposing,
+                                  b.gep(args.scratch("packed_b"), where, self.library.accumulate)))
+
+    def _strip(self, row: Reg, count: Reg) -> None:
+        """One tile's rows across all columns of the unit; then store or epilogue if it is finished."""
+        b, args = self.b, self.args
+        row_table = b.gep(b.get(self.row_table), row, "i64")
+        out_rows = b.gep(self.out_rows, row, "i64")
+        with b.loop(b.int(0), self.panels) as panel:
+            self._tile(panel, row_table, out_rows, count)
+        source = b.gep(args.scratch("stage"), b.mul(row, self.stage_width), self.library.accumulate)
+        storing = b.compare("eq", args["c_mode"], b.int(words.STAGED))
+        with b.when(b.op("and", self.last_block, storing)):
+            b.call("store_rows", (source, self.stage_width, count, self.columns, self.c,
+                                  b.gep(args.scratch("rows_c"), row, "i64"), args.scratch("columns_c")))
+        finishing = b.compare("eq", args["c_mode"], b.int(words.EPILOGUE))
+        with b.when(b.op("and", self.last_block, finishing)):
+            b.call(args["epilogue"], (args["epilogue_args"], source, self.stage_width, self.batch,
+                                      b.add(self.row0, row), self.column0, count, self.columns))
+
+    def _tile(self, panel: Reg, row_table: Reg, out_rows: Reg, count: Reg) -> None:
+        b, args, accumulate = self.b, self.args, self.library.accumulate
+        column = b.mul(panel, b.int(self.width))
+        columns = b.op("min", b.int(self.width), b.sub(self.columns, column))
+        vectors = _ceiling(b, columns, b.int(self.lanes))
+        last = b.sub(columns, b.mul(b.sub(vectors, b.int(1)), b.int(self.lanes)))
+        ragged = b.compare("ne", last, b.int(self.lanes))
+        lying = b.op("and", self.b_in_place, b.op("not", ragged))
+        place = b.mul(column, self.length)
+        pointer, k_b = b.var(args.scratch("packed_b")), b.var(args.scratch("k_packed_b"))
+        with b.when_else(lying) as otherwise:
+            offset = b.load(I64, b.gep(args.scratch("columns_b"), column, "i64"))
+            b.set(pointer, b.gep(self.source, offset, self.library.dtype))
+            b.set(k_b, args.scratch("k_b"))
+            otherwise()
+            whole = b.mul(_ceiling(b, args["columns"], b.int(self.width)), b.int(self.width))
+            before = b.add(b.mul(self.start, whole), b.mul(b.add(self.column0, column), self.length))
+            with b.when(b.op("not", self.b_in_place)):
+                b.set(pointer, b.select(self.b_prepacked, b.gep(self.packed, before, accumulate),
+                                        b.gep(args.scratch("packed_b"), place, accumulate)))
+        index = b.add(b.mul(b.sub(vectors, b.int(1)), b.int(self.isa.tile.rows + 1)), count)
+        kernel = b.load(PTR, b.gep(self.table, index, "ptr"))
+        b.call(kernel, (b.get(self.a_base), row_table, b.get(self.k_a), b.get(pointer), b.get(k_b), self.length,
+                        b.gep(self.out, column, accumulate), out_rows, count, last, self.adding))
+

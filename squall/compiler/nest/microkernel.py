@@ -1,0 +1,122 @@
+"""The microkernel: a tile of C, held in registers, is a chain of multiply-adds over one block of k.
+
+There is one form for every use. A is read one element at a time, from `a + row offset + k offset`, and B one row of
+vectors at a time, from `b + k offset`, both k offsets out of tables: so an operand may be packed or read where it
+lies, along one contraction dimension or many, and the same machine code serves. Two table loads per k step disappear
+beside the multiply-adds of a full tile.
+"""
+
+from __future__ import annotations
+
+from squall.compiler.nest.isa import Isa
+from squall.ir.linear import I64, PTR, Builder, Function, Reg, Type
+
+# a, row offsets, a's k offsets, b, b's k offsets, depth, c, c's row offsets, valid rows, lanes of the last vector,
+# accumulate (0: write, 1: add to what C holds). All offsets are in elements.
+PARAMETERS = (PTR, PTR, PTR, PTR, PTR, I64, PTR, PTR, I64, I64, I64)
+
+
+def name_of(rows: int, vectors: int) -> str:
+    """The function name of the microkernel of a tile."""
+    return f"tile_{rows}x{vectors}"
+
+
+def microkernel(isa: Isa, accumulate: str, rows: int, vectors: int) -> Function:
+    """Build the microkernel of a tile.
+
+    Arguments: the instruction set, the accumulate dtype ("f32", "f64", "i32", "i64"), rows and vectors of the tile.
+    Result: a function with `PARAMETERS`, named by `name_of`. It computes all `rows`; only the valid ones are stored,
+    so the row tables must hold readable offsets beyond them.
+    """
+    b = Builder(name_of(rows, vectors), PARAMETERS)
+    a, row_table, a_table, bp, b_table, depth, c, c_table, valid, last, add = b.parameters
+    vector = isa.vector(accumulate)
+    zero = b.const(0, vector)
+    sums = [[b.var(zero) for _ in range(vectors)] for _ in range(rows)]
+    pointers = [b.gep(a, b.load(I64, b.gep(row_table, b.int(i), "i64")), accumulate) for i in range(rows)]
+    for i in range(rows):
+        start = b.gep(c, b.load(I64, b.gep(c_table, b.int(i), "i64")), accumulate)
+        for j in range(vectors):
+            b.emit("prefetch", None, (b.gep(start, b.int(j * vector.lanes), accumulate),), (True, 3))
+
+    def step(k: Reg) -> None:
+        a_offset = b.load(I64, b.gep(a_table, k, "i64"))
+        line = b.gep(bp, b.load(I64, b.gep(b_table, k, "i64")), accumulate)
+        columns = [b.load(vector, b.gep(line, b.int(j * vector.lanes), accumulate)) for j in range(vectors)]
+        for i in range(rows):
+            element = b.splat(b.load(Type(accumulate), b.gep(pointers[i], a_offset, accumulate)), vector.lanes)
+            for j in range(vectors):
+                b.set(sums[i][j], multiply_add(b, element, columns[j], b.get(sums[i][j])))
+
+    unroll = isa.unroll
+    whole = b.sub(depth, b.op("rem", depth, b.int(unroll))) if unroll > 1 else depth
+    with b.loop(b.int(0), whole, b.int(unroll)) as k:
+        for u in range(unroll):
+            step(b.add(k, b.int(u)) if u else k)
+    if unroll > 1:
+        with b.loop(whole, depth) as k:
+            step(k)
+    finish_tile(b, isa, sums, c, c_table, valid, last, b.compare("ne", add, b.int(0)))
+    return b.finish()
+
+
+def multiply_add(b: Builder, x: Reg, y: Reg, total: Reg) -> Reg:
+    """One rounding for floats; wrapping integer arithmetic otherwise."""
+    return b.fma(x, y, total) if x.type.is_float else b.add(b.mul(x, y), total)
+
+
+def finish_tile(b: Builder, isa: Isa, sums: list[list[Reg]], c: Reg, c_table: Reg, valid: Reg, last: Reg, adding: Reg) -> None:
+    """Add what C holds if asked, then store the valid rows; only `last` lanes of the last vector are touched."""
+    vector, vectors = sums[0][0].type, len(sums[0])
+    starts = [b.gep(c, b.load(I64, b.gep(c_table, b.int(i), "i64")), vector.scalar) for i in range(len(sums))]
+    mask = b.mask_below(last, vector.lanes) if isa.can_mask(vector.scalar) else None
+    steps = [b.int(j * vector.lanes) for j in range(vectors)]
+
+    def whole(masked: Reg | None) -> None:
+        masks = [None] * (vectors - 1) + [masked]
+        with b.when(adding):
+            for row, start in zip(sums, starts, strict=True):
+                for total, step, m in zip(row, steps, masks, strict=True):
+                    held = b.load(vector, b.gep(start, step, vector.scalar), m)
+                    b.set(total, b.add(held, b.get(total)))
+        for i, (row, start) in enumerate(zip(sums, starts, strict=True)):
+            with b.when(b.compare("lt", b.int(i), valid)):
+                for total, step, m in zip(row, steps, masks, strict=True):
+                    b.store(b.get(total), b.gep(start, step, vector.scalar), m)
+
+    if isa.can_mask(vector.scalar):
+        whole(mask)
+        return
+    with b.when_else(b.compare("eq", last, b.int(vector.lanes))) as otherwise:
+        whole(None)
+        otherwise()
+        finish_by_elements(b, sums, starts, valid, last, adding)
+
+
+def finish_by_elements(b: Builder, sums: list[list[Reg]], starts: list[Reg], valid: Reg, last: Reg, adding: Reg) -> None:
+    """The same for machines without masked stores: the tile goes through memory, one element at a time."""
+    vector, vectors, scalar = sums[0][0].type, len(sums[0]), Type(sums[0][0].type.scalar)
+    spilled, pointers = b.alloca(vector, len(sums) * vectors), b.alloca(PTR, len(sums))
+    for i, row in enumerate(sums):
+        b.store(starts[i], b.gep(pointers, b.int(i), "ptr"))
+        for j, total in enumerate(row):
+            b.store(b.get(total), b.gep(spilled, b.int((i * vectors + j) * vector.lanes), vector.scalar))
+    width = vectors * vector.lanes
+    with b.loop(b.int(0), valid) as i:
+        start = b.load(PTR, b.gep(pointers, i, "ptr"))
+        source = b.gep(spilled, b.mul(i, b.int(width)), vector.scalar)
+        with b.loop(b.int(0), b.add(b.int(width - vector.lanes), last)) as j:
+            target = b.gep(start, j, vector.scalar)
+            value = b.var(b.load(scalar, b.gep(source, j, vector.scalar)))
+            with b.when(adding):
+                b.set(value, b.add(b.load(scalar, target), b.get(value)))
+            b.store(b.get(value), target)
+
+
+def all_microkernels(isa: Isa, accumulate: str) -> list[Function]:
+    """Every tile the driver may call: full width with all row counts, narrower ones with the coarser set."""
+    made = []
+    for vectors in range(isa.tile.vectors, 0, -1):
+        for rows in isa.rows_wide if vectors == isa.tile.vectors else isa.rows_narrow:
+            made.append(microkernel(isa, accumulate, rows, vectors))
+    return made

@@ -1,0 +1,203 @@
+"""Packing: a block of an operand, however it is strided, becomes rows of vectors in k order.
+
+`pack_vector` does one vector's width of columns (or rows of A) by whichever way its offsets allow: straight copies,
+a few masked pieces (windows of a picture that wrap at its edge), transposed squares where k is the contiguous
+dimension, or one element at a time. The way changes the speed, never the values. Dtypes are converted on the way.
+"""
+
+from __future__ import annotations
+
+from squall.compiler.nest.isa import Isa
+from squall.ir.linear import I64, PTR, Builder, Function, Reg, Type
+
+PIECES = 4  # a vector made of more pieces than this is moved by elements
+
+
+def transpose(b: Builder, rows: list[Reg]) -> list[Reg]:
+    """The transpose of a square of vectors, by exchanging ever larger squares."""
+    lanes, current, size = len(rows), list(rows), 1
+    while size < lanes:
+        made = list(current)
+        low = tuple(j if not j & size else lanes + j - size for j in range(lanes))
+        high = tuple(j + size if not j & size else lanes + j for j in range(lanes))
+        for i in range(lanes):
+            if not i & size:
+                made[i] = b.shuffle(current[i], current[i + size], low)
+                made[i + size] = b.shuffle(current[i], current[i + size], high)
+        current, size = made, size * 2
+    return current
+
+
+class _Packer:
+    """The registers of one `pack_vector`, shared by its branches."""
+
+    def __init__(self, isa: Isa, scalar: str, accumulate: str):
+        self.b = b = Builder("pack_vector", (PTR, PTR, I64, PTR, I64, PTR, I64, I64, PTR, I64))
+        (self.source, self.offsets, self.valid, self.k_table, self.depth, self.runs, self.run_count,
+         self.transposing, self.target, self.stride) = b.parameters
+        self.lanes = isa.lanes(accumulate)
+        self.count = b.op("min", self.valid, b.int(self.lanes))
+        self.scalar, self.accumulate = Type(scalar), Type(accumulate)
+        self.vector, self.wide = Type(scalar, self.lanes), Type(accumulate, self.lanes)
+        self.masked = isa.can_mask(scalar)
+
+    def offset(self, index: Reg) -> Reg:
+        return self.b.load(I64, self.b.gep(self.offsets, index, "i64"))
+
+    def at(self, pointer: Reg, index: Reg) -> Reg:
+        return self.b.gep(pointer, index, self.scalar.scalar)
+
+    def k_offset(self, k: Reg) -> Reg:
+        return self.b.load(I64, self.b.gep(self.k_table, k, "i64"))
+
+    def row(self, k: Reg) -> Reg:
+        return self.b.gep(self.target, self.b.mul(k, self.stride), self.accumulate.scalar)
+
+    def put(self, value: Reg, k: Reg) -> None:
+        self.b.store(self.b.cast(value, self.wide), self.row(k))
+
+    def by_elements(self, k: Reg) -> None:
+        """One row of the target, element by element, zero beyond the valid columns."""
+        b, row, offset = self.b, self.row(k), self.k_offset(k)
+        b.store(b.const(0, self.wide), row)
+        with b.loop(b.int(0), self.count) as c:
+            value = b.load(self.scalar, self.at(self.source, b.add(self.offset(c), offset)))
+            b.store(b.cast(value, self.accumulate), b.gep(row, c, self.accumulate.scalar))
+
+
+def pack_vector(isa: Isa, scalar: str, accumulate: str) -> Function:
+    """`pack_vector(source, offsets, valid, k_table, depth, runs, run_count, transposing, target, stride)`.
+
+    Writes `target[k * stride + c] = source[offsets[c] + k_table[k]]` for c below the vector's lanes; columns from
+    `valid` on become zero or copies of a valid one. `runs` are `find_runs` of the k table, used when transposing.
+    """
+    p = _Packer(isa, scalar, accumulate)
+    with p.b.when_else(p.b.compare("ne", p.transposing, p.b.int(0))) as otherwise:
+        _by_transposing(p)
+        otherwise()
+        _by_vectors(p)
+    return p.b.finish()
+
+
+def _by_transposing(p: _Packer) -> None:
+    b = p.b
+    last = b.sub(p.count, b.int(1))
+    pointers = [p.at(p.source, p.offset(b.op("min", b.int(i), last))) for i in range(p.lanes)]
+    with b.loop(b.int(0), p.run_count) as r:
+        pair = b.gep(p.runs, b.mul(r, b.int(2)), "i64")
+        start, length = b.load(I64, pair), b.load(I64, b.gep(pair, b.int(1), "i64"))
+        offset = p.k_offset(start)
+        with b.when_else(b.compare("eq", length, b.int(p.lanes))) as otherwise:
+            square = [b.cast(b.load(p.vector, p.at(pointer, offset)), p.wide) for pointer in pointers]
+            for u, value in enumerate(transpose(b, square)):
+                p.put(value, b.add(start, b.int(u)))
+            otherwise()
+            if p.masked:
+                _partial_square(p, pointers, start, length, offset)
+            else:
+                with b.loop(b.int(0), length) as u:
+                    p.by_elements(b.add(start, u))
+
+
+def _partial_square(p: _Packer, pointers: list[Reg], start: Reg, length: Reg, offset: Reg) -> None:
+    b = p.b
+    mask = b.mask_below(length, p.lanes)
+    square = [b.cast(b.load(p.vector, p.at(pointer, offset), mask), p.wide) for pointer in pointers]
+    for u, value in enumerate(transpose(b, square)[:-1]):
+        with b.when(b.compare("lt", b.int(u), length)):
+            p.put(value, b.add(start, b.int(u)))
+
+
+def _by_vectors(p: _Packer) -> None:
+    b = p.b
+    starts = b.alloca(I64, p.lanes + PIECES + 1)
+    for s in range(PIECES + 1):
+        b.store(p.count, b.gep(starts, b.int(s), "i64"))
+    b.store(b.int(0), starts)
+    pieces, previous = b.var(b.int(1)), b.var(p.offset(b.int(0)))
+    with b.loop(b.int(1), p.count) as c:
+        here = p.offset(c)
+        with b.when(b.compare("ne", here, b.add(b.get(previous), b.int(1)))):
+            b.store(c, b.gep(starts, b.get(pieces), "i64"))
+            b.set(pieces, b.add(b.get(pieces), b.int(1)))
+        b.set(previous, here)
+    if not p.masked:
+        whole = b.op("and", b.compare("eq", b.get(pieces), b.int(1)), b.compare("eq", p.count, b.int(p.lanes)))
+        with b.when_else(whole) as otherwise:
+            first = p.at(p.source, p.offset(b.int(0)))
+            with b.loop(b.int(0), p.depth) as k:
+                p.put(b.load(p.vector, p.at(first, p.k_offset(k))), k)
+            otherwise()
+            with b.loop(b.int(0), p.depth) as k:
+                p.by_elements(k)
+        return
+    with b.when_else(b.compare("le", b.get(pieces), b.int(1))) as otherwise:
+        _in_pieces(p, starts, 1)
+        otherwise()
+        with b.when_else(b.compare("le", b.get(pieces), b.int(2))) as otherwise:
+            _in_pieces(p, starts, 2)
+            otherwise()
+            with b.when_else(b.compare("le", b.get(pieces), b.int(PIECES))) as otherwise:
+                _in_pieces(p, starts, PIECES)
+                otherwise()
+                with b.loop(b.int(0), p.depth) as k:
+                    p.by_elements(k)
+
+
+def _in_pieces(p: _Packer, starts: Reg, pieces: int) -> None:
+    """Masked loads of up to `pieces` contiguous parts, merged; empty parts load nothing."""
+    b = p.b
+    lanes = b.iota(Type("i64", p.lanes))
+    pointers, masks = [], []
+    for s in range(pieces):
+        start, end = (b.load(I64, b.gep(starts, b.int(s + e), "i64")) for e in (0, 1))
+        offset = b.sub(p.offset(b.op("min", start, b.sub(p.count, b.int(1)))), start)
+        pointers.append(p.at(p.source, offset))
+        from_start = b.compare("ge", lanes, b.splat(start, p.lanes))
+        masks.append(b.op("and", from_start, b.compare("lt", lanes, b.splat(end, p.lanes))))
+    with b.loop(b.int(0), p.depth) as k:
+        offset = p.k_offset(k)
+        value = b.load(p.vector, p.at(pointers[0], offset), masks[0])
+        for pointer, mask in zip(pointers[1:], masks[1:], strict=True):
+            value = b.select(mask, b.load(p.vector, p.at(pointer, offset), mask), value)
+        p.put(value, k)
+
+
+def copy_panel(isa: Isa, scalar: str, accumulate: str) -> Function:
+    """`copy_panel(source, k_table, depth, target)`: a full panel whose columns are contiguous."""
+    b = Builder("copy_panel", (PTR, PTR, I64, PTR))
+    source, k_table, depth, target = b.parameters
+    lanes, width = isa.lanes(accumulate), isa.columns(accumulate)
+    with b.loop(b.int(0), depth) as k:
+        line = b.gep(source, b.load(I64, b.gep(k_table, k, "i64")), scalar)
+        row = b.gep(target, b.mul(k, b.int(width)), accumulate)
+        values = [b.load(Type(scalar, lanes), b.gep(line, b.int(j), scalar)) for j in range(0, width, lanes)]
+        for j, value in enumerate(values):
+            b.store(b.cast(value, Type(accumulate, lanes)), b.gep(row, b.int(j * lanes), accumulate))
+    return b.finish()
+
+
+def pack_panel(isa: Isa, scalar: str, accumulate: str) -> Function:
+    """`pack_panel(source, offsets, valid, k_table, depth, runs, run_count, transposing, target)`: one panel of B."""
+    b = Builder("pack_panel", (PTR, PTR, I64, PTR, I64, PTR, I64, I64, PTR))
+    source, offsets, valid, k_table, depth, runs, run_count, transposing, target = b.parameters
+    lanes, width = isa.lanes(accumulate), isa.columns(accumulate)
+    first = b.load(I64, offsets)
+    copying = b.op("and", b.compare("eq", transposing, b.int(0)), b.compare("ge", valid, b.int(width)))
+    contiguous = b.var(copying)
+    with b.when(copying):
+        index = b.add(b.iota(Type("i64", lanes)), b.splat(first, lanes))
+        same = None
+        for j in range(0, width, lanes):
+            held = b.load(Type("i64", lanes), b.gep(offsets, b.int(j), "i64"))
+            part = b.compare("eq", held, b.add(index, b.splat(b.int(j), lanes)))
+            same = part if same is None else b.op("and", same, part)
+        b.set(contiguous, b.reduce(same, "and"))
+    with b.when_else(b.get(contiguous)) as otherwise:
+        b.call("copy_panel", (b.gep(source, first, scalar), k_table, depth, target))
+        otherwise()
+        for j in range(0, width, lanes):
+            with b.when(b.compare("lt", b.int(j), valid)):
+                b.call("pack_vector", (source, b.gep(offsets, b.int(j), "i64"), b.sub(valid, b.int(j)), k_table, depth,
+                                       runs, run_count, transposing, b.gep(target, b.int(j), accumulate), b.int(width)))
+    return b.finish()

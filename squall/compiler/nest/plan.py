@@ -1,0 +1,174 @@
+"""From a contraction with concrete extents and strides to plan steps: what the planner asks of this package."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import NamedTuple
+
+from squall.compiler.nest import arguments as words
+from squall.compiler.nest.choose import Choice, choose
+from squall.compiler.nest.driver import Library, build
+from squall.compiler.nest.isa import ISAS, Isa
+from squall.compiler.nest.spec import Contraction, Dimension, check
+from squall.ir.linear import BYTES, PTR, I64, Program, Type
+
+# the epilogue's parameters: its own args, the finished tile (accumulate dtype), the tile's row stride in elements,
+# flat batch index, first row, first column, rows, columns
+EPILOGUE_PARAMETERS: tuple[Type, ...] = (PTR, PTR, I64, I64, I64, I64, I64, I64)
+
+
+class Step(NamedTuple):
+    """One kernel call of a plan: the library to call, its args words, units, grain and scratch bytes per thread.
+
+    A word is an int, or the name of a pointer: "a", "b", "c", "packed", "epilogue", "epilogue_args". Operands are
+    already exchanged: "a" always means what the caller calls A.
+    """
+
+    library: Library
+    words: tuple[int | str, ...]
+    units: int
+    grain: int
+    scratch_bytes: int
+
+
+class NestPlan(NamedTuple):
+    """The steps of a contraction, run in order; the bytes "packed" must point to (0: none, the word is 0).
+
+    `rows`, `columns` and `batches` list the positions in the contraction's dims whose flat (row-major, outermost first)
+    indices an epilogue is given; dimensions of extent 1 are left out.
+    """
+
+    steps: tuple[Step, ...]
+    workspace_bytes: int
+    batches: tuple[int, ...]
+    rows: tuple[int, ...]
+    columns: tuple[int, ...]
+    choice: Choice
+
+
+@lru_cache(maxsize=256)
+def program(library: Library) -> Program:
+    """The linear IR of a library, to be compiled once and kept."""
+    return build(library)
+
+
+def plan(contraction: Contraction, isa: str, threads: int = 1, epilogue: bool = False, prepacked: bool = False,
+         swapped: bool | None = None, pack_first: bool = False) -> NestPlan:
+    """Plan a contraction.
+
+    Arguments: the contraction; the instruction set's name in `ISAS`; threads of the pool; `epilogue`: tiles go to an
+    epilogue (words "epilogue" and "epilogue_args") instead of C; `prepacked`: "packed" already holds B, packed by an
+    earlier plan's first step with the same extents; `swapped`: force an orientation, None chooses; `pack_first`: pack
+    B in a step of its own into a workspace.
+    Result: a `NestPlan`. A contraction without elements has no units; without depth it gives zeros.
+    Raises ValueError for dims whose strides contradict their kind, or more than `MAX_DIMS` unmergeable dims of a kind.
+
+    Example:
+        >>> plan(matmul(64, 64, 64), "avx512").steps[0].units
+        1
+    """
+    check(contraction)
+    target = ISAS[isa]
+    choice = choose(contraction, target, threads, epilogue, prepacked or pack_first, swapped)
+    return assemble(contraction, target, choice, pack_first)
+
+
+def assemble(contraction: Contraction, isa: Isa, choice: Choice, pack_first: bool = False) -> NestPlan:
+    """The steps of a choice; tests also call it with choices of their own."""
+    oriented, result = choice.oriented, contraction.result or contraction.dtype
+    library = Library("contract", contraction.dtype, contraction.accumulate, result, isa.name)
+    steps, workspace = [], 0
+    packed = _packed_strides(isa, contraction.accumulate, choice)
+    if choice.b_mode == words.PREPACKED:
+        steps_first, workspace = _pack_step(isa, contraction, choice, library, packed)
+        if pack_first:
+            steps.append(steps_first)
+    tables = _scratch(isa, contraction.accumulate, choice)
+    steps.append(Step(library, _words(choice, oriented.groups, tables, packed), choice.units, choice.grain,
+                      tables["total"]))
+    order = oriented.order
+    return NestPlan(tuple(steps), workspace, order["batch"], order["m"], order["n"], choice)
+
+
+def _words(choice: Choice, groups: dict, tables: dict[str, int], packed: tuple[int, ...]) -> tuple[int | str, ...]:
+    oriented = choice.oriented
+    a, b = ("b", "a") if oriented.swapped else ("a", "b")
+    values: dict[str, int | str] = {"a": a, "b": b, "c": "c", "packed": 0, "epilogue": 0, "epilogue_args": 0}
+    if choice.b_mode == words.PREPACKED:
+        values["packed"] = "packed"
+    if choice.c_mode == words.EPILOGUE:
+        values.update(c=0, epilogue="epilogue", epilogue_args="epilogue_args")
+    values.update(depth=oriented.extent("k"), rows=oriented.extent("m"), columns=oriented.extent("n"),
+                  block_depth=choice.block_depth, block_rows=choice.block_rows, block_columns=choice.block_columns,
+                  a_mode=choice.a_mode, b_mode=choice.b_mode, c_mode=choice.c_mode)
+    values.update((name, tables[name]) for name in words.SCRATCH)
+    block: list[int | str] = [0] * words.TOTAL_WORDS
+    for name, word in words.WORDS.items():
+        block[word] = values[name]
+    for kind, word in words.GROUP_WORDS.items():
+        dims = groups[kind]
+        if len(dims) > words.MAX_DIMS:
+            raise ValueError(f"{len(dims)} {kind} dimensions that cannot be merged; at most {words.MAX_DIMS} are supported")
+        block[word] = len(dims)
+        for i, dim in enumerate(dims):
+            record = (max(1, dim.extent), dim.a_stride, dim.b_stride, dim.c_stride, packed[i] if kind == "batch" else 0)
+            block[word + 1 + i * words.RECORD:word + 1 + (i + 1) * words.RECORD] = record
+    return tuple(block)
+
+
+def _packed_strides(isa: Isa, accumulate: str, choice: Choice) -> tuple[int, ...]:
+    """Per batch dimension, the stride of packed B: nothing for dimensions B does not have."""
+    width, oriented = isa.columns(accumulate), choice.oriented
+    size = -(-oriented.extent("n") // width) * width * oriented.extent("k")
+    strides = []
+    for dim in reversed(oriented.groups["batch"]):
+        strides.append(size if dim.b_stride else 0)
+        size *= dim.extent if dim.b_stride else 1
+    return tuple(reversed(strides))
+
+
+def _pack_step(isa: Isa, contraction: Contraction, choice: Choice, library: Library,
+               packed: tuple[int, ...]) -> tuple[Step, int]:
+    from squall.compiler.nest.choose import inner_run, pack_cost
+
+    accumulate, oriented = contraction.accumulate, choice.oriented
+    width = isa.columns(accumulate)
+    mode, _ = pack_cost(isa, isa.lanes(accumulate), contraction.dtype, accumulate,
+                        inner_run(oriented.groups["n"], "b"), inner_run(oriented.groups["k"], "b"))
+    single = choice._replace(b_mode=mode, block_rows=1, block_columns=width, c_mode=words.DIRECT)
+    tables = _scratch(isa, accumulate, single)
+    kept = [(d, s) for d, s in zip(oriented.groups["batch"], packed, strict=True) if d.b_stride]
+    batch = tuple(d for d, _ in kept) or (Dimension("batch", 1),)
+    block = list(_words(single, {**oriented.groups, "batch": batch}, tables, tuple(s for _, s in kept) or (0,)))
+    block[words.WORDS["packed"]] = "packed"
+    batches = 1
+    for dim in batch:
+        batches *= dim.extent
+    panels = -(-oriented.extent("n") // width)
+    bytes_needed = batches * panels * width * oriented.extent("k") * BYTES[accumulate]
+    step = Step(library._replace(role="pack"), tuple(block), batches * panels, choice.grain, tables["total"])
+    return step, bytes_needed
+
+
+def _scratch(isa: Isa, accumulate: str, choice: Choice) -> dict[str, int]:
+    """Byte offsets of everything a unit keeps in its thread's scratch, and the total."""
+    lanes, width, size = isa.lanes(accumulate), isa.columns(accumulate), BYTES[accumulate]
+    oriented = choice.oriented
+    depth = min(choice.block_depth, max(1, oriented.extent("k")))
+    rows = max(1, min(choice.block_rows, oriented.extent("m")))
+    columns = -(-max(1, min(choice.block_columns, oriented.extent("n"))) // width) * width
+    slack = 16 + isa.tile.rows
+    tables = {name: 8 * (rows + lanes + slack) for name in ("rows_a", "rows_c", "rows_out", "rows_packed")}
+    tables |= {name: 8 * (columns + slack + lanes) for name in ("columns_b", "columns_c")}
+    tables |= {name: 8 * (depth + slack + lanes) for name in ("k_a", "k_b", "k_packed_a", "k_packed_b")}
+    tables |= {name: 16 * (depth + 1) for name in ("runs_a", "runs_b")}
+    tables["packed_a"] = 0 if choice.a_mode == words.IN_PLACE else -(-rows // lanes) * lanes * depth * size
+    one = {words.IN_PLACE: width, words.PREPACKED: 0}.get(choice.b_mode, columns)
+    tables["packed_b"] = one * depth * size
+    tables["stage"] = 0 if choice.c_mode == words.DIRECT else -(-rows // lanes) * lanes * columns * size
+    offsets, total = {}, 0
+    for name in words.SCRATCH:
+        offsets[name] = total
+        total += -(-tables[name] // 64) * 64
+    offsets["total"] = total
+    return offsets
