@@ -1,0 +1,6 @@
+"""The programs that are measured, a file for each group; `load` puts them into `harness.CASES`."""
+
+
+def load() -> None:
+    """Import every group, each of which registers its cases."""
+    from benchmarks.cases import gpt, matmul, mlp, small, startup  # noqa: F401

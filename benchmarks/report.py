@@ -1,0 +1,122 @@
+"""From results files to text: the lines a run prints, and the page `docs/benchmarks.md`.
+
+Every number on the page comes from a file in `benchmarks/results`; `python -m benchmarks.report` writes it anew,
+and a test holds that the page is what the files say.
+"""
+
+import json
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "benchmarks" / "results"
+PAGE = ROOT / "docs" / "benchmarks.md"
+
+GROUPS = {
+    "startup": "Starting",
+    "small": "Small calls",
+    "matmul": "Matrix products",
+    "mlp": "Training a multi-layer perceptron",
+    "gpt": "Training a small GPT",
+}
+
+INTRODUCTION = """\
+# Benchmarks
+
+<!-- Made from benchmarks/results/*.json by `python -m benchmarks.report`; not edited by hand. -->
+
+All contenders of a row took turns in one run, in rounds whose order rotates, in one process pinned to as many cores
+as there are threads. Their outputs were compared before any time was taken. A cell is the median time of one call;
+± is the median absolute deviation; the ratio is the contender's median over the best squall column's, so above
+1 means that squall is faster, and the range after it holds half of the rounds.
+
+"torch eager" uses PyTorch's fused optimizer; "torch compile" is `torch.compile` of forward and loss with the fused
+optimizer. Run them yourself: `make bench-peers`, or `make bench` with what is installed.
+"""
+
+EMPTY = """
+No results are recorded yet.
+"""
+
+
+def duration(seconds: float) -> str:
+    """A time with three digits and a fitting unit."""
+    for unit, scale in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
+        if seconds >= scale:
+            return f"{seconds / scale:.3g} {unit}"
+    return f"{seconds / 1e-9:.3g} ns"
+
+
+def cell(result: dict | None) -> str:
+    """One contender's cell."""
+    if result is None:
+        return ""
+    if "median" not in result:
+        return result["status"]
+    text = f"{duration(result['median'])} ± {duration(result['mad'])}"
+    if "ratio" in result:
+        low, high = result["ratio"]["quartiles"]
+        text += f" ({result['ratio']['medians']:.2f}x, {low:.2f}-{high:.2f})"
+    return text
+
+
+def lines(entry: dict) -> str:
+    """What a run prints for one case."""
+    head = (
+        f"{entry['case']}, {entry['threads']} thread{'s' if entry['threads'] > 1 else ''}: {entry['about']}"
+    )
+    rows = [
+        f"    {name:<20} {cell(result)}"
+        + (f"  {result['reason']}" if result["status"] in {"failed", "wrong"} else "")
+        for name, result in entry["results"].items()
+    ]
+    return "\n".join([head, *rows])
+
+
+def table(entries: list[dict]) -> str:
+    """One group's table: a row for each case and thread count, a column for each contender."""
+    names = list(dict.fromkeys(name for entry in entries for name in entry["results"]))
+    installed = [
+        name for name in names
+        if any(entry["results"].get(name, {}).get("status", "not installed") != "not installed" for entry in entries)
+    ]  # fmt: skip
+    rows = ["| case | threads | " + " | ".join(installed) + " |", "|---" * (len(installed) + 2) + "|"]
+    for entry in entries:
+        cells = [cell(entry["results"].get(name)) for name in installed]
+        rows.append(f"| {entry['about']} | {entry['threads']} | " + " | ".join(cells) + " |")
+    return "\n".join(rows)
+
+
+def machines(entries: list[dict]) -> str:
+    """What the entries were measured on, each different machine and run once."""
+    said = []
+    for entry in entries:
+        head = entry["machine"]
+        versions = ", ".join(f"{name} {version}" for name, version in head["versions"].items())
+        text = (
+            f"{head['processor']}, {head['cores']} cores (load {head['load']} at the start), "
+            f"{head['memory_gib']} GiB; {head['system']}; "
+            f"Python {head['python']}, {versions}; {head['date'][:10]}; `{head['command'].strip()}`"
+        )
+        if text not in said:
+            said.append(text)
+    return "\n".join(f"Measured on {text}." for text in said)
+
+
+def page(folder: Path = RESULTS) -> str:
+    """The whole page."""
+    parts = [INTRODUCTION]
+    for group, title in GROUPS.items():
+        path = folder / f"{group}.json"
+        if path.exists():
+            entries = json.loads(path.read_text(encoding="utf-8"))["entries"]
+            parts.append(f"\n## {title}\n\n{table(entries)}\n\n{machines(entries)}\n")
+    return "".join(parts if len(parts) > 1 else [INTRODUCTION, EMPTY])
+
+
+def write_page() -> None:
+    """Write `docs/benchmarks.md`."""
+    PAGE.write_text(page(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    write_page()
