@@ -31,7 +31,7 @@ KNOBS = {k.name: k for k in (
     Knob("num_threads", int, 0, False, "threads of the pool; 0: the processors this process may use"),
     Knob("backend", str, "cpu", True, "cpu (machine code), python (linear IR one instruction at a time) or numpy (the graph oracle)"),
     Knob("eager", bool, False, False, "evaluate after every op"),
-    Knob("pending_nodes", int, 20000, False, "recorded and unevaluated ops at which a flush is forced"),
+    Knob("pending_nodes", int, 4096, False, "recorded and unevaluated ops at which a flush is forced"),
     Knob("pending_megabytes", int, 2048, False, "bytes of unevaluated results at which a flush is forced"),
     Knob("verify", bool, False, False, "check the specification of each IR between stages"),
     Knob("fuse", bool, True, True, "fuse elementwise work and reductions into one kernel"),

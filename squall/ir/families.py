@@ -13,7 +13,7 @@ from squall.base.dtypes import DType
 from squall.base.errors import DeviceError, DtypeError, ShapeError
 from squall.base.shapes import broadcast, reduced_shape
 from squall.ir.node import TensorType
-from squall.ir.op import Context, Op, ops
+from squall.ir.op import Context, Op, constant, ops
 
 
 def result_dtype(op: Op, types: tuple[TensorType, ...], attrs: tuple) -> DType:
@@ -119,26 +119,52 @@ class Reduce(Family):
         return op(operands[0], **op.named((dims,) + attrs[1:])), True
 
 
+def zeros(type: TensorType) -> Any:
+    """A Node of zeros of a type, by expanding a constant."""
+    zero = constant(0, type.dtype, type.device)
+    return ops.expand(zero, shape=tuple(type.shape)) if type.shape else zero
+
+
+def linear_tangent(context: Context, tangents: tuple) -> Any:
+    """The jvp of an op linear in its floating operands together: the op on tangents, other operands as they are."""
+    operands = []
+    for tangent, type, operand in zip(tangents, context.types, context.inputs, strict=True):
+        if tangent is not None:
+            operands.append(tangent)
+        else:
+            operands.append(zeros(type) if type.dtype.category >= 2 else operand)
+    return context.op(*operands, **context.op.named(context.attrs))
+
+
 class Movement(Family):
     """Rearranges elements without computing: linear, so the jvp is the op itself."""
 
     name = "movement"
 
     def tangent(self, context: Context, tangents: tuple) -> Any:
-        rest = context.inputs[1:]
-        return context.op(tangents[0], *rest, **context.op.named(context.attrs))
+        return linear_tangent(context, tangents)
 
 
 class Contraction(Family):
-    """Sums of products over an index space: the contraction nest."""
+    """Sums of products over an index space: the contraction nest. Linear in each operand; composites are expanded."""
 
     name = "contraction"
 
+    def tangent(self, context: Context, tangents: tuple) -> Any:
+        if context.op is not ops.contract:
+            return NotImplemented
+        (a, b), (da, db), named = context.inputs, tangents, context.op.named(context.attrs)
+        parts = ([] if da is None else [context.op(da, b, **named)]) + ([] if db is None else [context.op(a, db, **named)])
+        return parts[0] if len(parts) == 1 else ops.add(*parts)
+
 
 class Indexing(Family):
-    """Reads or writes at positions given by integer tensors."""
+    """Reads or writes at positions given by integer tensors: linear in what is moved."""
 
     name = "indexing"
+
+    def tangent(self, context: Context, tangents: tuple) -> Any:
+        return linear_tangent(context, tangents)
 
 
 class Scan(Family):

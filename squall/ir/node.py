@@ -40,6 +40,26 @@ class TensorType:
         return f"{self.dtype.short}[{', '.join(map(str, self.shape))}]" + ("" if self.device == "cpu" else f"@{self.device}")
 
 
+class SharedType(TensorType):
+    """The type of memory NumPy or DLPack can also see: reads of it are evaluated before a call returns."""
+
+    __slots__ = ()
+
+
+_types: dict[tuple, TensorType] = {}
+
+
+def tensor_type(shape: Shape, dtype: DType, device: str = "cpu") -> TensorType:
+    """The one TensorType object of this content (until the table is full): identity makes checks quick."""
+    key = (shape, dtype, device)
+    found = _types.get(key)
+    if found is None:
+        if len(_types) > 20000:
+            _types.clear()
+        found = _types[key] = TensorType(shape, dtype, device)
+    return found
+
+
 class Node:
     """One value: the op that makes it, operand Nodes, attribute values in the op's order, type, and computed buffer.
 

@@ -225,6 +225,8 @@ def make(op: Op, inputs: tuple[Node, ...], attrs: tuple) -> Any:
 def lift(operands: tuple) -> tuple[Node, ...]:
     """Operands as Nodes: Python numbers become constants of the first Node's dtype (of its category at least)."""
     first = next((o for o in operands if o.__class__ is Node), None)
+    if not operands:
+        return ()
     if first is None:
         raise TypeError("an op needs at least one Node or Tensor operand")
     return tuple(o if o.__class__ is Node else constant(o, first.dtype, first.device) for o in operands)

@@ -1,0 +1,58 @@
+"""The conductor of uncompiled evaluation: Nodes in, computed buffers out, through the plan cache."""
+
+from __future__ import annotations
+
+from collections import deque
+from itertools import starmap
+from operator import call
+from typing import Any
+
+from squall.base import config, trace
+from squall.base.caches import Cache
+from squall.engine.keys import Signature, signature
+from squall.ir.node import Node
+from squall.ir.plan import Request
+
+plans = Cache("plans", 1024)
+_set_buffer = Node.buffer.__set__  # type: ignore[attr-defined]
+
+
+def evaluate(roots: list[Node]) -> None:
+    """Compute Nodes and fill their buffer slots; either all slots are filled or none.
+
+    The native run and the filling of the slots are one chain of C calls, which no signal handler can interrupt.
+    """
+    roots = list({id(r): r for r in roots if r.buffer is None}.values())
+    if not roots:
+        return
+    if config.get("backend") == "numpy":
+        from squall.engine.oracle import run
+
+        buffers = run(roots)
+        deque(map(_set_buffer, roots, buffers), maxlen=0)
+    else:
+        _run_planned(roots)
+    for root in roots:
+        root.inputs = ()
+
+
+def _run_planned(roots: list[Node]) -> None:
+    found = signature(roots)
+    executable = plans.get(found.key)
+    if executable is None:
+        executable = plans.put(found.key, _compile(roots, found))
+    calls, buffers = executable.prepare([n.buffer for n in found.inputs], [n.buffer for n in found.scalars], {})
+    fill = [(_set_buffer, root, buffer) for root, buffer in zip(roots, buffers, strict=True)]
+    deque(starmap(call, (*calls, *fill)), maxlen=0)
+    executable.check_status()
+
+
+def _compile(roots: list[Node], found: Signature) -> Any:
+    from squall.compiler.pipeline import compile_plan
+    from squall.engine.execute import Executable
+
+    trace.count("plans compiled")
+    trace.debug(1, f"new plan: {len(found.order)} nodes, {len(roots)} results, {len(found.inputs)} inputs")
+    request = Request(tuple(roots), tuple(found.inputs), tuple(found.scalars), found.donatable,
+                      tuple(n.buffer.strides is None for n in found.inputs))
+    return Executable(compile_plan(request))

@@ -1,0 +1,1 @@
+"""What users touch: Tensor, creation, autograd, transforms, random numbers, interchange with NumPy."""

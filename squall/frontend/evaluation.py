@@ -1,0 +1,136 @@
+"""When values are computed, and which: the flush.
+
+A flush evaluates what was asked for, every live value of this thread that is still pending, and what live history saved
+(DESIGN S7), all in one plan. `pressure` forces one when too much is pending, at a point of the loop that repeats, so that
+a long loop without reads meets the same plan again and again.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any, Iterable
+
+from squall.base import config, trace
+from squall.engine import realize
+from squall.frontend.core import Cell, value_unavailable
+from squall.frontend.state import ThreadState, local
+from squall.frontend.tape import saved_nodes
+from squall.ir.node import Node
+
+
+def flush() -> None:
+    """Evaluate everything pending on this thread. `optimizer.step()` ends with it.
+
+    Example:
+        >>> import squall as sq
+        >>> x = sq.ones(3) * 2
+        >>> sq.flush()
+    """
+    evaluate(())
+
+
+def evaluate_tensors(tensors: Iterable[Any]) -> None:
+    """Evaluate Tensors, and whatever else is pending."""
+    evaluate([t.node for t in tensors])
+
+
+def evaluate(requested: Iterable[Node]) -> None:
+    """Evaluate Nodes together with all live pending values of this thread."""
+    state = local.state
+    if state.trace is not None:
+        if any(n.buffer is None for n in requested):
+            raise value_unavailable("evaluate")
+        return
+    roots = [n for n in requested if n.buffer is None]
+    if state.flushing:
+        realize.evaluate(roots)
+        return
+    state.flushing = True
+    kept, records = [], []
+    try:
+        roots += _live(state, kept, records)
+        if roots:
+            trace.count("flushes")
+            realize.evaluate(roots)
+    except BaseException:
+        state.pending[:0] = kept
+        for record in records:
+            record.settled = False
+        raise
+    finally:
+        state.flushing = False
+
+
+def _live(state: ThreadState, kept: list, records: list) -> list[Node]:
+    """Uncomputed Nodes of live handles and cells, and what their history saved; empties the pending list into `kept`."""
+    roots: list[Node] = []
+    edges: list[Any] = []
+    seen: set[int] = set()
+    kept.extend(state.pending)
+    state.pending[:] = []
+    for reference in kept:
+        held = reference()
+        if held is None:
+            continue
+        if held.__class__ is not Cell:
+            if held._edge is not None:
+                edges.append(held._edge)
+            if held._cell is not None:
+                continue
+        node = held._node
+        if node.buffer is None and id(node) not in seen:
+            seen.add(id(node))
+            roots.append(node)
+    for node in saved_nodes(edges, records):
+        if id(node) not in seen:
+            seen.add(id(node))
+            roots.append(node)
+    return roots
+
+
+def user_line() -> str:
+    """file:line of the innermost frame outside squall."""
+    frame: Any = sys._getframe(1)
+    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "squall":
+        frame = frame.f_back
+    return f"{frame.f_code.co_filename}:{frame.f_lineno}" if frame is not None else "?"
+
+
+def pressure(state: ThreadState) -> None:
+    """Too much is pending. Listen until the period of what is recorded is known, flush, and from then on flush once every
+    so many whole periods: equal graphs, one plan."""
+    if state.trace is not None or state.flushing:
+        state.limit = len(state.pending) + 1000
+        return
+    if state.rhythm is None:
+        state.rhythm = []
+    state.rhythm.append(_signature(state.pending[-1]()))
+    heard = len(state.rhythm)
+    period = _period(state.rhythm) if heard in (64, 256, 1024, 4096) else 0
+    if not period and heard < 4096:
+        return
+    state.rhythm = None
+    base = config.get("pending_nodes")
+    evaluate(())
+    state.limit = max(base // period, 1) * period - 1 if period else base
+
+
+def _signature(held: Any) -> Any:
+    if held is None or held._node is None:
+        return None
+    node = held._node
+    return (node.op.name, node.attrs, getattr(node.type, "shape", None))
+
+
+def _period(signatures: list) -> int:
+    """The period of a sequence when it repeats at least twice, else 0 (Knuth, Morris and Pratt's failure function)."""
+    failure = [0] * len(signatures)
+    k = 0
+    for i in range(1, len(signatures)):
+        while k and signatures[i] != signatures[k]:
+            k = failure[k - 1]
+        if signatures[i] == signatures[k]:
+            k += 1
+        failure[i] = k
+    period = len(signatures) - failure[-1]
+    return period if period <= len(signatures) // 2 else 0
