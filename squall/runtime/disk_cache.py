@@ -63,7 +63,7 @@ class DiskCache:
         folder: created when first written. limit_bytes: what it is trimmed to.
 
     Example:
-        >>> cache = DiskCache(default_folder(), 512 << 20)
+        >>> cache = DiskCache(Path(tempfile.mkdtemp()), 512 << 20)
         >>> cache.put("00ff", b"code")
         True
         >>> cache.get("00ff")

@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 from squall.base import config, trace
 from squall.base.caches import Cache
+from squall.base.errors import CompileError
 from squall.runtime import fork, machine_code
 from squall.runtime.disk_cache import DiskCache, default_folder
 from squall.runtime.machine_code import SHORT_PASSES, CodeTarget, Unit
@@ -126,7 +127,11 @@ class ObjectStore:
         if payload is None:
             return False
         index, _, blob = payload.partition(b"\n")
-        self._load(json.loads(index), blob)
+        try:
+            self._load(json.loads(index), blob)
+        except (ValueError, AttributeError, TypeError, CompileError) as error:
+            trace.debug(1, "cached pack", name, "does not load:", error)
+            return False
         self.from_disk += 1
         return True
 

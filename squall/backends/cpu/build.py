@@ -77,8 +77,9 @@ def object_of(texts: list[tuple[str, tuple[str, ...]]], target: Target,
 
 
 def statistics() -> dict[str, object]:
-    """What building cost this process: kernels compiled, packs read from disk, memory hits, milliseconds, the disk cache."""
-    whole: dict[str, object] = {"compiled": 0, "packs from disk": 0, "memory hits": 0, "compile ms": 0.0, "load ms": 0.0}
+    """What building cost this process: kernels compiled, packs read, memory hits, milliseconds, the disk cache."""
+    whole: dict[str, object] = {"compiled": 0, "packs from disk": 0, "memory hits": 0,
+                                "compile ms": 0.0, "load ms": 0.0}
     for store in _stores.values():
         for name, amount in store.statistics().items():
             whole[name] += amount  # type: ignore[operator]
