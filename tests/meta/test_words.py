@@ -10,7 +10,9 @@ UNFINISHED = re.compile(r"\b(" + "|".join(["TO" + "DO", "FIX" + "ME", "XX" + "X"
 RAISED = "NotImplemented" + "Error"
 
 # Raising it is part of what the name promises: file and qualified name, with the reason.
-RAISES_BY_CONTRACT: dict[tuple[str, str], str] = {}
+RAISES_BY_CONTRACT = {
+    ("squall/nn/module.py", "Module.forward"): "PyTorch's error for a module whose class gives no forward",
+}
 
 HOME = r"(?<![\w.~$}])/(tmp|root|work|farm|home/\w+|Users/\w+|usr/local|opt|mnt|srv)/"
 MACHINE_PATH = re.compile(HOME)

@@ -1,0 +1,70 @@
+"""Writes `docs/compat.md` from the expect files: which of PyTorch's operators give PyTorch's results.
+
+python -m tools.compat
+"""
+
+from collections import defaultdict
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+EXPECT = ROOT / "tests" / "conformance" / "expect"
+PAGE = ROOT / "docs" / "compat.md"
+MODULE = "squall"
+GRAD = " grad"
+
+INTRODUCTION = """\
+# Compatibility with PyTorch
+
+<!-- Made from tests/conformance/expect by `python -m tools.compat`; not edited by hand. -->
+
+PyTorch ships a database of its operators with sample inputs (OpInfo). `make conformance` runs those samples through
+squall and compares values, shapes, dtypes and gradients; what is listed here passes, and is held by that run. An
+operator that is absent may still work: it has not passed every sample tried.
+"""
+
+
+def keys(dtype_file: Path) -> set[str]:
+    """The keys of one expect file."""
+    lines = dtype_file.read_text(encoding="utf-8").splitlines()
+    return {line for line in lines if line and not line.startswith("#")}
+
+
+def namespace(operator: str) -> str:
+    """`torch.nn.functional` for `nn.functional.relu`, `torch` for `add`."""
+    parts = operator.split(".")
+    known = {"nn", "linalg", "fft", "special", "signal", "masked", "sparse", "ops"}
+    if parts[0] not in known:
+        return "torch"
+    return "torch." + (".".join(parts[:2]) if parts[0] == "nn" else parts[0])
+
+
+def page(folder: Path = EXPECT) -> str:
+    """The whole page."""
+    dtypes, operators = {}, defaultdict(lambda: defaultdict(set))
+    for path in sorted(folder.glob(f"{MODULE}-*.txt")):
+        dtype = path.stem.removeprefix(f"{MODULE}-")
+        found = keys(path)
+        values = {key for key in found if not key.endswith(GRAD)}
+        dtypes[dtype] = (len(values), len(found) - len(values))
+        for key in values:
+            operator = key.removesuffix(f":{dtype}")
+            operators[namespace(operator)][operator].add(dtype)
+    if not dtypes:
+        return INTRODUCTION + "\nNothing is recorded yet.\n"
+    lines = [INTRODUCTION, "| dtype | operators | of them with gradients compared |", "|---|---|---|"]
+    lines += [f"| {dtype} | {values} | {gradients} |" for dtype, (values, gradients) in dtypes.items()]
+    for space in sorted(operators):
+        lines += ["", f"## {space}", "", "| operator | dtypes |", "|---|---|"]
+        lines += [
+            f"| `{name}` | {', '.join(sorted(operators[space][name]))} |" for name in sorted(operators[space])
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def write_page() -> None:
+    """Write `docs/compat.md`."""
+    PAGE.write_text(page(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    write_page()

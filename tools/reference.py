@@ -1,0 +1,103 @@
+"""The reference: what the public modules offer, from signatures and docstrings, as Markdown."""
+
+import enum
+import importlib
+import inspect
+import re
+from types import ModuleType
+from typing import Any
+
+# In the order a reader meets them; one that does not exist is left out.
+MODULES = (
+    "squall", "squall.nn", "squall.nn.functional", "squall.nn.init", "squall.nn.utils", "squall.optim",
+    "squall.optim.lr_scheduler", "squall.autograd", "squall.linalg", "squall.random", "squall.data", "squall.io",
+    "squall.models",
+)  # fmt: skip
+
+
+def public_modules() -> dict[str, ModuleType]:
+    """The public modules that exist, by name."""
+    found = {}
+    for name in MODULES:
+        try:
+            found[name] = importlib.import_module(name)
+        except ModuleNotFoundError as error:
+            if not (error.name or "").startswith("squall"):
+                raise
+    return found
+
+
+def public_names(module: ModuleType) -> list[str]:
+    """What a module offers: its `__all__`, or else what it defines itself."""
+    listed = getattr(module, "__all__", None)
+    if listed is not None:
+        return sorted(name for name in listed if not name.startswith("_"))
+    own = [
+        name for name, value in vars(module).items() if getattr(value, "__module__", None) == module.__name__
+    ]
+    return sorted(name for name in own if not name.startswith("_"))
+
+
+def page(name: str, module: ModuleType) -> str:
+    """One module's page: what it is for, then its names, classes first."""
+    parts = [f"# {name}", inspect.getdoc(module) or ""]
+    values = {key: getattr(module, key) for key in public_names(module)}
+    classes = {key: value for key, value in values.items() if inspect.isclass(value)}
+    functions = {key: value for key, value in values.items() if key not in classes and callable(value)}
+    for title, group in (("Classes", classes), ("Functions", functions)):
+        if group:
+            parts += [f"## {title}", *(describe(key, value) for key, value in group.items())]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def describe(name: str, value: Any) -> str:
+    """One name: its signature and docstring, and for a class its own public methods."""
+    parts = [f"### {name}", f"```python\n{name}{signature(value)}\n```", block(inspect.getdoc(value))]
+    if inspect.isclass(value) and not issubclass(value, enum.Enum):
+        for key, member in sorted(vars(value).items()):
+            document = inspect.getdoc(member)
+            if key.startswith("_") or not document or not (callable(member) or isinstance(member, property)):
+                continue
+            call = "" if isinstance(member, property) else signature(member)
+            parts += [f"#### {name}.{key}", f"```python\n{key}{call}\n```", block(document)]
+    return "\n\n".join(part for part in parts if part)
+
+
+def signature(value: Any) -> str:
+    """The arguments, as written; nothing where Python cannot tell."""
+    try:
+        return str(inspect.signature(value))
+    except (TypeError, ValueError):
+        return "(...)"
+
+
+SECTION = re.compile(r"^(Args|Attributes|Returns|Raises|Shape|Note|Notes|Example|Examples|Yields):\s*$")
+
+
+def block(document: str | None) -> str:
+    """A docstring as Markdown: its sections under bold headings, arguments as a list, examples as code."""
+    if not document:
+        return ""
+    lines, section, fenced = [], "", False
+    for line in document.splitlines():
+        heading = SECTION.match(line)
+        if heading or (section and line and not line.startswith(" ")):
+            lines += ["```"] * fenced
+            section, fenced = (heading[1], False) if heading else ("", False)
+            if heading:
+                lines += ["", f"**{section}**", ""]
+                continue
+        if section.startswith("Example") and not fenced and line.strip():
+            lines.append("```python")
+            fenced = True
+        lines.append(body_line(line, section, fenced))
+    return "\n".join([*lines, "```"] if fenced else lines)
+
+
+def body_line(line: str, section: str, fenced: bool) -> str:
+    """One line of a section: its indentation removed, an entry of a list of names made one."""
+    if not section:
+        return line
+    text = line.removeprefix("    ")
+    entry = not fenced and re.match(r"[\w*, ]+( \([^)]*\))?:\s", text)
+    return f"- {text}" if entry else text
