@@ -7,7 +7,8 @@ summed back to the operand's shape. The lowering of each family is in the compil
 
 from __future__ import annotations
 
-from typing import Any, Callable
+from collections.abc import Callable
+from typing import Any
 
 from squall.base.dtypes import DType
 from squall.base.errors import DeviceError, DtypeError, ShapeError

@@ -1,6 +1,8 @@
 """One declaration per op. Importing this room fills the table `squall.ir.op.ops`."""
 
 from squall.ir.op import ops
-from squall.ops import arithmetic, control, movement, reduction
+from squall.ops import arithmetic, control, movement, reduction  # isort: skip
+from squall.ops import contraction, indexing, joining, scattering, slicing, windows
 
-__all__ = ["ops", "arithmetic", "control", "movement", "reduction"]
+__all__ = ["ops", "arithmetic", "control", "indexing", "joining", "movement", "reduction", "scattering", "slicing",
+           "windows"]
