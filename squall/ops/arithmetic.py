@@ -4,9 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
+from squall.base.dtypes import DType
+from squall.base.errors import DtypeError
 from squall.ir.families import elementwise
+from squall.ir.linear import Builder, Reg
 from squall.ir.op import Context, Scalar, declare, ops
+from squall.ops.common import widened
 from squall.ops.samples import binary_samples
+
+
+def _either_or(arithmetic: str, logical: str) -> Scalar:
+    """An instruction, with another for bool, where 1 + 1 is 1."""
+
+    def build(b: Builder, attrs: tuple, x: Reg, y: Reg) -> Reg:
+        return b.op(logical if x.type.scalar == "bool" else arithmetic, x, y)
+
+    return Scalar(build)
 
 
 def _add_grad(context: Context, g: Any) -> tuple:
@@ -14,8 +27,16 @@ def _add_grad(context: Context, g: Any) -> tuple:
 
 
 add = declare(
-    "add", elementwise, grad=_add_grad, lowering=Scalar("add"), reference=lambda a, b: a + b,
-    samples=binary_samples, doc="Sum of two tensors; integers wrap around.")
+    "add", elementwise, grad=_add_grad, lowering=_either_or("add", "or"), reference=lambda a, b: a + b,
+    samples=lambda: binary_samples(logical=True), doc="Sum of two tensors; integers wrap around, bools are or'ed.")
+
+
+def no_bool(types: tuple, attrs: tuple) -> DType:
+    """The dtype rule of ops that PyTorch refuses for bool."""
+    dtype = types[-1].dtype
+    if not dtype.category:
+        raise DtypeError("subtraction and negation of bool tensors are not defined: use ^ or logical_not, or cast first")
+    return dtype
 
 
 def _sub_grad(context: Context, g: Any) -> tuple:
@@ -23,8 +44,8 @@ def _sub_grad(context: Context, g: Any) -> tuple:
 
 
 sub = declare(
-    "sub", elementwise, grad=_sub_grad, lowering=Scalar("sub"), reference=lambda a, b: a - b,
-    samples=binary_samples, doc="Difference of two tensors; integers wrap around.")
+    "sub", elementwise, grad=_sub_grad, lowering=Scalar("sub"), reference=lambda a, b: a - b, dtype=no_bool,
+    samples=binary_samples, doc="Difference of two tensors; integers wrap around, bools are refused.")
 
 
 def _mul_saves(needs: tuple[bool, ...]) -> tuple:
@@ -37,14 +58,15 @@ def _mul_grad(context: Context, g: Any) -> tuple:
 
 
 mul = declare(
-    "mul", elementwise, saves=_mul_saves, grad=_mul_grad, lowering=Scalar("mul"), reference=lambda a, b: a * b,
-    samples=binary_samples, doc="Product of two tensors; integers wrap around.")
+    "mul", elementwise, saves=_mul_saves, grad=_mul_grad, lowering=_either_or("mul", "and"), reference=lambda a, b: a * b,
+    samples=lambda: binary_samples(logical=True), doc="Product of two tensors; integers wrap around, bools are and'ed.")
 
 
 def _div_saves(needs: tuple[bool, ...]) -> tuple:
     return (0, 1) if needs[1] else (1,)
 
 
+@widened
 def _div_grad(context: Context, g: Any) -> tuple:
     a, b = context.inputs
     over = ops.div(g, b)
