@@ -7,17 +7,20 @@ stays for the life of the process: a pool thread may be running it. llvmlite is 
 
 from __future__ import annotations
 
+import ctypes
 import itertools
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from squall.base import trace
 from squall.base.errors import CompileError
 from squall.runtime import fork
 
-# The text is already vectorised and scheduled, so a short list replaces O2: the same code in a quarter of the time.
+_UNITS_PER_PART = 4  # fewer are not worth a thread
+# The text is already vectorised and scheduled: these few passes give the code of O2 in half the time.
 SHORT_PASSES = ("sroa", "instruction_combine", "simplify_cfg")
 
 _lock = threading.RLock()
@@ -66,8 +69,9 @@ def host_triple() -> str:
     return binding().get_process_triple()
 
 
-def _machine(target: CodeTarget, level: int) -> Any:
-    key = (target, level)
+def _machine(target: CodeTarget, level: int, part: int = 0) -> Any:
+    """A target machine; threads that generate code at once need one each."""
+    key = (target, level, part)
     if key not in _machines:
         llvm = binding()
         if target.triple != host_triple():
@@ -78,12 +82,44 @@ def _machine(target: CodeTarget, level: int) -> Any:
     return _machines[key]
 
 
-def _parse(unit: Unit) -> Any:
-    """The module of a unit, its entries renamed and everything else private."""
+def _raw(name: str) -> Any:
+    """A function of llvmlite's library without llvmlite's lock, so that threads can be inside LLVM at once.
+
+    LLVM allows that for modules of different contexts; the lock is llvmlite's caution. Where llvmlite no longer
+    has the attribute the locked function serves: the same results, one thread at a time.
+    """
+    locked = getattr(binding().ffi.lib, name)
+    return getattr(locked, "_cfn", locked)
+
+
+def _parse_text(text: str, context: Any, modules: list[Any]) -> Any:
     llvm = binding()
+    with llvm.ffi.OutputString() as message:
+        module = llvm.ModuleRef(_raw("LLVMPY_ParseAssembly")(context, text.encode(), message), context)
+        modules.append(module)
+        if message:
+            raise CompileError(str(message))
+    return module
+
+
+def _emit(machine: Any, module: Any) -> bytes:
+    llvm = binding()
+    with llvm.ffi.OutputString() as message:
+        buffer = _raw("LLVMPY_TargetMachineEmitToMemory")(machine, module, 1, message)
+        if not buffer:
+            raise CompileError(str(message))
     try:
-        module = llvm.parse_assembly(unit.text)
-    except RuntimeError as error:
+        library = llvm.ffi.lib
+        return ctypes.string_at(library.LLVMPY_GetBufferStart(buffer), library.LLVMPY_GetBufferSize(buffer))
+    finally:
+        llvm.ffi.lib.LLVMPY_DisposeMemoryBuffer(buffer)
+
+
+def _parse(unit: Unit, context: Any, modules: list[Any]) -> Any:
+    """The module of a unit, its entries renamed and everything else private."""
+    try:
+        module = _parse_text(unit.text, context, modules)
+    except CompileError as error:
         raise CompileError(f"LLVM rejects the text of {', '.join(unit.names) or 'a kernel'}: {error}") from None
     defined = {f.name: f for f in module.functions if not f.is_declaration}
     for name, function in defined.items():
@@ -110,55 +146,109 @@ def _optimize(module: Any, machine: Any, passes: tuple[str, ...]) -> None:
     manager.run(module, builder)
 
 
-def _module(units: Iterable[Unit], machine: Any, passes: tuple[str, ...], verify: bool) -> Any:
-    modules = [_parse(unit) for unit in units]
-    whole = modules[0]
-    for module in modules[1:]:
-        whole.link_in(module)
-    if verify:
-        try:
-            whole.verify()
-        except RuntimeError as error:
-            raise CompileError(f"LLVM text is not valid: {error}") from None
-    if passes:
-        _optimize(whole, machine, passes)
-    return whole
+@contextmanager
+def _module(units: Sequence[Unit], machine: Any, passes: tuple[str, ...], verify: bool = False) -> Iterator[Any]:
+    """One optimised module of all units, in a context of its own: nothing stays behind when it goes.
+
+    Modules must go before their context, also when an error's traceback would keep them for the garbage collector.
+    """
+    modules: list[Any] = []
+    context = binding().create_context()
+    try:
+        whole = _parse(units[0], context, modules)
+        for unit in units[1:]:
+            whole.link_in(_parse(unit, context, modules))
+        if verify:
+            try:
+                whole.verify()
+            except RuntimeError as error:
+                raise CompileError(f"LLVM text is not valid: {error}") from None
+        if passes:
+            _optimize(whole, machine, passes)
+        yield whole
+    finally:
+        for module in modules:
+            module.close()
+        context.close()
 
 
-def compile_object(units: list[Unit], target: CodeTarget, passes: tuple[str, ...] = SHORT_PASSES,
-                   level: int = 2, verify: bool = False) -> bytes:
-    """One object of all units' code.
+def _split(units: Sequence[Unit], parts: int) -> list[list[Unit]]:
+    """Units dealt out so that parts are about equally long."""
+    dealt: list[list[Unit]] = [[] for _ in range(max(1, min(parts, len(units) // _UNITS_PER_PART)))]
+    lengths = [0] * len(dealt)
+    for unit in sorted(units, key=lambda unit: len(unit.text), reverse=True):
+        shortest = lengths.index(min(lengths))
+        dealt[shortest].append(unit)
+        lengths[shortest] += len(unit.text)
+    return dealt
+
+
+def compile_objects(units: Sequence[Unit], target: CodeTarget, passes: tuple[str, ...] = SHORT_PASSES,
+                    level: int = 2, verify: bool = False, parts: int = 1) -> list[bytes]:
+    """Objects that together hold all units' code.
 
     Args:
         units: texts; private names may repeat between them, names in the object may not.
         target: what to generate for; it need not be this machine.
         passes: names of llvmlite passes without `add_` and `_pass`, or ("O1",), ("O2",), ("O3",), or ().
-        level: effort of code generation, 0 to 3. verify: check the module first.
+        level: effort of code generation, 0 to 3. verify: check modules first.
+        parts: most objects to make, each in a thread of its own.
 
     Raises:
         CompileError: for text that LLVM rejects, or that lacks an entry.
     """
     with _lock:
         started = time.perf_counter()
-        machine = _machine(target, level)
-        blob = machine.emit_object(_module(units, machine, passes, verify))
+        work = _split(units, parts)
+        machines = [_machine(target, level, part) for part in range(len(work))]
+        blobs: list[Any] = [None] * len(work)
+
+        def compile_part(part: int) -> None:
+            try:
+                with _module(work[part], machines[part], passes, verify) as module:
+                    blobs[part] = _emit(machines[part], module)
+            except BaseException as error:
+                blobs[part] = error
+
+        helpers = [threading.Thread(target=compile_part, args=(part,)) for part in range(1, len(work))]
+        for helper in helpers:
+            helper.start()
+        compile_part(0)
+        interrupts = _join_all(helpers)
+        for blob in (*blobs, *interrupts):
+            if isinstance(blob, BaseException):
+                raise blob
         trace.count("llvm microseconds", round((time.perf_counter() - started) * 1e6))
-        trace.count("objects compiled")
-        return blob
+        trace.count("objects compiled", len(blobs))
+        return blobs
 
 
-def assembly(units: list[Unit], target: CodeTarget, passes: tuple[str, ...] = SHORT_PASSES, level: int = 2) -> str:
-    """The assembly text `compile_object` would encode, to be read by people and by tests."""
+def _join_all(threads: Sequence[threading.Thread]) -> list[BaseException]:
+    """Wait for threads in spite of Ctrl-C: they use the target machines. Returns the interrupts."""
+    interrupts: list[BaseException] = []
+    for thread in threads:
+        while thread.is_alive():
+            try:
+                thread.join()
+            except KeyboardInterrupt as error:
+                interrupts.append(error)
+    return interrupts
+
+
+def assembly(units: Sequence[Unit], target: CodeTarget, passes: tuple[str, ...] = SHORT_PASSES,
+             level: int = 2) -> str:
+    """The assembly text `compile_objects` would encode, to be read by people and by tests."""
     with _lock:
         machine = _machine(target, level)
-        return machine.emit_assembly(_module(units, machine, passes, verify=False))
+        with _module(units, machine, passes) as module:
+            return machine.emit_assembly(module)
 
 
-def load_object(blob: bytes, names: Iterable[str]) -> dict[str, int]:
-    """Load an object for the life of the process.
+def load_objects(blobs: Iterable[bytes], names: Iterable[str]) -> dict[str, int]:
+    """Load objects for the life of the process.
 
     Args:
-        blob: what `compile_object` made for this machine. names: functions to look up.
+        blobs: what `compile_objects` made for this machine. names: functions to look up.
 
     Returns:
         The address of each.
@@ -172,7 +262,9 @@ def load_object(blob: bytes, names: Iterable[str]) -> dict[str, int]:
     with _lock:
         if _jit is None:
             _jit = llvm.create_lljit_compiler(_machine(CodeTarget(host_triple()), 2))
-        builder = llvm.JITLibraryBuilder().add_object_img(blob).add_current_process()
+        builder = llvm.JITLibraryBuilder().add_current_process()
+        for blob in blobs:
+            builder.add_object_img(blob)
         for name in names:
             builder.export_symbol(name)
         try:
@@ -187,3 +279,7 @@ def load_object(blob: bytes, names: Iterable[str]) -> dict[str, int]:
 def _reset_lock() -> None:
     global _lock
     _lock = threading.RLock()
+    if _binding is not None:  # another thread may have been inside llvmlite, holding its lock
+        lock = getattr(_binding.ffi.lib, "_lock", None)
+        if hasattr(lock, "_lock"):
+            lock._lock = threading.RLock()

@@ -9,6 +9,7 @@ reference files lead from each member to its pack for programs that ask for some
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import threading
 import time
@@ -21,8 +22,9 @@ from squall.base.errors import CompileError
 from squall.runtime import fork, machine_code
 from squall.runtime.disk_cache import DiskCache, default_folder
 from squall.runtime.machine_code import SHORT_PASSES, CodeTarget, Unit
+from squall.runtime.processors import available_threads
 
-_FORMAT = 1
+_FORMAT = 2
 _disk: DiskCache | None = None
 
 
@@ -58,7 +60,7 @@ class ObjectStore:
     Args:
         name: of its memory cache in statistics. target: what to compile for; loading needs it to be this machine.
         salt: whatever else decides what a text or key compiles to, such as a code generator's version.
-        passes, level: see `machine_code.compile_object`.
+        passes, level: see `machine_code.compile_objects`.
 
     Example:
         >>> store = ObjectStore("example", CodeTarget(machine_code.host_triple()))
@@ -97,7 +99,7 @@ class ObjectStore:
             For each key {symbol: address}.
 
         Raises:
-            CompileError: see `machine_code.compile_object` and `machine_code.load_object`.
+            CompileError: see `machine_code.compile_objects` and `machine_code.load_objects`.
         """
         found = {key: self.memory.get(key) for key in requests}
         missing = [key for key, value in found.items() if value is None]
@@ -126,18 +128,20 @@ class ObjectStore:
         payload = disk().get(name)
         if payload is None:
             return False
-        index, _, blob = payload.partition(b"\n")
+        header, _, code = payload.partition(b"\n")
         try:
-            self._load(json.loads(index), blob)
+            index, lengths = json.loads(header)
+            starts = itertools.accumulate(lengths, initial=0)
+            self._load(index, [code[start:start + length] for start, length in zip(starts, lengths)])
         except (ValueError, AttributeError, TypeError, CompileError) as error:
             trace.debug(1, "cached pack", name, "does not load:", error)
             return False
         self.from_disk += 1
         return True
 
-    def _load(self, index: dict[str, dict[str, str]], blob: bytes) -> None:
+    def _load(self, index: dict[str, dict[str, str]], blobs: list[bytes]) -> None:
         started = time.perf_counter()
-        addresses = machine_code.load_object(blob, [name for names in index.values() for name in names.values()])
+        addresses = machine_code.load_objects(blobs, [name for names in index.values() for name in names.values()])
         for digest, names in index.items():
             self.loaded.setdefault(digest, {symbol: addresses[name] for symbol, name in names.items()})
         self.load_seconds += time.perf_counter() - started
@@ -148,13 +152,15 @@ class ObjectStore:
                  for digest, request in requests.items()}
         units = [Unit(request.text if isinstance(request.text, str) else request.text(), index[digest])
                  for digest, request in requests.items()]
-        blob = machine_code.compile_object(units, self.target, self.passes, self.level, config.get("verify"))
+        blobs = machine_code.compile_objects(units, self.target, self.passes, self.level, config.get("verify"),
+                                             config.get("num_threads") or available_threads())
         self.compile_seconds += time.perf_counter() - started
         self.compiled += len(requests)
         trace.count("kernels compiled", len(requests))
-        self._load(index, blob)
+        self._load(index, blobs)
         name = _pack_name(list(requests))
-        if disk().put(name, json.dumps(index).encode() + b"\n" + blob) and len(requests) > 1:
+        header = json.dumps([index, [len(blob) for blob in blobs]]).encode()
+        if disk().put(name, b"".join((header, b"\n", *blobs))) and len(requests) > 1:
             for digest in requests:
                 disk().put(digest, name.encode(), durable=False)
 

@@ -41,7 +41,7 @@ def compile_functions(texts: Mapping[Hashable, tuple[str | Callable[[], str], tu
             is in no cache, and then the key's `repr` must determine the text in later processes too. Names may repeat
             between texts; functions not asked for become private.
         target: whose code; this machine, cut down by the `isa` knob, by default.
-        passes: see `machine_code.compile_object`.
+        passes: see `machine_code.compile_objects`.
 
     Returns:
         For each key {function name: address}. The code is never unloaded.
@@ -73,7 +73,7 @@ def object_of(texts: list[tuple[str, tuple[str, ...]]], target: Target,
               passes: tuple[str, ...] = SHORT_PASSES) -> bytes:
     """An object file of several kernels for any target, with the names as given. Raises CompileError."""
     units = [Unit(text, {name: name for name in names}) for text, names in texts]
-    return machine_code.compile_object(units, target.code, passes)
+    return machine_code.compile_objects(units, target.code, passes)[0]
 
 
 def statistics() -> dict[str, object]:
