@@ -1,8 +1,8 @@
 """The args block and the scratch map of the nest's kernels: the one place that says which word means what.
 
 Words 0-5 are pointers, 6-14 integers that shape the loops, 15-29 byte offsets into the thread's scratch, and then the
-four groups of dimensions, each a count followed by `MAX_DIMS` records of `RECORD` words, outermost dimension first.
-All strides and offsets are in elements.
+four groups of dimensions: for each its count and the word its records start at; the records, of `RECORD` words each,
+outermost dimension first, follow. All strides and offsets are in elements.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ SCRATCH = ("rows_a", "rows_c", "rows_out", "columns_b", "columns_c", "k_a", "k_b
            "runs_a", "runs_b", "rows_packed", "packed_a", "packed_b", "stage")
 GROUPS = ("batch", "m", "n", "k")
 WORDS = {name: word for word, name in enumerate((*POINTERS, *INTEGERS, *SCRATCH))}
-GROUP_WORDS = {name: len(WORDS) + i * (1 + MAX_DIMS * RECORD) for i, name in enumerate(GROUPS)}
-TOTAL_WORDS = len(WORDS) + len(GROUPS) * (1 + MAX_DIMS * RECORD)
+GROUP_WORDS = {name: len(WORDS) + 2 * i for i, name in enumerate(GROUPS)}
+FIRST_RECORD = len(WORDS) + 2 * len(GROUPS)
 STRIDE_A, STRIDE_B, STRIDE_C, STRIDE_PACKED = 1, 2, 3, 4
 
 # a_mode and b_mode; PREPACKED is for b only
@@ -48,7 +48,7 @@ class Arguments:
         self.words = {n: b.argument(w, PTR if n in POINTERS else I64) for n, w in WORDS.items()}
         self.groups = {}
         for name, word in GROUP_WORDS.items():
-            self.groups[name] = Group(b.argument(word, I64), b.gep(b.args, b.int(word + 1), "i64"))
+            self.groups[name] = Group(b.argument(word, I64), b.gep(b.args, b.argument(word + 1, I64), "i64"))
         self.tables = {n: b.gep(b.scratch, self.words[n], "i8") for n in SCRATCH}
 
     def __getitem__(self, name: str) -> Reg:

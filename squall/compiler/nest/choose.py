@@ -14,7 +14,7 @@ from squall.compiler.nest.spec import Contraction, Dimension, Oriented, orient
 from squall.ir.linear import BYTES
 
 DEPTH_BYTES = 1536  # the deepest block of k, in bytes of the accumulate dtype: part of what fixes a result's bits
-PACKED_BYTES = 1 << 20  # packed blocks stay in the second-level cache
+PACKED_BYTES = 5 << 18  # packed blocks stay in the second-level cache
 STAGE_BYTES = 1 << 19
 MOST_ROWS = 2048
 UNIT_CYCLES = 60_000.0  # a unit shorter than this is not worth handing to another thread
@@ -40,21 +40,23 @@ class Choice(NamedTuple):
     cycles: float
 
 
+def _ceiling(value: int, by: int) -> int:
+    return -(-value // by)
+
+
 def block_depth(depth: int, accumulate: str) -> int:
     """The depth of k's blocks: a function of k's extent and the dtype alone, since it fixes the order of summation."""
     most = DEPTH_BYTES // BYTES[accumulate]
-    if depth <= most:
-        return max(1, depth)
-    blocks = -(-depth // most)
-    return min(most, -(-depth // blocks + 15) // 16 * 16) if blocks > 1 else depth
+    blocks = max(1, _ceiling(depth, most))
+    return max(1, min(depth, _ceiling(_ceiling(depth, blocks), 16) * 16))
 
 
-def inner_run(dims: tuple[Dimension, ...], operand: str) -> int:
-    """How many consecutive indices of a group are consecutive elements of an operand (1: none are)."""
+def inner_run(dims: tuple[Dimension, ...], operand: str, either_way: bool = False) -> int:
+    """How many consecutive indices of a group are consecutive elements of an operand, upwards or `either_way`."""
     run = 1
     for dim in reversed(dims):
         stride = getattr(dim, f"{operand}_stride")
-        if stride != run and dim.extent != 1:
+        if dim.extent != 1 and (abs(stride) if either_way else stride) != run:
             break
         run *= dim.extent
     return run
@@ -134,7 +136,7 @@ def _choose(contraction: Contraction, isa: Isa, threads: int, epilogue: bool, pr
     a_mode, a_cost = pack_cost(isa, lanes, scalar, accumulate, run_m, run_k_a)
     b_mode, b_cost = pack_cost(isa, lanes, scalar, accumulate, run_n, run_k_b)
     c_mode, c_cost = result_mode(contraction, groups, epilogue)
-    if not convert and (run_k_a >= 4 or columns <= width):
+    if not convert and (inner_run(groups["k"], "a", True) >= 4 or columns <= width):
         a_mode, a_cost = words.IN_PLACE, 0.02
     if prepacked:
         b_mode, b_cost = words.PREPACKED, 0.0
@@ -144,8 +146,6 @@ def _choose(contraction: Contraction, isa: Isa, threads: int, epilogue: bool, pr
     size = BYTES[accumulate]
     most_columns = max(width, PACKED_BYTES // (deep * size) // width * width)
     most_rows = MOST_ROWS
-    if a_mode != words.IN_PLACE:
-        most_rows = min(most_rows, max(lanes, PACKED_BYTES // (deep * size)))
     work = compute_cycles(isa, lanes, rows, columns, depth) * batch
     b_pack, a_pack = (cost * lanes / 16 * depth * batch for cost in (b_cost * columns, a_cost * rows))
     wanted = 1

@@ -17,7 +17,9 @@ from squall.compiler.nest.microkernel import all_microkernels, name_of
 from squall.compiler.nest.pack import copy_panel, pack_panel, pack_vector
 from squall.compiler.nest.store import store_rows, store_transposed
 from squall.compiler.nest.tables import fill_offsets, fill_ramp, find_runs
-from squall.ir.linear import I64, PTR, Builder, Program, Reg, Type
+from squall.ir.linear import BYTES, I64, PTR, Builder, Program, Reg, Type
+
+LARGE = 1 << 18  # bytes of an A that is worth prefetching
 
 
 class Library(NamedTuple):
@@ -51,6 +53,17 @@ def build(library: Library) -> Program:
 def entry_name(library: Library) -> str:
     """The entry's name."""
     return f"nest_{library.role}_{library.dtype}_{library.accumulate}_{library.result}_{library.isa}"
+
+
+def strips_together(isa: Isa, accumulate: str) -> int:
+    """How many strips of A are packed at once: as many as fill a vector."""
+    return max(1, isa.lanes(accumulate) // isa.tile.rows)
+
+
+def strip_shape(isa: Isa, accumulate: str) -> tuple[int, int]:
+    """Of packed strips of A: elements between k steps, and the most rows."""
+    lanes, rows = isa.lanes(accumulate), isa.tile.rows * strips_together(isa, accumulate)
+    return (rows if rows <= lanes else -(-rows // lanes) * lanes), rows
 
 
 def _ceiling(b: Builder, value: Reg, by: Reg) -> Reg:
@@ -125,10 +138,16 @@ class _Driver:
         self.b_in_place = b.compare("eq", args["b_mode"], b.int(words.IN_PLACE))
         self.b_prepacked = b.compare("eq", args["b_mode"], b.int(words.PREPACKED))
         self.direct = b.compare("eq", args["c_mode"], b.int(words.DIRECT))
+        large = b.compare("gt", b.mul(args["rows"], args["depth"]), b.int(LARGE // BYTES[self.library.dtype]))
+        self.prefetching = large
+        self.a_along_rows = b.compare("eq", args["a_mode"], b.int(words.BY_VECTORS))
+        self.k_a = b.select(self.a_in_place, args.scratch("k_a"), args.scratch("k_packed_a"))
         row_blocks = _ceiling(b, args["rows"], args["block_rows"])
         column_blocks = _ceiling(b, args["columns"], args["block_columns"])
         longest = b.op("min", args["depth"], args["block_depth"])
-        fill_ramp(b, args.scratch("k_packed_a"), longest, self.lanes, self.ramp_lanes)
+        fill_ramp(b, args.scratch("k_packed_a"), longest, strip_shape(self.isa, self.library.accumulate)[0],
+                  self.ramp_lanes)
+        fill_ramp(b, args.scratch("rows_packed"), b.int(2 * strip_shape(self.isa, self.library.accumulate)[1]), 1, self.ramp_lanes)
         fill_ramp(b, args.scratch("k_packed_b"), longest, self.width, self.ramp_lanes)
         with b.loop(b.begin, b.end) as unit:
             others = b.op("div", unit, row_blocks)
@@ -183,45 +202,45 @@ class _Driver:
         b = self.b
         end = b.gep(self.args.scratch(name), self.rows, "i64")
         value = b.load(I64, b.gep(end, b.int(-1), "i64"))
-        for i in range(self.isa.tile.rows):
-            b.store(value, b.gep(end, b.int(i), "i64"))
+        for i in range(0, 2 * self.isa.tile.rows, self.ramp_lanes):
+            b.store(b.splat(value, self.ramp_lanes), b.gep(end, b.int(i), "i64"))
 
     def _block(self) -> None:
         """One block of k: its tables, what is to be packed, its tiles."""
         b, args, k = self.b, self.args, self.args.group("k")
         _fill(b, k, words.STRIDE_A, self.start, self.length, args.scratch("k_a"))
-        self.row_table, self.a_base = b.var(args.scratch("rows_a")), b.var(self.a)
-        self.k_a = b.var(args.scratch("k_a"))
-        with b.when(b.op("not", self.a_in_place)):
-            self._pack_a()
-            b.set(self.row_table, args.scratch("rows_packed"))
-            b.set(self.a_base, args.scratch("packed_a"))
-            b.set(self.k_a, args.scratch("k_packed_a"))
+        self.runs_a = b.var(b.int(0))
+        with b.when(b.compare("ne", self.a_transposing, b.int(0))):
+            b.set(self.runs_a, b.call("find_runs", (args.scratch("k_a"), self.length, b.int(self.lanes),
+                                                    args.scratch("runs_a")), I64))
         with b.when(b.op("not", self.b_prepacked)):
             self._pack_b()
         tiles = _ceiling(b, self.rows, b.int(self.isa.tile.rows))
         share, longer = b.op("div", self.rows, tiles), b.op("rem", self.rows, tiles)
-        row = b.var(b.int(0))
+        row, together = b.var(b.int(0)), strips_together(self.isa, self.library.accumulate)
+        self.group_start = b.var(b.int(0))
         with b.loop(b.int(0), tiles) as tile:
             count = b.add(share, b.cast(b.compare("lt", tile, longer), I64))
-            self._strip(b.get(row), count)
+            number = b.op("rem", tile, b.int(together)) if together > 1 else b.int(0)
+            with b.when(b.op("and", b.op("not", self.a_in_place), b.compare("eq", number, b.int(0)))):
+                b.set(self.group_start, b.get(row))
+                following = b.op("min", b.add(tile, b.int(together)), tiles)
+                end = b.add(b.mul(following, share), b.op("min", following, longer))
+                self._pack_a(b.get(row), b.sub(end, b.get(row)))
+            self._strip(b.get(row), count, number)
             b.set(row, b.add(b.get(row), count))
 
-    def _pack_a(self) -> None:
-        """Groups of one vector's lanes of rows, each k-major; a row's offset tells group and lane."""
-        b, args, lanes = self.b, self.args, self.b.int(self.lanes)
-        runs = b.call("find_runs", (args.scratch("k_a"), self.length, lanes, args.scratch("runs_a")), I64)
-        step = b.mul(self.length, lanes)
-        groups = _ceiling(b, self.rows, lanes)
-        vector = Type("i64", self.lanes)
-        with b.loop(b.int(0), groups) as group:
-            first, place = b.mul(group, lanes), b.mul(group, step)
-            b.call("pack_vector", (self.a, b.gep(args.scratch("rows_a"), first, "i64"), b.sub(self.rows, first),
-                                   args.scratch("k_a"), self.length, args.scratch("runs_a"), runs, self.a_transposing,
-                                   b.gep(args.scratch("packed_a"), place, self.library.accumulate), lanes))
-            b.store(b.add(b.iota(vector), b.splat(place, self.lanes)),
-                    b.gep(args.scratch("rows_packed"), first, "i64"))
-        self._repeat_last("rows_packed")
+    def _pack_a(self, row: Reg, count: Reg) -> None:
+        """The rows of as many strips as fill a vector, k-major. A vector wider than that runs over into the next k."""
+        b, args, (stride, most) = self.b, self.args, strip_shape(self.isa, self.library.accumulate)
+        row_table = b.gep(args.scratch("rows_a"), row, "i64")
+        for first in range(0, most, self.lanes):
+            with b.when(b.compare("lt", b.int(first), count)):
+                b.call("pack_vector", (self.a, b.gep(row_table, b.int(first), "i64"), b.sub(count, b.int(first)),
+                                       args.scratch("k_a"), self.length, args.scratch("runs_a"), b.get(self.runs_a),
+                                       self.a_transposing,
+                                       b.gep(args.scratch("packed_a"), b.int(first), self.library.accumulate),
+                                       b.int(stride)))
 
     def _pack_b(self) -> None:
         """All panels; or, when B is read in place, only the last one if it is not whole vectors."""
@@ -243,13 +262,23 @@ class _Driver:
                                   b.get(runs), self.b_transposing,
                                   b.gep(args.scratch("packed_b"), where, self.library.accumulate)))
 
-    def _strip(self, row: Reg, count: Reg) -> None:
+    def _strip(self, row: Reg, count: Reg, number: Reg) -> None:
         """One tile's rows across all columns of the unit; then store or epilogue if it is finished."""
         b, args = self.b, self.args
-        row_table = b.gep(b.get(self.row_table), row, "i64")
+        rows = b.gep(args.scratch("rows_a"), row, "i64")
         out_rows = b.gep(self.out_rows, row, "i64")
+        packed_rows = b.gep(args.scratch("rows_packed"), b.sub(row, b.get(self.group_start)), "i64")
+        table = b.select(self.a_in_place, rows, packed_rows)
+        together = strips_together(self.isa, self.library.accumulate)
+        pieces = b.select(self.a_in_place, self.panels, b.mul(self.panels, b.int(together)))
+        share = b.add(b.op("div", self.length, pieces), b.int(1))
+        done = b.select(self.a_in_place, b.int(0), b.mul(number, self.panels))
+        ahead = b.gep(args.scratch("rows_a"), b.select(
+            self.a_in_place, b.add(row, count), b.add(b.get(self.group_start), b.int(together * self.isa.tile.rows))), "i64")
         with b.loop(b.int(0), self.panels) as panel:
-            self._tile(panel, row_table, out_rows, count)
+            with b.when(self.prefetching):
+                self._prefetch_next(b.mul(b.add(done, panel), share), share, ahead)
+            self._tile(panel, table, out_rows, count)
         source = b.gep(args.scratch("stage"), b.mul(row, self.stage_width), self.library.accumulate)
         storing = b.compare("eq", args["c_mode"], b.int(words.STAGED))
         with b.when(b.op("and", self.last_block, storing)):
@@ -260,7 +289,25 @@ class _Driver:
             b.call(args["epilogue"], (args["epilogue_args"], source, self.stage_width, self.batch,
                                       b.add(self.row0, row), self.column0, count, self.columns))
 
-    def _tile(self, panel: Reg, row_table: Reg, out_rows: Reg, count: Reg) -> None:
+    def _prefetch_next(self, start: Reg, length: Reg, row_table: Reg) -> None:
+        """Ask for a share of the next strip's rows: the caches do not foresee many short pieces."""
+        b, dtype = self.b, self.library.dtype
+        end = b.op("min", b.add(start, length), self.length)
+
+        def line(k: Reg, row: int) -> None:
+            offset = b.add(b.load(I64, b.gep(self.args.scratch("k_a"), k, "i64")),
+                           b.load(I64, b.gep(row_table, b.int(row), "i64")))
+            b.emit("prefetch", None, (b.gep(self.a, offset, dtype),), (False, 2))
+
+        with b.when_else(self.a_along_rows) as otherwise:
+            with b.loop(start, end) as k:
+                line(k, 0)
+            otherwise()
+            with b.loop(start, end, b.int(64 // BYTES[dtype])) as k:
+                for i in range(self.isa.tile.rows):
+                    line(k, i)
+
+    def _tile(self, panel: Reg, rows: Reg, out_rows: Reg, count: Reg) -> None:
         b, args, accumulate = self.b, self.args, self.library.accumulate
         column = b.mul(panel, b.int(self.width))
         columns = b.op("min", b.int(self.width), b.sub(self.columns, column))
@@ -282,6 +329,7 @@ class _Driver:
                                         b.gep(args.scratch("packed_b"), place, accumulate)))
         index = b.add(b.mul(b.sub(vectors, b.int(1)), b.int(self.isa.tile.rows + 1)), count)
         kernel = b.load(PTR, b.gep(self.table, index, "ptr"))
-        b.call(kernel, (b.get(self.a_base), row_table, b.get(self.k_a), b.get(pointer), b.get(k_b), self.length,
+        a = b.select(self.a_in_place, self.a, args.scratch("packed_a"))
+        b.call(kernel, (a, rows, self.k_a, b.get(pointer), b.get(k_b), self.length,
                         b.gep(self.out, column, accumulate), out_rows, count, last, self.adding))
 

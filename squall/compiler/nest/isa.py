@@ -27,7 +27,9 @@ class Isa(NamedTuple):
     `masked_bytes` is the smallest element that masked vector loads and stores take in one instruction (0: there are
     none); smaller ones are moved one element at a time where a vector is partial. `rows_wide` and `rows_narrow` are
     the row counts that get a microkernel of their own for full-width and for narrower tiles; a count in between runs
-    the next larger one.
+    the next larger one. `ahead` is how many steps of k ahead packed B is prefetched (0: not at all). The k loop is not
+    unrolled: its overhead hides behind the multiply-adds, and LLVM's scheduler hoists the loads of unrolled steps
+    together and spills.
     """
 
     name: str
@@ -36,7 +38,7 @@ class Isa(NamedTuple):
     rows_wide: tuple[int, ...]
     rows_narrow: tuple[int, ...]
     masked_bytes: int
-    unroll: int = 2
+    ahead: int = 8
 
     def lanes(self, accumulate: str) -> int:
         """Lanes of one vector of the accumulate dtype."""

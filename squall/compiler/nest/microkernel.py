@@ -43,19 +43,17 @@ def microkernel(isa: Isa, accumulate: str, rows: int, vectors: int) -> Function:
         a_offset = b.load(I64, b.gep(a_table, k, "i64"))
         line = b.gep(bp, b.load(I64, b.gep(b_table, k, "i64")), accumulate)
         columns = [b.load(vector, b.gep(line, b.int(j * vector.lanes), accumulate)) for j in range(vectors)]
+        if isa.ahead:
+            later = isa.ahead * isa.columns(accumulate)
+            for j in range(vectors):
+                b.emit("prefetch", None, (b.gep(line, b.int(later + j * vector.lanes), accumulate),), (False, 3))
         for i in range(rows):
             element = b.splat(b.load(Type(accumulate), b.gep(pointers[i], a_offset, accumulate)), vector.lanes)
             for j in range(vectors):
                 b.set(sums[i][j], multiply_add(b, element, columns[j], b.get(sums[i][j])))
 
-    unroll = isa.unroll
-    whole = b.sub(depth, b.op("rem", depth, b.int(unroll))) if unroll > 1 else depth
-    with b.loop(b.int(0), whole, b.int(unroll)) as k:
-        for u in range(unroll):
-            step(b.add(k, b.int(u)) if u else k)
-    if unroll > 1:
-        with b.loop(whole, depth) as k:
-            step(k)
+    with b.loop(b.int(0), depth) as k:
+        step(k)
     finish_tile(b, isa, sums, c, c_table, valid, last, b.compare("ne", add, b.int(0)))
     return b.finish()
 

@@ -8,8 +8,9 @@ dimension, or one element at a time. The way changes the speed, never the values
 from __future__ import annotations
 
 from squall.compiler.nest.isa import Isa
-from squall.ir.linear import I64, PTR, Builder, Function, Reg, Type
+from squall.ir.linear import BYTES, I64, PTR, Builder, Function, Reg, Type
 
+AHEAD = 16  # k steps ahead that copies prefetch; tables have as many entries to spare
 PIECES = 4  # a vector made of more pieces than this is moved by elements
 
 
@@ -157,6 +158,8 @@ def _in_pieces(p: _Packer, starts: Reg, pieces: int) -> None:
         masks.append(b.op("and", from_start, b.compare("lt", lanes, b.splat(end, p.lanes))))
     with b.loop(b.int(0), p.depth) as k:
         offset = p.k_offset(k)
+        later = p.at(pointers[0], p.k_offset(b.add(k, b.int(AHEAD))))
+        b.emit("prefetch", None, (later,), (False, 3))
         value = b.load(p.vector, p.at(pointers[0], offset), masks[0])
         for pointer, mask in zip(pointers[1:], masks[1:], strict=True):
             value = b.select(mask, b.load(p.vector, p.at(pointer, offset), mask), value)
@@ -171,6 +174,9 @@ def copy_panel(isa: Isa, scalar: str, accumulate: str) -> Function:
     with b.loop(b.int(0), depth) as k:
         line = b.gep(source, b.load(I64, b.gep(k_table, k, "i64")), scalar)
         row = b.gep(target, b.mul(k, b.int(width)), accumulate)
+        later = b.gep(source, b.load(I64, b.gep(k_table, b.add(k, b.int(AHEAD)), "i64")), scalar)
+        for j in range(0, width, 64 // BYTES[scalar]):
+            b.emit("prefetch", None, (b.gep(later, b.int(j), scalar),), (False, 3))
         values = [b.load(Type(scalar, lanes), b.gep(line, b.int(j), scalar)) for j in range(0, width, lanes)]
         for j, value in enumerate(values):
             b.store(b.cast(value, Type(accumulate, lanes)), b.gep(row, b.int(j * lanes), accumulate))

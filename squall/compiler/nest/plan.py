@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from squall.compiler.nest import arguments as words
 from squall.compiler.nest.choose import Choice, choose
-from squall.compiler.nest.driver import Library, build
+from squall.compiler.nest.driver import Library, build, strip_shape
 from squall.compiler.nest.isa import ISAS, Isa
 from squall.compiler.nest.spec import Contraction, Dimension, check
 from squall.ir.linear import BYTES, PTR, I64, Program, Type
@@ -102,17 +102,16 @@ def _words(choice: Choice, groups: dict, tables: dict[str, int], packed: tuple[i
                   block_depth=choice.block_depth, block_rows=choice.block_rows, block_columns=choice.block_columns,
                   a_mode=choice.a_mode, b_mode=choice.b_mode, c_mode=choice.c_mode)
     values.update((name, tables[name]) for name in words.SCRATCH)
-    block: list[int | str] = [0] * words.TOTAL_WORDS
+    block: list[int | str] = [0] * words.FIRST_RECORD
     for name, word in words.WORDS.items():
         block[word] = values[name]
     for kind, word in words.GROUP_WORDS.items():
         dims = groups[kind]
         if len(dims) > words.MAX_DIMS:
             raise ValueError(f"{len(dims)} {kind} dimensions that cannot be merged; at most {words.MAX_DIMS} are supported")
-        block[word] = len(dims)
+        block[word:word + 2] = len(dims), len(block)
         for i, dim in enumerate(dims):
-            record = (max(1, dim.extent), dim.a_stride, dim.b_stride, dim.c_stride, packed[i] if kind == "batch" else 0)
-            block[word + 1 + i * words.RECORD:word + 1 + (i + 1) * words.RECORD] = record
+            block += (max(1, dim.extent), dim.a_stride, dim.b_stride, dim.c_stride, packed[i] if kind == "batch" else 0)
     return tuple(block)
 
 
@@ -157,12 +156,13 @@ def _scratch(isa: Isa, accumulate: str, choice: Choice) -> dict[str, int]:
     depth = min(choice.block_depth, max(1, oriented.extent("k")))
     rows = max(1, min(choice.block_rows, oriented.extent("m")))
     columns = -(-max(1, min(choice.block_columns, oriented.extent("n"))) // width) * width
-    slack = 16 + isa.tile.rows
-    tables = {name: 8 * (rows + lanes + slack) for name in ("rows_a", "rows_c", "rows_out", "rows_packed")}
+    slack = 16 + 2 * isa.tile.rows
+    tables = {name: 8 * (rows + lanes + slack) for name in ("rows_a", "rows_c", "rows_out")}
+    tables["rows_packed"] = 8 * (3 * isa.tile.rows + 2 * lanes)
     tables |= {name: 8 * (columns + slack + lanes) for name in ("columns_b", "columns_c")}
     tables |= {name: 8 * (depth + slack + lanes) for name in ("k_a", "k_b", "k_packed_a", "k_packed_b")}
     tables |= {name: 16 * (depth + 1) for name in ("runs_a", "runs_b")}
-    tables["packed_a"] = 0 if choice.a_mode == words.IN_PLACE else -(-rows // lanes) * lanes * depth * size
+    tables["packed_a"] = 0 if choice.a_mode == words.IN_PLACE else (strip_shape(isa, accumulate)[0] * depth + lanes) * size
     one = {words.IN_PLACE: width, words.PREPACKED: 0}.get(choice.b_mode, columns)
     tables["packed_b"] = one * depth * size
     tables["stage"] = 0 if choice.c_mode == words.DIRECT else -(-rows // lanes) * lanes * columns * size

@@ -1,0 +1,1 @@
+"""Compiler: from a graph to a plan."""
