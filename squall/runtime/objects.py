@@ -59,7 +59,8 @@ class ObjectStore:
 
     Args:
         name: of its memory cache in statistics. target: what to compile for; loading needs it to be this machine.
-        salt: whatever else decides what a text or key compiles to, such as a code generator's version.
+        salt: whatever else decides what a text compiles to.
+        generator: gives the version of what turns keys into text, for requests whose text is made on demand.
         passes, level: see `machine_code.compile_objects`.
 
     Example:
@@ -69,9 +70,9 @@ class ObjectStore:
         True
     """
 
-    def __init__(self, name: str, target: CodeTarget, salt: tuple = (),
-                 passes: tuple[str, ...] = SHORT_PASSES, level: int = 2):
-        self.target, self.passes, self.level = target, passes, level
+    def __init__(self, name: str, target: CodeTarget, salt: tuple = (), passes: tuple[str, ...] = SHORT_PASSES,
+                 level: int = 2, generator: Callable[[], str] = lambda: ""):
+        self.target, self.passes, self.level, self.generator = target, passes, level, generator
         self.memory = Cache(name, limit=1 << 16)
         self.loaded: dict[str, dict[str, int]] = {}  # digest -> addresses of everything any pack brought
         self.lock = threading.RLock()
@@ -85,7 +86,7 @@ class ObjectStore:
 
     def digest(self, key: Hashable, request: Request) -> str:
         """The disk name of a kernel."""
-        identity = request.text if isinstance(request.text, str) else repr(key)
+        identity = request.text if isinstance(request.text, str) else f"{self.generator()}\0{key!r}"
         whole = "\0".join((self._salt, machine_code.compiler_version(), repr(request.symbols), identity))
         return hashlib.sha256(whole.encode()).hexdigest()
 

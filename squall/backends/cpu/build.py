@@ -6,9 +6,13 @@ Kernels asked for together are compiled together. What is known is found in memo
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from collections.abc import Callable, Hashable, Mapping
+from functools import lru_cache
+from pathlib import Path
 
+import squall
 from squall.backends.cpu.target import Target, host_target
 from squall.base import trace
 from squall.base.errors import DeviceError
@@ -17,6 +21,7 @@ from squall.runtime.machine_code import SHORT_PASSES, Unit
 from squall.runtime.objects import ObjectStore, Request
 
 CODE_VERSION = 1  # raise it when the same text must compile to other code
+_GENERATING_ROOMS = ("base", "ir", "ops", "compiler", "backends")
 
 _stores: dict[tuple, ObjectStore] = {}
 _lock = threading.RLock()
@@ -26,8 +31,21 @@ def _store(target: Target, passes: tuple[str, ...]) -> ObjectStore:
     key = (target.code, passes)
     with _lock:
         if key not in _stores:
-            _stores[key] = ObjectStore(f"cpu kernels {target.isa} {len(_stores)}", target.code, (CODE_VERSION,), passes)
+            _stores[key] = ObjectStore(f"cpu kernels {target.isa} {len(_stores)}", target.code, (CODE_VERSION,), passes,
+                                       generator=generator_version)
         return _stores[key]
+
+
+@lru_cache(maxsize=1)
+def generator_version() -> str:
+    """A digest of the sources that turn a kernel's key into text, so that changing them makes old keys unknown."""
+    whole = hashlib.sha256(squall.__version__.encode())
+    root = Path(squall.__file__).parent
+    for room in _GENERATING_ROOMS:
+        for source in sorted((root / room).rglob("*.py")):
+            whole.update(source.relative_to(root).as_posix().encode())
+            whole.update(source.read_bytes())
+    return whole.hexdigest()
 
 
 def compile_functions(texts: Mapping[Hashable, tuple[str | Callable[[], str], tuple[str, ...] | list[str]]],
@@ -38,8 +56,8 @@ def compile_functions(texts: Mapping[Hashable, tuple[str | Callable[[], str], tu
     Args:
         texts: for each key LLVM text and the names of the functions wanted from it. Keys are compared in full and must
             determine the text. Instead of text there may be a function that makes it: it is called only when the kernel
-            is in no cache, and then the key's `repr` must determine the text in later processes too. Names may repeat
-            between texts; functions not asked for become private.
+            is in no cache, and then the key's `repr` must determine the text in later processes too (squall's sources
+            are part of the disk key). Names may repeat between texts; functions not asked for become private.
         target: whose code; this machine, cut down by the `isa` knob, by default.
         passes: see `machine_code.compile_objects`.
 

@@ -80,6 +80,20 @@ def test_memory_hits_are_counted():
     assert set(after["disk"]) >= {"folder", "hits", "damaged"}
 
 
+def test_text_is_made_only_when_needed():
+    made = []
+
+    def make():
+        made.append(1)
+        return AXPY
+
+    key = ("a kernel of this test", build.generator_version())
+    first = build.compile_functions({key: (make, ["axpy"])})
+    assert build.compile_functions({key: (make, ["axpy"])}) == first
+    assert len(made) <= 1
+    assert len(build.generator_version()) == 64
+
+
 @pytest.mark.parametrize(("isa", "seen", "unseen"), [
     ("avx512", ["%zmm", "vfmadd"], []), ("avx2", ["%ymm", "vfmadd"], ["%zmm"]),
     ("sse4", ["%xmm"], ["%ymm", "vfmadd"]), ("neon", ["fmla"], ["%xmm"])])

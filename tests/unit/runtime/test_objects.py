@@ -84,6 +84,13 @@ def test_lazy_text_is_found_on_disk_by_its_key(cache_folder):
     assert call(found["kernel", 5]["answer"]) == 5
 
 
+def test_lazy_text_is_made_again_when_its_generator_changes(cache_folder):
+    for version, compiled in (("1", 1), ("2", 1), ("1", 0)):
+        store = new_store(generator=lambda version=version: version)
+        store.functions({"key": Request(lambda: text(5), ("answer",))})
+        assert store.compiled == compiled
+
+
 @pytest.mark.parametrize("changed", [{"salt": ("other",)}, {"passes": ("sroa",)}, {"level": 0}])
 def test_everything_that_changes_code_is_in_the_key(cache_folder, changed):
     new_store().functions({1: request(1)})
