@@ -3,7 +3,7 @@
 from squall.ir.op import ops
 from squall.ops import arithmetic, control, movement, reduction  # isort: skip
 from squall.ops import activation, comparison, conversion, power, selection, special, trigonometry, unary  # isort: skip
-from squall.ops import contraction, convolution, indexing, joining, scattering, slicing, windows
+from squall.ops import averaging, contraction, convolution, indexing, joining, pooling, scattering, slicing, windows
 
 __all__ = ["ops", "arithmetic", "control", "indexing", "joining", "movement", "reduction", "scattering", "slicing",
            "windows"]
