@@ -1,6 +1,84 @@
 """squall: deep learning in Python that records programs lazily, differentiates, fuses and compiles them.
 
-The public names are loaded on first touch, so that `import squall` stays quick and loads neither numpy nor llvmlite.
+The public names are loaded on first touch (`_NAMES` below is the table of contents), so that `import squall` stays quick
+and loads neither numpy nor llvmlite.
 """
 
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
 __version__ = "0.1.0"
+
+_MODULES = ("nn", "optim", "data", "io", "models", "cli", "autograd", "func", "base", "ir", "ops")
+_DTYPES = ("uint8 int8 uint16 int16 uint32 int32 uint64 int64 float16 bfloat16 float32 float64 "
+           "half float double short int long").split()
+_FROM = {
+    "frontend.tensor": "Tensor",
+    "frontend.size": "Size",
+    "frontend.conversion": "Device",
+    "frontend.creation": "tensor as_tensor full zeros ones empty full_like zeros_like ones_like empty_like arange linspace "
+                         "eye tril triu",
+    "frontend.interop": "from_numpy from_dlpack",
+    "frontend.joining": "stack",
+    "frontend.random": "Generator default_generator manual_seed seed get_rng_state set_rng_state rand randn rand_like "
+                       "randn_like randint randperm bernoulli multinomial normal",
+    "frontend.state": "no_grad enable_grad set_grad_enabled inference_mode set_detect_anomaly is_grad_enabled "
+                      "is_inference_mode_enabled set_eager",
+    "frontend.evaluation": "flush",
+    "frontend.display": "set_printoptions",
+    "frontend.functions": "cat concat concatenate where einsum tensordot meshgrid broadcast_to broadcast_tensors allclose equal "
+                          "isclose is_tensor numel add sub mul div pow matmul mm bmm dot outer maximum minimum abs neg sign sqrt "
+                          "rsqrt exp exp2 expm1 log log2 log10 log1p sin cos tan asin acos atan sinh cosh tanh asinh acosh atanh erf "
+                          "erfc erfinv floor ceil round trunc sigmoid relu isnan isinf isfinite square reciprocal clamp clip lerp addmm "
+                          "sum prod mean amax amin any all argmax argmin max min var std norm logsumexp softmax log_softmax cumsum "
+                          "cumprod median sort argsort topk reshape permute transpose t squeeze unsqueeze flatten movedim flip roll "
+                          "split chunk unbind narrow select diagonal gather scatter scatter_add index_select index_add masked_select "
+                          "masked_fill nonzero clone detach eq ne lt le gt ge logical_and logical_or logical_not logical_xor "
+                          "bitwise_and bitwise_or bitwise_xor bitwise_not fmod remainder floor_divide atan2 addcmul addcdiv "
+                          "repeat_interleave tile hstack vstack numel result_type promote_types finfo iinfo lgamma digamma copysign "
+                          "swapaxes ravel unflatten subtract multiply divide",
+    "frontend.transforms": "vmap vjp jvp jacrev jacfwd hessian value_and_grad checkpoint functional_call",
+    "frontend.jit": "compile explain",
+    "base.dim": "Dim",
+    "base.dtypes": "set_default_dtype",
+    "base.config": "set_option options",
+    "runtime.threads": "set_num_threads get_num_threads",
+}
+_NAMES = {name: module for module, names in _FROM.items() for name in names.split()}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _NAMES:
+        value = getattr(importlib.import_module(f"squall.{_NAMES[name]}"), name)
+    elif name in _MODULES:
+        value = importlib.import_module({"autograd": "squall.autograd", "func": "squall.func"}.get(name, f"squall.{name}"))
+    elif name in _DTYPES:
+        from squall.base.dtypes import dtype_named
+
+        value = dtype_named(name)
+    elif name in ("bool", "dtype", "device"):
+        from squall.base import dtypes
+
+        value = {"bool": dtypes.bool_, "dtype": dtypes.DType}.get(name) or importlib.import_module(
+            "squall.frontend.conversion").Device
+    elif name == "get_default_dtype":
+        from squall.base.dtypes import default_dtype as value
+    elif name in ("pi", "inf", "nan", "e", "newaxis"):
+        import math
+
+        value = None if name == "newaxis" else getattr(math, name)
+    else:
+        raise AttributeError(f"module 'squall' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_NAMES, *_MODULES, *_DTYPES, "bool", "dtype", "device"})
+
+
+def synchronize() -> None:
+    """Evaluate everything pending; CPU evaluation is synchronous, so that is all. For timing."""
+    __getattr__("flush")()

@@ -1,1 +1,6 @@
 """What users touch: Tensor, creation, autograd, transforms, random numbers, interchange with NumPy."""
+
+import squall.ops  # noqa: F401  the table of ops is filled before anything is recorded
+from squall.frontend.tensor import Tensor
+
+__all__ = ["Tensor"]

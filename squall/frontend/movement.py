@@ -209,3 +209,22 @@ def movedim(x: Any, source: Any, destination: Any) -> Any:
         order[t] = s
     rest = iter(d for d in range(rank) if d not in origin)
     return permute(x, tuple(next(rest) if d is None else d for d in order))
+
+
+def matrix_transpose(x: Any) -> Any:
+    """A matrix transposed (vectors and numbers as they are); a view."""
+    rank = len(x.node.shape)
+    if rank > 2:
+        raise ShapeError(f"t() expects a tensor with <= 2 dimensions, but self is {rank}D")
+    return permute(x, tuple(range(rank))[::-1])
+
+
+def view_as_dtype(x: Any, shape: tuple) -> Any:
+    """`view` by shape, or by a dtype of the same width."""
+    from squall.base.dtypes import DType
+
+    if len(shape) == 1 and isinstance(shape[0], DType):
+        if shape[0].itemsize != x.node.dtype.itemsize:
+            raise ShapeError(f"view: dtype {shape[0]} has another width than {x.node.dtype}")
+        return record(ops.bitcast, (x,), (shape[0],))
+    return view(x, *shape)

@@ -90,7 +90,8 @@ def make_record(op: Op, attrs: tuple, operands: tuple, nodes: tuple, edges: tupl
                 saved["out"] = node
             else:
                 saved[position] = nodes[position]
-                held.append((operands[position], operands[position].version))
+                if operands[position] is not None:
+                    held.append((operands[position], operands[position].version))
         versions = tuple(held)
     types = tuple([n.type for n in nodes])
     out_type = node.type if node.__class__ is Node else tuple(n.type for n in node)

@@ -3,8 +3,8 @@
 from squall.ir.op import ops
 from squall.ops import arithmetic, control, movement, reduction  # isort: skip
 from squall.ops import activation, comparison, conversion, power, selection, special, trigonometry, unary  # isort: skip
-from squall.ops import attention, averaging, calls, contraction, convolution, indexing, joining, pooling, random, scattering
-from squall.ops import slicing, sorting, windows
+from squall.ops import attention, averaging, calls, contraction, convolution, deconvolution, indexing, joining, pooling, random
+from squall.ops import scattering, slicing, sorting, windows
 
 __all__ = ["ops", "arithmetic", "control", "indexing", "joining", "movement", "reduction", "scattering", "slicing",
            "windows"]

@@ -11,7 +11,7 @@ from math import prod
 from typing import Any
 
 from squall.base.dtypes import DType, float32
-from squall.ir.op import Context, constant, ops
+from squall.ir.op import Context, constant, make, ops
 
 
 def is_narrow(dtype: DType) -> bool:
@@ -97,21 +97,13 @@ def widened_expand(expand: Callable) -> Callable:
     return run
 
 
-def extent(value: Any, dims: tuple[int, ...]) -> Any:
-    """How many elements `dims` have: a Python number, or a zero-dim value where a size is symbolic."""
-    sizes = [value.shape[d] for d in dims]
-    count = prod(sizes)
+def count_over(shape: tuple, dims: tuple[int, ...], like: Any) -> Any:
+    """How many elements `dims` of a shape have: a Python number, or where a size is symbolic a zero-dim value.
+
+    Args:
+        like: what has the dtype and device of that value.
+    """
+    count = prod([shape[d] for d in dims])
     if isinstance(count, int):
         return count
-    symbolic = tuple(s for s in sizes if not isinstance(s, int))
-    ones = ops.expand(number(1, value), shape=symbolic)
-    counted = ops.sum(ones, dims=tuple(range(len(symbolic))), keepdim=False)
-    return ops.mul(counted, prod(s for s in sizes if isinstance(s, int)))
-
-
-def fraction(over: Any, count: Any) -> Any:
-    """`over / count` where either may be a Python number or a zero-dim value; a plain 0 divides by IEEE's rules."""
-    if isinstance(over, int | float) and isinstance(count, int | float):
-        return over / count if count else float("inf") if over else float("nan")
-    return ops.div(over, count)
-
+    return ops.cast(make(ops.extent, (), (count, device_of(like))), dtype=like.dtype)

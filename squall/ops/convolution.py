@@ -72,7 +72,7 @@ def unfold(value: Any, size: Any, dim: int) -> Any:
     return ops.permute(value, dims=(dim, *range(dim), *range(dim + 1, len(shape) + 1))) if dim else value
 
 
-def _convolution_batch(op: Any, operands: tuple, batched: tuple, size: Any, attrs: tuple) -> tuple:
+def convolution_batch(op: Any, operands: tuple, batched: tuple, size: Any, attrs: tuple) -> tuple:
     """A batch of inputs joins the batch; a batch of weights becomes groups of channels."""
     (x, weight, *bias), named = operands, op.named(attrs)
     if not batched[1]:
@@ -132,7 +132,7 @@ def _convolution_reference(x: Any, weight: Any, *bias: Any, stride: tuple, paddi
 
 convolution = declare(
     "convolution", contraction, attributes=_ATTRIBUTES, defaults={"groups": 1}, infer=_convolution_type, saves=_saves,
-    grad=_convolution_grad, lowering=Decompose(_convolution), vmap=_convolution_batch, samples=_convolution_samples,
+    grad=_convolution_grad, lowering=Decompose(_convolution), vmap=convolution_batch, samples=_convolution_samples,
     jvp=lambda context, *tangents: bilinear_tangent(context, tangents), reference=_convolution_reference,
     doc="Cross-correlation of x [batch, in, sizes] with weight [out, in / groups, kernel], plus a bias [out]. Padding is "
         "a (low, high) pair for each spatial dimension.")

@@ -59,7 +59,7 @@ def inner_run(dims: tuple[Dimension, ...], operand: str, either_way: bool = Fals
         if dim.extent != 1 and (abs(stride) if either_way else stride) != run:
             break
         run *= dim.extent
-    return run
+    return max(1, run)
 
 
 def tile_cycles(rows: int, vectors: int) -> float:

@@ -1,0 +1,9 @@
+"""`sq.autograd`: backward, grad, Function, gradcheck and the modes, under PyTorch's names."""
+
+from squall.frontend.autograd import RemovableHandle, backward, grad
+from squall.frontend.custom import Function
+from squall.frontend.gradcheck import gradcheck, gradgradcheck
+from squall.frontend.state import enable_grad, inference_mode, no_grad, set_detect_anomaly, set_grad_enabled
+
+__all__ = ["Function", "RemovableHandle", "backward", "enable_grad", "grad", "gradcheck", "gradgradcheck", "inference_mode",
+           "no_grad", "set_detect_anomaly", "set_grad_enabled"]

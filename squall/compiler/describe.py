@@ -1,0 +1,281 @@
+"""From a pulled group to a `Spec` and the words of its args block.
+
+Loops are fixed here: atoms of one class (kept, reduced) that every address walks as one are collapsed, extents and
+strides become words, each value gets the level and the phase at which it is known. Everything that differs between
+equal groups goes to the words; the `Spec` is their common structure and the kernel's key.
+"""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Any, NamedTuple
+
+from squall.compiler.affine import Affine, Atom, Run, Unfit
+from squall.compiler.group import Group, address, reduction_kind
+from squall.compiler.pull import Raw
+from squall.compiler.spec import ELEMENT, KERNEL, LINE, ROW, Access, Spec, Store, Value
+from squall.ir.linear import BYTES
+from squall.ir.plan import Word
+
+BLOCK = 4096  # elements summed in lanes before a tree, see lower_rows
+LINES = 128  # rows summed one after the other in a "columns" kernel
+CHUNK = 8192  # elements of an elementwise unit
+ORDERED = ("sum", "prod")
+
+
+class Described(NamedTuple):
+    """A kernel to run: its spec, words, and how many units, with the elements of a unit (for the grain)."""
+
+    spec: Spec
+    words: tuple[Word, ...]
+    units: Any
+    unit_cost: Any
+
+
+class Words:
+    """The args block under construction. Equal words are not shared: two sizes may be equal by chance."""
+
+    def __init__(self) -> None:
+        self.list: list[Word] = []
+
+    def add(self, kind: str, value: Any, offset: Any = 0) -> int:
+        self.list.append(Word(kind, value, offset))
+        return len(self.list) - 1
+
+    def size(self, value: Any) -> int:
+        return self.add("int", value)
+
+
+class Loops:
+    """Atoms by class, collapsed, and numbered: outer, then lines, the inner one last."""
+
+    def __init__(self, outer: list[Atom], lines: list[Atom], inner: list[Atom], addresses: list[Affine]):
+        self.addresses = addresses
+        self.extent: dict[Atom, Any] = {}
+        self.outer, self.lines = self._collapse(outer), self._collapse(lines)
+        inner = self._collapse(inner)
+        if len(inner) > 1:
+            raise Unfit
+        self.inner = inner[0] if inner else None
+        self.number = {a: i for i, a in enumerate(self.outer + self.lines)}
+
+    def _collapse(self, atoms: list[Atom]) -> list[Atom]:
+        """Merge neighbours; a merged loop is known by its inner atom, whose extent grows."""
+        out: list[Atom] = []
+        for atom in atoms:
+            self.extent[atom] = atom.size
+            while out and self._mergeable(out[-1], atom):
+                self.extent[atom] = self.extent[atom] * self.extent[out.pop()]
+            out.append(atom)
+        return out
+
+    def _mergeable(self, outer: Atom, inner: Atom) -> bool:
+        # inner may itself be a merged loop; its own stride is that of its innermost atom
+        size = self.extent[inner]
+        for a in self.addresses:
+            low = a.terms.get(inner, 0)
+            high = a.terms.get(outer, 0)
+            if low == 0 and high == 0:
+                continue
+            if high != low * size:
+                return False
+        return True
+
+
+def inner_atoms(group: Group) -> tuple[list[Atom], list[Atom], list[Atom]]:
+    """The group's atoms as (outer, lines, inner), before collapsing."""
+    space = group.space
+    kept = [a for d, atoms in enumerate(space.atoms) if d not in space.reduced for a in atoms]
+    if not space.reduced:
+        return kept, [], []
+    reduced = [(d, a) for d, atoms in enumerate(space.atoms) if d in space.reduced for a in atoms]
+    if group.kind == "columns":
+        return kept, [a for _, a in reduced], []
+    trailing = []
+    for d in reversed(range(len(space.shape))):
+        if d not in space.reduced:
+            if space.atoms[d]:
+                break
+            continue
+        trailing = space.atoms[d] + trailing
+    return kept, [a for _, a in reduced if all(a is not t for t in trailing)], trailing
+
+
+def fix_loops(group: Group, addresses: list[Affine]) -> Loops:
+    """Choose the inner loop and collapse the rest."""
+    outer, lines, inner = inner_atoms(group)
+    if group.kind == "rows" and group.space.reduced:
+        return Loops(outer, lines, inner, addresses)
+    # Elementwise and columns: the innermost loop is what the last kept dimensions collapse to.
+    loops = Loops(outer, lines, [], addresses)
+    if loops.outer:
+        loops.inner = loops.outer.pop()
+        loops.number = {a: i for i, a in enumerate(loops.outer + loops.lines)}
+    return loops
+
+
+class Describer:
+    """Turns the raw values of a group into spec values, allotting words in order."""
+
+    def __init__(self, group: Group, loops: Loops, words: Words, code_base: int = 0):
+        self.group, self.loops, self.words = group, loops, words
+        self.values: list[Value] = []
+        self.base = len(loops.outer)
+        self.is_rows = group.kind == "rows"
+
+    def level_of(self, position: Affine) -> int:
+        """The level at which a position changes."""
+        level = KERNEL
+        for v in position.terms:
+            if isinstance(v, Run):
+                level = max(level, self.values[v.value].level)
+            elif v is self.loops.inner:
+                level = ELEMENT
+            elif v in self.loops.number:
+                level = max(level, ROW if self.loops.number[v] < self.base else LINE)
+        return level
+
+    def phase_of(self, operands: tuple[int, ...]) -> int:
+        return max((self.values[n].phase for n in operands), default=0)
+
+    def access(self, position: Affine, word: int) -> Access:
+        """An address with its strides as words."""
+        strides, indirect, inner = [], [], None
+        for v, c in sorted(position.terms.items(), key=self._order):
+            if isinstance(v, Run):
+                indirect.append((v.value, None if isinstance(c, int) and c == 1 else self.words.size(c)))
+            elif v is self.loops.inner:
+                inner = "unit" if isinstance(c, int) and c == 1 else self.words.size(c)
+            elif v in self.loops.number:
+                strides.append((self.loops.number[v], self.words.size(c)))
+        return Access(word, tuple(strides), inner, tuple(indirect))
+
+    def _order(self, term: tuple) -> tuple:
+        v = term[0]
+        if isinstance(v, Run):
+            return (2, v.value)
+        return (0, self.loops.number[v]) if v in self.loops.number else (1, v.serial)
+
+    def value(self, raw: Raw, slot_of: Any) -> Value:
+        """One raw value with level, phase and words."""
+        op, scalar, operands, attr = raw
+        level = max((self.values[n].level for n in operands), default=KERNEL)
+        phase = self.phase_of(operands)
+        if op == "word":
+            attr = self.words.add("scalar", attr[1])
+        elif op == "load":
+            buffer, position, guarded = attr
+            level = max(level, self.level_of(position))
+            word = self.words.add("slot", slot_of(buffer), position.constant * BYTES[scalar])
+            attr = (self.access(position, word), guarded)
+        elif op == "position":
+            level = max(level, self.level_of(attr))
+            attr = self.access(attr, self.words.size(attr.constant))
+        elif op == "inside":
+            attr = self.words.size(attr)
+        elif op == "wrap":
+            attr = (self.words.size(attr[0]), self.words.size(attr[1]), self.words.add("status", 0))
+        elif op == "reduce":
+            level, phase = (ROW if self.is_rows else ELEMENT), phase + 1
+        return Value(op, scalar, operands, attr, level, phase)
+
+
+def describe(group: Group, numbers: list[int], slot_of: Any, vector_bytes: int) -> Described:
+    """The spec and words of a pulled group.
+
+    Args:
+        group: after `pull`, whose result `numbers` is. slot_of: the plan slot of a buffer number.
+        vector_bytes: of the machine's registers.
+
+    Raises:
+        Unfit: when the reduced dimensions cannot be walked as one loop.
+    """
+    raws = group.puller.values  # type: ignore[union-attr]
+    targets = [address(group, t) for t in group.targets]
+    addresses = [r.attr[1] for r in raws if r.op == "load"] + [r.attr for r in raws if r.op == "position"] + targets
+    loops, words = fix_loops(group, addresses), Words()
+    outer = tuple(words.size(loops.extent[a]) for a in loops.outer)
+    lines = tuple(words.size(loops.extent[a]) for a in loops.lines)
+    extent = 1 if loops.inner is None else loops.extent[loops.inner]
+    inner = words.size(extent)
+    d = Describer(group, loops, words)
+    for raw in raws:
+        d.values.append(d.value(raw, slot_of))
+    stores = []
+    for target, number, position in zip(group.targets, numbers, targets, strict=True):
+        short = target.node.dtype.short
+        value = d.values[number]
+        level = max(value.level, d.level_of(position))
+        word = words.add("slot", slot_of(target.home.buffer), position.constant * BYTES[short])
+        stores.append(Store(number, d.access(position, word), short, level, value.phase))
+    total = prod([loops.extent[a] for a in loops.lines]) * extent if group.space.reduced else extent
+    spec = _shape_spec(group, d, outer, lines, inner, stores, vector_bytes, extent, total)
+    rows = prod([loops.extent[a] for a in loops.outer])
+    return Described(spec._replace(words=len(words.list)), tuple(words.list), *_units(spec, rows, extent, total))
+
+
+def _shape_spec(group: Group, d: Describer, outer: tuple, lines: tuple, inner: int, stores: list[Store],
+                vector_bytes: int, extent: Any, total: Any) -> Spec:
+    values = tuple(d.values)
+    lanes = lane_count(group.kind, values, vector_bytes)
+    chunk = 0
+    plain = group.kind == "rows" and not group.space.reduced and d.loops.inner is not None
+    if plain and (not outer or _may_exceed(extent, 2 * CHUNK)):
+        chunk = CHUNK
+    length = prod([d.loops.extent[a] for a in d.loops.lines]) if group.kind == "columns" else total
+    blocked = bool(group.space.reduced) and _may_exceed(length, LINES if group.kind == "columns" else BLOCK)
+    return Spec(group.kind, outer, lines, inner, lanes, values, tuple(stores), chunk, blocked, group.split)
+
+
+def _may_exceed(size: Any, limit: int) -> bool:
+    return not isinstance(size, int) or size > limit
+
+
+def compute_scalar(scalar: str) -> str:
+    """What a dtype is computed in."""
+    return "f32" if scalar in ("f16", "bf16") else scalar
+
+
+def accumulator(value: Value, values: Any) -> str:
+    """The scalar a reduction accumulates in."""
+    if value.attr in ORDERED:
+        return compute_scalar(value.scalar)
+    return compute_scalar(values[value.operands[0]].scalar)
+
+
+def lane_count(kind: str, values: tuple[Value, ...], vector_bytes: int) -> int:
+    """Lanes of the inner loop: of ordered reductions a function of their dtype alone, twice a register."""
+    sums = [accumulator(v, values) for v in values if v.op == "reduce" and accumulator(v, values)[0] == "f"]
+    if kind == "columns":
+        return 4 * vector_bytes // max((BYTES[s] for s in sums), default=4)
+    if sums:
+        return 2 * vector_bytes // BYTES[sums[0]]
+    sizes = {BYTES[compute_scalar(v.scalar)] for v in values if v.level == ELEMENT and v.scalar != "bool"}
+    if any(v.op == "reduce" for v in values):
+        return 2 * vector_bytes // max(sizes, default=4)
+    floats = {BYTES[compute_scalar(v.scalar)] for v in values if v.level == ELEMENT and v.scalar[-1:].isdigit()
+              and "f" in v.scalar}
+    size = min(floats) if floats else max(sizes, default=4 if len(values) > 1 else 1)
+    return vector_bytes // size
+
+
+def _units(spec: Spec, rows: Any, extent: Any, total: Any) -> tuple[Any, Any]:
+    if spec.kind == "columns":
+        chunks = (extent + (spec.lanes - 1)) // spec.lanes
+        return rows * chunks, spec.lanes * total
+    if spec.chunk:
+        return rows * ((extent + (spec.chunk - 1)) // spec.chunk), spec.chunk
+    return rows, total
+
+
+def ordered_alike(a: Group, b: Group) -> bool:
+    """Whether the reductions of two groups fill lanes alike, so that one kernel can do both."""
+    def width(group: Group) -> set[int]:
+        return {8 if n.dtype.short == "f64" else 4 for n in group.inside.values()
+                if n.op.family.name == "reduce" and n.inputs[0].dtype.category == 2}
+
+    both = width(a) | width(b)
+    return len(both) <= 1
+
+
+__all__ = ["BLOCK", "CHUNK", "LINES", "Described", "accumulator", "compute_scalar", "describe", "reduction_kind"]

@@ -1,0 +1,145 @@
+"""Arithmetic that needs more than an op: alpha factors, rounding modes, structural exponents, matrix products."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from squall.base.dtypes import bool_, promote
+from squall.base.errors import ShapeError
+from squall.frontend.core import Handle, apply, as_tensor_operand, cast, common_dtype, operand, record, require_no_grad_leaf
+from squall.frontend.movement import unsqueeze
+from squall.frontend.views import write_op
+from squall.ir.op import Op, ops
+
+
+def in_place(target: Any, out: Any, name: str) -> Any:
+    """Finish an in-place op on a tensor."""
+    require_no_grad_leaf(target)
+    return write_op(target, out, name)
+
+
+def add(x: Any, other: Any, alpha: float = 1) -> Any:
+    """x + alpha * other."""
+    return apply(ops.add, (x, other if alpha == 1 else scaled(other, alpha)))
+
+
+def sub(x: Any, other: Any, alpha: float = 1) -> Any:
+    """x - alpha * other."""
+    return apply(ops.sub, (x, other if alpha == 1 else scaled(other, alpha)))
+
+
+def scaled(value: Any, factor: float) -> Any:
+    """A number or Tensor times a factor."""
+    return apply(ops.mul, (value, factor)) if isinstance(value, Handle) else value * factor
+
+
+def div(x: Any, other: Any, rounding_mode: str | None = None) -> Any:
+    """Quotient: true, rounded down ("floor") or toward zero ("trunc")."""
+    if rounding_mode is None:
+        return apply(ops.div, (x, other))
+    if rounding_mode == "floor":
+        return apply(ops.floor_divide, (x, other))
+    if rounding_mode == "trunc":
+        return apply(ops.trunc_divide, (x, other))
+    raise ValueError(f"div: rounding_mode must be None, 'trunc' or 'floor', got {rounding_mode!r}")
+
+
+def power(x: Any, exponent: Any) -> Any:
+    """x ** exponent; a Python number is structural (DESIGN S10)."""
+    if isinstance(exponent, (int, float)) and not isinstance(exponent, bool):
+        dtype = common_dtype((x, exponent))
+        x = cast(as_tensor_operand(x), dtype)
+        if dtype.category == 1 and exponent < 0:
+            raise ShapeError("Integers to negative integer powers are not allowed.")
+        return record(ops.pow_scalar, (x,), (exponent,))
+    return apply(ops.pow, (x, exponent))
+
+
+def logical(op: Op, x: Any, other: Any) -> Any:
+    """A logical op: operands as booleans."""
+    return record(op, (cast(as_tensor_operand(x), bool_), operand(as_bool(other), bool_)), ())
+
+
+def as_bool(value: Any) -> Any:
+    """A number as bool; other operands as they are."""
+    return bool(value) if isinstance(value, (int, float)) else cast(as_tensor_operand(value), bool_)
+
+
+def where(condition: Any, x: Any, other: Any) -> Any:
+    """x where condition, else other; dtypes promoted."""
+    dtype = common_dtype((x, other))
+    x, other = operand(x, dtype), operand(other, dtype)
+    return record(ops.where, (cast(condition, bool_), x, other), ())
+
+
+def clamp(x: Any, low: Any, high: Any) -> Any:
+    """Limited to [low, high]; NaN stays; when low exceeds high the result is high."""
+    if low is None and high is None:
+        raise ValueError("clamp: at least one of min or max must not be None")
+    if low is None:
+        return apply(ops.minimum, (x, high))
+    if high is None:
+        return apply(ops.maximum, (x, low))
+    return apply(ops.clamp, (x, low, high))
+
+
+def lerp(x: Any, end: Any, weight: Any) -> Any:
+    """x + weight * (end - x)."""
+    return apply(ops.lerp, (x, end, weight))
+
+
+def addcmul(x: Any, a: Any, b: Any, value: float) -> Any:
+    """x + value * a * b."""
+    return apply(ops.add, (x, scaled(apply(ops.mul, (a, b)), value) if value != 1 else apply(ops.mul, (a, b))))
+
+
+def addcdiv(x: Any, a: Any, b: Any, value: float) -> Any:
+    """x + value * a / b."""
+    quotient = apply(ops.div, (a, b))
+    return apply(ops.add, (x, quotient if value == 1 else scaled(quotient, value)))
+
+
+def matmul(a: Any, b: Any) -> Any:
+    """Matrix product: vectors, matrices and broadcast batches by NumPy's rules; dtypes must agree."""
+    a, b = as_tensor_operand(a), as_tensor_operand(b)
+    x, y = a.node.dtype, b.node.dtype
+    if x is not y:
+        raise ShapeError(f"expected m1 and m2 to have the same dtype, but got: {x} != {y} (promotes to {promote(x, y)}); "
+                         "cast one with .to()")
+    for t, side in ((a, "first"), (b, "second")):
+        if not t.node.shape:
+            raise ShapeError(f"matmul: both arguments need at least 1 dimension, but the {side} has none")
+    return record(ops.matmul, (a, b), ())
+
+
+def mm(a: Any, b: Any) -> Any:
+    """Product of two matrices."""
+    if len(a.node.shape) != 2 or len(b.node.shape) != 2:
+        raise ShapeError(f"mm: expected two matrices, got shapes {list(a.node.shape)} and {list(b.node.shape)}")
+    return matmul(a, b)
+
+
+def bmm(a: Any, b: Any) -> Any:
+    """Products of two batches of matrices."""
+    x, y = a.node.shape, b.node.shape
+    if len(x) != 3 or len(y) != 3 or x[0] != y[0]:
+        raise ShapeError(f"bmm: expected two batches of as many matrices, got shapes {list(x)} and {list(y)}")
+    return matmul(a, b)
+
+
+def dot(a: Any, b: Any) -> Any:
+    """Inner product of two vectors of one length."""
+    if len(a.node.shape) != 1 or a.node.shape != b.node.shape:
+        raise ShapeError(f"dot: expected two vectors of one size, got shapes {list(a.node.shape)} and {list(b.node.shape)}")
+    return matmul(a, b)
+
+
+def outer(a: Any, b: Any) -> Any:
+    """Outer product of two vectors."""
+    return apply(ops.mul, (unsqueeze(a, 1), b))
+
+
+def addmm(x: Any, a: Any, b: Any, beta: float, alpha: float) -> Any:
+    """beta * x + alpha * a @ b."""
+    product = mm(a, b)
+    return add(x if beta == 1 else scaled(x, beta), product if alpha == 1 else scaled(product, alpha))

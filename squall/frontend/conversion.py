@@ -1,0 +1,141 @@
+"""Copies, casts, devices, pickling and reading values out: what `Tensor`'s conversion methods do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from squall.base.dtypes import DType, as_dtype, dtype_named, numpy_dtype
+from squall.base.errors import AutogradError
+from squall.frontend import creation, indexing, interop
+from squall.frontend.core import Handle, cast, require_no_grad_leaf, result, wrap
+from squall.frontend.evaluation import evaluate_tensors
+from squall.frontend.tape import GradRecord, Leaf
+from squall.frontend.views import write
+from squall.ir.op import ops
+
+
+class Device(str):
+    """The name of a device, such as `cpu`; equal to its string."""
+
+    __slots__ = ()
+
+    @property
+    def type(self) -> str:
+        """The kind of device, without a number."""
+        return self.partition(":")[0]
+
+    @property
+    def index(self) -> int | None:
+        """The number of the device, or None."""
+        number = self.partition(":")[2]
+        return int(number) if number else None
+
+    def __repr__(self) -> str:
+        return f"device(type={self.type!r})"
+
+
+def read_item(tensor: Any) -> Any:
+    """The one value of a tensor, as a Python number."""
+    from squall.runtime.peek import read
+
+    node = tensor.node
+    if node.buffer is None or node.op is ops.scalar:
+        evaluate_tensors((tensor,))
+        node = tensor.node
+    return read(node.buffer.pointer, node.dtype.short)
+
+
+def clone(tensor: Any) -> Any:
+    """A handle with storage of its own. Nodes are values, so nothing is copied until somebody writes."""
+    from squall.frontend.state import local
+
+    edge = tensor.edge
+    node = tensor.node
+    state = local.state
+    if state.trace is not None:
+        state.trace.saw((tensor,), (node,))
+    history = None
+    if edge is not None and state.grad and not state.inference:
+        history = GradRecord(ops.reshape, (tuple(node.shape),), (edge,), (node.type,), node.type, None, ())
+    if node.type.__class__ is not interop.SharedType:
+        return result(node, history) if node.buffer is None else wrap(node, history)
+    copy = wrap(interop.computed(interop.array_view(node).copy(order="C")))
+    copy._edge = history
+    return copy
+
+
+def copy_(target: Any, source: Any) -> Any:
+    """Write values in place: cast, broadcast, with history."""
+    require_no_grad_leaf(target)
+    node = target.node
+    rare = getattr(target, "_rare", None)
+    value = indexing.fitted(source, tuple(node.shape), node.dtype, "copy_")
+    write(target, value, not (rare and rare.get("untracked")))
+    return target
+
+
+def to(tensor: Any, *args: Any, dtype: Any = None, device: Any = None, copy: bool = False, non_blocking: bool = False,
+       memory_format: Any = None) -> Any:
+    """Another dtype or device from PyTorch's argument forms."""
+    for value in args:
+        if isinstance(value, Handle):
+            dtype = value.node.dtype
+        elif isinstance(value, DType) or value in (float, int, bool):
+            dtype = value
+        elif isinstance(value, str) and not isinstance(value, bool):
+            device = value
+        elif value is not None and not isinstance(value, bool):
+            dtype = as_dtype(value)
+    if device is not None:
+        creation.check_device(device, "to")
+    out = tensor if dtype is None else cast(tensor, as_dtype(dtype))
+    return clone(out) if copy and out is tensor else out
+
+
+def as_array(tensor: Any, dtype: Any, copy: bool | None) -> Any:
+    """NumPy's `__array__` protocol."""
+    array = interop.to_numpy(tensor)
+    if dtype is not None and array.dtype != dtype:
+        if copy is False:
+            raise ValueError("a copy is needed to convert the dtype")
+        return array.astype(dtype)
+    return array.copy() if copy else array
+
+
+def pickled(tensor: Any) -> tuple:
+    """How a Tensor is pickled: bytes, shape, dtype; history is not kept."""
+    if tensor.edge is not None and tensor.edge.__class__ is not Leaf:
+        raise AutogradError("Only Tensors created explicitly by the user (graph leaves) support pickling; detach() first")
+    array = tensor.detach_array()
+    return rebuild, (array.tobytes(), tuple(tensor.node.shape), tensor.node.dtype.name, tensor.edge is not None)
+
+
+def rebuild(data: bytes, shape: tuple[int, ...], dtype: str, requires_grad: bool) -> Any:
+    """A Tensor from what `pickled` gave."""
+    import numpy
+
+    array = numpy.frombuffer(data, dtype=numpy_dtype(dtype_named(dtype))).reshape(shape).copy()
+    return creation.require_grad(wrap(interop.computed(array)), requires_grad)
+
+
+def deep_copy(tensor: Any, memo: dict) -> Any:
+    """A leaf with the same values, flags and class."""
+    if id(tensor) in memo:
+        return memo[id(tensor)]
+    edge = tensor.edge
+    if edge is not None and edge.__class__ is not Leaf:
+        raise AutogradError("Only Tensors created explicitly by the user (graph leaves) support the deepcopy protocol "
+                            "at the moment; detach() first")
+    import copy
+
+    out = object.__new__(type(tensor))
+    fresh = clone(tensor.detach())
+    out._node, out._cell, out._view, out._edge = fresh._node, fresh._cell, fresh._view, None
+    if edge is not None:
+        out._edge = Leaf(tensor.node.type)
+        if edge.grad is not None:
+            out._edge.grad = deep_copy(edge.grad.detach(), memo)
+    if hasattr(tensor, "__dict__"):
+        out.__dict__.update(copy.deepcopy(tensor.__dict__, memo))
+    memo[id(tensor)] = out
+    return out

@@ -1,0 +1,217 @@
+"""New tensors: from data, filled, counted, and like others."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from squall.base.dtypes import DType, as_dtype, bool_, default_dtype, int64, numpy_dtype
+from squall.base.errors import DeviceError, ShapeError
+from squall.frontend.core import Handle, cast, record, scalar_node, wrap
+from squall.frontend.interop import computed
+from squall.frontend.movement import shape_argument
+from squall.frontend.tape import Leaf
+from squall.ir.op import ops
+
+
+def check_device(device: Any, function: str = "tensor") -> str:
+    """The name of a device that exists; DeviceError names it otherwise."""
+    name = "cpu" if device is None else str(device)
+    if name.partition(":")[0] != "cpu":
+        raise DeviceError(f"{function}: device {name!r} is not available; this build has 'cpu'")
+    return "cpu"
+
+
+def require_grad(tensor: Any, wanted: bool, function: str = "tensor") -> Any:
+    """The Tensor, made a leaf that gathers gradients when wanted."""
+    if wanted:
+        if tensor.node.dtype.category < 2:
+            raise ShapeError(f"{function}: only Tensors of floating point dtype can require gradients, not {tensor.node.dtype}")
+        tensor._edge = Leaf(tensor.node.type)
+    return tensor
+
+
+def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Any:
+    """A new Tensor that copies data.
+
+    Args:
+        data: a number, nested sequences, an ndarray, or another Tensor. dtype: default: PyTorch's inference (Python
+            floats become the default dtype, ints int64). device: "cpu". requires_grad: gather gradients.
+
+    Raises:
+        TypeError: for data of no shape or dtype squall has.
+
+    Example:
+        >>> import squall as sq
+        >>> sq.tensor([[1.0, 2.0], [3.0, 4.0]]).sum().item()
+        10.0
+    """
+    check_device(device)
+    out = wrap(computed(_array(data, None if dtype is None else as_dtype(dtype))))
+    return require_grad(out, requires_grad)
+
+
+def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Any:
+    """A Tensor that shares memory where it can: Tensors as they are, ndarrays through `from_numpy`."""
+    check_device(device, "as_tensor")
+    import numpy
+
+    if isinstance(data, Handle):
+        return data if dtype is None else cast(data, as_dtype(dtype))
+    if isinstance(data, numpy.ndarray) and data.flags.writeable and (dtype is None or numpy_dtype(as_dtype(dtype)) == data.dtype):
+        from squall.frontend.interop import from_numpy
+
+        return from_numpy(data)
+    return tensor(data, dtype=dtype)
+
+
+def _array(data: Any, dtype: DType | None) -> Any:
+    import numpy
+
+    if isinstance(data, Handle):
+        from squall.frontend.evaluation import evaluate_tensors
+        from squall.frontend.interop import array_view
+
+        evaluate_tensors((data,))
+        array = numpy.array(array_view(data.node))
+    elif isinstance(data, (list, tuple)) and _holds_tensors(data):
+        array = numpy.asarray(_plain(data))
+    elif isinstance(data, (numpy.ndarray, numpy.generic)):
+        array = numpy.array(data)
+    else:
+        array = numpy.array(data)
+        if array.dtype.kind == "f":
+            array = array.astype(numpy_dtype(default_dtype()), copy=False)
+    if array.dtype.kind in "OUSV" and array.dtype.name not in ("bfloat16",):
+        raise TypeError(f"tensor: cannot make a tensor of {type(data).__name__} data (NumPy sees dtype {array.dtype}); "
+                        "give numbers in sequences of equal lengths")
+    wanted = None if dtype is None else numpy_dtype(dtype)
+    if wanted is not None and array.dtype != wanted:
+        with numpy.errstate(all="ignore"):
+            array = array.astype(wanted)
+    return array
+
+
+def _holds_tensors(data: Any) -> bool:
+    return any(isinstance(d, Handle) or (isinstance(d, (list, tuple)) and _holds_tensors(d)) for d in data[:1])
+
+
+def _plain(data: Any) -> Any:
+    return data.tolist() if isinstance(data, Handle) else [_plain(d) for d in data] if isinstance(data, (list, tuple)) else data
+
+
+def filled(shape: tuple, value: Any, dtype: DType, device: str = "cpu", requires_grad: bool = False) -> Any:
+    """A Tensor of one run-time value, not computed yet."""
+    base = wrap(scalar_node(value, dtype, device))
+    out = record(ops.expand, (base,), (shape,))
+    return require_grad(out, requires_grad)
+
+
+def full(size: Any, fill_value: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False, out: Any = None) -> Any:
+    """A Tensor of one value; the dtype follows the value unless given."""
+    if dtype is None:
+        dtype = bool_ if isinstance(fill_value, bool) else int64 if isinstance(fill_value, int) else default_dtype()
+    shape = shape_argument((size,) if not isinstance(size, int) else (size,), "full")
+    return filled(shape, fill_value, as_dtype(dtype), check_device(device, "full"), requires_grad)
+
+
+def zeros(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Any:
+    """A Tensor of zeros.
+
+    Example:
+        >>> import squall as sq
+        >>> sq.zeros(2, 3).shape
+        squall.Size([2, 3])
+    """
+    return filled(shape_argument(size, "zeros"), 0, _float_dtype(dtype), check_device(device, "zeros"), requires_grad)
+
+
+def ones(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Any:
+    """A Tensor of ones."""
+    return filled(shape_argument(size, "ones"), 1, _float_dtype(dtype), check_device(device, "ones"), requires_grad)
+
+
+def empty(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Any:
+    """A Tensor whose values mean nothing yet (they are zeros: results never depend on old memory)."""
+    return filled(shape_argument(size, "empty"), 0, _float_dtype(dtype), check_device(device, "empty"), requires_grad)
+
+
+def _float_dtype(dtype: Any) -> DType:
+    return default_dtype() if dtype is None else as_dtype(dtype)
+
+
+def full_like(input: Any, fill_value: Any, *, dtype: Any = None, requires_grad: bool = False) -> Any:
+    """A Tensor of one value, shaped and typed like another."""
+    node = input.node
+    return filled(node.shape, fill_value, node.dtype if dtype is None else as_dtype(dtype), node.device, requires_grad)
+
+
+def zeros_like(input: Any, *, dtype: Any = None, requires_grad: bool = False) -> Any:
+    """Zeros, shaped and typed like another Tensor."""
+    return full_like(input, 0, dtype=dtype, requires_grad=requires_grad)
+
+
+def ones_like(input: Any, *, dtype: Any = None, requires_grad: bool = False) -> Any:
+    """Ones, shaped and typed like another Tensor."""
+    return full_like(input, 1, dtype=dtype, requires_grad=requires_grad)
+
+
+def empty_like(input: Any, *, dtype: Any = None, requires_grad: bool = False) -> Any:
+    """Values that mean nothing yet, shaped and typed like another Tensor."""
+    return full_like(input, 0, dtype=dtype, requires_grad=requires_grad)
+
+
+def arange(start: Any, end: Any = None, step: Any = 1, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Any:
+    """Numbers from start (0 when one argument is given) below end by step; float32 when any is a float, else int64."""
+    import math
+
+    if end is None:
+        start, end = 0, start
+    if step == 0:
+        raise ValueError("arange: step must not be zero")
+    count = math.ceil((end - start) / step)
+    if count < 0:
+        raise ValueError(f"arange: bounds {start} and {end} do not go with the sign of step {step}")
+    floating = any(isinstance(v, float) for v in (start, end, step))
+    kind = as_dtype(dtype) if dtype is not None else default_dtype() if floating else int64
+    check_device(device, "arange")
+    import numpy
+
+    wide = numpy.float64 if floating or kind.category == 2 else numpy.int64
+    values = numpy.arange(count, dtype=wide) * wide(step) + wide(start)
+    return require_grad(wrap(computed(values.astype(numpy_dtype(kind)))), requires_grad, "arange")
+
+
+def linspace(start: float, end: float, steps: int, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Any:
+    """`steps` evenly spaced numbers from start to end, both included."""
+    import numpy
+
+    check_device(device, "linspace")
+    values = numpy.linspace(float(start), float(end), int(steps)).astype(numpy_dtype(_float_dtype(dtype)))
+    return require_grad(wrap(computed(values)), requires_grad, "linspace")
+
+
+def eye(n: int, m: int | None = None, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Any:
+    """Ones on the diagonal of an n by m matrix."""
+    import numpy
+
+    check_device(device, "eye")
+    values = numpy.eye(n, m, dtype=numpy_dtype(_float_dtype(dtype)))
+    return require_grad(wrap(computed(values)), requires_grad, "eye")
+
+
+def tril(input: Any, diagonal: int = 0) -> Any:
+    """The lower triangle of the last two dimensions; zeros above."""
+    return _triangle(input, diagonal, "le")
+
+
+def triu(input: Any, diagonal: int = 0) -> Any:
+    """The upper triangle of the last two dimensions; zeros below."""
+    return _triangle(input, diagonal, "ge")
+
+
+def _triangle(input: Any, diagonal: int, comparison: str) -> Any:
+    rows, columns = input.node.shape[-2:]
+    i = arange(rows).unsqueeze(1)
+    j = arange(columns).unsqueeze(0)
+    keep = (j - i <= diagonal) if comparison == "le" else (j - i >= diagonal)
+    return record(ops.where, (keep, input, wrap(scalar_node(0, input.node.dtype))), ())

@@ -1,0 +1,113 @@
+"""How tensors print: PyTorch's layout, summarised beyond a thousand elements."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+
+class PrintOptions(NamedTuple):
+    """Digits after the point, elements before summarising, elements shown at each end, and characters a line."""
+
+    precision: int = 4
+    threshold: int = 1000
+    edgeitems: int = 3
+    linewidth: int = 80
+
+
+_options = [PrintOptions()]
+
+
+def set_printoptions(precision: int | None = None, threshold: int | None = None, edgeitems: int | None = None,
+                     linewidth: int | None = None) -> None:
+    """Change how tensors print; None leaves an option as it is."""
+    given = {"precision": precision, "threshold": threshold, "edgeitems": edgeitems, "linewidth": linewidth}
+    _options[0] = _options[0]._replace(**{k: v for k, v in given.items() if v is not None})
+
+
+def render(tensor: Any) -> str:
+    """The text of a Tensor: values, dtype when it is not the usual one, and history."""
+    from squall.frontend.state import local
+
+    node = tensor.node
+    suffix = []
+    if local.state.trace is not None and node.buffer is None:
+        return f"tensor(<traced {node.type}>)"
+    array = tensor.detach_array()
+    if 0 in node.shape and len(node.shape) > 1:
+        suffix.append(f"size={tuple(node.shape)}")
+    if node.dtype.name not in ("float32", "int64", "bool") or (node.dtype.name == "int64" and 0 in node.shape):
+        suffix.append(f"dtype={node.dtype}")
+    edge = tensor.edge
+    if edge is not None:
+        suffix.append("requires_grad=True" if tensor.is_leaf else f"grad_fn={edge!r}")
+    body = _body(array, node.dtype.category, len("tensor("))
+    return f"tensor({body}{''.join(', ' + s for s in suffix)})"
+
+
+def _body(array: Any, category: int, indent: int) -> str:
+    import numpy
+
+    options = _options[0]
+    if array.size == 0:
+        return "[]"
+    summarise = array.size > options.threshold
+    if array.dtype.name in ("bfloat16", "float16"):
+        array = array.astype(numpy.float32)
+    shown = _shown(array, options.edgeitems) if summarise else array
+    formatter = _formatter(shown, category, options.precision)
+    return _nested(array, formatter, indent, options, summarise)
+
+
+def _shown(array: Any, edge: int) -> Any:
+    import numpy
+
+    for axis in range(array.ndim):
+        if array.shape[axis] > 2 * edge:
+            array = numpy.concatenate([array.take(range(edge), axis), array.take(range(-edge, 0), axis)], axis)
+    return array
+
+
+def _formatter(values: Any, category: int, precision: int) -> Any:
+    import numpy
+
+    if category < 2:
+        texts = [str(v) for v in values.reshape(-1).tolist()]
+        width = max(map(len, texts))
+        return lambda v: str(v.item()).rjust(width)
+    finite = values[numpy.isfinite(values) & (values != 0)].astype(numpy.float64)
+    absolute = numpy.abs(finite)
+    whole = finite.size == 0 or bool((finite == numpy.ceil(finite)).all())
+    scientific = finite.size > 0 and (absolute.max() / absolute.min() > 1000.0 and not whole or absolute.max() > 1e8
+                                      or absolute.min() < 1e-4)
+    if scientific:
+        plain = f"{{:.{precision}e}}".format
+    elif whole:
+        plain = "{:.0f}.".format
+    else:
+        plain = f"{{:.{precision}f}}".format
+
+    def text(v: Any) -> str:
+        v = float(v)
+        return plain(v) if numpy.isfinite(v) else str(v)
+
+    width = max(len(text(v)) for v in values.reshape(-1))
+    return lambda v: text(v).rjust(width)
+
+
+def _nested(array: Any, formatter: Any, indent: int, options: PrintOptions, summarise: bool) -> str:
+    if array.ndim == 0:
+        return formatter(array).strip()
+    edge = options.edgeitems
+    cut = summarise and array.shape[0] > 2 * edge
+    if array.ndim == 1:
+        cells = [formatter(v) for v in (array[:edge] if cut else array)]
+        if cut:
+            cells += [" ..."] + [formatter(v) for v in array[-edge:]]
+        width = len(cells[0]) + 2
+        per_line = max((options.linewidth - indent) // width, 1)
+        lines = [", ".join(cells[i:i + per_line]) for i in range(0, len(cells), per_line)]
+        return "[" + (",\n" + " " * (indent + 1)).join(lines) + "]"
+    parts = [_nested(a, formatter, indent + 1, options, summarise) for a in (array[:edge] if cut else array)]
+    if cut:
+        parts += ["..."] + [_nested(a, formatter, indent + 1, options, summarise) for a in array[-edge:]]
+    return "[" + ("," + "\n" * (array.ndim - 1) + " " * (indent + 1)).join(parts) + "]"

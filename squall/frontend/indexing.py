@@ -1,0 +1,220 @@
+"""`x[...]` and `x[...] = value`: basic indexing gives views, integer and boolean tensors read and write by position."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from squall.base.dtypes import bool_, int64, uint8
+from squall.base.errors import IndexRangeError, ShapeError
+from squall.base.shapes import broadcast
+from squall.frontend.core import Handle, cast, operand, record, require_no_grad_leaf, wrap
+from squall.frontend.movement import permute, reshape, slice_view
+from squall.frontend.views import make_view, write
+from squall.ir.op import ops
+
+
+def _is_array(item: Any) -> bool:
+    return isinstance(item, (Handle, list)) or (hasattr(item, "__array__") and getattr(item, "shape", ()) != ())
+
+
+def _as_index(item: Any) -> Any:
+    from squall.frontend.creation import tensor
+
+    out = item if isinstance(item, Handle) else tensor(item)
+    if out.node.dtype.category > 1:
+        if out.node.shape == (0,):
+            return cast(out, int64)
+        raise IndexRangeError(f"tensors used as indices must be integers or booleans, not {out.node.dtype}")
+    return out
+
+
+def _expand_items(x: Any, items: Any) -> list:
+    items = list(items) if isinstance(items, tuple) else [items]
+    items = [_as_index(i) if _is_array(i) else i for i in items]
+    used = sum(len(i.node.shape) if isinstance(i, Handle) and i.node.dtype in (bool_, uint8) else 1
+               for i in items if i is not None and i is not Ellipsis and i is not True and i is not False)
+    rank = len(x.node.shape)
+    if used > rank:
+        raise IndexRangeError(f"too many indices for tensor of dimension {rank}")
+    where = [k for k, i in enumerate(items) if i is Ellipsis]
+    if len(where) > 1:
+        raise IndexRangeError("an index can only have a single ellipsis ('...')")
+    position = where[0] if where else len(items)
+    full = [slice(None)] * (rank - used)
+    return items[:position] + full + items[position + (1 if where else 0):]
+
+
+def _basic(x: Any, items: list) -> tuple[Any, dict[int, Any]]:
+    """Apply slices, ints and None as views; returns the view and the index tensors left by dimension."""
+    shape = x.node.shape
+    dims, starts, sizes, steps = [], [], [], []
+    new_shape: list = []
+    left: dict[int, Any] = {}
+    source = 0
+    for item in items:
+        if item is None:
+            new_shape.append(1)
+            continue
+        if item is True or item is False:
+            left[len(new_shape)] = item
+            new_shape.append(1)
+            continue
+        if isinstance(item, slice):
+            size = shape[source]
+            if isinstance(item.step, int) and item.step <= 0:
+                raise ValueError("slice step must be positive")
+            if item == slice(None):
+                count = size
+            else:
+                start, stop, step = _slice_bounds(item, size)
+                count = max(0, -(-(stop - start) // step)) if isinstance(size, int) or item.stop is not None else stop - start
+                if not (start == 0 and step == 1 and count == size):
+                    dims.append(source), starts.append(start), sizes.append(count), steps.append(step)
+            new_shape.append(count)
+            source += 1
+        elif isinstance(item, Handle):
+            left[len(new_shape)] = item
+            count = len(item.node.shape) if item.node.dtype in (bool_, uint8) else 1
+            new_shape.extend(shape[source:source + count])
+            source += count
+        else:
+            index = _as_int(item)
+            size = shape[source]
+            if isinstance(size, int) and not -size <= index < size:
+                raise IndexRangeError(f"index {index} is out of bounds for dimension {source} with size {size}")
+            dims.append(source), starts.append(index + size if index < 0 else index), sizes.append(1), steps.append(1)
+            source += 1
+    if dims:
+        x = slice_view(x, tuple(dims), tuple(starts), tuple(sizes), tuple(steps))
+    if tuple(new_shape) != tuple(x.node.shape):
+        x = make_view(x, ops.reshape, (tuple(new_shape),))
+    return x, left
+
+
+def _slice_bounds(item: slice, size: Any) -> tuple:
+    values = [None if v is None else _as_int(v) if not hasattr(v, "terms") else v for v in (item.start, item.stop, item.step)]
+    if isinstance(size, int) and all(v is None or isinstance(v, int) for v in values):
+        return slice(*values).indices(size)
+    start, stop, step = values[0] or 0, size if values[1] is None else values[1], values[2] or 1
+    return (start + size if isinstance(start, int) and start < 0 else start,
+            stop + size if isinstance(stop, int) and stop < 0 else stop, step)
+
+
+def _as_int(item: Any) -> int:
+    if hasattr(item, "__index__"):
+        return item.__index__()
+    raise IndexRangeError(f"only integers, slices (`:`), ellipsis (`...`), None and integer or boolean tensors are valid "
+                          f"indices (got {type(item).__name__})")
+
+
+def _positions(view: Any, left: dict[int, Any]) -> tuple[tuple, tuple[int, ...]]:
+    """Index tensors as int64, boolean masks by their nonzero positions; and the dimensions they index."""
+    indices: list = []
+    dims: list[int] = []
+    for dim, item in sorted(left.items()):
+        if item is True or item is False:
+            from squall.frontend.creation import tensor
+
+            indices.append(tensor([0] if item else [], dtype=int64))
+            dims.append(dim)
+        elif item.node.dtype in (bool_, uint8):
+            shape = view.node.shape[dim:dim + len(item.node.shape)]
+            if tuple(item.node.shape) != tuple(shape):
+                raise IndexRangeError(f"The shape of the mask {list(item.node.shape)} at index {dim} does not match the shape "
+                                      f"of the indexed tensor {list(view.node.shape)} at index {dim}")
+            for k, positions in enumerate(nonzero(item)):
+                indices.append(positions)
+                dims.append(dim + k)
+        else:
+            indices.append(cast(item, int64))
+            dims.append(dim)
+    return tuple(indices), tuple(dims)
+
+
+def nonzero(x: Any) -> tuple:
+    """The positions of nonzero elements, one int64 Tensor a dimension. The value is evaluated."""
+    import numpy
+
+    from squall.frontend.interop import computed
+
+    array = x.detach_array()
+    if array.ndim == 0:
+        array = array.reshape(1)
+    return tuple(wrap(computed(p.astype("int64"))) for p in numpy.nonzero(array))
+
+
+def getitem(x: Any, items: Any) -> Any:
+    """What `x[items]` gives: a view for slices, ints and None, a copy for index tensors."""
+    view, left = _basic(x, _expand_items(x, items))
+    if not left:
+        return view if view is not x else make_view(x, ops.reshape, (tuple(x.node.shape),))
+    indices, dims = _positions(view, left)
+    if len(indices) == 1:
+        return record(ops.take, (view, indices[0]), (dims[0],))
+    view, dims = _together(view, dims)
+    return record(ops.index, (view, *indices), (dims,))
+
+
+def _together(view: Any, dims: tuple[int, ...]) -> tuple[Any, tuple[int, ...]]:
+    """NumPy's placing: index dimensions that are apart come out in front."""
+    if dims[-1] - dims[0] == len(dims) - 1:
+        return view, dims
+    rest = tuple(d for d in range(len(view.node.shape)) if d not in dims)
+    return permute(view, dims + rest), tuple(range(len(dims)))
+
+
+def setitem(x: Any, items: Any, value: Any) -> None:
+    """`x[items] = value` in place: the value is cast and broadcast to what is written."""
+    require_no_grad_leaf(x)
+    mask = items
+    if isinstance(mask, Handle) and mask.node.dtype is bool_ and tuple(mask.node.shape) == tuple(x.node.shape) \
+            and _single(value):
+        node = x.node
+        write(x, record(ops.where, (mask, operand(value, node.dtype, node.device), x), ()))
+        return
+    view, left = _basic(x, _expand_items(x, items))
+    node = view.node
+    if not left:
+        write(view, fitted(value, tuple(node.shape), node.dtype, "__setitem__"))
+        return
+    indices, dims = _positions(view, left)
+    view, dims = _together(view, dims)
+    shape = record(ops.index, (view, *indices), (dims,)).node.shape
+    update = fitted(value, tuple(shape), node.dtype, "__setitem__")
+    write(view, record(ops.index_put, (view, update, *indices), (dims, False)))
+
+
+def _single(value: Any) -> bool:
+    return isinstance(value, (int, float)) or (isinstance(value, Handle) and value.node.shape == ())
+
+
+def fitted(value: Any, shape: tuple, dtype: Any, function: str) -> Any:
+    """A value cast to a dtype and broadcast to a shape; leading sizes of 1 are dropped, as PyTorch does."""
+    value = operand(value, dtype)
+    given = tuple(value.node.shape)
+    while len(given) > len(shape) and given[0] == 1:
+        given = given[1:]
+        value = reshape(value, given)
+    if given == shape:
+        return value
+    if broadcast(given, shape, function) != shape:
+        raise ShapeError(f"{function}: shape mismatch: value of shape {list(given)} cannot be broadcast to {list(shape)}")
+    return record(ops.expand, (value,), (shape,))
+
+
+def write_diagonal(parent: Any, value: Any, attrs: tuple) -> Any:
+    """`parent` with a diagonal replaced."""
+    from squall.frontend.creation import arange
+
+    offset, first, second = attrs
+    rank = len(parent.node.shape)
+    count = value.node.shape[-1]
+    steps = arange(count)
+    rows = steps - min(offset, 0)
+    columns = steps + max(offset, 0)
+    order = tuple(d for d in range(rank) if d not in (first, second)) + (first, second)
+    moved = permute(parent, order)
+    put = record(ops.index_put, (moved, value, rows, columns), ((rank - 2, rank - 1), False))
+    return permute(put, tuple(order.index(d) for d in range(rank)))
+
+

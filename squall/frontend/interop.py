@@ -1,0 +1,145 @@
+"""Sharing with NumPy and DLPack, both ways and without copying.
+
+While NumPy can see a storage, reads of it are evaluated when recorded and writes go to that memory at once (DESIGN S3).
+`.numpy()` shares for as long as the array lives; `from_numpy` for as long as the Tensor does.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from squall.base.dtypes import as_dtype, numpy_dtype
+from squall.base.errors import AutogradError, DtypeError
+from squall.engine.oracle import array_of
+from squall.frontend.core import ensure_cell, wrap
+from squall.frontend.evaluation import evaluate_tensors, flush
+from squall.ir.node import Node, SharedType, tensor_type
+from squall.ir.op import ops
+from squall.runtime.buffer import Buffer
+
+
+def array_view(node: Node) -> Any:
+    """A NumPy view of a computed Node's memory, for squall's own use."""
+    return array_of(node)
+
+
+class _Export:
+    """Keeps memory alive for an array handed out, and tells the storage when the array is gone."""
+
+    def __init__(self, cell: Any, buffer: Buffer, interface: dict):
+        self.cell, self.buffer, self.__array_interface__ = cell, buffer, interface
+        cell.shared = (cell.shared or 0) + 1
+
+    def __del__(self) -> None:
+        cell = self.cell
+        cell.shared -= 1
+        if not cell.shared:
+            cell.shared = None
+            node = cell._node
+            self.buffer.shared = False
+            if node.type.__class__ is SharedType:
+                node.type = tensor_type(node.type.shape, node.type.dtype, node.type.device)
+
+
+def to_numpy(tensor: Any, force: bool = False) -> Any:
+    """The values as an ndarray that shares memory with the Tensor.
+
+    Raises:
+        AutogradError: for a Tensor that requires grad, unless `force`.
+    """
+    import numpy
+
+    if tensor.edge is not None and not force:
+        raise AutogradError("Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead.")
+    evaluate_tensors((tensor,))
+    flush()
+    cell = ensure_cell(tensor)
+    base = cell._node
+    if base.buffer is None:
+        evaluate_tensors((wrap(base),))
+    node = tensor.node
+    if node.buffer is None:  # a view that strides cannot express
+        evaluate_tensors((tensor,))
+    base.buffer.shared = node.buffer.shared = True
+    if base.type.__class__ is not SharedType:
+        base.type = SharedType(base.type.shape, base.type.dtype, base.type.device)
+    dtype = numpy_dtype(node.dtype)
+    buffer = node.buffer
+    strides = None if buffer.strides is None else tuple(s * dtype.itemsize for s in buffer.strides)
+    kind = {1: "|u1", 2: "<u2", 4: "<u4", 8: "<u8"}[dtype.itemsize]
+    interface = {"shape": tuple(node.shape), "typestr": kind, "data": (buffer.pointer, False), "strides": strides, "version": 3}
+    return numpy.asarray(_Export(cell, base.buffer, interface)).view(dtype)
+
+
+def from_numpy(array: Any) -> Any:
+    """A Tensor over an ndarray's memory: writes to either are seen by both.
+
+    Args:
+        array: an ndarray, writable and aligned, of a dtype squall has. Negative strides are refused, as in PyTorch.
+
+    Example:
+        >>> import numpy, squall as sq
+        >>> a = numpy.zeros(2, "float32"); t = sq.from_numpy(a)
+        >>> a[0] = 5; t.tolist()
+        [5.0, 0.0]
+    """
+    import numpy
+
+    if not isinstance(array, numpy.ndarray):
+        raise TypeError(f"from_numpy: expected an ndarray, got {type(array).__name__}")
+    if any(s < 0 for s in array.strides):
+        raise ValueError("from_numpy: at least one stride is negative; make a copy with array.copy() first")
+    if not array.dtype.isnative or any(s % array.dtype.itemsize for s in array.strides):
+        raise ValueError("from_numpy: the array is byte-swapped or its strides are not whole elements; copy it first")
+    if not array.flags.writeable:
+        raise ValueError("from_numpy: the array is read-only; use sq.tensor(array), which copies")
+    return _share(array)
+
+
+def _share(array: Any) -> Any:
+    try:
+        dtype = as_dtype(array.dtype)
+    except TypeError:
+        raise DtypeError(f"from_numpy: dtype {array.dtype} has no counterpart in squall") from None
+    item = array.dtype.itemsize
+    strides = None if array.flags.c_contiguous else tuple(s // item for s in array.strides)
+    buffer = Buffer(array, array.__array_interface__["data"][0], strides, True)
+    tensor = wrap(Node(ops.buffer, (), (), SharedType(array.shape, dtype), buffer))
+    ensure_cell(tensor).shared = 1
+    return tensor
+
+
+def computed(array: Any, device: str = "cpu") -> Node:
+    """A leaf Node over a private row-major array (nobody else may keep it)."""
+    import numpy
+
+    array = numpy.ascontiguousarray(array) if array.ndim else numpy.array(array)
+    dtype = as_dtype(array.dtype)
+    return Node(ops.buffer, (), (), tensor_type(tuple(array.shape), dtype, device),
+                Buffer(array, array.__array_interface__["data"][0]))
+
+
+def to_dlpack(tensor: Any, *, stream: Any = None, **options: Any) -> Any:
+    """A DLPack capsule of the Tensor's memory (through the array it shares)."""
+    array = to_numpy(tensor)
+    return array.__dlpack__(**{k: v for k, v in options.items() if v is not None})
+
+
+def from_dlpack(source: Any) -> Any:
+    """A Tensor over another library's CPU tensor, sharing its memory."""
+    from squall.runtime.dlpack import CPU, from_capsule
+
+    capsule = source.__dlpack__() if hasattr(source, "__dlpack__") else source
+    foreign = from_capsule(capsule)
+    if foreign.device[0] != CPU:
+        raise DtypeError(f"from_dlpack: the tensor is on DLPack device {foreign.device}; only CPU memory can be shared")
+    name = {"bfloat": "bfloat", "float": "float", "int": "int", "uint": "uint", "bool": "bool"}.get(foreign.kind)
+    if name is None:
+        raise DtypeError(f"from_dlpack: element kind {foreign.kind!r} has no counterpart in squall")
+    dtype = as_dtype("bool" if name == "bool" else f"{name}{foreign.bits}")
+    buffer = Buffer(foreign.block, foreign.block.pointer, foreign.strides, True)
+    tensor = wrap(Node(ops.buffer, (), (), SharedType(foreign.shape, dtype), buffer))
+    ensure_cell(tensor).shared = 1
+    return tensor
+
+

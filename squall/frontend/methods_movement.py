@@ -1,0 +1,187 @@
+"""Tensor methods: shapes, views and indexing. One documented line each; the work is in the functions they call."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from squall.frontend import indexing, joining, movement, scatter
+from squall.frontend.creation import tril, triu
+
+if TYPE_CHECKING:
+    from squall.frontend.tensor import Tensor
+
+
+class MovementMethods:
+    """Mixed into Tensor."""
+
+    __slots__ = ()
+
+    def view(self, *shape: Any) -> Tensor:
+        """Another shape (or dtype of the same width) on the same memory."""
+        return movement.view_as_dtype(self, shape)
+
+    def reshape(self, *shape: Any) -> Tensor:
+        """Another shape: a view when possible."""
+        return movement.reshape(self, *shape)
+
+    def view_as(self, other: Tensor) -> Tensor:
+        """The shape of another tensor, on the same memory."""
+        return movement.view(self, other.node.shape)
+
+    def reshape_as(self, other: Tensor) -> Tensor:
+        """The shape of another tensor."""
+        return movement.reshape(self, other.node.shape)
+
+    def permute(self, *dims: Any) -> Tensor:
+        """Dimensions in another order; a view."""
+        return movement.permute(self, *dims)
+
+    def transpose(self, dim0: int, dim1: int) -> Tensor:
+        """Two dimensions exchanged; a view."""
+        return movement.transpose(self, dim0, dim1)
+
+    def swapaxes(self, axis0: int, axis1: int) -> Tensor:
+        """Two dimensions exchanged; a view."""
+        return movement.transpose(self, axis0, axis1)
+
+    def t(self) -> Tensor:
+        """A matrix transposed; a view."""
+        return movement.matrix_transpose(self)
+
+    def movedim(self, source: Any, destination: Any) -> Tensor:
+        """Dimensions moved to other places; a view."""
+        return movement.movedim(self, source, destination)
+
+    def expand(self, *sizes: Any) -> Tensor:
+        """Sizes of 1 repeated without copying; a view."""
+        return movement.expand(self, *sizes)
+
+    def expand_as(self, other: Tensor) -> Tensor:
+        """Expanded to the shape of another tensor; a view."""
+        return movement.expand(self, other.node.shape)
+
+    def repeat(self, *sizes: Any) -> Tensor:
+        """Repeated along each dimension; a copy."""
+        return movement.repeat(self, *sizes)
+
+    def squeeze(self, dim: Any = None) -> Tensor:
+        """Sizes of 1 dropped; a view."""
+        return movement.squeeze(self, dim)
+
+    def unsqueeze(self, dim: int) -> Tensor:
+        """A size of 1 put in; a view."""
+        return movement.unsqueeze(self, dim)
+
+    def flatten(self, start_dim: int = 0, end_dim: int = -1) -> Tensor:
+        """Dimensions start to end as one."""
+        return movement.flatten(self, start_dim, end_dim)
+
+    def unflatten(self, dim: int, sizes: Any) -> Tensor:
+        """A dimension split into several; a view."""
+        return movement.unflatten(self, dim, sizes)
+
+    def ravel(self) -> Tensor:
+        """One dimension."""
+        return movement.reshape(self, -1)
+
+    def narrow(self, dim: int, start: int, length: int) -> Tensor:
+        """Part of a dimension; a view."""
+        return movement.narrow(self, dim, start, length)
+
+    def select(self, dim: int, index: int) -> Tensor:
+        """One position of a dimension; a view."""
+        return movement.select(self, dim, index)
+
+    def split(self, split_size: Any, dim: int = 0) -> tuple[Tensor, ...]:
+        """Views of consecutive parts."""
+        return movement.split(self, split_size, dim)
+
+    def chunk(self, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
+        """At most so many views of equal size."""
+        return movement.chunk(self, chunks, dim)
+
+    def unbind(self, dim: int = 0) -> tuple[Tensor, ...]:
+        """Each position of a dimension as a view."""
+        return movement.unbind(self, dim)
+
+    def diagonal(self, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tensor:
+        """A diagonal; a view."""
+        return movement.diagonal(self, offset, dim1, dim2)
+
+    def unfold(self, dimension: int, size: int, step: int) -> Tensor:
+        """Overlapping windows as a new last dimension; a view."""
+        return movement.unfold(self, dimension, size, step)
+
+    def flip(self, *dims: Any) -> Tensor:
+        """Dimensions reversed; a copy."""
+        return joining.flip(self, dims[0] if len(dims) == 1 else dims)
+
+    def roll(self, shifts: Any, dims: Any = None) -> Tensor:
+        """Moved around cyclically; a copy."""
+        return joining.roll(self, shifts, dims)
+
+    def tril(self, diagonal: int = 0) -> Tensor:
+        """Lower triangle."""
+        return tril(self, diagonal)
+
+    def triu(self, diagonal: int = 0) -> Tensor:
+        """Upper triangle."""
+        return triu(self, diagonal)
+
+    def __getitem__(self, items: Any) -> Tensor:
+        """Part of the tensor: a view for slices and ints, a copy for index tensors."""
+        return indexing.getitem(self, items)
+
+    def __setitem__(self, items: Any, value: Any) -> None:
+        """Write part of the tensor in place."""
+        indexing.setitem(self, items, value)
+
+    def nonzero(self, *, as_tuple: bool = False) -> Any:
+        """Positions of nonzero elements (evaluates the tensor)."""
+        return scatter.nonzero(self, as_tuple)
+
+    def masked_select(self, mask: Tensor) -> Tensor:
+        """Elements where mask, in one dimension."""
+        return scatter.masked_select(self, mask)
+
+    def index_select(self, dim: int, index: Tensor) -> Tensor:
+        """Positions of a dimension by a 1-d index."""
+        return scatter.index_select(self, dim, index)
+
+    def gather(self, dim: int, index: Tensor) -> Tensor:
+        """Elements along a dimension by an index of the same rank."""
+        return scatter.gather(self, dim, index)
+
+    def scatter(self, dim: int, index: Tensor, src: Any) -> Tensor:
+        """A copy with elements replaced by index."""
+        return scatter.scatter(self, dim, index, src)
+
+    def scatter_add(self, dim: int, index: Tensor, src: Tensor) -> Tensor:
+        """A copy with elements added by index, in index order."""
+        return scatter.scatter_add(self, dim, index, src)
+
+    def index_add(self, dim: int, index: Tensor, source: Tensor, *, alpha: float = 1) -> Tensor:
+        """A copy with slices added by index."""
+        return scatter.index_add(self, dim, index, source, alpha)
+
+    def scatter_(self, dim: int, index: Tensor, src: Any) -> Tensor:
+        """In place: elements replaced by index."""
+        return scatter.in_place(self, self.scatter(dim, index, src), "scatter_")
+
+    def scatter_add_(self, dim: int, index: Tensor, src: Tensor) -> Tensor:
+        """In place: elements added by index."""
+        return scatter.in_place(self, self.scatter_add(dim, index, src), "scatter_add_")
+
+    def index_add_(self, dim: int, index: Tensor, source: Tensor, *, alpha: float = 1) -> Tensor:
+        """In place: slices added by index."""
+        return scatter.in_place(self, self.index_add(dim, index, source, alpha=alpha), "index_add_")
+
+    @property
+    def T(self) -> Tensor:
+        """Dimensions reversed; a view."""
+        return movement.permute(self, tuple(range(len(self.node.shape)))[::-1])  # type: ignore[attr-defined]
+
+    @property
+    def mT(self) -> Tensor:
+        """The last two dimensions exchanged; a view."""
+        return movement.transpose(self, -2, -1)

@@ -1,0 +1,41 @@
+"""Tensor methods: filling with random numbers in place."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from squall.frontend import random
+
+if TYPE_CHECKING:
+    from squall.frontend.tensor import Tensor
+
+
+class RandomMethods:
+    """Mixed into Tensor."""
+
+    __slots__ = ()
+
+    def uniform_(self, from_: float = 0.0, to: float = 1.0, *, generator: Any = None) -> Tensor:
+        """In place: uniform numbers in [from_, to)."""
+        return random.fill_random(self, random.rand_like(self, generator=generator) * (to - from_) + from_)
+
+    def normal_(self, mean: float = 0.0, std: float = 1.0, *, generator: Any = None) -> Tensor:
+        """In place: normal numbers."""
+        return random.fill_random(self, random.randn_like(self, generator=generator) * std + mean)
+
+    def bernoulli_(self, p: float = 0.5, *, generator: Any = None) -> Tensor:
+        """In place: 1 with probability p, else 0."""
+        return random.fill_random(self, random.rand_like(self, dtype="float32", generator=generator) < p)
+
+    def random_(self, from_: int = 0, to: int | None = None, *, generator: Any = None) -> Tensor:
+        """In place: integers from from_ below to."""
+        low, high = (0, from_) if to is None else (from_, to)
+        return random.fill_random(self, random.randint(low, high, tuple(self.node.shape), generator=generator))  # type: ignore
+
+    def multinomial(self, num_samples: int, replacement: bool = False, *, generator: Any = None) -> Tensor:
+        """Positions drawn with the probabilities of each row."""
+        return random.multinomial(self, num_samples, replacement, generator=generator)
+
+    def bernoulli(self, *, generator: Any = None) -> Tensor:
+        """1 with the probability each element gives, else 0."""
+        return random.bernoulli(self, generator=generator)

@@ -1,0 +1,346 @@
+"""Tensor methods: elementwise maths of one operand, and their in-place forms. One documented line each; the work is in the functions they call."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from squall.frontend.core import apply, require_no_grad_leaf
+from squall.frontend.views import write_op
+from squall.ir.op import ops
+
+if TYPE_CHECKING:
+    from squall.frontend.tensor import Tensor
+
+
+class UnaryMethods:
+    """Mixed into Tensor."""
+
+    __slots__ = ()
+
+    def _in_place(self, out: Any, name: str) -> Any:
+        require_no_grad_leaf(self)
+        return write_op(self, out, name)
+
+    def abs(self) -> Tensor:
+        """Absolute value."""
+        return apply(ops.abs, (self,))
+
+    def neg(self) -> Tensor:
+        """Negative."""
+        return apply(ops.neg, (self,))
+
+    def sign(self) -> Tensor:
+        """-1, 0 or 1 by sign."""
+        return apply(ops.sign, (self,))
+
+    def sqrt(self) -> Tensor:
+        """Square root."""
+        return apply(ops.sqrt, (self,))
+
+    def rsqrt(self) -> Tensor:
+        """1 over the square root."""
+        return apply(ops.rsqrt, (self,))
+
+    def reciprocal(self) -> Tensor:
+        """1 over each element."""
+        return apply(ops.reciprocal, (self,))
+
+    def square(self) -> Tensor:
+        """Square."""
+        return apply(ops.square, (self,))
+
+    def exp(self) -> Tensor:
+        """e to the power of each element."""
+        return apply(ops.exp, (self,))
+
+    def exp2(self) -> Tensor:
+        """2 to the power of each element."""
+        return apply(ops.exp2, (self,))
+
+    def expm1(self) -> Tensor:
+        """exp(x) - 1, accurate near 0."""
+        return apply(ops.expm1, (self,))
+
+    def log(self) -> Tensor:
+        """Natural logarithm."""
+        return apply(ops.log, (self,))
+
+    def log2(self) -> Tensor:
+        """Logarithm to base 2."""
+        return apply(ops.log2, (self,))
+
+    def log10(self) -> Tensor:
+        """Logarithm to base 10."""
+        return apply(ops.log10, (self,))
+
+    def log1p(self) -> Tensor:
+        """log(1 + x), accurate near 0."""
+        return apply(ops.log1p, (self,))
+
+    def sin(self) -> Tensor:
+        """Sine."""
+        return apply(ops.sin, (self,))
+
+    def cos(self) -> Tensor:
+        """Cosine."""
+        return apply(ops.cos, (self,))
+
+    def tan(self) -> Tensor:
+        """Tangent."""
+        return apply(ops.tan, (self,))
+
+    def asin(self) -> Tensor:
+        """Arc sine."""
+        return apply(ops.asin, (self,))
+
+    def acos(self) -> Tensor:
+        """Arc cosine."""
+        return apply(ops.acos, (self,))
+
+    def atan(self) -> Tensor:
+        """Arc tangent."""
+        return apply(ops.atan, (self,))
+
+    def sinh(self) -> Tensor:
+        """Hyperbolic sine."""
+        return apply(ops.sinh, (self,))
+
+    def cosh(self) -> Tensor:
+        """Hyperbolic cosine."""
+        return apply(ops.cosh, (self,))
+
+    def tanh(self) -> Tensor:
+        """Hyperbolic tangent."""
+        return apply(ops.tanh, (self,))
+
+    def asinh(self) -> Tensor:
+        """Inverse hyperbolic sine."""
+        return apply(ops.asinh, (self,))
+
+    def acosh(self) -> Tensor:
+        """Inverse hyperbolic cosine."""
+        return apply(ops.acosh, (self,))
+
+    def atanh(self) -> Tensor:
+        """Inverse hyperbolic tangent."""
+        return apply(ops.atanh, (self,))
+
+    def erf(self) -> Tensor:
+        """Error function."""
+        return apply(ops.erf, (self,))
+
+    def erfc(self) -> Tensor:
+        """1 - erf(x), accurate for large x."""
+        return apply(ops.erfc, (self,))
+
+    def erfinv(self) -> Tensor:
+        """Inverse of erf."""
+        return apply(ops.erfinv, (self,))
+
+    def lgamma(self) -> Tensor:
+        """Logarithm of the absolute gamma function."""
+        return apply(ops.lgamma, (self,))
+
+    def digamma(self) -> Tensor:
+        """Derivative of lgamma."""
+        return apply(ops.digamma, (self,))
+
+    def floor(self) -> Tensor:
+        """Largest whole number not above."""
+        return apply(ops.floor, (self,))
+
+    def ceil(self) -> Tensor:
+        """Smallest whole number not below."""
+        return apply(ops.ceil, (self,))
+
+    def trunc(self) -> Tensor:
+        """Whole part, toward zero."""
+        return apply(ops.trunc, (self,))
+
+    def round(self) -> Tensor:
+        """Nearest whole number, halves to even."""
+        return apply(ops.round, (self,))
+
+    def sigmoid(self) -> Tensor:
+        """1 / (1 + exp(-x))."""
+        return apply(ops.sigmoid, (self,))
+
+    def relu(self) -> Tensor:
+        """max(x, 0); a NaN stays."""
+        return apply(ops.relu, (self,))
+
+    def logical_not(self) -> Tensor:
+        """True where zero."""
+        return apply(ops.logical_not, (self,))
+
+    def bitwise_not(self) -> Tensor:
+        """Every bit flipped."""
+        return apply(ops.bitwise_not, (self,))
+
+    def isnan(self) -> Tensor:
+        """True where NaN."""
+        return apply(ops.isnan, (self,))
+
+    def isinf(self) -> Tensor:
+        """True where infinite."""
+        return apply(ops.isinf, (self,))
+
+    def isfinite(self) -> Tensor:
+        """True where neither infinite nor NaN."""
+        return apply(ops.isfinite, (self,))
+
+    def abs_(self) -> Tensor:
+        """In place: absolute value."""
+        return self._in_place(self.abs(), "abs_")
+
+    def neg_(self) -> Tensor:
+        """In place: negative."""
+        return self._in_place(self.neg(), "neg_")
+
+    def sign_(self) -> Tensor:
+        """In place: -1, 0 or 1 by sign."""
+        return self._in_place(self.sign(), "sign_")
+
+    def sqrt_(self) -> Tensor:
+        """In place: square root."""
+        return self._in_place(self.sqrt(), "sqrt_")
+
+    def rsqrt_(self) -> Tensor:
+        """In place: 1 over the square root."""
+        return self._in_place(self.rsqrt(), "rsqrt_")
+
+    def reciprocal_(self) -> Tensor:
+        """In place: 1 over each element."""
+        return self._in_place(self.reciprocal(), "reciprocal_")
+
+    def square_(self) -> Tensor:
+        """In place: square."""
+        return self._in_place(self.square(), "square_")
+
+    def exp_(self) -> Tensor:
+        """In place: e to the power of each element."""
+        return self._in_place(self.exp(), "exp_")
+
+    def exp2_(self) -> Tensor:
+        """In place: 2 to the power of each element."""
+        return self._in_place(self.exp2(), "exp2_")
+
+    def expm1_(self) -> Tensor:
+        """In place: exp(x) - 1, accurate near 0."""
+        return self._in_place(self.expm1(), "expm1_")
+
+    def log_(self) -> Tensor:
+        """In place: natural logarithm."""
+        return self._in_place(self.log(), "log_")
+
+    def log2_(self) -> Tensor:
+        """In place: logarithm to base 2."""
+        return self._in_place(self.log2(), "log2_")
+
+    def log10_(self) -> Tensor:
+        """In place: logarithm to base 10."""
+        return self._in_place(self.log10(), "log10_")
+
+    def log1p_(self) -> Tensor:
+        """In place: log(1 + x), accurate near 0."""
+        return self._in_place(self.log1p(), "log1p_")
+
+    def sin_(self) -> Tensor:
+        """In place: sine."""
+        return self._in_place(self.sin(), "sin_")
+
+    def cos_(self) -> Tensor:
+        """In place: cosine."""
+        return self._in_place(self.cos(), "cos_")
+
+    def tan_(self) -> Tensor:
+        """In place: tangent."""
+        return self._in_place(self.tan(), "tan_")
+
+    def asin_(self) -> Tensor:
+        """In place: arc sine."""
+        return self._in_place(self.asin(), "asin_")
+
+    def acos_(self) -> Tensor:
+        """In place: arc cosine."""
+        return self._in_place(self.acos(), "acos_")
+
+    def atan_(self) -> Tensor:
+        """In place: arc tangent."""
+        return self._in_place(self.atan(), "atan_")
+
+    def sinh_(self) -> Tensor:
+        """In place: hyperbolic sine."""
+        return self._in_place(self.sinh(), "sinh_")
+
+    def cosh_(self) -> Tensor:
+        """In place: hyperbolic cosine."""
+        return self._in_place(self.cosh(), "cosh_")
+
+    def tanh_(self) -> Tensor:
+        """In place: hyperbolic tangent."""
+        return self._in_place(self.tanh(), "tanh_")
+
+    def asinh_(self) -> Tensor:
+        """In place: inverse hyperbolic sine."""
+        return self._in_place(self.asinh(), "asinh_")
+
+    def acosh_(self) -> Tensor:
+        """In place: inverse hyperbolic cosine."""
+        return self._in_place(self.acosh(), "acosh_")
+
+    def atanh_(self) -> Tensor:
+        """In place: inverse hyperbolic tangent."""
+        return self._in_place(self.atanh(), "atanh_")
+
+    def erf_(self) -> Tensor:
+        """In place: error function."""
+        return self._in_place(self.erf(), "erf_")
+
+    def erfc_(self) -> Tensor:
+        """In place: 1 - erf(x), accurate for large x."""
+        return self._in_place(self.erfc(), "erfc_")
+
+    def erfinv_(self) -> Tensor:
+        """In place: inverse of erf."""
+        return self._in_place(self.erfinv(), "erfinv_")
+
+    def lgamma_(self) -> Tensor:
+        """In place: logarithm of the absolute gamma function."""
+        return self._in_place(self.lgamma(), "lgamma_")
+
+    def digamma_(self) -> Tensor:
+        """In place: derivative of lgamma."""
+        return self._in_place(self.digamma(), "digamma_")
+
+    def floor_(self) -> Tensor:
+        """In place: largest whole number not above."""
+        return self._in_place(self.floor(), "floor_")
+
+    def ceil_(self) -> Tensor:
+        """In place: smallest whole number not below."""
+        return self._in_place(self.ceil(), "ceil_")
+
+    def trunc_(self) -> Tensor:
+        """In place: whole part, toward zero."""
+        return self._in_place(self.trunc(), "trunc_")
+
+    def round_(self) -> Tensor:
+        """In place: nearest whole number, halves to even."""
+        return self._in_place(self.round(), "round_")
+
+    def sigmoid_(self) -> Tensor:
+        """In place: 1 / (1 + exp(-x))."""
+        return self._in_place(self.sigmoid(), "sigmoid_")
+
+    def relu_(self) -> Tensor:
+        """In place: max(x, 0); a NaN stays."""
+        return self._in_place(self.relu(), "relu_")
+
+    def logical_not_(self) -> Tensor:
+        """In place: true where zero."""
+        return self._in_place(self.logical_not(), "logical_not_")
+
+    def bitwise_not_(self) -> Tensor:
+        """In place: every bit flipped."""
+        return self._in_place(self.bitwise_not(), "bitwise_not_")

@@ -1,0 +1,198 @@
+"""Random numbers: counter-based generators, so a seed gives the same stream on every backend and thread count (S16).
+
+A Generator is a seed and a position. A draw takes the position as a run-time scalar and moves it on by a count known
+when it is recorded, so drawing never waits and a compiled program can draw again from where the generator stands.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from squall.base.dtypes import as_dtype, default_dtype, int64
+from squall.base.shapes import numel
+from squall.frontend import creation
+from squall.frontend.core import cast, record, result, scalar_node
+from squall.frontend.movement import shape_argument
+from squall.frontend.state import local
+from squall.ir.node import Node
+from squall.ir.op import make, ops
+
+
+class Generator:
+    """A stream of random numbers.
+
+    Args:
+        device: "cpu".
+
+    Example:
+        >>> import squall as sq
+        >>> g = sq.Generator().manual_seed(7)
+        >>> a = sq.rand(2, generator=g); b = sq.rand(2, generator=g.manual_seed(7))
+        >>> bool((a == b).all())
+        True
+    """
+
+    def __init__(self, device: Any = "cpu"):
+        self.device = creation.check_device(device, "Generator")
+        self._seed, self.offset = 67280421310721, 0
+
+    def manual_seed(self, seed: int) -> Generator:
+        """Start the stream of a seed from its beginning."""
+        if not isinstance(seed, int):
+            raise TypeError(f"manual_seed: seed must be an int, got {type(seed).__name__}")
+        self._seed, self.offset = ((seed + (1 << 63)) % (1 << 64)) - (1 << 63), 0
+        return self
+
+    def seed(self) -> int:
+        """Start from a seed the operating system gives; returns it."""
+        self.manual_seed(int.from_bytes(os.urandom(7), "little"))
+        return self._seed
+
+    def initial_seed(self) -> int:
+        """The seed of the stream."""
+        return self._seed
+
+    def get_state(self) -> Any:
+        """Seed and position, as an int64 Tensor."""
+        return creation.tensor([self._seed, self.offset], dtype=int64)
+
+    def set_state(self, state: Any) -> Generator:
+        """Continue from what `get_state` gave."""
+        self._seed, self.offset = (int(v) for v in state.tolist())
+        return self
+
+    def take(self, words: Any) -> tuple[Node, Node]:
+        """Scalars of the seed and position of the next `words` 32-bit words, which are then used up."""
+        trace = local.state.trace
+        if trace is not None:
+            return trace.draw(self, words)
+        nodes = scalar_node(self._seed, int64), scalar_node(self.offset, int64)
+        self.offset += -(-words // 4)
+        return nodes
+
+
+default_generator = Generator()
+
+
+def manual_seed(seed: int) -> Generator:
+    """Start the default generator's stream of a seed."""
+    return default_generator.manual_seed(seed)
+
+
+def seed() -> int:
+    """Start the default generator from a seed the operating system gives."""
+    return default_generator.seed()
+
+
+def get_rng_state() -> Any:
+    """Seed and position of the default generator."""
+    return default_generator.get_state()
+
+
+def set_rng_state(state: Any) -> None:
+    """Continue the default generator from what `get_rng_state` gave."""
+    default_generator.set_state(state)
+
+
+def draw(op: Any, shape: tuple, dtype: Any, generator: Generator | None, words_each: int = 1) -> Any:
+    """A Tensor of a random op over shape."""
+    seed_node, offset = (generator or default_generator).take(words_each * numel(shape))
+    return result(make(op, (seed_node, offset), op.pack({"shape": shape, "dtype": dtype})))
+
+
+def _words(dtype: Any) -> int:
+    return 2 if dtype.itemsize == 8 else 1
+
+
+def rand(*size: Any, generator: Generator | None = None, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Any:
+    """Uniform numbers in [0, 1)."""
+    creation.check_device(device, "rand")
+    kind = default_dtype() if dtype is None else as_dtype(dtype)
+    out = draw(ops.uniform, shape_argument(size, "rand"), kind, generator, _words(kind))
+    return creation.require_grad(out, requires_grad, "rand")
+
+
+def randn(*size: Any, generator: Generator | None = None, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Any:
+    """Standard normal numbers.
+
+    Example:
+        >>> import squall as sq
+        >>> sq.manual_seed(0) and abs(sq.randn(1000).mean().item()) < 0.2
+        True
+    """
+    creation.check_device(device, "randn")
+    kind = default_dtype() if dtype is None else as_dtype(dtype)
+    out = draw(ops.normal, shape_argument(size, "randn"), kind, generator, _words(kind))
+    return creation.require_grad(out, requires_grad, "randn")
+
+
+def rand_like(input: Any, *, dtype: Any = None, generator: Generator | None = None) -> Any:
+    """Uniform numbers, shaped and typed like another Tensor."""
+    return rand(*input.node.shape, dtype=dtype or input.node.dtype, generator=generator)
+
+
+def randn_like(input: Any, *, dtype: Any = None, generator: Generator | None = None) -> Any:
+    """Standard normal numbers, shaped and typed like another Tensor."""
+    return randn(*input.node.shape, dtype=dtype or input.node.dtype, generator=generator)
+
+
+def randint(low: int, high: Any = None, size: Any = None, *, generator: Generator | None = None, dtype: Any = None,
+            device: Any = None) -> Any:
+    """Integers from low (0 when left out) below high."""
+    if size is None:
+        low, high, size = 0, low, high
+    creation.check_device(device, "randint")
+    if high <= low:
+        raise ValueError(f"randint: low {low} must be below high {high}")
+    fraction = draw(ops.uniform, tuple(size), as_dtype("float64"), generator, 2)
+    values = (fraction * (high - low)).floor() + low
+    return cast(values, int64 if dtype is None else as_dtype(dtype))
+
+
+def randperm(n: int, *, generator: Generator | None = None, dtype: Any = None, device: Any = None) -> Any:
+    """The numbers 0 to n - 1 in random order."""
+    creation.check_device(device, "randperm")
+    keys = draw(ops.uniform, (n,), as_dtype("float64"), generator, 2)
+    return cast(keys.argsort(0), int64 if dtype is None else as_dtype(dtype))
+
+
+def bernoulli(input: Any, *, generator: Generator | None = None) -> Any:
+    """1 with the probability each element gives, else 0."""
+    node = input.node
+    uniform = draw(ops.uniform, tuple(node.shape), as_dtype("float32"), generator)
+    return cast(record(ops.lt, (uniform, cast(input.detach(), as_dtype("float32"))), ()), node.dtype)
+
+
+def multinomial(input: Any, num_samples: int, replacement: bool = False, *, generator: Generator | None = None) -> Any:
+    """Positions drawn with the probabilities of each row (Gumbel's trick without replacement, inverse sampling with)."""
+    weights = input if len(input.node.shape) == 2 else input.unsqueeze(0)
+    rows, columns = weights.node.shape
+    if replacement:
+        total = cast(weights.detach(), as_dtype("float64")).cumsum(1)
+        point = draw(ops.uniform, (rows, num_samples), as_dtype("float64"), generator, 2) * total[:, -1:]
+        out = (point.unsqueeze(2) >= total.unsqueeze(1)).sum(2).clamp(max=columns - 1)
+    else:
+        if num_samples > columns:
+            raise ValueError(f"multinomial: cannot draw {num_samples} of {columns} without replacement")
+        uniform = draw(ops.uniform, (rows, columns), as_dtype("float64"), generator, 2)
+        keys = cast(weights.detach(), as_dtype("float64")).log() - (-(uniform + 1e-300).log()).log()
+        out = keys.topk(num_samples, 1).indices
+    return out if len(input.node.shape) == 2 else out.squeeze(0)
+
+
+def normal(mean: Any, std: Any, size: Any = None, *, generator: Generator | None = None, dtype: Any = None) -> Any:
+    """Normal numbers of given mean and standard deviation (numbers with a size, or Tensors)."""
+    if size is None:
+        like = mean if hasattr(mean, "node") else std
+        return randn_like(like, generator=generator) * std + mean
+    return randn(*size, generator=generator, dtype=dtype) * std + mean
+
+
+def fill_random(target: Any, values: Any) -> Any:
+    """Write drawn values in place; history of the target ends there."""
+    from squall.frontend.conversion import copy_
+
+    return copy_(target, values)
+
+

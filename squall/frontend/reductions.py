@@ -1,0 +1,171 @@
+"""Reductions as users call them: dim arguments normalised, PyTorch's dtypes and pairs of values and indices."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from squall.base.dtypes import as_dtype, bool_, int64
+from squall.base.errors import DtypeError, ShapeError
+from squall.base.shapes import normalize_dim, normalize_dims
+from squall.frontend.core import cast, record
+from squall.frontend.movement import reshape
+from squall.ir.op import Op, ops
+
+
+class ValuesIndices(NamedTuple):
+    """Values and the positions they were found at."""
+
+    values: Any
+    indices: Any
+
+
+def reduce_op(op: Op, x: Any, dim: Any, keepdim: bool, dtype: Any = None, floating: str = "") -> Any:
+    """A reduction over dims (None or (): all), in `dtype` if given; small integers become int64 for sums."""
+    node = x.node
+    if dtype is not None:
+        x = cast(x, as_dtype(dtype))
+    elif op.promotion == "sum" and node.dtype.category < 2:
+        x = cast(x, int64)
+    if floating and x.node.dtype.category < 2:
+        raise DtypeError(f"{floating}: could not infer output dtype. Input dtype must be a floating point dtype. Got {node.dtype}")
+    dims = normalize_dims(dim, len(node.shape), op.name)
+    if not dims:
+        return x if op.dtype is None or x.node.dtype is op.dtype else cast(x, op.dtype)
+    return record(op, (x,), (dims, bool(keepdim)))
+
+
+def boolean(op: Op, x: Any, dim: Any, keepdim: bool) -> Any:
+    """any and all, over elements as booleans."""
+    return reduce_op(op, cast(x, bool_), dim, keepdim)
+
+
+def position(op: Op, x: Any, dim: int | None, keepdim: bool) -> Any:
+    """argmax and argmin: over one dim, or the flattened tensor."""
+    if dim is None:
+        flat = reshape(x, -1)
+        _not_empty(op.name, flat.node.shape[0])
+        out = record(op, (flat,), ((0,), False))
+        return reshape(out, (1,) * len(x.node.shape)) if keepdim else out
+    shape = x.node.shape
+    if not shape:
+        return position(op, x, None, False)
+    d = normalize_dim(dim, len(shape), op.name)
+    _not_empty(op.name, shape[d])
+    return record(op, (x,), ((d,), bool(keepdim)))
+
+
+def _not_empty(name: str, size: Any) -> None:
+    if isinstance(size, int) and size == 0:
+        raise ShapeError(f"{name}: expected reduction dim to have non-zero size; specify dim= or pass a tensor with elements")
+
+
+def extreme(x: Any, name: str, dim: Any, keepdim: bool) -> Any:
+    """max and min: of everything, or (values, indices) along a dim."""
+    value, index = (ops.amax, ops.argmax) if name == "max" else (ops.amin, ops.argmin)
+    if dim is None:
+        for size in x.node.shape:
+            _not_empty(name, size)
+        return reduce_op(value, x, None, False)
+    shape = x.node.shape
+    if not shape:
+        from squall.frontend.creation import zeros
+
+        return ValuesIndices(x, zeros((), dtype=int64))
+    d = normalize_dim(dim, len(shape), name)
+    _not_empty(name, shape[d])
+    indices = record(index, (x,), ((d,), True))
+    values = record(ops.gather, (x, indices), (d,))
+    if not keepdim:
+        values, indices = values.squeeze(d), indices.squeeze(d)
+    return ValuesIndices(values, indices)
+
+
+def correction_of(unbiased: Any, correction: Any) -> float:
+    """PyTorch's two ways to say what is subtracted from the count."""
+    if correction is not None:
+        return correction
+    return 1 if unbiased is None or unbiased else 0
+
+
+def variance(x: Any, dim: Any, unbiased: Any, correction: Any, keepdim: bool) -> Any:
+    """The variance over dims, dividing by count minus correction."""
+    if isinstance(dim, bool):
+        dim, unbiased = None, dim
+    if x.node.dtype.category < 2:
+        raise DtypeError(f"var: input must be floating point, got {x.node.dtype}")
+    dims = normalize_dims(dim, len(x.node.shape), "var")
+    return record(ops.var, (x,), (dims, bool(keepdim), correction_of(unbiased, correction)))
+
+
+def median(x: Any, dim: Any, keepdim: bool) -> Any:
+    """The lower median: of everything, or (values, indices) along a dim."""
+    if dim is None:
+        flat = reshape(x, -1)
+        return record(ops.sort, (flat,), (0, False))[0][(flat.node.shape[0] - 1) // 2]
+    d = normalize_dim(dim, len(x.node.shape), "median")
+    values, indices = record(ops.sort, (x,), (d, False))
+    middle = (x.node.shape[d] - 1) // 2
+    pair = [t.narrow(d, middle, 1) for t in (values, indices)]
+    return ValuesIndices(*(pair if keepdim else [t.squeeze(d) for t in pair]))
+
+
+def topk(x: Any, k: int, dim: int, largest: bool) -> Any:
+    """The k largest or smallest along a dim, in order, with their positions."""
+    d = normalize_dim(dim, len(x.node.shape), "topk")
+    if not 0 <= k <= x.node.shape[d]:
+        raise ShapeError(f"topk: k={k} is out of range for dimension {d} of size {x.node.shape[d]}")
+    values, indices = record(ops.sort, (x,), (d, bool(largest)))
+    return ValuesIndices(values.narrow(d, 0, k), indices.narrow(d, 0, k))
+
+
+def row(op: Op, x: Any, dim: int, dtype: Any) -> Any:
+    """softmax and log_softmax along a dim."""
+    if dtype is not None:
+        x = cast(x, as_dtype(dtype))
+    if x.node.dtype.category < 2:
+        raise DtypeError(f"{op.name}: not implemented for {x.node.dtype}; give dtype= or a floating tensor")
+    return record(op, (x,), (normalize_dim(dim, len(x.node.shape), op.name),))
+
+
+def running(op: Op, x: Any, dim: int, dtype: Any) -> Any:
+    """cumsum and cumprod along a dim; small integers become int64."""
+    x = cast(x, as_dtype(dtype)) if dtype is not None else cast(x, int64) if x.node.dtype.category < 2 else x
+    if not x.node.shape:
+        return x
+    return record(op, (x,), (normalize_dim(dim, len(x.node.shape), op.name),))
+
+
+def norm(x: Any, p: Any, dim: Any, keepdim: bool) -> Any:
+    """Vector norm of order p (2, 1, inf, -inf, 0, "fro" or any number) over dims."""
+    order = 2.0 if p in ("fro", None) else float(p)
+    if order == 2.0:
+        return _euclidean(x, dim, keepdim)
+    if order == float("inf"):
+        return reduce_op(ops.amax, x.abs(), dim, keepdim)
+    if order == float("-inf"):
+        return reduce_op(ops.amin, x.abs(), dim, keepdim)
+    if order == 0.0:
+        return reduce_op(ops.sum, cast(x != 0, x.node.dtype), dim, keepdim)
+    return reduce_op(ops.sum, x.abs() ** order, dim, keepdim) ** (1.0 / order)
+
+
+def _euclidean(x: Any, dim: Any, keepdim: bool) -> Any:
+    dims = normalize_dims(dim, len(x.node.shape), "norm")
+    return record(ops.norm, (x,), (dims, bool(keepdim))) if dims else x.abs()
+
+
+def largest(x: Any, dim: Any, keepdim: bool) -> Any:
+    """max in its three forms."""
+    return x.maximum(dim) if hasattr(dim, "node") else extreme(x, "max", dim, keepdim)
+
+
+def smallest(x: Any, dim: Any, keepdim: bool) -> Any:
+    """min in its three forms."""
+    return x.minimum(dim) if hasattr(dim, "node") else extreme(x, "min", dim, keepdim)
+
+
+def sort(x: Any, dim: int, descending: bool) -> ValuesIndices:
+    """Values in order along a dim, stable, with their positions."""
+    if not x.node.shape:
+        return extreme(x, "max", 0, False)
+    return ValuesIndices(*record(ops.sort, (x,), (normalize_dim(dim, len(x.node.shape), "sort"), bool(descending))))

@@ -1,0 +1,82 @@
+"""Reading and writing by index tensors along a dimension, as users call it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from squall.base.dtypes import int64
+from squall.base.errors import DtypeError, ShapeError
+from squall.base.shapes import normalize_dim
+from squall.frontend import indexing
+from squall.frontend.arithmetic import in_place, scaled
+from squall.frontend.core import Handle, apply, cast, record
+from squall.frontend.movement import reshape
+from squall.ir.op import ops
+
+__all__ = ["gather", "in_place", "index_add", "index_select", "masked_select", "nonzero", "scatter", "scatter_add"]
+
+
+def _index(index: Any, function: str) -> Any:
+    if not isinstance(index, Handle) or index.node.dtype.category != 1:
+        kind = index.node.dtype if isinstance(index, Handle) else type(index).__name__
+        raise DtypeError(f"{function}: index must be an integer Tensor, got {kind}")
+    return cast(index, int64)
+
+
+def _dim(x: Any, dim: int, function: str) -> int:
+    return normalize_dim(dim, len(x.node.shape), function)
+
+
+def gather(x: Any, dim: int, index: Any) -> Any:
+    """Elements along a dimension by an index of the same rank."""
+    return record(ops.gather, (x, _index(index, "gather")), (_dim(x, dim, "gather"),))
+
+
+def scatter(x: Any, dim: int, index: Any, source: Any) -> Any:
+    """A copy with elements replaced by index; the source is a Tensor or a number."""
+    index = _index(index, "scatter")
+    if not isinstance(source, Handle):
+        source = indexing.fitted(source, tuple(index.node.shape), x.node.dtype, "scatter")
+    elif source.node.dtype is not x.node.dtype:
+        raise DtypeError(f"scatter: expected self.dtype to be equal to src.dtype, got {x.node.dtype} and {source.node.dtype}")
+    return record(ops.scatter, (x, index, source), (_dim(x, dim, "scatter"),))
+
+
+def scatter_add(x: Any, dim: int, index: Any, source: Any) -> Any:
+    """A copy with elements added by index, in index order."""
+    if source.node.dtype is not x.node.dtype:
+        raise DtypeError(f"scatter_add: expected self.dtype to be equal to src.dtype, got {x.node.dtype} and {source.node.dtype}")
+    return record(ops.scatter_add, (x, _index(index, "scatter_add"), source), (_dim(x, dim, "scatter_add"),))
+
+
+def index_add(x: Any, dim: int, index: Any, source: Any, alpha: float = 1) -> Any:
+    """A copy with slices of source added by a 1-d index."""
+    source = source if alpha == 1 else scaled(source, alpha)
+    return record(ops.index_add, (x, _index(index, "index_add"), source), (_dim(x, dim, "index_add"),))
+
+
+def index_select(x: Any, dim: int, index: Any) -> Any:
+    """Positions of a dimension by a 1-d index."""
+    if len(index.node.shape) > 1:
+        raise ShapeError(f"index_select: index must be 0-d or 1-d, got shape {list(index.node.shape)}")
+    return record(ops.take, (x, reshape(_index(index, "index_select"), -1)), (_dim(x, dim, "index_select"),))
+
+
+def masked_select(x: Any, mask: Any) -> Any:
+    """Elements where the broadcast mask is true, in one dimension (evaluates the mask)."""
+    from squall.base.shapes import broadcast
+    from squall.frontend.movement import expand
+
+    shape = broadcast(tuple(x.node.shape), tuple(mask.node.shape), "masked_select")
+    return indexing.getitem(expand(x, shape), expand(mask, shape))
+
+
+def nonzero(x: Any, as_tuple: bool) -> Any:
+    """Positions of nonzero elements: a matrix with a row each, or one Tensor a dimension."""
+    positions = indexing.nonzero(x)
+    if as_tuple:
+        return positions
+    from squall.frontend.joining import stack
+
+    out = stack(positions, 1)
+    return out if x.node.shape else apply(ops.reshape, (out,), shape=(out.node.shape[0], 0)) if out.node.shape[1] == 0 else out

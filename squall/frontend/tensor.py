@@ -1,0 +1,363 @@
+"""Tensor: the class users hold. Its slots and recording are in `core.py`, its method families in `methods_*.py`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from squall.base.dtypes import DType, as_dtype, bool_, default_dtype
+from squall.base.errors import AutogradError, ShapeError
+from squall.base.shapes import is_contiguous, normalize_dim, numel
+from squall.frontend import autograd, conversion, creation, interop
+from squall.frontend.core import Handle, apply, cast, record, set_tensor_class, wrap
+from squall.frontend.evaluation import evaluate_tensors
+from squall.frontend.methods_arithmetic import ArithmeticMethods
+from squall.frontend.methods_movement import MovementMethods
+from squall.frontend.methods_random import RandomMethods
+from squall.frontend.methods_reduction import ReductionMethods
+from squall.frontend.methods_unary import UnaryMethods
+from squall.frontend.size import Size
+from squall.frontend.tape import Leaf
+from squall.frontend.views import alias, layout_of, rare, write
+from squall.ir.op import ops
+
+
+class Tensor(Handle, ArithmeticMethods, UnaryMethods, ReductionMethods, MovementMethods, RandomMethods):
+    """A multi-dimensional array that records what is done with it, with PyTorch's names and semantics.
+
+    Made by `sq.tensor`, `sq.zeros`, `sq.from_numpy` and every operation; not by calling the class with sizes.
+
+    Example:
+        >>> import squall as sq
+        >>> x = sq.tensor([1.0, 2.0], requires_grad=True)
+        >>> (x * x).sum().backward()
+        >>> x.grad
+        tensor([2., 4.])
+    """
+
+    __slots__ = ()
+    __array_priority__ = 1000
+
+    def __new__(cls, data: Any = None, *args: Any, **kwargs: Any) -> Any:
+        """A float32 Tensor of nested data, as `torch.Tensor(data)`."""
+        made = creation.tensor([] if data is None else data, dtype=default_dtype())
+        out = object.__new__(cls)
+        out._node, out._cell, out._view, out._edge = made._node, None, None, None
+        return out
+
+    # ------------------------------------------------------------ what it is
+    @property
+    def shape(self) -> Size:
+        """The sizes."""
+        return Size(self.node.shape)
+
+    @property
+    def dtype(self) -> DType:
+        """The element type."""
+        return self.node.type.dtype
+
+    @property
+    def device(self) -> conversion.Device:
+        """Where the values live."""
+        return conversion.Device(self.node.type.device)
+
+    @property
+    def ndim(self) -> int:
+        """The number of dimensions."""
+        return len(self.node.shape)
+
+    @property
+    def is_leaf(self) -> bool:
+        """Whether no recorded op made it."""
+        edge = self.edge
+        return edge is None or edge.__class__ is Leaf
+
+    @property
+    def requires_grad(self) -> bool:
+        """Whether gradients flow to it. Settable on leaves."""
+        return self.edge is not None
+
+    @requires_grad.setter
+    def requires_grad(self, value: bool) -> None:
+        self.requires_grad_(value)
+
+    def requires_grad_(self, requires_grad: bool = True) -> Tensor:
+        """Make it a leaf that gathers gradients, or stop that."""
+        edge = self.edge
+        if requires_grad and edge is None:
+            creation.require_grad(self, True, "requires_grad_")
+        elif not requires_grad and edge is not None:
+            if edge.__class__ is not Leaf:
+                raise AutogradError("you can only change requires_grad flags of leaf variables.")
+            self._edge = None
+        return self
+
+    @property
+    def grad(self) -> Tensor | None:
+        """The gradient gathered by backward, or None."""
+        edge = self.edge
+        return edge.grad if edge.__class__ is Leaf else getattr(self, "_rare", {}).get("grad")
+
+    @grad.setter
+    def grad(self, value: Tensor | None) -> None:
+        if value is not None and value.node.shape != self.node.shape:
+            raise ShapeError(f"assigned grad has data of a different size: {list(value.node.shape)} for {list(self.node.shape)}")
+        edge = self.edge
+        if edge.__class__ is Leaf:
+            edge.grad = value
+        else:
+            rare(self)["grad"] = value
+
+    @property
+    def grad_fn(self) -> Any:
+        """The record of the op that made it, or None for leaves."""
+        edge = self.edge
+        return None if edge.__class__ is Leaf else edge
+
+    @property
+    def data(self) -> Tensor:
+        """The same memory without history; writes to it do not count as in-place modifications."""
+        out = alias(self)
+        rare(out)["untracked"] = True
+        return out
+
+    @data.setter
+    def data(self, value: Tensor) -> None:
+        node = value.node
+        self._cell, self._view, self._node = None, None, node
+        if node.buffer is None:
+            value_cell = self._adopt(value)
+            self._cell = value_cell
+
+    def _adopt(self, value: Tensor) -> Any:
+        from squall.frontend.core import ensure_cell
+
+        return ensure_cell(value) if value._view is None or value._cell is None else ensure_cell(wrap(value.node))
+
+    def size(self, dim: int | None = None) -> Any:
+        """All sizes, or that of one dimension."""
+        shape = self.node.shape
+        return Size(shape) if dim is None else shape[normalize_dim(dim, len(shape), "size")]
+
+    def dim(self) -> int:
+        """The number of dimensions."""
+        return len(self.node.shape)
+
+    def numel(self) -> int:
+        """The number of elements."""
+        return numel(self.node.shape)  # type: ignore[return-value]
+
+    nelement = numel
+
+    def element_size(self) -> int:
+        """Bytes an element takes."""
+        return self.node.dtype.itemsize
+
+    def stride(self, dim: int | None = None) -> Any:
+        """Logical strides in elements, or that of one dimension."""
+        strides = tuple(layout_of(self)[0])
+        return strides if dim is None else strides[normalize_dim(dim, len(strides), "stride")]
+
+    def storage_offset(self) -> int:
+        """Elements between the start of the storage and this tensor's first."""
+        return layout_of(self)[1]
+
+    def is_contiguous(self) -> bool:
+        """Whether the logical layout is row-major."""
+        return is_contiguous(tuple(self.node.shape), layout_of(self)[0])
+
+    def contiguous(self) -> Tensor:
+        """Itself when row-major, else a row-major copy."""
+        return self if self.is_contiguous() else self.clone()
+
+    def is_floating_point(self) -> bool:
+        """Whether the dtype is floating."""
+        return self.node.dtype.category == 2
+
+    def is_complex(self) -> bool:
+        """Whether the dtype is complex."""
+        return False
+
+    # ------------------------------------------------------------ differentiation
+    def backward(self, gradient: Tensor | None = None, retain_graph: bool | None = None, create_graph: bool = False,
+                 inputs: Any = None) -> None:
+        """Add its gradients to the `.grad` of every leaf; see `sq.autograd.backward`."""
+        autograd.backward(self, gradient, retain_graph, create_graph, inputs)
+
+    def detach(self) -> Tensor:
+        """The same memory without history."""
+        return alias(self)
+
+    def detach_(self) -> Tensor:
+        """Forget the history."""
+        self._edge = None
+        return self
+
+    def retain_grad(self) -> None:
+        """Keep the gradient of a tensor that is not a leaf."""
+        autograd.retain_grad(self)
+
+    def register_hook(self, hook: Any) -> autograd.RemovableHandle:
+        """Call `hook(grad)` when the gradient is recorded; what it returns takes its place."""
+        return autograd.register_hook(self, hook)
+
+    def register_post_accumulate_grad_hook(self, hook: Any) -> autograd.RemovableHandle:
+        """Call `hook(tensor)` after a gradient was added to `.grad`."""
+        if self.edge.__class__ is not Leaf:
+            raise AutogradError("post accumulate grad hooks cannot be registered on non-leaf tensors")
+        return autograd.add_hook(self._edge, "after", lambda leaf: hook(self))
+
+    # ------------------------------------------------------------ values
+    def item(self) -> Any:
+        """The value of a tensor of one element, as a Python number."""
+        if self.numel() != 1:
+            raise ShapeError(f"a Tensor with {self.numel()} elements cannot be converted to Scalar")
+        return conversion.read_item(self)
+
+    def tolist(self) -> Any:
+        """The values as nested lists of Python numbers."""
+        return self.detach_array().tolist()
+
+    def detach_array(self) -> Any:
+        """The values as an ndarray that must not be written or kept (no sharing is set up)."""
+        evaluate_tensors((self,))
+        return interop.array_view(self.node)
+
+    def numpy(self, *, force: bool = False) -> Any:
+        """The values as an ndarray that shares the memory."""
+        return interop.to_numpy(self, force)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
+        return conversion.as_array(self, dtype, copy)
+
+    def __dlpack__(self, **options: Any) -> Any:
+        return interop.to_dlpack(self, **options)
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return (1, 0)
+
+    def __bool__(self) -> bool:
+        if self.numel() != 1:
+            raise ShapeError(f"Boolean value of Tensor with {self.numel()} values is ambiguous; use .any() or .all()")
+        return bool(self.item())
+
+    def __int__(self) -> int:
+        return int(self.item())
+
+    def __float__(self) -> float:
+        return float(self.item())
+
+    def __index__(self) -> int:
+        if self.node.dtype.category > 1:
+            raise TypeError("only integer tensors of a single element can be converted to an index")
+        return int(self.item())
+
+    def __len__(self) -> int:
+        if not self.node.shape:
+            raise TypeError("len() of a 0-d tensor")
+        return self.node.shape[0]  # type: ignore[return-value]
+
+    def __iter__(self) -> Any:
+        if not self.node.shape:
+            raise TypeError("iteration over a 0-d tensor")
+        return iter(self.unbind(0))
+
+    def __contains__(self, value: Any) -> bool:
+        return bool((self == value).any())
+
+    def __repr__(self) -> str:
+        from squall.frontend.display import render
+
+        return render(self)
+
+    def __format__(self, spec: str) -> str:
+        return format(self.item(), spec) if not self.node.shape and spec else repr(self) if not spec else format(str(self), spec)
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return conversion.pickled(self)
+
+    def __deepcopy__(self, memo: dict) -> Tensor:
+        return conversion.deep_copy(self, memo)
+
+    # ------------------------------------------------------------ copies and types
+    def clone(self) -> Tensor:
+        """A copy with its own memory; gradients flow through."""
+        return conversion.clone(self)
+
+    def copy_(self, src: Any, non_blocking: bool = False) -> Tensor:
+        """Write values, cast and broadcast, in place."""
+        return conversion.copy_(self, src)
+
+    def fill_(self, value: Any) -> Tensor:
+        """Write one value everywhere, in place."""
+        return conversion.copy_(self, value)
+
+    def zero_(self) -> Tensor:
+        """Write zeros, in place."""
+        return conversion.copy_(self, 0)
+
+    def to(self, *args: Any, **kwargs: Any) -> Tensor:
+        """Another dtype or device: `to(dtype)`, `to(device)`, `to(other)`."""
+        return conversion.to(self, *args, **kwargs)
+
+    def type(self, dtype: Any) -> Tensor:
+        """Another dtype."""
+        return cast(self, as_dtype(dtype))
+
+    def type_as(self, other: Tensor) -> Tensor:
+        """The dtype of another tensor."""
+        return cast(self, other.node.dtype)
+
+    def float(self) -> Tensor:
+        """float32."""
+        return cast(self, as_dtype("float32"))
+
+    def double(self) -> Tensor:
+        """float64."""
+        return cast(self, as_dtype("float64"))
+
+    def half(self) -> Tensor:
+        """float16."""
+        return cast(self, as_dtype("float16"))
+
+    def bfloat16(self) -> Tensor:
+        """bfloat16."""
+        return cast(self, as_dtype("bfloat16"))
+
+    def int(self) -> Tensor:
+        """int32."""
+        return cast(self, as_dtype("int32"))
+
+    def long(self) -> Tensor:
+        """int64."""
+        return cast(self, as_dtype("int64"))
+
+    def bool(self) -> Tensor:
+        """Whether nonzero."""
+        return cast(self, bool_)
+
+    def cpu(self) -> Tensor:
+        """Itself: this is the CPU."""
+        return self
+
+    # ------------------------------------------------------------ like this one
+    def new_zeros(self, *size: Any, dtype: Any = None) -> Tensor:
+        """Zeros of this dtype."""
+        return creation.zeros(*size, dtype=dtype or self.node.dtype)
+
+    def new_ones(self, *size: Any, dtype: Any = None) -> Tensor:
+        """Ones of this dtype."""
+        return creation.ones(*size, dtype=dtype or self.node.dtype)
+
+    def new_full(self, size: Any, fill_value: Any, dtype: Any = None) -> Tensor:
+        """One value of this dtype."""
+        return creation.full(size, fill_value, dtype=dtype or self.node.dtype)
+
+    def new_tensor(self, data: Any, dtype: Any = None) -> Tensor:
+        """New data of this dtype."""
+        return creation.tensor(data, dtype=dtype or self.node.dtype)
+
+    new_empty = new_zeros
+
+
+set_tensor_class(Tensor)
+__all__ = ["Tensor", "apply", "ops", "record", "wrap", "write"]

@@ -1,0 +1,119 @@
+"""Activation functions with PyTorch's names and signatures, each one op of the table."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from squall.nn.functional.core import apply, normalize_dim, ops
+
+
+def _placed(x: Any, result: Any, inplace: bool) -> Any:
+    """The result, written over the input when asked."""
+    return x.copy_(result) if inplace else result
+
+
+def relu(input: Any, inplace: bool = False) -> Any:
+    """max(x, 0), elementwise; the gradient at 0 is 0."""
+    return _placed(input, apply(ops.relu, (input,)), inplace)
+
+
+def relu_(input: Any) -> Any:
+    """`relu` written over its input."""
+    return relu(input, inplace=True)
+
+
+def relu6(input: Any, inplace: bool = False) -> Any:
+    """min(max(x, 0), 6), elementwise."""
+    return hardtanh(input, 0.0, 6.0, inplace)
+
+
+def gelu(input: Any, approximate: str = "none") -> Any:
+    """x times the normal distribution function of x, or its tanh approximation.
+
+    Args:
+        approximate: "none" (exact, through erf) or "tanh".
+    """
+    if approximate not in ("none", "tanh"):
+        raise RuntimeError(f"gelu: approximate argument must be either none or tanh, got {approximate!r}")
+    return apply(ops.gelu, (input,), approximate=approximate)
+
+
+def silu(input: Any, inplace: bool = False) -> Any:
+    """x * sigmoid(x), elementwise."""
+    return _placed(input, apply(ops.silu, (input,)), inplace)
+
+
+def mish(input: Any, inplace: bool = False) -> Any:
+    """x * tanh(softplus(x)), elementwise."""
+    return _placed(input, apply(ops.mish, (input,)), inplace)
+
+
+def tanh(input: Any) -> Any:
+    """Hyperbolic tangent, elementwise."""
+    return apply(ops.tanh, (input,))
+
+
+def sigmoid(input: Any) -> Any:
+    """1 / (1 + exp(-x)), elementwise."""
+    return apply(ops.sigmoid, (input,))
+
+
+def logsigmoid(input: Any) -> Any:
+    """log(sigmoid(x)), elementwise, without overflow."""
+    return apply(ops.log_sigmoid, (input,))
+
+
+def leaky_relu(input: Any, negative_slope: float = 0.01, inplace: bool = False) -> Any:
+    """x where positive, else negative_slope * x."""
+    return _placed(input, apply(ops.leaky_relu, (input,), slope=float(negative_slope)), inplace)
+
+
+def elu(input: Any, alpha: float = 1.0, inplace: bool = False) -> Any:
+    """x where positive, else alpha * (exp(x) - 1)."""
+    return _placed(input, apply(ops.elu, (input,), alpha=float(alpha)), inplace)
+
+
+def selu(input: Any, inplace: bool = False) -> Any:
+    """Scaled elu with the constants of self-normalising networks."""
+    return _placed(input, apply(ops.selu, (input,)), inplace)
+
+
+def softplus(input: Any, beta: float = 1.0, threshold: float = 20.0) -> Any:
+    """log(1 + exp(beta * x)) / beta; the identity where beta * x > threshold."""
+    return apply(ops.softplus, (input,), beta=float(beta), threshold=float(threshold))
+
+
+def softsign(input: Any) -> Any:
+    """x / (1 + |x|), elementwise."""
+    return input / (input.abs() + 1)
+
+
+def hardtanh(input: Any, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> Any:
+    """x limited to [min_val, max_val]."""
+    return _placed(input, apply(ops.hardtanh, (input,), low=float(min_val), high=float(max_val)), inplace)
+
+
+def hardswish(input: Any, inplace: bool = False) -> Any:
+    """x * relu6(x + 3) / 6, elementwise."""
+    return _placed(input, apply(ops.hardswish, (input,)), inplace)
+
+
+def hardsigmoid(input: Any, inplace: bool = False) -> Any:
+    """relu6(x + 3) / 6, elementwise."""
+    return _placed(input, apply(ops.hardsigmoid, (input,)), inplace)
+
+
+def softmax(input: Any, dim: int, dtype: Any = None) -> Any:
+    """exp(x) over its sum along a dimension, without overflow.
+
+    Args:
+        dim: the dimension that sums to 1. dtype: convert the input first.
+    """
+    input = input if dtype is None else input.to(dtype)
+    return apply(ops.softmax, (input,), dim=normalize_dim(dim, input.dim(), "softmax"))
+
+
+def log_softmax(input: Any, dim: int, dtype: Any = None) -> Any:
+    """The logarithm of softmax along a dimension, without overflow."""
+    input = input if dtype is None else input.to(dtype)
+    return apply(ops.log_softmax, (input,), dim=normalize_dim(dim, input.dim(), "log_softmax"))

@@ -1,0 +1,117 @@
+"""Normalisation over rows, groups of channels, or the batch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import squall as sq
+from squall.nn.functional.core import ShapeError, apply, check_floating, ops
+
+
+def _trailing(function: str, input: Any, shape: Any, **weights: Any) -> int:
+    """How many trailing dimensions are normalised, after checking that they and the weights fit."""
+    check_floating(function, "input", input)
+    shape = tuple(shape)
+    if not shape or tuple(input.shape[input.dim() - len(shape):]) != shape or input.dim() < len(shape):
+        raise ShapeError(f"{function}: argument 'input' of shape {tuple(input.shape)} must end in normalized_shape={shape}")
+    for name, weight in weights.items():
+        if weight is not None and tuple(weight.shape) != shape:
+            raise ShapeError(f"{function}: argument '{name}' must have shape {shape}, got {tuple(weight.shape)}")
+    return len(shape)
+
+
+def layer_norm(input: Any, normalized_shape: Any, weight: Any = None, bias: Any = None, eps: float = 1e-5) -> Any:
+    """Each row less its mean, over its standard deviation, times weight, plus bias.
+
+    Args:
+        input: shape (..., *normalized_shape). weight, bias: shape normalized_shape, or None. eps: added to the variance.
+    """
+    rank = _trailing("layer_norm", input, normalized_shape, weight=weight, bias=bias)
+    weight, bias = _affine(input, tuple(normalized_shape), weight, bias)
+    return apply(ops.layer_norm, (input, weight, bias), rank=rank, eps=float(eps))
+
+
+def rms_norm(input: Any, normalized_shape: Any, weight: Any = None, eps: float | None = None) -> Any:
+    """Each row over the root of its mean square, times weight; eps is the dtype's own by default."""
+    rank = _trailing("rms_norm", input, normalized_shape, weight=weight)
+    eps = sq.finfo(input.dtype).eps if eps is None else eps
+    weight = sq.ones(tuple(normalized_shape), dtype=input.dtype) if weight is None else weight
+    return apply(ops.rms_norm, (input, weight), rank=rank, eps=float(eps))
+
+
+def _affine(input: Any, shape: tuple, weight: Any, bias: Any) -> tuple[Any, Any]:
+    """Scale and shift, with ones and zeros for what is absent."""
+    weight = sq.ones(shape, dtype=input.dtype) if weight is None else weight
+    return weight, sq.zeros(shape, dtype=input.dtype) if bias is None else bias
+
+
+def _per_channel(function: str, input: Any, **values: Any) -> int:
+    """The number of channels, after checking rank and the sizes of what belongs to channels."""
+    check_floating(function, "input", input)
+    if input.dim() < 2:
+        raise ShapeError(f"{function}: argument 'input' must have at least 2 dimensions (batch, channels, ...), "
+                         f"got shape {tuple(input.shape)}")
+    channels = input.shape[1]
+    for name, value in values.items():
+        if value is not None and tuple(value.shape) != (channels,):
+            raise ShapeError(f"{function}: argument '{name}' must have shape ({channels},) for 'input' of shape "
+                             f"{tuple(input.shape)}, got {tuple(value.shape)}")
+    return channels
+
+
+def batch_norm(input: Any, running_mean: Any, running_var: Any, weight: Any = None, bias: Any = None, training: bool = False,
+               momentum: Any = 0.1, eps: float = 1e-5) -> Any:
+    """Each channel less its mean, over its standard deviation, times weight, plus bias.
+
+    Args:
+        input: shape (batch, channels, ...). running_mean, running_var: shape (channels,) or None; used when not training,
+            moved towards the batch's in place (the variance without bias) when training. weight, bias: shape (channels,) or
+            None. momentum: how far the running statistics move. eps: added to the variance.
+
+    Raises:
+        ValueError: when training with a single value a channel.
+    """
+    channels = _per_channel("batch_norm", input, running_mean=running_mean, running_var=running_var, weight=weight, bias=bias)
+    if not training:
+        if running_mean is None or running_var is None:
+            raise RuntimeError("batch_norm: evaluation needs running_mean and running_var")
+        return _with_statistics(input, running_mean, running_var, weight, bias, eps)
+    count = input.numel() // channels if channels else 0
+    if isinstance(count, int) and count == 1:
+        raise ValueError(f"Expected more than 1 value per channel when training, got input size {tuple(input.shape)}")
+    weight, bias = _affine(input, (channels,), weight, bias)
+    out, mean, variance = apply(ops.batch_norm, (input, weight, bias), eps=float(eps))
+    with sq.no_grad():
+        if running_mean is not None:
+            running_mean.mul_(1 - momentum).add_(mean.detach() * momentum)
+        if running_var is not None:
+            running_var.mul_(1 - momentum).add_(variance.detach() * (momentum * (count / (count - 1))))
+    return out
+
+
+def _with_statistics(input: Any, mean: Any, variance: Any, weight: Any, bias: Any, eps: float) -> Any:
+    """Normalisation by known statistics: one scale and one shift a channel."""
+    scale = (variance + eps).rsqrt()
+    scale = scale if weight is None else scale * weight
+    shift = -mean * scale if bias is None else bias - mean * scale
+    shape = (1, -1) + (1,) * (input.dim() - 2)
+    return input * scale.view(shape) + shift.view(shape)
+
+
+def group_norm(input: Any, num_groups: int, weight: Any = None, bias: Any = None, eps: float = 1e-5) -> Any:
+    """Each group of channels of each sample less its mean, over its standard deviation, times weight, plus bias.
+
+    Args:
+        input: shape (batch, channels, ...). num_groups: divides the channels. weight, bias: shape (channels,) or None.
+    """
+    channels = _per_channel("group_norm", input, weight=weight, bias=bias)
+    if num_groups < 1 or channels % num_groups:
+        raise ShapeError(f"group_norm: num_groups={num_groups} must divide the {channels} channels of 'input' of shape "
+                         f"{tuple(input.shape)}")
+    weight, bias = _affine(input, (channels,), weight, bias)
+    return apply(ops.group_norm, (input, weight, bias), groups=num_groups, eps=float(eps))
+
+
+def normalize(input: Any, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -> Any:
+    """The input over its p-norm along a dimension, the norm being at least eps."""
+    return input / input.norm(p, dim, keepdim=True).clamp(min=eps)

@@ -1,0 +1,111 @@
+"""Pooling: the largest or the mean of windows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from squall.nn.functional.core import ShapeError, apply, check_tensor, many, ops
+
+
+def _prepare(function: str, spatial: int, input: Any, size: Any, stride: Any, padding: Any) -> tuple:
+    """(input with a batch, whether it had one, kernel size, stride, padding), checked."""
+    check_tensor(function, "input", input)
+    if input.dim() not in (spatial + 1, spatial + 2):
+        raise ShapeError(f"{function}: argument 'input' must have {spatial + 2} dimensions (batch, channels, sizes...), or "
+                         f"{spatial + 1} without the batch, got shape {tuple(input.shape)}")
+    kernel = many(size, spatial, function, "kernel_size")
+    stride = kernel if stride is None or stride == () else many(stride, spatial, function, "stride")
+    padding = many(padding, spatial, function, "padding")
+    if min(kernel) < 1 or min(stride) < 1:
+        raise ValueError(f"{function}: kernel_size={kernel} and stride={stride} must be positive")
+    if any(p < 0 or 2 * p > k for p, k in zip(padding, kernel, strict=True)):
+        raise RuntimeError(f"{function}: padding={padding} should be at most half of kernel_size={kernel}, and not negative")
+    batched = input.dim() == spatial + 2
+    return (input if batched else input.unsqueeze(0)), batched, kernel, stride, padding
+
+
+def _sides(input: Any, kernel: tuple, stride: tuple, padding: tuple, dilation: tuple, ceil_mode: bool) -> tuple:
+    """(low, high) padding of each dimension; under ceil_mode the high side holds what the last window reaches over."""
+    out = []
+    for n, k, s, p, d in zip(input.shape[2:], kernel, stride, padding, dilation, strict=True):
+        reach = d * (k - 1) + 1
+        over = 0
+        if ceil_mode:
+            count = -(-(n + 2 * p - reach) // s) + 1
+            if (count - 1) * s >= n + p:
+                count -= 1  # a window may not begin in the padding after the end
+            over = max((count - 1) * s + reach - (n + 2 * p), 0)
+        out.append((p, p + over))
+    return tuple(out)
+
+
+def _check_fits(function: str, input: Any, kernel: tuple, padding: tuple, dilation: tuple) -> None:
+    for i, (k, p, d) in enumerate(zip(kernel, padding, dilation, strict=True)):
+        size, reach = input.shape[2 + i] + 2 * p, d * (k - 1) + 1
+        if isinstance(size, int) and size < reach:
+            raise ShapeError(f"{function}: the window reaches over {reach} of dimension {2 + i}, but the padded input of shape "
+                             f"{tuple(input.shape)} has only {size}")
+
+
+def max_pool2d(input: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1, ceil_mode: bool = False,
+               return_indices: bool = False) -> Any:
+    """The largest element of each window; NaN wins.
+
+    Args:
+        input: shape (batch, channels, height, width), or without the batch. kernel_size, stride, padding, dilation: an int
+            or a pair; the stride is the kernel size by default. ceil_mode: windows may reach over the end.
+            return_indices: also give where each element stood, as a flat int64 index into (height, width).
+
+    Example:
+        >>>         >>> sq.nn.functional.max_pool2d(sq.arange(4.).view(1, 1, 2, 2), 2)
+        tensor([[[[3.]]]])
+    """
+    function = "max_pool2d"
+    input, batched, kernel, stride, padding = _prepare(function, 2, input, kernel_size, stride, padding)
+    dilation = many(dilation, 2, function, "dilation")
+    _check_fits(function, input, kernel, padding, dilation)
+    sides = _sides(input, kernel, stride, padding, dilation, ceil_mode)
+    values, indices = apply(ops.max_pool, (input,), size=kernel, stride=stride, padding=sides, dilation=dilation)
+    if not batched:
+        values, indices = values.squeeze(0), indices.squeeze(0)
+    return (values, indices) if return_indices else values
+
+
+def avg_pool2d(input: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, ceil_mode: bool = False,
+               count_include_pad: bool = True, divisor_override: int | None = None) -> Any:
+    """The mean of each window.
+
+    Args:
+        input: shape (batch, channels, height, width), or without the batch. kernel_size, stride, padding: an int or a pair;
+            the stride is the kernel size by default. ceil_mode: windows may reach over the end.
+            count_include_pad: whether padding counts in the mean. divisor_override: divide by this instead of the count.
+    """
+    function = "avg_pool2d"
+    input, batched, kernel, stride, padding = _prepare(function, 2, input, kernel_size, stride, padding)
+    _check_fits(function, input, kernel, padding, (1, 1))
+    if divisor_override == 0:
+        raise RuntimeError("avg_pool2d: divisor_override must not be zero")
+    sides = _sides(input, kernel, stride, padding, (1, 1), ceil_mode)
+    counted = tuple((p, p) if count_include_pad else (0, 0) for p in padding)
+    out = apply(ops.avg_pool, (input,), size=kernel, stride=stride, padding=sides, counted=counted, divisor=divisor_override)
+    return out if batched else out.squeeze(0)
+
+
+def adaptive_avg_pool2d(input: Any, output_size: Any) -> Any:
+    """The mean of windows chosen so that the result has a given height and width.
+
+    Args:
+        input: shape (batch, channels, height, width), or without the batch. output_size: an int or a pair; None keeps a size.
+    """
+    function = "adaptive_avg_pool2d"
+    check_tensor(function, "input", input)
+    if input.dim() not in (3, 4):
+        raise ShapeError(f"{function}: argument 'input' must have 4 dimensions (batch, channels, height, width), or 3 without "
+                         f"the batch, got shape {tuple(input.shape)}")
+    wanted = output_size if isinstance(output_size, (tuple, list)) else (output_size, output_size)
+    if len(wanted) != 2:
+        raise ShapeError(f"{function}: output_size={tuple(wanted)} has {len(wanted)} entries, expected 2 or one int")
+    sizes = tuple(n if w is None else int(w) for n, w in zip(input.shape[-2:], wanted, strict=True))
+    batched = input.dim() == 4
+    out = apply(ops.adaptive_avg_pool, (input if batched else input.unsqueeze(0),), size=sizes)
+    return out if batched else out.squeeze(0)

@@ -1,0 +1,109 @@
+"""Functions a user attaches to a Module: before and after forward, and around its state dictionary."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any, Callable
+
+from squall.base import epoch
+
+_numbers = itertools.count()
+_KINDS = ("forward_pre", "forward", "state_dict_pre", "state_dict", "load_pre", "load_post")
+
+
+class HookHandle:
+    """What registering a hook returns; `remove()` detaches it. Also a context manager that removes at the end."""
+
+    def __init__(self, hooks: dict[int, Any], number: int, owner: Any):
+        self._hooks, self.id, self._owner = hooks, number, owner
+
+    def remove(self) -> None:
+        """Detach the hook; doing so twice is harmless."""
+        self._hooks.pop(self.id, None)
+        self._owner._refresh_hooks()
+
+    def __enter__(self) -> HookHandle:
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self.remove()
+
+
+class Hooks:
+    """The part of Module that keeps hooks and runs a call that has some."""
+
+    _hooks: dict[str, dict[int, tuple[Callable, bool]]]
+
+    def _clear_hooks(self) -> None:
+        self.__dict__["_hooks"] = {kind: {} for kind in _KINDS}
+        self.__dict__["_hooked"] = False
+
+    def _refresh_hooks(self) -> None:
+        self.__dict__["_hooked"] = bool(self._hooks["forward"] or self._hooks["forward_pre"])
+        epoch.bump()
+
+    def _add_hook(self, kind: str, hook: Callable, with_kwargs: bool = False, prepend: bool = False) -> HookHandle:
+        if not callable(hook):
+            raise TypeError(f"a hook is called, and {type(hook).__name__} cannot be")
+        number, hooks = next(_numbers), self._hooks[kind]
+        before = dict(hooks) if prepend else {}
+        if prepend:
+            hooks.clear()
+        hooks[number] = (hook, with_kwargs)
+        hooks.update(before)
+        self._refresh_hooks()
+        return HookHandle(hooks, number, self)
+
+    def register_forward_pre_hook(self, hook: Callable, *, prepend: bool = False, with_kwargs: bool = False) -> HookHandle:
+        """Call `hook(module, args)` before forward; what it returns, unless None, replaces the arguments.
+
+        With `with_kwargs` it is `hook(module, args, kwargs)` and returns (args, kwargs) or None.
+        """
+        return self._add_hook("forward_pre", hook, with_kwargs, prepend)
+
+    def register_forward_hook(self, hook: Callable, *, prepend: bool = False, with_kwargs: bool = False) -> HookHandle:
+        """Call `hook(module, args, output)` after forward; what it returns, unless None, replaces the output.
+
+        With `with_kwargs` it is `hook(module, args, kwargs, output)`.
+        """
+        return self._add_hook("forward", hook, with_kwargs, prepend)
+
+    def register_state_dict_pre_hook(self, hook: Callable) -> HookHandle:
+        """Call `hook(module, prefix, keep_vars)` before `state_dict` collects this module."""
+        return self._add_hook("state_dict_pre", hook)
+
+    def register_state_dict_post_hook(self, hook: Callable) -> HookHandle:
+        """Call `hook(module, state_dict, prefix, local_metadata)` after; it may change the dictionary in place."""
+        return self._add_hook("state_dict", hook)
+
+    def register_load_state_dict_pre_hook(self, hook: Callable) -> HookHandle:
+        """Call `hook(module, state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs)` before
+        `load_state_dict` reads this module's entries; it may rename or change entries."""
+        return self._add_hook("load_pre", hook)
+
+    def register_load_state_dict_post_hook(self, hook: Callable) -> HookHandle:
+        """Call `hook(module, incompatible_keys)` after loading; it may edit the lists of missing and unexpected keys."""
+        return self._add_hook("load_post", hook)
+
+    def _run_hooks(self, kind: str, *args: Any) -> None:
+        for hook, _ in tuple(self._hooks[kind].values()):
+            hook(self, *args)
+
+    def _call_with_hooks(self, args: tuple, kwargs: dict[str, Any]) -> Any:
+        for hook, with_kwargs in tuple(self._hooks["forward_pre"].values()):
+            if with_kwargs:
+                changed = hook(self, args, kwargs)
+                if changed is not None:
+                    if not (isinstance(changed, tuple) and len(changed) == 2):
+                        raise RuntimeError("a forward pre-hook with kwargs returns None or a tuple (args, kwargs), "
+                                           f"not {type(changed).__name__}")
+                    args, kwargs = changed
+            else:
+                changed = hook(self, args)
+                if changed is not None:
+                    args = changed if isinstance(changed, tuple) else (changed,)
+        output = self.forward(*args, **kwargs)  # type: ignore[attr-defined]
+        for hook, with_kwargs in tuple(self._hooks["forward"].values()):
+            changed = hook(self, args, kwargs, output) if with_kwargs else hook(self, args, output)
+            output = output if changed is None else changed
+        return output
