@@ -11,7 +11,7 @@ from math import prod
 from typing import Any, NamedTuple
 
 from squall.compiler.affine import Affine, Atom, Run, Unfit
-from squall.compiler.group import Group, address, reduction_kind
+from squall.compiler.group import Group
 from squall.compiler.pull import Raw
 from squall.compiler.spec import ELEMENT, KERNEL, LINE, ROW, Access, Spec, Store, Value
 from squall.ir.linear import BYTES
@@ -180,18 +180,18 @@ class Describer:
         return Value(op, scalar, operands, attr, level, phase)
 
 
-def describe(group: Group, numbers: list[int], slot_of: Any, vector_bytes: int) -> Described:
+def describe(group: Group, slot_of: Any, vector_bytes: int) -> Described:
     """The spec and words of a pulled group.
 
     Args:
-        group: after `pull`, whose result `numbers` is. slot_of: the plan slot of a buffer number.
+        group: after its `pull`. slot_of: the plan slot of a buffer number.
         vector_bytes: of the machine's registers.
 
     Raises:
         Unfit: when the reduced dimensions cannot be walked as one loop.
     """
     raws = group.puller.values  # type: ignore[union-attr]
-    targets = [address(group, t) for t in group.targets]
+    targets = [group.address(t) for t in group.targets]
     addresses = [r.attr[1] for r in raws if r.op == "load"] + [r.attr for r in raws if r.op == "position"] + targets
     loops, words = fix_loops(group, addresses), Words()
     outer = tuple(words.size(loops.extent[a]) for a in loops.outer)
@@ -202,7 +202,7 @@ def describe(group: Group, numbers: list[int], slot_of: Any, vector_bytes: int) 
     for raw in raws:
         d.values.append(d.value(raw, slot_of))
     stores = []
-    for target, number, position in zip(group.targets, numbers, targets, strict=True):
+    for target, number, position in zip(group.targets, group.numbers, targets, strict=True):
         short = target.node.dtype.short
         value = d.values[number]
         level = max(value.level, d.level_of(position))
@@ -278,4 +278,4 @@ def ordered_alike(a: Group, b: Group) -> bool:
     return len(both) <= 1
 
 
-__all__ = ["BLOCK", "CHUNK", "LINES", "Described", "accumulator", "compute_scalar", "describe", "reduction_kind"]
+__all__ = ["BLOCK", "CHUNK", "LINES", "Described", "accumulator", "compute_scalar", "describe"]

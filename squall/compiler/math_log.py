@@ -129,7 +129,8 @@ def log1p(lanes: Lanes, x: Reg) -> Reg:
     exponent, m = exponent_of(lanes, whole)
     # What 1 + x lost, brought to the scale of m: 2**-e, or 0 for the largest, where nothing is lost.
     bias = 127 if lanes.single else 1023
-    scale = lanes.real(lanes.shl(lanes.sub(lanes.whole(bias), exponent), width))
+    small = lanes.op("min", exponent, lanes.whole(bias))
+    scale = lanes.real(lanes.shl(lanes.sub(lanes.whole(bias), small), width))
     f = lanes.fma(lost, scale, lanes.sub(m, one))
     result = natural(lanes, lanes.cast(exponent, lanes.scalar), f)
     result = special(lanes, whole, result)
@@ -151,7 +152,7 @@ def asinh(lanes: Lanes, x: Reg) -> Reg:
     square = lanes.mul(bounded, bounded)
     grown = lanes.div(square, lanes.add(lanes.sqrt(lanes.add(square, one)), one))
     large = lanes.above(size, 1e9)
-    argument = lanes.select(large, size, lanes.add(bounded, grown))
+    argument = lanes.select(large, lanes.sub(size, one), lanes.add(bounded, grown))
     result = log1p(lanes, argument)
     return lanes.copysign(lanes.select(large, lanes.add(result, lanes.at(LN2["f64"][0])), result), x)
 
@@ -161,10 +162,12 @@ def acosh(lanes: Lanes, x: Reg) -> Reg:
     if lanes.single:
         return lanes.doubled(acosh, x)
     large = lanes.above(x, 1e9)
-    over = lanes.sub(lanes.least(1e9, x), lanes.at(1.0))
+    one = lanes.at(1.0)
+    over = lanes.sub(lanes.least(1e9, x), one)
     root = lanes.sqrt(lanes.fma(over, over, lanes.add(over, over)))
-    result = log1p(lanes, lanes.select(large, x, lanes.add(over, root)))
-    return lanes.select(large, lanes.add(result, lanes.at(LN2["f64"][0])), result)
+    result = log1p(lanes, lanes.select(large, lanes.sub(x, one), lanes.add(over, root)))
+    result = lanes.select(large, lanes.add(result, lanes.at(LN2["f64"][0])), result)
+    return lanes.select(lanes.below(x, 1.0), lanes.at(math.nan), result)
 
 
 def atanh(lanes: Lanes, x: Reg) -> Reg:

@@ -135,7 +135,7 @@ def reduce_angle(lanes: Lanes, x: Reg) -> tuple[Reg, Reg]:
 
 
 def sin_near(lanes: Lanes, r: Reg, square: Reg) -> Reg:
-    """sin for |r| <= pi/4; the sign of zero is the caller's."""
+    """sin for |r| <= pi/4, without the sign of zero."""
     return lanes.fma(lanes.mul(r, square), lanes.polynomial(square, SIN[lanes.scalar]), r)
 
 
@@ -147,7 +147,7 @@ def cos_near(lanes: Lanes, square: Reg) -> Reg:
 def _circular(lanes: Lanes, x: Reg, turn: int) -> Reg:
     r, quadrant = reduce_angle(lanes, x)
     square = lanes.mul(r, r)
-    sine = lanes.copysign(sin_near(lanes, r, square), r)
+    sine = sin_near(lanes, r, square)
     cosine = cos_near(lanes, square)
     if turn:
         quadrant = lanes.add(quadrant, lanes.whole(turn))
@@ -158,7 +158,7 @@ def _circular(lanes: Lanes, x: Reg, turn: int) -> Reg:
 
 def sin(lanes: Lanes, x: Reg) -> Reg:
     """The sine of radians."""
-    return _circular(lanes, x, 0)
+    return lanes.select(lanes.equal(x, 0.0), x, _circular(lanes, x, 0))
 
 
 def cos(lanes: Lanes, x: Reg) -> Reg:
@@ -172,10 +172,11 @@ def tan(lanes: Lanes, x: Reg) -> Reg:
         return lanes.doubled(tan, x)
     r, quadrant = reduce_angle(lanes, x)
     square = lanes.mul(r, r)
-    sine = lanes.copysign(sin_near(lanes, r, square), r)
+    sine = sin_near(lanes, r, square)
     cosine = cos_near(lanes, square)
     odd = lanes.compare("eq", lanes.op("and", quadrant, lanes.whole(1)), lanes.whole(1))
-    return lanes.div(lanes.select(odd, lanes.neg(cosine), sine), lanes.select(odd, sine, cosine))
+    ratio = lanes.div(lanes.select(odd, lanes.neg(cosine), sine), lanes.select(odd, sine, cosine))
+    return lanes.select(lanes.equal(x, 0.0), x, ratio)
 
 
 def _atan_ratio(lanes: Lanes, small: Reg, large: Reg) -> tuple[Reg, Reg, Reg]:
