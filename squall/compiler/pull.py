@@ -153,12 +153,6 @@ def _converted(p: Puller, number: int, source: str, target: str) -> int:
     return number if source == target else p.add("convert", target, (number,))
 
 
-def _full_like(p: Puller, node: Node, index: Index, guard: int | None) -> int:
-    value = node.attribute("value")
-    text = float(value).hex() if node.dtype.category == 2 else str(int(value))
-    return p.add("const", node.dtype.short, (), text)
-
-
 def _pad(p: Puller, node: Node, index: Index, guard: int | None) -> int:
     if not movement.is_simple_pad(node):
         raise Unfit
@@ -234,6 +228,6 @@ def _random(p: Puller, node: Node, index: Index, guard: int | None) -> int:
 
 
 _SPECIAL: dict[str, Callable[[Puller, Node, Index, int | None], int]] = {
-    "constant": _constant, "scalar": _scalar, "iota": _iota, "extent": _extent, "full_like": _full_like, "pad": _pad,
+    "constant": _constant, "scalar": _scalar, "iota": _iota, "extent": _extent, "pad": _pad,
     "take": _take, "gather": _gather, "index": _index, "random_bits": _random,
 }

@@ -58,6 +58,8 @@ def _start(tensor: Any, gradient: Any, create_graph: bool) -> Any:
 
 def _gather_leaf(create_graph: bool) -> Any:
     def on_leaf(leaf: Leaf, gradient: Any) -> None:
+        if local.state.trace is not None:
+            local.state.trace.leaf(leaf)
         if create_graph:
             leaf.grad = gradient if leaf.grad is None else leaf.grad + gradient
         elif leaf.grad is None:

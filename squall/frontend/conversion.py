@@ -10,8 +10,10 @@ from squall.frontend import creation, indexing, interop
 from squall.frontend.core import Handle, cast, require_no_grad_leaf, result, wrap
 from squall.frontend.evaluation import evaluate_tensors
 from squall.frontend.tape import GradRecord, Leaf
+from squall.frontend.tracing import check_no_value
 from squall.frontend.views import write
 from squall.ir.op import ops
+from squall.runtime.peek import read
 
 
 class Device(str):
@@ -36,8 +38,7 @@ class Device(str):
 
 def read_item(tensor: Any) -> Any:
     """The one value of a tensor, as a Python number."""
-    from squall.runtime.peek import read
-
+    check_no_value("item()")
     node = tensor.node
     if node.buffer is None or node.op is ops.scalar:
         evaluate_tensors((tensor,))

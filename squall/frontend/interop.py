@@ -13,6 +13,8 @@ from squall.base.errors import AutogradError, DtypeError
 from squall.engine.oracle import array_of
 from squall.frontend.core import ensure_cell, wrap
 from squall.frontend.evaluation import evaluate_tensors, flush
+from squall.frontend.state import local
+from squall.frontend.tracing import check_no_value
 from squall.ir.node import Node, SharedType, tensor_type
 from squall.ir.op import ops
 from squall.runtime.buffer import Buffer
@@ -51,6 +53,7 @@ def to_numpy(tensor: Any, force: bool = False) -> Any:
 
     if tensor.edge is not None and not force:
         raise AutogradError("Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead.")
+    check_no_value("numpy()")
     evaluate_tensors((tensor,))
     flush()
     cell = ensure_cell(tensor)
@@ -115,8 +118,11 @@ def computed(array: Any, device: str = "cpu") -> Node:
 
     array = numpy.ascontiguousarray(array) if array.ndim else numpy.array(array)
     dtype = as_dtype(array.dtype)
-    return Node(ops.buffer, (), (), tensor_type(tuple(array.shape), dtype, device),
+    node = Node(ops.buffer, (), (), tensor_type(tuple(array.shape), dtype, device),
                 Buffer(array, array.__array_interface__["data"][0]))
+    if local.state.trace is not None:
+        local.state.trace.constant(node)
+    return node
 
 
 def to_dlpack(tensor: Any, *, stream: Any = None, **options: Any) -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 from squall.base.dtypes import DType, as_dtype, bool_, default_dtype
 from squall.base.errors import AutogradError, ShapeError
 from squall.base.shapes import is_contiguous, normalize_dim, numel
-from squall.frontend import autograd, conversion, creation, interop
+from squall.frontend import autograd, conversion, creation, interop, tracing
 from squall.frontend.core import Handle, apply, cast, record, set_tensor_class, wrap
 from squall.frontend.evaluation import evaluate_tensors
 from squall.frontend.methods_arithmetic import ArithmeticMethods
@@ -16,6 +16,7 @@ from squall.frontend.methods_random import RandomMethods
 from squall.frontend.methods_reduction import ReductionMethods
 from squall.frontend.methods_unary import UnaryMethods
 from squall.frontend.size import Size
+from squall.frontend.state import local
 from squall.frontend.tape import Leaf
 from squall.frontend.views import alias, layout_of, rare, write
 from squall.ir.op import ops
@@ -95,17 +96,23 @@ class Tensor(Handle, ArithmeticMethods, UnaryMethods, ReductionMethods, Movement
     def grad(self) -> Tensor | None:
         """The gradient gathered by backward, or None."""
         edge = self.edge
-        return edge.grad if edge.__class__ is Leaf else getattr(self, "_rare", {}).get("grad")
+        if edge.__class__ is not Leaf:
+            return getattr(self, "_rare", {}).get("grad")
+        if local.state.trace is not None:
+            local.state.trace.leaf(edge)
+        return edge.grad
 
     @grad.setter
     def grad(self, value: Tensor | None) -> None:
         if value is not None and value.node.shape != self.node.shape:
             raise ShapeError(f"assigned grad has data of a different size: {list(value.node.shape)} for {list(self.node.shape)}")
         edge = self.edge
-        if edge.__class__ is Leaf:
-            edge.grad = value
-        else:
+        if edge.__class__ is not Leaf:
             rare(self)["grad"] = value
+            return
+        if local.state.trace is not None:
+            local.state.trace.leaf(edge)
+        edge.grad = value
 
     @property
     def grad_fn(self) -> Any:
@@ -219,6 +226,7 @@ class Tensor(Handle, ArithmeticMethods, UnaryMethods, ReductionMethods, Movement
 
     def detach_array(self) -> Any:
         """The values as an ndarray that must not be written or kept (no sharing is set up)."""
+        tracing.check_no_value("reading values")
         evaluate_tensors((self,))
         return interop.array_view(self.node)
 

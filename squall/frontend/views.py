@@ -174,7 +174,9 @@ def write(target: Any, value: Any, tracked: bool = True) -> None:
     """
     cell = ensure_cell(target)
     state = local.state
-    if cell.shared is not None and state.trace is None:
+    if state.trace is not None:
+        state.trace.wrote(cell, target)
+    elif cell.shared is not None:
         _write_shared(target, cell, value, tracked)
         return
     view = target._view
@@ -186,8 +188,6 @@ def write(target: Any, value: Any, tracked: bool = True) -> None:
             _new_epoch(target)
     else:
         node = _write_view(target, cell, view, value, history)
-    if state.trace is not None:
-        state.trace.wrote(cell)
     cell._node = node
     if tracked:
         cell.version += 1

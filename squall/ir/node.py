@@ -6,7 +6,8 @@ then it drops its operands, so that memory is bounded by what can still be read.
 
 from __future__ import annotations
 
-from typing import Any, Callable, Iterable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 from squall.base.dtypes import DType
 from squall.base.shapes import Shape

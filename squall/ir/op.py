@@ -10,8 +10,9 @@ class applies the op instead. So rules written over ops run on Nodes and Tensors
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Callable, NamedTuple
+from typing import Any, NamedTuple
 
 from squall.base.dtypes import DType
 from squall.base.errors import CompileError

@@ -50,6 +50,25 @@ class KernelStep(NamedTuple):
     units: Size
     grain: Size = 1
     label: str = ""
+    scratch_bytes: int = 0  # beyond what the program itself declares
+    checks: bool = False  # whether it may write the status word
+
+
+class ContractStep(NamedTuple):
+    """A contraction whose kernel call is laid out once its extents are known: `contraction` is the nest's data with
+    size expressions, `operands` the Words of A, B and C. The engine asks the compiler to resolve it for given sizes."""
+
+    contraction: Any
+    operands: tuple[Word, Word, Word]
+    isa: str
+    label: str = ""
+
+
+class Check(NamedTuple):
+    """What a kernel's status code means: an index of `op` outside of a dimension of `size`."""
+
+    op: str
+    size: Size
 
 
 class HostStep(NamedTuple):
@@ -90,10 +109,11 @@ class Plan(NamedTuple):
     inputs: tuple[Input, ...]
     scalars: tuple[DType, ...]
     slots: tuple[Slot, ...]
-    steps: tuple[KernelStep | HostStep, ...]
+    steps: tuple[KernelStep | ContractStep | HostStep, ...]
     outputs: tuple[Output, ...]
     arena_bytes: Size
     report: tuple[str, ...] = ()
+    checks: tuple[Check, ...] = ()  # what status code 1 + i means
 
 
 class Request(NamedTuple):

@@ -40,12 +40,6 @@ class Parameter(sq.Tensor):
     def __init__(self, data: Any = None, requires_grad: bool = True) -> None:
         pass
 
-    def __deepcopy__(self, memo: dict) -> Parameter:
-        if id(self) in memo:
-            return memo[id(self)]
-        memo[id(self)] = copy = type(self)(self.detach().clone(), self.requires_grad)
-        return copy
-
     def __repr__(self) -> str:
         return "Parameter containing:\n" + super().__repr__()
 
@@ -76,7 +70,6 @@ class Buffer(sq.Tensor):
         pass
 
     def __deepcopy__(self, memo: dict) -> Buffer:
-        if id(self) in memo:
-            return memo[id(self)]
-        memo[id(self)] = copy = type(self)(self.detach().clone(), persistent=self.persistent)
+        copy = super().__deepcopy__(memo)
+        copy.persistent = self.persistent
         return copy

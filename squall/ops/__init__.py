@@ -4,7 +4,6 @@ from squall.ir.op import ops
 from squall.ops import arithmetic, control, movement, reduction  # isort: skip
 from squall.ops import activation, comparison, conversion, power, selection, special, trigonometry, unary  # isort: skip
 from squall.ops import channel_normalization, normalization, optimizer, rows, scan, statistics  # isort: skip
-from squall.ops import channel_normalization, normalization, optimizer, rows, scan, statistics  # isort: skip
 from squall.ops import attention, averaging, calls, contraction, convolution, deconvolution, indexing, joining, pooling, random
 from squall.ops import scattering, slicing, sorting, windows
 

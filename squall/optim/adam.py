@@ -7,7 +7,10 @@ from typing import Any
 
 import squall as sq
 from squall.base.epoch import number
-from squall.optim.optimizer import Optimizer, check_at_least_zero, check_not_differentiable
+from squall.frontend.core import record
+from squall.frontend.views import write
+from squall.ir.op import ops
+from squall.optim.optimizer import Optimizer, check_at_least_zero, check_not_differentiable, precise, zeros_for
 
 
 class Adam(Optimizer):
@@ -81,9 +84,9 @@ class Adam(Optimizer):
     @staticmethod
     def _start(state: dict[str, Any], p: Any, group: dict[str, Any], step: Any) -> None:
         state["step"] = step
-        state["exp_avg"], state["exp_avg_sq"] = sq.zeros_like(p), sq.zeros_like(p)
+        state["exp_avg"], state["exp_avg_sq"] = zeros_for(p), zeros_for(p)
         if group["amsgrad"]:
-            state["max_exp_avg_sq"] = sq.zeros_like(p)
+            state["max_exp_avg_sq"] = zeros_for(p)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """As `Optimizer.load_state_dict`; equal step counts become one again."""
@@ -97,27 +100,36 @@ class Adam(Optimizer):
                     self.state[p]["step"] = shared.setdefault(float(step.item()), step)
 
     def _update_group(self, group: dict[str, Any], parameters: list[Any]) -> None:
-        beta1, beta2 = group["betas"]
-        lr, eps, decay = number(group, "lr"), number(group, "eps"), number(group, "weight_decay")
+        beta1, beta2 = (precise(beta) for beta in group["betas"])
+        lr, eps, decay = (precise(number(group, name)) for name in ("lr", "eps", "weight_decay"))
+        attributes = (group["weight_decay"] != 0, bool(group["decoupled_weight_decay"]), bool(group["maximize"]))
         for step, members in self._counted(group, parameters):
-            count = step.to(sq.float64)
-            size = lr / (1 - beta1 ** count)
-            root = (1 - beta2 ** count).sqrt()
+            numbers = (step.to(sq.float64), lr, beta1, beta2, eps, decay)
             for p in members:
                 state = self.state[p]
-                g = -p.grad if group["maximize"] else p.grad
-                if group["weight_decay"] != 0:
-                    if group["decoupled_weight_decay"]:
-                        p.mul_(1 - lr * decay)
-                    else:
-                        g = g + p * decay
-                m, v = state["exp_avg"], state["exp_avg_sq"]
-                m.add_((g - m) * (1 - beta1))
-                v.mul_(beta2).add_(g * g * (1 - beta2))
+                targets = (p, state["exp_avg"], state["exp_avg_sq"])
                 if group["amsgrad"]:
-                    v = state["max_exp_avg_sq"]
-                    v.copy_(sq.maximum(v, state["exp_avg_sq"]))
-                p.sub_(m / (v.sqrt() / root + eps) * size)
+                    self._largest_so_far(p, state, group, numbers)
+                    continue
+                moved = record(ops.adam_update, (p, p.grad, *targets[1:], *numbers), attributes)
+                for target, value in zip(targets, moved, strict=True):
+                    write(target, value)
+
+    @staticmethod
+    def _largest_so_far(p: Any, state: dict[str, Any], group: dict[str, Any], numbers: tuple) -> None:
+        """The amsgrad variant, in ordinary ops."""
+        step, lr, beta1, beta2, eps, decay = numbers
+        g = -p.grad if group["maximize"] else p.grad
+        if group["weight_decay"] != 0 and group["decoupled_weight_decay"]:
+            p.mul_((1 - lr * decay).to(p.dtype))
+        elif group["weight_decay"] != 0:
+            g = g + p * decay.to(p.dtype)
+        m, v, largest = state["exp_avg"], state["exp_avg_sq"], state["max_exp_avg_sq"]
+        m.add_((g - m) * (1 - beta1).to(p.dtype))
+        v.copy_(v * beta2.to(p.dtype) + g * g * (1 - beta2).to(p.dtype))
+        largest.copy_(sq.maximum(largest, v))
+        below = largest.sqrt() / (1 - beta2 ** step).sqrt().to(p.dtype) + eps.to(p.dtype)
+        p.sub_(m * (lr / (1 - beta1 ** step)).to(p.dtype) / below)
 
 
 class AdamW(Adam):

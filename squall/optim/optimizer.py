@@ -13,6 +13,8 @@ from typing import Any
 
 import squall as sq
 from squall.base import epoch
+from squall.base.dtypes import numpy_dtype
+from squall.frontend.core import scalar_node, wrap
 from squall.optim.group import ParamGroup
 
 _numbers = itertools.count()
@@ -204,6 +206,18 @@ class Optimizer:
             lines.append(f"Parameter Group {position}")
             lines += [f"    {key}: {group[key]}" for key in sorted(group) if key != "params"]
         return "\n".join([*lines, ")"])
+
+
+def zeros_for(parameter: Any) -> Any:
+    """Zeros like a parameter that are there at once, so that the first step records the same ops as the later ones."""
+    import numpy
+
+    return sq.tensor(numpy.zeros(tuple(parameter.shape), numpy_dtype(parameter.dtype)))
+
+
+def precise(value: Any) -> Any:
+    """A hyper-parameter (number, or scalar Tensor) as a float64 run-time scalar."""
+    return value.to(sq.float64) if isinstance(value, sq.Tensor) else wrap(scalar_node(float(value), sq.float64))
 
 
 def check_at_least_zero(**options: Any) -> None:

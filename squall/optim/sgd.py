@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-import squall as sq
 from squall.base.epoch import number
-from squall.optim.optimizer import Optimizer, check_at_least_zero, check_not_differentiable
+from squall.frontend.core import record
+from squall.frontend.views import write
+from squall.ir.op import ops
+from squall.optim.optimizer import Optimizer, check_at_least_zero, check_not_differentiable, precise, zeros_for
 
 
 class SGD(Optimizer):
@@ -46,18 +48,18 @@ class SGD(Optimizer):
             raise ValueError("Nesterov momentum requires a momentum and zero dampening")
 
     def _update_group(self, group: dict[str, Any], parameters: list[Any]) -> None:
-        lr, decay = number(group, "lr"), number(group, "weight_decay")
-        momentum, taken = number(group, "momentum"), 1 - number(group, "dampening")
+        momentum, dampening = group["momentum"] != 0, group["dampening"] != 0
+        names = ("lr", "weight_decay", "momentum", "dampening") if momentum else ("lr", "weight_decay")
+        numbers = [precise(number(group, name)) for name in names]
         for p in parameters:
-            d = -p.grad if group["maximize"] else p.grad
-            if group["weight_decay"] != 0:
-                d = d + p * decay
-            if group["momentum"] != 0:
-                state = self.state[p]
-                buffer = state.get("momentum_buffer")
-                if buffer is None:
-                    buffer = state["momentum_buffer"] = d.detach().clone()
-                else:
-                    buffer.mul_(momentum).add_(d * taken)
-                d = d + buffer * momentum if group["nesterov"] else buffer
-            p.sub_(d * lr)
+            state, kept, first = self.state[p] if momentum else {}, (), False
+            if momentum:
+                first = state.get("momentum_buffer") is None
+                if first:
+                    state["momentum_buffer"] = zeros_for(p)
+                kept = (state["momentum_buffer"], *numbers[2:])
+            # Without dampening the first direction is what zeros lead to anyway, and one program serves every step.
+            attributes = (group["weight_decay"] != 0, bool(group["nesterov"]), bool(group["maximize"]), first and dampening)
+            moved = record(ops.sgd_update, (p, p.grad, *numbers[:2], *kept), attributes)
+            for target, value in zip((p, *kept[:1]), moved, strict=True):
+                write(target, value)

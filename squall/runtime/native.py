@@ -16,9 +16,9 @@ from squall.runtime.native_pool import MAX_THREADS
 from squall.runtime.native_runner import native_text
 from squall.runtime.native_waiting import Platform
 from squall.runtime.objects import ObjectStore, Request
-from squall.runtime.processors import available_threads
+from squall.runtime.processors import available_threads, processor_count
 
-SPIN_SECONDS = 100e-6  # how long an idle worker spins before it sleeps: about the Python time between two plans
+SPIN_SECONDS = 500e-6  # how long an idle worker spins before it sleeps: more than the Python time between two plans
 _SYMBOLS = ("squall_run", "squall_run_timed", "squall_pool_reset", "squall_set_threads", "squall_set_spins",
             "squall_pause_many", "squall_pool_state", "squall_copy", "squall_fill")
 _lock = threading.RLock()
@@ -68,7 +68,7 @@ class Native:
         self.run_timed = entry("squall_run_timed", ctypes.c_int, pointer, pointer, pointer)
         self.reset = entry("squall_pool_reset", None)
         self._set_threads = entry("squall_set_threads", None, word)
-        self._set_spins = entry("squall_set_spins", None, word)
+        self._set_spins = entry("squall_set_spins", None, word, word)
         self._pause = entry("squall_pause_many", None, word)
         self._state = entry("squall_pool_state", None, pointer)
         self.copy, self.fill = at["squall_copy"], at["squall_fill"]
@@ -85,7 +85,7 @@ class Native:
         started = time.perf_counter()
         self._pause(500)
         pause = max((time.perf_counter() - started) / 500, 1e-9)
-        self._set_spins(max(int(seconds / pause), 1))
+        self._set_spins(max(int(seconds / pause), 1), processor_count())
 
     def state(self) -> dict[str, int]:
         """Threads wanted, workers started, workers asleep, parallel steps so far, scratch bytes of each worker."""

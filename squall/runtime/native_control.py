@@ -112,8 +112,9 @@ define void @squall_set_threads(i64 %count) nounwind {{
   ret void
 }}
 
-define void @squall_set_spins(i64 %count) nounwind {{
+define void @squall_set_spins(i64 %count, i64 %processors) nounwind {{
   store atomic i64 %count, ptr @spins seq_cst, align 8
+  store atomic i64 %processors, ptr @processors seq_cst, align 8
   ret void
 }}
 

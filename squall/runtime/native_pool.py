@@ -22,6 +22,7 @@ from squall.runtime.native_waiting import Platform
 MAX_THREADS = 1024
 CALLER_SLOTS = 64
 CHUNKS_PER_THREAD = 8
+PAUSES_PER_LOOK = 64  # a power of two
 
 
 STATE = f"""
@@ -33,6 +34,8 @@ STATE = f"""
 @busy = internal global [16 x i64] zeroinitializer, align 128
 @job = internal global %job_type zeroinitializer, align 128
 @threads = internal global i64 1, align 128
+@processors = internal global i64 1
+@caller_processor = internal global i32 -1
 @spins = internal global i64 1000
 @resizes = internal global i32 0
 @started = internal global i64 0
@@ -85,7 +88,8 @@ out:
 }
 """
 
-# A worker rests while its number is not below the threads wanted; else it drains, spins, then sleeps.
+# A worker rests while its number is not below the threads wanted; else it drains, spins, then sleeps. Where it finds
+# itself on the caller's processor it leaves: spinning there, it made each call last as long as the spinning.
 WORKER = """
 define internal ptr @worker(ptr %number) nounwind {
 entry:
@@ -110,7 +114,7 @@ report:
   %before = atomicrmw add ptr @finished, i64 %count release
   br label %again
 spin:
-  %i = phi i64 [0, %active], [%up, %turn]
+  %i = phi i64 [0, %active], [%up, %on], [%up, %look]
   %now = load atomic i32, ptr getelementptr (i32, ptr @work, i64 1) monotonic, align 4
   %changed = icmp ne i32 %now, %generation
   br i1 %changed, label %again, label %turn
@@ -119,11 +123,19 @@ turn:
   %up = add i64 %i, 1
   %limit = load atomic i64, ptr @spins monotonic, align 8
   %more = icmp slt i64 %up, %limit
-  br i1 %more, label %spin, label %sleep
+  %phase = and i64 %up, {pauses_per_look_mask}
+  %due = icmp eq i64 %phase, 0
+  br i1 %more, label %on, label %sleep
+on:
+  br i1 %due, label %look, label %spin
+look:
+  call void @avoid_caller()
+  br label %spin
 sleep:
   %in = atomicrmw add ptr @sleepers, i64 1 seq_cst
   call void @wait_word(ptr getelementptr (i32, ptr @work, i64 1), i32 %generation)
   %gone = atomicrmw sub ptr @sleepers, i64 1 seq_cst
+  call void @avoid_caller()
   br label %again
 }
 """
@@ -134,7 +146,6 @@ declare i32 @pthread_create(ptr, ptr, ptr, ptr)
 declare i32 @pthread_detach(ptr)
 declare i32 @pthread_sigmask(i32, ptr, ptr)
 declare i32 @sigfillset(ptr)
-declare i32 @sched_yield()
 
 define internal void @start_workers(i64 %wanted) noinline nounwind {{
 entry:
@@ -226,6 +237,7 @@ share:
   store i64 %units, ptr getelementptr (%job_type, ptr @job, i64 0, i32 2)
   store i64 %chunk, ptr getelementptr (%job_type, ptr @job, i64 0, i32 3)
   store i64 %chunks, ptr getelementptr (%job_type, ptr @job, i64 0, i32 4)
+  call void @note_caller()
   store atomic i64 0, ptr @finished monotonic, align 8
   %old = load atomic i64, ptr @work monotonic, align 8
   %cleared = and i64 %old, -4294967296
@@ -253,7 +265,7 @@ wait:
 still:
   call void @pause()
   %up = add i64 %turn, 1
-  %patient = icmp slt i64 %up, 1000
+  %patient = icmp slt i64 %up, 5000
   br i1 %patient, label %wait, label %pass
 pass:
   %r = call i32 @sched_yield()
@@ -291,5 +303,5 @@ def pool_text(platform: Platform) -> str:
     if platform.waiting == "none":
         return STATE + DISPATCH_ALONE
     setmask = 3 if platform.system == "darwin" else 2  # SIG_SETMASK
-    return "".join((STATE, DRAIN, WORKER, START.format(setmask=setmask),
+    return "".join((STATE, DRAIN, WORKER.replace("{pauses_per_look_mask}", str(PAUSES_PER_LOOK - 1)), START.format(setmask=setmask),
                     DISPATCH.format(chunks_per_thread=CHUNKS_PER_THREAD)))

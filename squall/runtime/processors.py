@@ -32,10 +32,12 @@ def _cores(processors: set[int], root: Path = Path("/sys/devices/system/cpu")) -
     return len(seen)
 
 
+def processor_count() -> int:
+    """Logical processors this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def available_threads() -> int:
     """Physical cores this process may run on, lowered to a container's quota; at least 1."""
-    if hasattr(os, "sched_getaffinity"):
-        cores = _cores(os.sched_getaffinity(0))
-    else:
-        cores = os.cpu_count() or 1
+    cores = _cores(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else processor_count()
     return max(1, min(cores, math.ceil(min(_quota(), cores))))

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from squall.compiler.nest import arguments as words
 from squall.compiler.nest.arguments import Arguments, Group
 from squall.compiler.nest.isa import ISAS, Isa
-from squall.compiler.nest.microkernel import all_microkernels, name_of
+from squall.compiler.nest.microkernel import AHEAD, all_microkernels, name_of
 from squall.compiler.nest.pack import copy_panel, pack_panel, pack_vector
 from squall.compiler.nest.store import store_rows, store_transposed
 from squall.compiler.nest.tables import fill_offsets, fill_ramp, find_runs
@@ -137,6 +137,8 @@ class _Driver:
         self.a_in_place = b.compare("eq", args["a_mode"], b.int(words.IN_PLACE))
         self.b_in_place = b.compare("eq", args["b_mode"], b.int(words.IN_PLACE))
         self.b_prepacked = b.compare("eq", args["b_mode"], b.int(words.PREPACKED))
+        self.flat = b.op("and", self.b_in_place, b.compare("le", args["rows"], b.int(
+            max((tile.rows for tile in self.isa.flat), default=0))))
         self.direct = b.compare("eq", args["c_mode"], b.int(words.DIRECT))
         large = b.compare("gt", b.mul(args["rows"], args["depth"]), b.int(LARGE // BYTES[self.library.dtype]))
         self.prefetching = large
@@ -148,7 +150,7 @@ class _Driver:
         fill_ramp(b, args.scratch("k_packed_a"), longest, strip_shape(self.isa, self.library.accumulate)[0],
                   self.ramp_lanes)
         fill_ramp(b, args.scratch("rows_packed"), b.int(2 * strip_shape(self.isa, self.library.accumulate)[1]), 1, self.ramp_lanes)
-        fill_ramp(b, args.scratch("k_packed_b"), longest, self.width, self.ramp_lanes)
+        fill_ramp(b, args.scratch("k_packed_b"), b.add(longest, b.int(AHEAD)), self.width, self.ramp_lanes)
         with b.loop(b.begin, b.end) as unit:
             others = b.op("div", unit, row_blocks)
             self.row0 = b.mul(b.op("rem", unit, row_blocks), args["block_rows"])
@@ -245,7 +247,7 @@ class _Driver:
     def _pack_b(self) -> None:
         """All panels; or, when B is read in place, only the last one if it is not whole vectors."""
         b, args = self.b, self.args
-        _fill(b, args.group("k"), words.STRIDE_B, self.start, self.length, args.scratch("k_b"))
+        _fill(b, args.group("k"), words.STRIDE_B, self.start, b.add(self.length, b.int(AHEAD)), args.scratch("k_b"))
         ragged = b.compare("ne", b.op("rem", self.columns, b.int(self.lanes)), b.int(0))
         last = b.sub(self.panels, b.cast(ragged, I64))
         first = b.select(self.b_in_place, last, b.int(0))
@@ -275,7 +277,11 @@ class _Driver:
         done = b.select(self.a_in_place, b.int(0), b.mul(number, self.panels))
         ahead = b.gep(args.scratch("rows_a"), b.select(
             self.a_in_place, b.add(row, count), b.add(b.get(self.group_start), b.int(together * self.isa.tile.rows))), "i64")
-        with b.loop(b.int(0), self.panels) as panel:
+        first = b.var(b.int(0))
+        if self.isa.flat:
+            with b.when(self.flat):
+                self._flat_tiles(first, table, out_rows, count)
+        with b.loop(b.get(first), self.panels) as panel:
             with b.when(self.prefetching):
                 self._prefetch_next(b.mul(b.add(done, panel), share), share, ahead)
             self._tile(panel, table, out_rows, count)
@@ -306,6 +312,25 @@ class _Driver:
             with b.loop(start, end, b.int(64 // BYTES[dtype])) as k:
                 for i in range(self.isa.tile.rows):
                     line(k, i)
+
+    def _flat_tiles(self, first: Reg, rows: Reg, out_rows: Reg, count: Reg) -> None:
+        """As many flat tiles as fit; `first` becomes the first panel they leave. Their widths are whole panels."""
+        b, args, dtype = self.b, self.args, self.library.dtype
+        a = b.select(self.a_in_place, self.a, args.scratch("packed_a"))
+        least = 0
+        for tile in self.isa.flat:
+            step = tile.vectors // self.isa.tile.vectors
+            fits = b.op("and", b.compare("gt", count, b.int(least)), b.compare("le", count, b.int(tile.rows)))
+            with b.when(fits):
+                whole = b.op("div", self.columns, b.int(tile.vectors * self.lanes))
+                with b.loop(b.int(0), whole) as t:
+                    column = b.mul(t, b.int(tile.vectors * self.lanes))
+                    offset = b.load(I64, b.gep(args.scratch("columns_b"), column, "i64"))
+                    b.call(name_of(*tile), (a, rows, self.k_a, b.gep(self.source, offset, dtype), args.scratch("k_b"),
+                                            self.length, b.gep(self.out, column, self.library.accumulate), out_rows,
+                                            count, b.int(self.lanes), self.adding))
+                b.set(first, b.mul(whole, b.int(step)))
+            least = tile.rows
 
     def _tile(self, panel: Reg, rows: Reg, out_rows: Reg, count: Reg) -> None:
         b, args, accumulate = self.b, self.args, self.library.accumulate

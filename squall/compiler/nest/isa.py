@@ -27,9 +27,9 @@ class Isa(NamedTuple):
     `masked_bytes` is the smallest element that masked vector loads and stores take in one instruction (0: there are
     none); smaller ones are moved one element at a time where a vector is partial. `rows_wide` and `rows_narrow` are
     the row counts that get a microkernel of their own for full-width and for narrower tiles; a count in between runs
-    the next larger one. `ahead` is how many steps of k ahead packed B is prefetched (0: not at all). The k loop is not
-    unrolled: its overhead hides behind the multiply-adds, and LLVM's scheduler hoists the loads of unrolled steps
-    together and spills.
+    the next larger one. `flat` are tiles for few rows and a B that is read in place, so wide that its rows are read
+    in long pieces. The k loop is not unrolled: its overhead hides behind the multiply-adds, and LLVM's scheduler
+    hoists the loads of unrolled steps together and spills.
     """
 
     name: str
@@ -38,7 +38,7 @@ class Isa(NamedTuple):
     rows_wide: tuple[int, ...]
     rows_narrow: tuple[int, ...]
     masked_bytes: int
-    ahead: int = 8
+    flat: tuple[Tile, ...]
 
     def lanes(self, accumulate: str) -> int:
         """Lanes of one vector of the accumulate dtype."""
@@ -63,8 +63,8 @@ class Isa(NamedTuple):
 
 
 ISAS = {
-    "avx512": Isa("avx512", 64, Tile(8, 3), (1, 2, 3, 4, 5, 6, 7, 8), (1, 2, 4, 8), 1),
-    "avx2": Isa("avx2", 32, Tile(6, 2), (1, 2, 3, 4, 5, 6), (1, 2, 4, 6), 4),
-    "sse4": Isa("sse4", 16, Tile(6, 2), (1, 2, 4, 6), (1, 2, 6), 0),
-    "neon": Isa("neon", 16, Tile(8, 3), (1, 2, 4, 6, 8), (1, 2, 4, 8), 0),
+    "avx512": Isa("avx512", 64, Tile(8, 3), (1, 2, 3, 4, 5, 6, 7, 8), (1, 2, 4, 8), 1, (Tile(1, 24), Tile(2, 12), Tile(4, 6))),
+    "avx2": Isa("avx2", 32, Tile(6, 2), (1, 2, 3, 4, 5, 6), (1, 2, 4, 6), 4, (Tile(1, 12), Tile(2, 6))),
+    "sse4": Isa("sse4", 16, Tile(6, 2), (1, 2, 4, 6), (1, 2, 6), 0, (Tile(1, 12), Tile(2, 6))),
+    "neon": Isa("neon", 16, Tile(8, 3), (1, 2, 4, 6, 8), (1, 2, 4, 8), 0, (Tile(1, 24), Tile(2, 12), Tile(4, 6))),
 }

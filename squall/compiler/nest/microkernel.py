@@ -8,12 +8,15 @@ beside the multiply-adds of a full tile.
 
 from __future__ import annotations
 
-from squall.compiler.nest.isa import Isa
+from squall.compiler.nest.isa import Isa, Tile
 from squall.ir.linear import I64, PTR, Builder, Function, Reg, Type
 
 # a, row offsets, a's k offsets, b, b's k offsets, depth, c, c's row offsets, valid rows, lanes of the last vector,
 # accumulate (0: write, 1: add to what C holds). All offsets are in elements.
 PARAMETERS = (PTR, PTR, PTR, PTR, PTR, I64, PTR, PTR, I64, I64, I64)
+
+
+AHEAD = 8  # steps of k that B is prefetched ahead; its offset table goes on that far
 
 
 def name_of(rows: int, vectors: int) -> str:
@@ -43,10 +46,12 @@ def microkernel(isa: Isa, accumulate: str, rows: int, vectors: int) -> Function:
         a_offset = b.load(I64, b.gep(a_table, k, "i64"))
         line = b.gep(bp, b.load(I64, b.gep(b_table, k, "i64")), accumulate)
         columns = [b.load(vector, b.gep(line, b.int(j * vector.lanes), accumulate)) for j in range(vectors)]
-        if isa.ahead:
-            later = isa.ahead * isa.columns(accumulate)
-            for j in range(vectors):
-                b.emit("prefetch", None, (b.gep(line, b.int(later + j * vector.lanes), accumulate),), (False, 3))
+        if Tile(rows, vectors) in isa.flat:  # B lies where it is: the table tells where its next rows are
+            later = b.gep(bp, b.load(I64, b.gep(b_table, b.add(k, b.int(AHEAD)), "i64")), accumulate)
+        else:
+            later = b.gep(line, b.int(AHEAD * isa.columns(accumulate)), accumulate)
+        for j in range(vectors):
+            b.emit("prefetch", None, (b.gep(later, b.int(j * vector.lanes), accumulate),), (False, 3))
         for i in range(rows):
             element = b.splat(b.load(Type(accumulate), b.gep(pointers[i], a_offset, accumulate)), vector.lanes)
             for j in range(vectors):
@@ -117,4 +122,4 @@ def all_microkernels(isa: Isa, accumulate: str) -> list[Function]:
     for vectors in range(isa.tile.vectors, 0, -1):
         for rows in isa.rows_wide if vectors == isa.tile.vectors else isa.rows_narrow:
             made.append(microkernel(isa, accumulate, rows, vectors))
-    return made
+    return made + [microkernel(isa, accumulate, tile.rows, tile.vectors) for tile in isa.flat]

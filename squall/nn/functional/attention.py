@@ -45,8 +45,6 @@ def scaled_dot_product_attention(query: Any, key: Any, value: Any, attn_mask: An
         key = key.repeat_interleave(query.shape[-3] // key.shape[-3], -3)
         value = value.repeat_interleave(query.shape[-3] // value.shape[-3], -3)
     scale = query.shape[-1] ** -0.5 if scale is None else float(scale)
-    if attn_mask is not None and attn_mask.dtype is sq.bool:
-        attn_mask = sq.where(attn_mask, sq.tensor(0.0, dtype=query.dtype), float("-inf"))
     if dropout_p > 0.0:
         return dropout(_weights(query, key, attn_mask, is_causal, scale), dropout_p) @ value
     operands = (query, key, value) if attn_mask is None else (query, key, value, attn_mask)
@@ -60,7 +58,7 @@ def _weights(query: Any, key: Any, mask: Any, causal: bool, scale: float) -> Any
         rows, columns = sq.arange(query.shape[-2]), sq.arange(key.shape[-2])
         scores = sq.where(rows.unsqueeze(1) >= columns, scores, float("-inf"))
     if mask is not None:
-        scores = scores + mask
+        scores = scores.masked_fill(~mask, float("-inf")) if mask.dtype is sq.bool else scores + mask
     return softmax(scores, -1)
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import squall as sq
-from squall.nn.functional.core import check_tensor
+from squall.frontend.core import wrap
+from squall.nn.functional.core import apply, check_tensor, ops
 
 
 def dropout(input: Any, p: float = 0.5, training: bool = True, inplace: bool = False) -> Any:
@@ -19,9 +20,6 @@ def dropout(input: Any, p: float = 0.5, training: bool = True, inplace: bool = F
         raise ValueError(f"dropout probability has to be between 0 and 1, but got {p}")
     if not training or p == 0.0:
         return input
-    if p == 1.0:
-        result = input * 0.0
-    else:
-        keep = sq.rand(input.shape) >= p
-        result = sq.where(keep, input * (1.0 / (1.0 - p)), 0.0)
+    seed, offset = sq.default_generator.take(input.numel())
+    result = apply(ops.dropout, (input, wrap(seed), wrap(offset)), p=float(p))
     return input.copy_(result) if inplace else result

@@ -1,0 +1,176 @@
+"""Fusion of groups: kernels over one iteration space become one kernel, and what only it reads is not stored.
+
+Two groups merge when one walk (for reductions of rows: one walk per phase) can serve both, when neither waits for
+something that waits for the other, and when each value is read at the position where it is made. Decisions and the
+reasons against are noted in the report.
+"""
+
+from __future__ import annotations
+
+from squall.compiler.affine import Unfit
+from squall.compiler.describe import ordered_alike
+from squall.compiler.group import Group, Task
+from squall.compiler.tasks import check_loops
+from squall.compiler.work import Work
+from squall.ir.node import Node
+
+MOST_VALUES = 300
+MOST_TARGETS = 12
+REACH = 400  # nodes between two groups, beyond which they are not considered together
+NEIGHBOURS = 6
+
+
+class Fuser:
+    """Merges the groups of a compilation."""
+
+    def __init__(self, work: Work):
+        self.work = work
+        self.readers: dict[int, set[Task]] = {}
+        for task in work.tasks:
+            for node in task.reads:
+                self.readers.setdefault(id(node), set()).add(task)
+
+    def before(self, task: Task) -> set[Task]:
+        """The tasks that must run directly before one."""
+        found = {t.found() for n in task.reads for t in self.work.writers.get(id(n), ())}
+        found |= {t.found() for t in task.after}
+        found.discard(task)
+        return found
+
+    def waits(self, late: Task, early: Task, direct: bool) -> bool:
+        """Whether `late` depends on `early` through other tasks (or at all, when `direct`)."""
+        stack = [t for t in self.before(late) if direct or t is not early]
+        seen = set(stack)
+        while stack:
+            task = stack.pop()
+            if task is early:
+                return True
+            if task.last < early.first:
+                continue
+            for t in self.before(task):
+                if t not in seen:
+                    seen.add(t)
+                    stack.append(t)
+        return False
+
+    def run(self) -> None:
+        """Merge what can be: producers into consumers first, then neighbours that read the same."""
+        recent: dict[tuple, list[Group]] = {}
+        for task in list(self.work.tasks):
+            if task.merged is not None or not isinstance(task, Group) or not _open(task):
+                continue
+            group: Group = task
+            changed = True
+            while changed:
+                changed = False
+                producers = [t for t in self.before(group) if isinstance(t, Group) and _open(t)]
+                for producer in sorted(producers, key=lambda t: -t.last):
+                    if group.first - producer.last > REACH:
+                        continue
+                    merged = self.merge(producer, group)
+                    if merged is not None:
+                        group, changed = merged, True
+                        break
+            self._neighbours(group, recent)
+        self.work.tasks = [t for t in self.work.tasks if t.merged is None]
+        for task in self.work.tasks:
+            if isinstance(task, Group):
+                self._drop_unread(task)
+
+    def _neighbours(self, group: Group, recent: dict[tuple, list[Group]]) -> None:
+        key = (group.space.shape, group.space.reduced, group.kind)
+        others = recent.setdefault(key, [])
+        reads = {id(n) for n in group.reads}
+        for other in reversed(others[-NEIGHBOURS:]):
+            if other.merged is None and other is not group and reads & {id(n) for n in other.reads}:
+                if group.first - other.last <= REACH and not self.waits(group, other, True):
+                    merged = self.merge(other, group)
+                    if merged is not None:
+                        group = merged
+        others.append(group)
+
+    def merge(self, first: Group, second: Group) -> Group | None:
+        """One group of two, or None."""
+        reason = self._reason_against(first, second)
+        if reason is not None:
+            self.work.note(f"{first.label} and {second.label} apart: {reason}")
+            return None
+        wide = first if first.space.reduced or not second.space.reduced else second
+        inside = [*first.inside.values(), *second.inside.values()]
+        group = Group(wide.space.shape, tuple(sorted(wide.space.reduced)), first.targets + second.targets, inside, wide.kind)
+        readers = {id(t.node): self.readers.get(id(t.node), set()) for t in group.targets}
+        own = {first, second}
+        group.targets = [t for t in group.targets if id(t.node) in self.work.root_ids or readers[id(t.node)] - own
+                         or id(t.node) not in group.inside]
+        try:
+            group.pull(self.work)
+            check_loops(group)
+            if len(group.puller.values) > MOST_VALUES:  # type: ignore[union-attr]
+                raise Unfit
+        except Unfit:
+            self.work.note(f"{first.label} and {second.label} apart: a value is read at another position than its own")
+            return None
+        self._replace(first, second, group)
+        return group
+
+    def _reason_against(self, first: Group, second: Group) -> str | None:
+        a, b = first.space, second.space
+        if first.split or second.split:
+            return "a long reduction is done in two steps"
+        if a.reduced and b.reduced:
+            if a.shape != b.shape or a.reduced != b.reduced:
+                return "they reduce different dimensions"
+            if first.kind == "columns" and self.waits(second, first, True):
+                return "one reduction of columns waits for the other"
+        elif a.reduced or b.reduced:
+            row, plain = (first, second) if a.reduced else (second, first)
+            if not row.space.fits(plain.space.shape):
+                return "other loops"
+            if row.kind == "columns" and (plain is first or plain.space.shape == row.space.shape):
+                return "a reduction of columns walks once"
+        elif a.shape != b.shape:
+            return "other loops"
+        if not ordered_alike(first, second):
+            return "reductions of different widths"
+        if len(first.targets) + len(second.targets) > MOST_TARGETS:
+            return "too many results"
+        if self.waits(second, first, False):
+            return "something between them waits for one and is waited for by the other"
+        return None
+
+    def _replace(self, first: Group, second: Group, group: Group) -> None:
+        group.first, group.last = min(first.first, second.first), max(first.last, second.last)
+        group.after = [t for t in (*first.after, *second.after) if t.found() not in (first, second)]
+        for task in (first, second):
+            task.merged = group
+        position = self.work.tasks.index(second)
+        self.work.tasks[position] = group
+        self.work.tasks.remove(first)
+        for old in (first, second):
+            for node in old.reads:
+                self.readers.get(id(node), set()).discard(old)
+        for node in group.reads:
+            self.readers.setdefault(id(node), set()).add(group)
+        self.work.note(f"{group.label} in one kernel")
+
+    def _drop_unread(self, group: Group) -> None:
+        """Results that, after all merges, only their own kernel reads are not stored."""
+        wanted = [t for t in group.targets if self._is_wanted(group, t.node)]
+        if len(wanted) < len(group.targets) and wanted:
+            group.targets = wanted
+            group.pull(self.work)
+
+    def _is_wanted(self, group: Group, node: Node) -> bool:
+        if id(node) in self.work.root_ids or id(node) not in group.inside:
+            return True
+        return bool(self.readers.get(id(node), set()) - {group})
+
+
+def _open(group: Group) -> bool:
+    return not group.split and bool(group.inside)
+
+
+def fuse(work: Work) -> None:
+    """Merge the groups of a compilation, unless the `fuse` knob is off."""
+    if work.fuse:
+        Fuser(work).run()

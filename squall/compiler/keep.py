@@ -1,0 +1,111 @@
+"""Which values are kept in memory, and which are computed anew wherever they are read.
+
+Kept are results, reductions, what other ops need as memory, and elementwise values that several others read and that
+cost more than reading them back; the rest costs nothing but its instructions. Costs are about cycles for a vector.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from squall.compiler import movement
+from squall.compiler.lower_rows import HEAVY
+from squall.compiler.work import Work
+from squall.ir.node import Node, users
+from squall.ir.op import Scalar
+
+CHEAP = 4  # recomputing this much costs less than a store and a load
+LOCAL = 8  # more than this is not computed again for each element of a broadcast
+MOST_NODES = 64  # nodes of one kernel's expression below a kept value
+COSTS = {"div": 4, "sqrt": 5, "rem": 8, "fmod": 8, "remainder": 8, "floor_divide": 6, "trunc_divide": 5, "rsqrt": 6,
+         "reciprocal": 4}  # fmt: skip
+LEAVES = frozenset(("constant", "scalar", "iota", "extent", "buffer"))
+READERS = frozenset(("take", "gather", "index"))  # computed where read, from an operand in memory
+WRITERS = frozenset(("concat", "update_slice", "scatter", "scatter_add", "index_add", "index_put", "cumsum", "cumprod",
+                     "contract", "call"))  # fmt: skip
+
+
+def own_cost(node: Node) -> int:
+    """What computing one vector of a node costs beyond its operands."""
+    name = node.op.name
+    if name == "random_bits":
+        return 60
+    if isinstance(node.op.lowering, Scalar):
+        return 12 if name in HEAVY else COSTS.get(name, 1)
+    return 0
+
+
+def is_inline(node: Node) -> bool:
+    """Whether a node can be computed where it is read."""
+    name = node.op.name
+    return (isinstance(node.op.lowering, Scalar) or movement.is_map(node) or movement.is_simple_pad(node)
+            or name in READERS or name in LEAVES or name == "random_bits")
+
+
+def base_of(node: Node) -> Node:
+    """The value that a chain of index maps moves."""
+    while movement.is_map(node) or movement.is_simple_pad(node):
+        node = node.inputs[0]
+    return node
+
+
+def choose(work: Work) -> None:
+    """Mark the nodes to be kept, in order."""
+    reading = users(work.order)
+    cost: dict[int, int] = {}
+    nodes: dict[int, int] = {}
+    for node in work.order:
+        if work.home(node) is not None or node.op.name in LEAVES or node.type.__class__ is tuple:
+            cost[id(node)], nodes[id(node)] = 0, 1
+            if id(node) in work.root_ids:
+                work.keep(node)
+            continue
+        _operands(work, node, cost)
+        cost[id(node)] = min(own_cost(node) + sum(cost[id(n)] for n in node.inputs), 10_000)
+        nodes[id(node)] = 1 + sum(nodes[id(n)] for n in node.inputs)
+        if _is_kept(work, node, reading, cost, nodes):
+            work.keep(node)
+            cost[id(node)], nodes[id(node)] = 1, 1
+
+
+def _operands(work: Work, node: Node, cost: dict[int, int]) -> None:
+    """Keep operands that this node would compute too often."""
+    if node.op.name in READERS:
+        base = base_of(node.inputs[0])
+        if work.home(base) is None and cost[id(base)] > 0:
+            work.keep(base)
+        return
+    size = None
+    for operand in node.inputs:
+        base = base_of(operand)
+        if work.home(base) is None and cost.get(id(base), 0) >= LOCAL and base.type.__class__ is not tuple:
+            size = _count(node) if size is None else size
+            if _is_smaller(_count(base), size):
+                work.keep(base)
+                cost[id(base)] = 1
+
+
+def _count(node: Node) -> Any:
+    from math import prod
+
+    shape = node.inputs[0].shape if node.op.family.name == "reduce" else node.shape
+    return prod(shape) if node.type.__class__ is not tuple else 0
+
+
+def _is_smaller(a: Any, b: Any) -> bool:
+    return a < b if isinstance(a, int) and isinstance(b, int) else a != b
+
+
+def _is_kept(work: Work, node: Node, reading: dict[int, list[Node]], cost: dict, nodes: dict) -> bool:
+    if id(node) in work.root_ids or not is_inline(node):
+        return True
+    readers = {id(n) for n in reading.get(id(node), ())}
+    if movement.is_map(node) or movement.is_simple_pad(node):
+        return False
+    if not work.fuse:
+        return True
+    if nodes[id(node)] > MOST_NODES:
+        return True
+    return len(readers) > 1 and cost[id(node)] > CHEAP
+
+

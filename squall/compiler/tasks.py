@@ -1,0 +1,142 @@
+"""Tasks of kept nodes: the groups and special steps that write each one's memory.
+
+Nodes are visited from the results backwards, so that what turns out to be unreadable by an affine position is kept
+too before its own turn comes.
+"""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Any
+
+from squall.base.errors import CompileError
+from squall.base.shapes import contiguous_strides
+from squall.compiler import movement
+from squall.compiler.affine import Unfit
+from squall.compiler.describe import fix_loops
+from squall.compiler.group import Group, Target, is_reduction, reduction_kind
+from squall.compiler.pull import Home
+from squall.compiler.special import SPECIAL
+from squall.compiler.work import Work
+from squall.ir.node import Node
+from squall.ir.op import constant, ops
+
+SPLIT_LENGTH = 1 << 16  # elements a reduction must have before it is spread over units
+SPLIT_ROWS = 16  # results it may have at most
+
+
+def build(work: Work) -> None:
+    """Make the tasks of all kept nodes."""
+    for node in reversed(work.order):
+        if id(node) in work.kept:
+            build_node(work, node)
+    work.tasks.sort(key=lambda t: (t.last, t.first))
+
+
+def build_node(work: Work, node: Node) -> None:
+    """Make the tasks that write one kept node."""
+    if isinstance(prod(node.shape), int) and prod(node.shape) == 0:
+        return
+    make = SPECIAL.get(node.op.name) or _WRITES.get(node.op.name)
+    if node.op.name == "pad" and movement.is_simple_pad(node):
+        make = None
+    if make is None and node.op.lowering.__class__.__name__ == "Library":
+        make = SPECIAL["library"]
+    if make is not None:
+        make(work, node)
+    elif is_reduction(node):
+        _reduction(work, node)
+    else:
+        add_group(work, Group(tuple(node.shape), (), [Target(node, work.homes[id(node)])], [node]), node)
+
+
+def add_group(work: Work, group: Group, node: Node) -> Group:
+    """Pull a group, keeping what cannot be read where it is, and register it as a writer of `node`."""
+    while True:
+        try:
+            group.pull(work)
+            check_loops(group)
+            break
+        except Unfit:
+            _promote(work, group)
+    work.add(group, list(group.inside.values()) or [t.node for t in group.targets], node)
+    return group
+
+
+def check_loops(group: Group) -> None:
+    """The reduced dimensions of a row must collapse into one loop."""
+    raws = group.puller.values  # type: ignore[union-attr]
+    addresses = [r.attr[1] for r in raws if r.op == "load"] + [r.attr for r in raws if r.op == "position"]
+    fix_loops(group, addresses + [group.address(t) for t in group.targets])
+
+
+def _promote(work: Work, group: Group) -> None:
+    """Keep the operand of the node at which pulling failed."""
+    stuck, work.stuck = work.stuck, None
+    if stuck is None and len(group.inside) == 1:  # loops that do not collapse: the reduction's operand
+        stuck = next(iter(group.inside.values()))
+    if stuck is None:
+        raise CompileError(f"{group.label}: cannot be lowered")
+    candidates = [n for n in stuck.inputs[:1] if work.home(n) is None]
+    if not is_reduction(stuck) and not candidates and id(stuck) not in group.inside:
+        candidates = [stuck]
+    if not candidates:
+        raise CompileError(f"{stuck.op.name}: its operand lies in memory and still cannot be read")
+    work.note(f"{candidates[0].op.name} is kept: {stuck.op.name} cannot read through it")
+    work.keep(candidates[0])
+
+
+def _reduction(work: Work, node: Node) -> None:
+    operand = node.inputs[0]
+    shape, dims = tuple(operand.shape), node.attrs[0]
+    group = Group(shape, dims, [Target(node, work.homes[id(node)])], [node], reduction_kind(shape, dims))
+    count, length = prod(node.shape), prod(shape[d] for d in dims)
+    known = isinstance(count, int) and isinstance(length, int)
+    group.split = bool(known and count <= SPLIT_ROWS * (64 if group.kind == "columns" else 1) and length >= (
+        SPLIT_LENGTH if group.kind == "rows" else 1024) and node.op.name in ("sum", "prod", "amax", "amin"))
+    add_group(work, group, node)
+
+
+def write(work: Work, node: Node, value: Node, home: Home, starts: tuple = ()) -> Group | None:
+    """A task that writes a value's elements to a place in the memory of `node`."""
+    if isinstance(prod(value.shape), int) and prod(value.shape) == 0:
+        return None
+    return add_group(work, Group(tuple(value.shape), (), [Target(value, home, starts)], []), node)
+
+
+def _concat(work: Work, node: Node) -> None:
+    (dim,), home = node.attrs, work.homes[id(node)]
+    offset: Any = home.offset
+    for part in node.inputs:
+        write(work, node, part, Home(home.buffer, home.strides, offset))
+        offset = offset + part.shape[dim] * home.strides[dim]
+
+
+def _update_slice(work: Work, node: Node) -> None:
+    base, value, *starts = node.inputs
+    dims, steps = node.attrs
+    home = work.homes[id(node)]
+    write(work, node, base, home)
+    strides = list(home.strides)
+    places = []
+    for d, step, start in zip(dims, steps, starts, strict=True):
+        places.append((start, strides[d]))
+        strides[d] = strides[d] * step
+    write(work, node, value, Home(home.buffer, tuple(strides), home.offset), tuple(places))
+
+
+def _interior_pad(work: Work, node: Node) -> None:
+    """Fill, then write the elements apart; cropping was taken out by `simplify`."""
+    low, _, interior, number = node.attrs
+    home = work.homes[id(node)]
+    fill = ops.expand(constant(number, node.dtype, node.device), shape=tuple(node.shape))
+    write(work, node, fill, home)
+    strides = contiguous_strides(tuple(node.shape))
+    offset: Any = home.offset
+    for n, s in zip(low, strides, strict=True):
+        offset = offset + n * s
+    spread = tuple(s * (i + 1) for s, i in zip(strides, interior, strict=True))
+    write(work, node, node.inputs[0], Home(home.buffer, spread, offset))
+
+
+_WRITES = {"concat": _concat, "update_slice": _update_slice, "pad": _interior_pad}

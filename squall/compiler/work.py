@@ -1,0 +1,117 @@
+"""The state of one compilation after simplification: buffers, where kept nodes live, checks, tasks."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Any
+
+from squall.base import config
+from squall.base.dim import Dim
+from squall.base.shapes import contiguous_strides
+from squall.compiler.group import Task
+from squall.compiler.pull import Home
+from squall.ir.node import Node
+from squall.ir.plan import Check, Request
+
+
+class Memory:
+    """One buffer: `kind` is "input", "output" or "arena"; `index` its number among inputs or roots."""
+
+    __slots__ = ("kind", "index", "nbytes")
+
+    def __init__(self, kind: str, index: int, nbytes: Any):
+        self.kind, self.index, self.nbytes = kind, index, nbytes
+
+
+def stride_symbol(number: int, d: int) -> str:
+    """The name of the symbol that stands for a run-time stride of an input."""
+    return f"@{number}.{d}"
+
+
+def layout(node: Node) -> tuple[int, ...] | None:
+    """Which strides of a leaf's buffer are structure: for each dimension 1 or 0 when its stride is, else -1; None for
+    row-major. Part of a plan's key."""
+    strides = None if node.buffer is None else getattr(node.buffer, "strides", None)
+    return None if strides is None else tuple(s if s in (0, 1) else -1 for s in strides)
+
+
+class Work:
+    """What the stages after `simplify` share.
+
+    Attributes:
+        order: nodes, operands first. roots: as requested. memories: buffers by number. homes: places of kept nodes
+        and leaves. tasks: in order. writers: the tasks that must have run before a kept node may be read.
+        report: lines of text for `explain`. stuck: the node behind the last Unfit.
+    """
+
+    def __init__(self, request: Request, roots: list[Node], order: list[Node], inputs: list[Node], vector_bytes: int,
+                 isa: str):
+        self.request, self.roots, self.order, self.inputs = request, roots, order, inputs
+        self.vector_bytes, self.isa = vector_bytes, isa
+        self.fuse = config.get("fuse")
+        self.position = {id(n): i for i, n in enumerate(order)}
+        self.scalars = {id(n): i for i, n in enumerate(request.scalars)}
+        self.memories: list[Memory] = []
+        self.homes: dict[int, Home] = {}
+        self.kept: dict[int, Node] = {}
+        self.tasks: list[Task] = []
+        self.writers: dict[int, list[Task]] = {}
+        self.checks: list[Check] = []
+        self.check_numbers: dict[tuple, int] = {}
+        self.report: list[str] = []
+        self.stuck: Node | None = None
+        self.root_ids = {id(n) for n in roots}
+        for number, node in enumerate(inputs):
+            self._place_input(number, node)
+
+    def _place_input(self, number: int, node: Node) -> None:
+        known = None if self.request.contiguous[number] else layout(node)
+        shape = tuple(node.shape)
+        if self.request.contiguous[number]:
+            strides = contiguous_strides(shape)
+        else:
+            strides = tuple(known[d] if known and known[d] >= 0 else Dim(stride_symbol(number, d)) for d in range(len(shape)))
+        self.memories.append(Memory("input", number, prod(shape) * node.dtype.itemsize))
+        self.homes[id(node)] = Home(number, strides)
+
+    def home(self, node: Node) -> Home | None:
+        """Where a kept node or leaf lies, or None."""
+        return self.homes.get(id(node))
+
+    def check(self, node: Node, size: Any) -> int:
+        """The status code of an index op's range check."""
+        key = (node.op.name, size)
+        code = self.check_numbers.get(key)
+        if code is None:
+            self.checks.append(Check(node.op.name, size))
+            code = self.check_numbers[key] = len(self.checks)
+        return code
+
+    def allocate(self, node: Node) -> Home:
+        """A fresh row-major buffer for a node's value."""
+        shape = tuple(node.shape)
+        self.memories.append(Memory("arena", -1, prod(shape) * node.dtype.itemsize))
+        return Home(len(self.memories) - 1, contiguous_strides(shape))
+
+    def keep(self, node: Node, home: Home | None = None) -> Home:
+        """Decide that a node's value is kept in memory."""
+        found = self.homes.get(id(node))
+        if found is None:
+            found = self.homes[id(node)] = home or self.allocate(node)
+            self.kept[id(node)] = node
+        return found
+
+    def add(self, task: Task, nodes: list[Node], writes: Node) -> None:
+        """Register a task that takes part in writing a kept node; `nodes` give its place in the order."""
+        places = [self.position[id(n)] for n in nodes if id(n) in self.position] or [self.position[id(writes)]]
+        task.first, task.last = min(places), max(places)
+        earlier = self.writers.setdefault(id(writes), [])
+        task.after.extend(earlier)
+        earlier.append(task)
+        self.tasks.append(task)
+
+    def note(self, text: str) -> None:
+        """A line for the report."""
+        self.report.append(text)
+
+
