@@ -27,22 +27,21 @@ def layer_norm(input: Any, normalized_shape: Any, weight: Any = None, bias: Any 
         input: shape (..., *normalized_shape). weight, bias: shape normalized_shape, or None. eps: added to the variance.
     """
     rank = _trailing("layer_norm", input, normalized_shape, weight=weight, bias=bias)
-    weight, bias = _affine(input, tuple(normalized_shape), weight, bias)
-    return apply(ops.layer_norm, (input, weight, bias), rank=rank, eps=float(eps))
+    return apply(ops.layer_norm, (input, *_affine(input, tuple(normalized_shape), weight, bias)), rank=rank, eps=float(eps))
 
 
 def rms_norm(input: Any, normalized_shape: Any, weight: Any = None, eps: float | None = None) -> Any:
     """Each row over the root of its mean square, times weight; eps is the dtype's own by default."""
     rank = _trailing("rms_norm", input, normalized_shape, weight=weight)
     eps = sq.finfo(input.dtype).eps if eps is None else eps
-    weight = sq.ones(tuple(normalized_shape), dtype=input.dtype) if weight is None else weight
-    return apply(ops.rms_norm, (input, weight), rank=rank, eps=float(eps))
+    return apply(ops.rms_norm, (input,) if weight is None else (input, weight), rank=rank, eps=float(eps))
 
 
-def _affine(input: Any, shape: tuple, weight: Any, bias: Any) -> tuple[Any, Any]:
-    """Scale and shift, with ones and zeros for what is absent."""
-    weight = sq.ones(shape, dtype=input.dtype) if weight is None else weight
-    return weight, sq.zeros(shape, dtype=input.dtype) if bias is None else bias
+def _affine(input: Any, shape: tuple, weight: Any, bias: Any) -> tuple:
+    """The operands for scale and shift: none, the scale, or both."""
+    if bias is None:
+        return () if weight is None else (weight,)
+    return sq.ones(shape, dtype=input.dtype) if weight is None else weight, bias
 
 
 def _per_channel(function: str, input: Any, **values: Any) -> int:
@@ -79,8 +78,8 @@ def batch_norm(input: Any, running_mean: Any, running_var: Any, weight: Any = No
     count = input.numel() // channels if channels else 0
     if isinstance(count, int) and count == 1:
         raise ValueError(f"Expected more than 1 value per channel when training, got input size {tuple(input.shape)}")
-    weight, bias = _affine(input, (channels,), weight, bias)
-    out, mean, variance = apply(ops.batch_norm, (input, weight, bias), eps=float(eps))
+    operands = (input, *_affine(input, (channels,), weight, bias))
+    out, mean, variance = apply(ops.batch_norm, operands, eps=float(eps))
     with sq.no_grad():
         if running_mean is not None:
             running_mean.mul_(1 - momentum).add_(mean.detach() * momentum)
@@ -108,8 +107,8 @@ def group_norm(input: Any, num_groups: int, weight: Any = None, bias: Any = None
     if num_groups < 1 or channels % num_groups:
         raise ShapeError(f"group_norm: num_groups={num_groups} must divide the {channels} channels of 'input' of shape "
                          f"{tuple(input.shape)}")
-    weight, bias = _affine(input, (channels,), weight, bias)
-    return apply(ops.group_norm, (input, weight, bias), groups=num_groups, eps=float(eps))
+    operands = (input, *_affine(input, (channels,), weight, bias))
+    return apply(ops.group_norm, operands, groups=num_groups, eps=float(eps))
 
 
 def normalize(input: Any, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -> Any:
