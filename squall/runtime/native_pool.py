@@ -303,5 +303,6 @@ def pool_text(platform: Platform) -> str:
     if platform.waiting == "none":
         return STATE + DISPATCH_ALONE
     setmask = 3 if platform.system == "darwin" else 2  # SIG_SETMASK
-    return "".join((STATE, DRAIN, WORKER.replace("{pauses_per_look_mask}", str(PAUSES_PER_LOOK - 1)), START.format(setmask=setmask),
+    worker = WORKER.replace("{pauses_per_look_mask}", str(PAUSES_PER_LOOK - 1))
+    return "".join((STATE, DRAIN, worker, START.format(setmask=setmask),
                     DISPATCH.format(chunks_per_thread=CHUNKS_PER_THREAD)))

@@ -71,6 +71,18 @@ def test_workers_fall_asleep_and_wake(kernels, answer):
     assert run_work(kernels) == answer
 
 
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="needs Linux's affinity")
+def test_workers_are_never_left_pinned(kernels):
+    set_num_threads(len(os.sched_getaffinity(0)))
+    for _ in range(50):
+        run_work(kernels)
+        time.sleep(0.0015)
+    allowed = os.sched_getaffinity(0)
+    if native().state()["workers"]:
+        assert any(os.sched_getaffinity(int(task)) == allowed for task in os.listdir("/proc/self/task")
+                   if int(task) != os.getpid())
+
+
 def test_many_short_steps_in_a_row(kernels):
     set_num_threads(3)
     results = (ctypes.c_int64 * 64)()
