@@ -118,8 +118,11 @@ def _whole(node: Node) -> Any:
     return tuple(Node(ops.pick, (node,), (i,), t) for i, t in enumerate(node.type))
 
 
-def expand_composites(roots: Iterable[Node], wanted: Callable[[Node], bool] | None = None,
-                      replaced: dict[int, Any] | None = None) -> list[Node]:
+def expand_composites(
+    roots: Iterable[Node],
+    wanted: Callable[[Node], bool] | None = None,
+    replaced: dict[int, Any] | None = None,
+) -> list[Node]:
     """The roots with every composite replaced by its decomposition, and those inside it, to the end.
 
     Args:
@@ -134,7 +137,11 @@ def expand_composites(roots: Iterable[Node], wanted: Callable[[Node], bool] | No
         operands = tuple(replaced[id(n)] for n in node.inputs)
         if node.op is ops.pick and isinstance(operands[0], tuple):
             replaced[id(node)] = operands[0][node.attrs[0]]
-        elif isinstance(node.op.lowering, Decompose) and node.buffer is None and (wanted is None or wanted(node)):
+        elif (
+            isinstance(node.op.lowering, Decompose)
+            and node.buffer is None
+            and (wanted is None or wanted(node))
+        ):
             made = node.op.lowering.expand(*operands, **node.op.named(node.attrs))
             # Operands are finished; what the rule made of them may hold composites again.
             known = {id(n): n for n in operands}

@@ -65,7 +65,9 @@ def node_text(node: Node, number: dict[int, int], graphs: dict[int, str] | None 
     if node.buffer is not None or node.op is ops.buffer:
         return f"{head}buffer(){tail}"
     operands = ", ".join(f"%{number[id(n)]}" for n in node.inputs)
-    attributes = ", ".join(f"{k}={_value_text(v, graphs or {})}" for k, v in node.op.named(node.attrs).items())
+    attributes = ", ".join(
+        f"{k}={_value_text(v, graphs or {})}" for k, v in node.op.named(node.attrs).items()
+    )
     between = "; " if operands and attributes else ""
     return f"{head}{node.op.name}({operands}{between}{attributes}){tail}"
 
@@ -203,8 +205,10 @@ class _Reader:
         attrs = op.pack(self.attributes(attributes or ""))
         is_leaf = op in (ops.buffer, ops.scalar, ops.input)
         if not is_leaf and op.result_type(tuple(n.type for n in inputs), attrs) != type:
-            raise CompileError(f"graph text: {line.strip()!r} should have type "
-                               f"{_type_text(op.result_type(tuple(n.type for n in inputs), attrs))}")
+            raise CompileError(
+                f"graph text: {line.strip()!r} should have type "
+                f"{_type_text(op.result_type(tuple(n.type for n in inputs), attrs))}"
+            )
         nodes[int(number)] = Node(op, inputs, attrs, type, self.value(slot) if slot else None)
 
     def graph(self, lines: list[str]) -> Graph:

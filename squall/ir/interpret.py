@@ -22,8 +22,13 @@ from squall.ir.op import ops
 _RAW = frozenset({"bitcast"})
 
 
-def evaluate(roots: Iterable[Node], bindings: Mapping | Callable[[Node], Any] | None = None, *,
-             decompose: bool = False, sizes: Mapping[str, int] | None = None) -> list:
+def evaluate(
+    roots: Iterable[Node],
+    bindings: Mapping | Callable[[Node], Any] | None = None,
+    *,
+    decompose: bool = False,
+    sizes: Mapping[str, int] | None = None,
+) -> list:
     """The value of each root as a NumPy array (a tuple of arrays for a node of several outputs).
 
     Args:

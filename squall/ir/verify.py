@@ -54,7 +54,9 @@ def _line(node: Node, number: dict[int, int]) -> str:
 def _problem(node: Node, seen: set[int]) -> str | None:
     if ops.get(node.op.name) is not node.op:
         return f"op {node.op.name!r} is not in the table of ops"
-    if not (_is_type(node.type) or (node.type.__class__ is tuple and node.type and all(map(_is_type, node.type)))):
+    if not (
+        _is_type(node.type) or (node.type.__class__ is tuple and node.type and all(map(_is_type, node.type)))
+    ):
         return f"its type is {node.type!r}"
     if node.op in (ops.scalar, ops.constant, ops.buffer, ops.input):
         return _leaf_problem(node)
@@ -69,8 +71,12 @@ def _problem(node: Node, seen: set[int]) -> str | None:
 
 
 def _is_type(type: Any) -> bool:
-    return isinstance(type, TensorType) and isinstance(type.dtype, DType) and type.shape.__class__ is tuple and all(
-        isinstance(n, Dim) or (n.__class__ is int and n >= 0) for n in type.shape)
+    return (
+        isinstance(type, TensorType)
+        and isinstance(type.dtype, DType)
+        and type.shape.__class__ is tuple
+        and all(isinstance(n, Dim) or (n.__class__ is int and n >= 0) for n in type.shape)
+    )
 
 
 def _leaf_problem(node: Node) -> str | None:
@@ -94,7 +100,9 @@ def _attribute_problem(node: Node) -> str | None:
         return f"attributes {node.attrs!r} do not match {node.op.attributes}"
     for name, value in node.op.named(node.attrs).items():
         if not _is_normal(value):
-            return f"attribute {name} is {value!r}: expected numbers, strings, dtypes, sizes, and tuples of them"
+            return (
+                f"attribute {name} is {value!r}: expected numbers, strings, dtypes, sizes, and tuples of them"
+            )
         if name == "dims" and node.op is not ops.permute and list(value) != sorted(set(value)):
             return f"dims {value} are not sorted and distinct"
         if name in ("dims", "dim") and any(d < 0 for d in (value if name == "dims" else (value,))):
@@ -113,7 +121,9 @@ def _type_problem(node: Node) -> str | None:
     if node.op is ops.pick:
         if types[0].__class__ is not tuple or not 0 <= node.attrs[0] < len(types[0]):
             return f"pick {node.attrs[0]} of a value of type {types[0]!r}"
-    elif node.op.family is elementwise and isinstance(node.op.lowering, Scalar) and node.op.name not in _MIXED:
+    elif (
+        node.op.family is elementwise and isinstance(node.op.lowering, Scalar) and node.op.name not in _MIXED
+    ):
         rest = types
         if node.op.name == "where":
             if types[0].dtype is not bool_:

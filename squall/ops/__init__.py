@@ -3,9 +3,9 @@
 from squall.ir.op import ops
 from squall.ops import arithmetic, control, movement, reduction  # isort: skip
 from squall.ops import activation, comparison, conversion, power, selection, special, trigonometry, unary  # isort: skip
-from squall.ops import channel_normalization, normalization, optimizer, rows, scan, statistics  # isort: skip
-from squall.ops import attention, averaging, calls, contraction, convolution, deconvolution, indexing, joining, pooling, random
-from squall.ops import scattering, slicing, sorting, windows
+from squall.ops import channel_normalization, embedding, loss, normalization, optimizer, rows, scan, statistics  # isort: skip
+from squall.ops import attention, averaging, calls, contraction, convolution, counting, deconvolution, diagonals
+from squall.ops import dropout, indexing, joining, pooling, products, random, scattering, slicing, sorting, windows
 
 __all__ = ["ops", "arithmetic", "control", "indexing", "joining", "movement", "reduction", "scattering", "slicing",
            "windows"]

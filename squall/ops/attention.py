@@ -21,17 +21,25 @@ _LEAD = [c for c in ascii_letters if c not in "lsev"]
 def _attention_type(types: tuple, attrs: tuple) -> TensorType:
     q, k, v, *mask = types
     shapes = f"query {tuple(q.shape)}, key {tuple(k.shape)}, value {tuple(v.shape)}"
-    if len(q.shape) < 2 or not len(q.shape) == len(k.shape) == len(v.shape) or not q.shape[:-2] == k.shape[:-2] == v.shape[:-2]:
+    if (
+        len(q.shape) < 2
+        or not len(q.shape) == len(k.shape) == len(v.shape)
+        or not q.shape[:-2] == k.shape[:-2] == v.shape[:-2]
+    ):
         raise ShapeError(f"attention: leading dimensions differ: {shapes}")
     if q.shape[-1] != k.shape[-1] or k.shape[-2] != v.shape[-2]:
-        raise ShapeError(f"attention: query and key must have one last size, key and value one length: {shapes}")
+        raise ShapeError(
+            f"attention: query and key must have one last size, key and value one length: {shapes}"
+        )
     check_float("attention", q.dtype)
     if not q.dtype is k.dtype is v.dtype:
         raise DtypeError(f"attention: expected one dtype, got {q.dtype}, {k.dtype} and {v.dtype}")
     if mask:
         scores = (*q.shape[:-1], k.shape[-2])
         if broadcast(scores, tuple(mask[0].shape), "attention") != scores:
-            raise ShapeError(f"attention: a mask of shape {tuple(mask[0].shape)} does not broadcast to scores {scores}")
+            raise ShapeError(
+                f"attention: a mask of shape {tuple(mask[0].shape)} does not broadcast to scores {scores}"
+            )
         if mask[0].dtype.category and mask[0].dtype is not q.dtype:
             raise DtypeError(f"attention: the mask must be bool or {q.dtype}, not {mask[0].dtype}")
     common_device(attention, types)
@@ -40,7 +48,7 @@ def _attention_type(types: tuple, attrs: tuple) -> TensorType:
 
 def _product(a: Any, b: Any, equation: str) -> Any:
     """A contraction over matrices with equal leading dimensions: the equation names the last two of each."""
-    lead = "".join(_LEAD[:len(a.shape) - 2])
+    lead = "".join(_LEAD[: len(a.shape) - 2])
     x, y, out = equation.replace("->", ",").split(",")
     return ops.contract(a, b, equation=f"{lead}{x},{lead}{y}->{lead}{out}")
 
@@ -90,7 +98,11 @@ def _attention_batch(op: Any, operands: tuple, batched: tuple, size: Any, attrs:
     for mask, is_batched in zip(operands[3:], batched[3:], strict=True):
         shape = tuple(mask.shape)
         missing = len(parts[0].shape) - len(shape)
-        parts.append(ops.reshape(mask, shape=shape[:1] + (1,) * missing + shape[1:]) if is_batched and missing else mask)
+        parts.append(
+            ops.reshape(mask, shape=shape[:1] + (1,) * missing + shape[1:])
+            if is_batched and missing
+            else mask
+        )
     return op(*parts, **op.named(attrs)), True
 
 
@@ -109,9 +121,15 @@ def _attention_reference(q: Any, k: Any, v: Any, *mask: Any, causal: bool, scale
 
 
 def _attention_samples() -> list[Sample]:
-    cases = [((2, 3, 4, 5), (2, 3, 4, 5), 5, False, None), ((2, 4, 3), (2, 6, 3), 2, False, None), ((1, 2, 5, 4), (1, 2, 5, 4), 4, True, None),
-             ((3, 4), (5, 4), 3, True, None), ((2, 2, 3, 4), (2, 2, 5, 4), 4, False, (3, 5)), ((2, 2, 3, 4), (2, 2, 5, 4), 4, False, (2, 1, 1, 5)),
-             ((2, 0, 4), (2, 3, 4), 4, False, None)]
+    cases = [
+        ((2, 3, 4, 5), (2, 3, 4, 5), 5, False, None),
+        ((2, 4, 3), (2, 6, 3), 2, False, None),
+        ((1, 2, 5, 4), (1, 2, 5, 4), 4, True, None),
+        ((3, 4), (5, 4), 3, True, None),
+        ((2, 2, 3, 4), (2, 2, 5, 4), 4, False, (3, 5)),
+        ((2, 2, 3, 4), (2, 2, 5, 4), 4, False, (2, 1, 1, 5)),
+        ((2, 0, 4), (2, 3, 4), 4, False, None),
+    ]
     out = []
     for i, (q, k, width, causal, mask) in enumerate(cases):
         operands = (floats(q, i), floats(k, i + 1), floats((*k[:-1], width), i + 2))
@@ -127,9 +145,18 @@ def _attention_samples() -> list[Sample]:
 
 
 attention = declare(
-    "attention", contraction, attributes=("causal", "scale"), defaults={"causal": False, "scale": 1.0},
-    infer=_attention_type, saves=lambda needs: tuple(range(len(needs))), grad=_attention_grad,
-    lowering=Decompose(_attention), vmap=_attention_batch, promotion="none", reference=_attention_reference,
+    "attention",
+    contraction,
+    attributes=("causal", "scale"),
+    defaults={"causal": False, "scale": 1.0},
+    infer=_attention_type,
+    saves=lambda needs: tuple(range(len(needs))),
+    grad=_attention_grad,
+    lowering=Decompose(_attention),
+    vmap=_attention_batch,
+    promotion="none",
+    reference=_attention_reference,
     samples=_attention_samples,
     doc="softmax(scale q k^T + mask) v over the last two dimensions. A mask is added, or if bool says which positions "
-        "take part; `causal` lets query i see keys 0 to i. A query that may see nothing gives 0.")
+    "take part; `causal` lets query i see keys 0 to i. A query that may see nothing gives 0.",
+)

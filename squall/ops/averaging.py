@@ -22,7 +22,9 @@ def _avg_pool_type(types: tuple, attrs: tuple) -> TensorType:
     check_spatial("avg_pool", x.shape, size, stride=stride, padding=padding, counted=counted)
     if divisor is not None and divisor == 0:
         raise ShapeError("avg_pool: the divisor must not be 0")
-    return x.with_shape((*x.shape[:2], *pooled_counts("avg_pool", x.shape, size, stride, padding, (1,) * len(size))))
+    return x.with_shape(
+        (*x.shape[:2], *pooled_counts("avg_pool", x.shape, size, stride, padding, (1,) * len(size)))
+    )
 
 
 def _extents(n: int, count: int, k: int, s: int, low: int, counted: tuple) -> list[int]:
@@ -41,12 +43,16 @@ def _vector(values: list[int], like: Any) -> Any:
     return out
 
 
-def _over_count(value: Any, shape: tuple, size: tuple, stride: tuple, padding: tuple, counted: tuple, divisor: Any) -> Any:
+def _over_count(
+    value: Any, shape: tuple, size: tuple, stride: tuple, padding: tuple, counted: tuple, divisor: Any
+) -> Any:
     """The value, one element a window, divided by how many elements of the input its window counts."""
     if divisor is not None:
         return ops.div(value, divisor)
     constant = 1
-    for i, (n, k, s, (low, high), c) in enumerate(zip(shape[2:], size, stride, padding, counted, strict=True)):
+    for i, (n, k, s, (low, high), c) in enumerate(
+        zip(shape[2:], size, stride, padding, counted, strict=True)
+    ):
         if tuple(c) == (low, high) or not is_int(n):
             constant *= k
             continue
@@ -81,12 +87,20 @@ def _avg_pool_grad(context: Context, g: Any) -> Any:
     g = _over_count(g, shape, size, stride, padding, counted, divisor)
     full = tuple(n + low + high for n, (low, high) in zip(shape[2:], padding, strict=True))
     g = ops.expand(ops.reshape(g, shape=(*g.shape, *(1 for _ in size))), shape=(*g.shape, *size))
-    back = ops.unwindow(g, shape=(*shape[:2], *full), dims=tuple(range(2, 2 + rank)), sizes=size, steps=stride,
-                        dilations=(1,) * rank)
+    back = ops.unwindow(
+        g,
+        shape=(*shape[:2], *full),
+        dims=tuple(range(2, 2 + rank)),
+        sizes=size,
+        steps=stride,
+        dilations=(1,) * rank,
+    )
     return pad_spatial(back, tuple((-low, -high) for low, high in padding))
 
 
-def _avg_pool_reference(x: Any, size: tuple, stride: tuple, padding: tuple, counted: tuple, divisor: Any) -> Any:
+def _avg_pool_reference(
+    x: Any, size: tuple, stride: tuple, padding: tuple, counted: tuple, divisor: Any
+) -> Any:
     import numpy
 
     rank = len(size)
@@ -97,28 +111,48 @@ def _avg_pool_reference(x: Any, size: tuple, stride: tuple, padding: tuple, coun
         return total / divisor
     for i in range(rank):
         values = _extents(x.shape[2 + i], total.shape[2 + i], size[i], stride[i], padding[i][0], counted[i])
-        total = total / numpy.asarray(values, total.dtype).reshape([-1 if j == 2 + i else 1 for j in range(total.ndim)])
+        total = total / numpy.asarray(values, total.dtype).reshape(
+            [-1 if j == 2 + i else 1 for j in range(total.ndim)]
+        )
     return total
 
 
 def _avg_pool_samples() -> list[Sample]:
     none, one = ((0, 0), (0, 0)), ((1, 1), (1, 1))
-    cases = [((2, 3, 4, 6), (2, 2), (2, 2), none, none, None), ((1, 2, 5, 7), (3, 2), (2, 1), one, one, None),
-             ((1, 2, 5, 7), (3, 3), (2, 2), one, none, None), ((1, 1, 9), (3,), (2,), ((1, 2),), ((1, 1),), None),
-             ((1, 2, 6, 6), (5, 5), (1, 1), ((2, 2), (2, 2)), none, None), ((1, 1, 5), (2,), (2,), ((0, 1),), ((0, 0),), None),
-             ((1, 1, 3, 4, 3), (2, 2, 2), (1, 2, 1), none + ((0, 0),), none + ((0, 0),), 3), ((0, 2, 4), (2,), (2,), ((0, 0),), ((0, 0),), None)]
+    cases = [
+        ((2, 3, 4, 6), (2, 2), (2, 2), none, none, None),
+        ((1, 2, 5, 7), (3, 2), (2, 1), one, one, None),
+        ((1, 2, 5, 7), (3, 3), (2, 2), one, none, None),
+        ((1, 1, 9), (3,), (2,), ((1, 2),), ((1, 1),), None),
+        ((1, 2, 6, 6), (5, 5), (1, 1), ((2, 2), (2, 2)), none, None),
+        ((1, 1, 5), (2,), (2,), ((0, 1),), ((0, 0),), None),
+        ((1, 1, 3, 4, 3), (2, 2, 2), (1, 2, 1), none + ((0, 0),), none + ((0, 0),), 3),
+        ((0, 2, 4), (2,), (2,), ((0, 0),), ((0, 0),), None),
+    ]
     keys = ("size", "stride", "padding", "counted", "divisor")
-    return [Sample((floats(s, i),), dict(zip(keys, rest)), f"{s} by {rest[0]}") for i, (s, *rest) in enumerate(cases)]
+    return [
+        Sample((floats(s, i),), dict(zip(keys, rest)), f"{s} by {rest[0]}")
+        for i, (s, *rest) in enumerate(cases)
+    ]
 
 
 avg_pool = declare(
-    "avg_pool", opaque, attributes=("size", "stride", "padding", "counted", "divisor"), defaults={"divisor": None},
-    infer=_avg_pool_type, grad=_avg_pool_grad, vmap=_folded_batch, lowering=Decompose(_avg_pool), promotion="none",
-    jvp=lambda context, t: ops.avg_pool(t, **context.op.named(context.attrs)), reference=_avg_pool_reference,
+    "avg_pool",
+    opaque,
+    attributes=("size", "stride", "padding", "counted", "divisor"),
+    defaults={"divisor": None},
+    infer=_avg_pool_type,
+    grad=_avg_pool_grad,
+    vmap=_folded_batch,
+    lowering=Decompose(_avg_pool),
+    promotion="none",
+    jvp=lambda context, t: ops.avg_pool(t, **context.op.named(context.attrs)),
+    reference=_avg_pool_reference,
     samples=_avg_pool_samples,
     doc="The mean of each window of x [batch, channels, sizes]. `counted` says how far around the input elements count "
-        "in the divisor: (0, 0) leaves padding out, the declared padding counts it, and what ceil_mode adds beyond never "
-        "counts. `divisor` replaces the count.")
+    "in the divisor: (0, 0) leaves padding out, the declared padding counts it, and what ceil_mode adds beyond never "
+    "counts. `divisor` replaces the count.",
+)
 
 
 def _bins(n: int, out: int) -> tuple[list[int], list[int]]:
@@ -130,7 +164,9 @@ def _adaptive_type(types: tuple, attrs: tuple) -> TensorType:
     (x,), (size,) = types, attrs
     check_spatial("adaptive_avg_pool", x.shape, size)
     if any(not is_int(n) or n < 1 for n in x.shape[2:]) or any(n < 0 for n in size):
-        raise ShapeError(f"adaptive_avg_pool: input of shape {tuple(x.shape)} cannot be pooled to sizes {tuple(size)}")
+        raise ShapeError(
+            f"adaptive_avg_pool: input of shape {tuple(x.shape)} cannot be pooled to sizes {tuple(size)}"
+        )
     return x.with_shape((*x.shape[:2], *size))
 
 
@@ -140,7 +176,7 @@ def _membership(n: int, out: int, device: str) -> tuple[Any, Any]:
     starts = ops.floor_divide(ops.mul(numbers, n), out)
     ends = ops.floor_divide(ops.add(ops.mul(ops.add(numbers, 1), n), out - 1), out)
     places = ops.reshape(arange(n, device), shape=(1, n))
-    column = lambda v: ops.reshape(v, shape=(out, 1))  # noqa: E731
+    column = lambda v: ops.reshape(v, shape=(out, 1))
     inside = ops.logical_and(ops.ge(places, column(starts)), ops.lt(places, column(ends)))
     return inside, ops.sub(ends, starts)
 
@@ -156,7 +192,7 @@ def _over_bins(value: Any, d: int, n: int, out: int, back: bool) -> Any:
     inside, counts = _membership(n, out, str(value.device))
     if back:
         value = _bin_counts(value, counts, d)
-    apart = shape[:d] + ((out, 1) if back else (1, n)) + shape[d + 1:]
+    apart = shape[:d] + ((out, 1) if back else (1, n)) + shape[d + 1 :]
     mask = ops.reshape(inside, shape=(1,) * d + (out, n) + (1,) * (len(shape) - d - 1))
     value = ops.where(mask, ops.reshape(value, shape=apart), number(0, value))
     value = ops.sum(value, dims=(d if back else d + 1,), keepdim=False)
@@ -183,10 +219,10 @@ def _adaptive_grad(context: Context, g: Any) -> Any:
         n, out = shape[2 + i], size[i]
         if out and n % out == 0:
             k = n // out
-            apart = (*g.shape[:2 + i], out, 1, *g.shape[3 + i:])
-            full = (*g.shape[:2 + i], out, k, *g.shape[3 + i:])
+            apart = (*g.shape[: 2 + i], out, 1, *g.shape[3 + i :])
+            full = (*g.shape[: 2 + i], out, k, *g.shape[3 + i :])
             g = ops.expand(ops.reshape(ops.div(g, k) if k > 1 else g, shape=apart), shape=full)
-            g = ops.reshape(g, shape=(*g.shape[:2 + i], n, *g.shape[4 + i:]))
+            g = ops.reshape(g, shape=(*g.shape[: 2 + i], n, *g.shape[4 + i :]))
         else:
             g = _over_bins(g, 2 + i, n, out, True)
     return g
@@ -196,18 +232,39 @@ def _adaptive_reference(x: Any, size: tuple) -> Any:
     import numpy
 
     for i, out in enumerate(size):
-        parts = [numpy.take(x, range(a, b), axis=2 + i).mean(2 + i, keepdims=True)
-                 for a, b in zip(*_bins(x.shape[2 + i], out), strict=True)]
-        shape = (*x.shape[:2 + i], 0, *x.shape[3 + i:])
+        parts = [
+            numpy.take(x, range(a, b), axis=2 + i).mean(2 + i, keepdims=True)
+            for a, b in zip(*_bins(x.shape[2 + i], out), strict=True)
+        ]
+        shape = (*x.shape[: 2 + i], 0, *x.shape[3 + i :])
         x = numpy.concatenate(parts, axis=2 + i) if parts else numpy.zeros(shape, x.dtype)
     return x
 
 
 adaptive_avg_pool = declare(
-    "adaptive_avg_pool", opaque, attributes=("size",), infer=_adaptive_type, grad=_adaptive_grad, vmap=_folded_batch,
-    lowering=Decompose(_adaptive), promotion="none", reference=_adaptive_reference,
+    "adaptive_avg_pool",
+    opaque,
+    attributes=("size",),
+    infer=_adaptive_type,
+    grad=_adaptive_grad,
+    vmap=_folded_batch,
+    lowering=Decompose(_adaptive),
+    promotion="none",
+    reference=_adaptive_reference,
     jvp=lambda context, t: ops.adaptive_avg_pool(t, **context.op.named(context.attrs)),
-    samples=lambda: [Sample((floats(s, i),), {"size": n}, f"{s} to {n}") for i, (s, n) in enumerate(
-        (((2, 3, 4, 6), (2, 3)), ((1, 2, 5, 7), (3, 2)), ((1, 2, 5, 7), (1, 1)), ((1, 1, 4), (7,)), ((2, 1, 6), (6,)),
-         ((1, 1, 3, 4, 5), (2, 2, 3)), ((1, 1, 4), (0,))))],
-    doc="Means of bins that cover the input evenly: bin i of `out` goes from floor(i n / out) to ceil((i + 1) n / out).")
+    samples=lambda: [
+        Sample((floats(s, i),), {"size": n}, f"{s} to {n}")
+        for i, (s, n) in enumerate(
+            (
+                ((2, 3, 4, 6), (2, 3)),
+                ((1, 2, 5, 7), (3, 2)),
+                ((1, 2, 5, 7), (1, 1)),
+                ((1, 1, 4), (7,)),
+                ((2, 1, 6), (6,)),
+                ((1, 1, 3, 4, 5), (2, 2, 3)),
+                ((1, 1, 4), (0,)),
+            )
+        )
+    ],
+    doc="Means of bins that cover the input evenly: bin i of m goes from floor(i n / m) to ceil((i + 1) n / m).",
+)

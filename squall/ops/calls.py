@@ -25,7 +25,9 @@ def derive_calls(*, grad: Callable, jvp: Callable, vmap: Callable) -> None:
 def _rule(name: str) -> Callable:
     def apply(*arguments: Any) -> Any:
         if name not in _rules:
-            raise CompileError(f"the {name} rule of call is registered by squall.transforms, which is not imported")
+            raise CompileError(
+                f"the {name} rule of call is registered by squall.transforms, which is not imported"
+            )
         return _rules[name](*arguments)
 
     return apply
@@ -53,10 +55,17 @@ def _call_samples() -> list[Sample]:
 
 
 call = declare(
-    "call", control, attributes=("graph",), infer=_call_type, promotion="none", reference=_call_reference,
-    saves=lambda needs: tuple(range(len(needs))), grad=lambda context, g: _rule("grad")(context, g),
-    jvp=lambda context, *tangents: _rule("jvp")(context, *tangents),
-    vmap=lambda op, operands, batched, size, attrs: _rule("vmap")(op, operands, batched, size, attrs),
-    lowering=Decompose(lambda *arguments, graph: inline(graph, arguments)), samples=_call_samples,
-    doc="The outputs of a closed graph for its arguments. Types must be the graph's exactly.")
-
+    "call",
+    control,
+    attributes=("graph",),
+    infer=_call_type,
+    promotion="none",
+    reference=_call_reference,
+    saves=lambda needs: tuple(range(len(needs))),
+    grad=_rule("grad"),
+    jvp=_rule("jvp"),
+    vmap=_rule("vmap"),
+    lowering=Decompose(lambda *arguments, graph: inline(graph, arguments)),
+    samples=_call_samples,
+    doc="The outputs of a closed graph for its arguments. Types must be the graph's exactly.",
+)

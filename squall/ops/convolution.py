@@ -9,8 +9,16 @@ from squall.base.errors import ShapeError
 from squall.ir.families import common_device, contraction
 from squall.ir.node import TensorType
 from squall.ir.op import Context, Decompose, Sample, declare, ops
-from squall.ops.contraction import bilinear_tangent, check_numbers
-from squall.ops.correlation import add_bias, channel_sum, check_spatial, correlate, spread_back, weight_gradient
+from squall.ops.contraction import check_numbers
+from squall.ops.correlation import (
+    add_bias,
+    channel_sum,
+    check_spatial,
+    correlate,
+    spread_back,
+    weight_gradient,
+)
+from squall.ops.products import bilinear_tangent
 from squall.ops.samples import floats
 from squall.ops.slicing import is_int, with_batch
 from squall.ops.windows import window_count
@@ -19,10 +27,14 @@ from squall.ops.windows import window_count
 def check_groups(name: str, channels: Any, expected: Any, weight: tuple, groups: int) -> None:
     """ShapeError unless the input has the channels a weight takes, and groups divide both."""
     if groups < 1 or weight[0] % groups or (is_int(channels) and channels % groups):
-        raise ShapeError(f"{name}: {groups} groups do not divide {channels} channels and weight of shape {tuple(weight)}")
+        raise ShapeError(
+            f"{name}: {groups} groups do not divide {channels} channels and weight of shape {tuple(weight)}"
+        )
     if channels != expected:
-        raise ShapeError(f"{name}: input of {channels} channels does not fit weight of shape {tuple(weight)} in {groups} "
-                         f"groups, which takes {expected}")
+        raise ShapeError(
+            f"{name}: input of {channels} channels does not fit weight of shape {tuple(weight)} in {groups} "
+            f"groups, which takes {expected}"
+        )
 
 
 def check_bias(name: str, bias: tuple, channels: Any) -> None:
@@ -37,12 +49,20 @@ def _convolution_type(types: tuple, attrs: tuple) -> TensorType:
     check_spatial(name, x.shape, weight.shape[2:], stride=stride, padding=padding, dilation=dilation)
     check_groups(name, x.shape[1], weight.shape[1] * groups, weight.shape, groups)
     check_bias(name, tuple(bias), weight.shape[0])
-    places = tuple(window_count(name, n + low + high, k, s, d, i + 2) for i, (n, k, (low, high), s, d) in
-                   enumerate(zip(x.shape[2:], weight.shape[2:], padding, stride, dilation, strict=True)))
-    return TensorType((x.shape[0], weight.shape[0], *places), check_numbers(name, types), common_device(convolution, types))
+    places = tuple(
+        window_count(name, n + low + high, k, s, d, i + 2)
+        for i, (n, k, (low, high), s, d) in enumerate(
+            zip(x.shape[2:], weight.shape[2:], padding, stride, dilation, strict=True)
+        )
+    )
+    return TensorType(
+        (x.shape[0], weight.shape[0], *places), check_numbers(name, types), common_device(convolution, types)
+    )
 
 
-def _convolution(x: Any, weight: Any, *bias: Any, stride: tuple, padding: tuple, dilation: tuple, groups: int) -> Any:
+def _convolution(
+    x: Any, weight: Any, *bias: Any, stride: tuple, padding: tuple, dilation: tuple, groups: int
+) -> Any:
     out = correlate(x, weight, stride, padding, dilation, groups)
     return add_bias(out, bias[0]) if bias else out
 
@@ -63,12 +83,12 @@ def fold(value: Any, size: Any, dim: int) -> Any:
     order = (*range(1, dim + 1), 0, *range(dim + 1, len(value.shape)))
     value = ops.permute(value, dims=order) if dim else value
     shape = tuple(value.shape)
-    return ops.reshape(value, shape=shape[:dim] + (shape[dim] * shape[dim + 1],) + shape[dim + 2:])
+    return ops.reshape(value, shape=shape[:dim] + (shape[dim] * shape[dim + 1],) + shape[dim + 2 :])
 
 
 def unfold(value: Any, size: Any, dim: int) -> Any:
     shape = tuple(value.shape)
-    value = ops.reshape(value, shape=shape[:dim] + (size, shape[dim] // size) + shape[dim + 1:])
+    value = ops.reshape(value, shape=shape[:dim] + (size, shape[dim] // size) + shape[dim + 1 :])
     return ops.permute(value, dims=(dim, *range(dim), *range(dim + 1, len(shape) + 1))) if dim else value
 
 
@@ -93,36 +113,60 @@ def convolution_batch(op: Any, operands: tuple, batched: tuple, size: Any, attrs
 
 
 def convolution_cases() -> list[tuple]:
-    """Input, weight, bias and attributes: strides, dilations, groups, uneven sizes, unequal padding, 1 to 3 dimensions."""
-    p = lambda *pairs: tuple(pairs)  # noqa: E731
-    return [((2, 3, 5, 6), (4, 3, 3, 3), True, (1, 1), p((1, 1), (1, 1)), (1, 1), 1),
-            ((1, 2, 7), (3, 2, 3), True, (2,), p((1, 1)), (1,), 1), ((2, 4, 6, 5), (4, 2, 2, 3), False, (2, 1), p((0, 1), (2, 0)), (1, 1), 2),
-            ((1, 2, 8), (2, 2, 3), False, (3,), p((0, 0)), (2,), 1), ((1, 3, 4, 4), (3, 1, 3, 3), True, (1, 1), p((1, 1), (1, 1)), (1, 1), 3),
-            ((2, 2, 3, 4), (3, 2, 1, 1), True, (1, 1), p((0, 0), (0, 0)), (1, 1), 1), ((1, 2, 5, 5), (2, 2, 1, 3), False, (2, 2), p((0, 0), (1, 1)), (1, 1), 1),
-            ((1, 1, 3, 4, 3), (2, 1, 2, 2, 2), True, (1, 2, 1), p((0, 0), (1, 1), (0, 1)), (1, 1, 1), 1),
-            ((0, 2, 4), (3, 2, 3), True, (1,), p((0, 0)), (1,), 1), ((1, 2, 4), (2, 2, 2), False, (1,), p((3, 3)), (1,), 1)]
+    """Input, weight, bias and attributes: strides, dilations, groups, uneven sizes, unequal padding."""
+    p = lambda *pairs: tuple(pairs)
+    return [
+        ((2, 3, 5, 6), (4, 3, 3, 3), True, (1, 1), p((1, 1), (1, 1)), (1, 1), 1),
+        ((1, 2, 7), (3, 2, 3), True, (2,), p((1, 1)), (1,), 1),
+        ((2, 4, 6, 5), (4, 2, 2, 3), False, (2, 1), p((0, 1), (2, 0)), (1, 1), 2),
+        ((1, 2, 8), (2, 2, 3), False, (3,), p((0, 0)), (2,), 1),
+        ((1, 3, 4, 4), (3, 1, 3, 3), True, (1, 1), p((1, 1), (1, 1)), (1, 1), 3),
+        ((2, 2, 3, 4), (3, 2, 1, 1), True, (1, 1), p((0, 0), (0, 0)), (1, 1), 1),
+        ((1, 2, 5, 5), (2, 2, 1, 3), False, (2, 2), p((0, 0), (1, 1)), (1, 1), 1),
+        ((1, 1, 3, 4, 3), (2, 1, 2, 2, 2), True, (1, 2, 1), p((0, 0), (1, 1), (0, 1)), (1, 1, 1), 1),
+        ((0, 2, 4), (3, 2, 3), True, (1,), p((0, 0)), (1,), 1),
+        ((1, 2, 4), (2, 2, 2), False, (1,), p((3, 3)), (1,), 1),
+    ]
 
 
 _ATTRIBUTES = ("stride", "padding", "dilation", "groups")
 
 
 def _convolution_samples() -> list[Sample]:
-    return [Sample((floats(x, i), floats(w, i + 70)) + ((floats(w[:1], i + 80),) if bias else ()),
-                   dict(zip(_ATTRIBUTES, attrs)), f"{x} with {w}") for i, (x, w, bias, *attrs) in enumerate(convolution_cases())]
+    return [
+        Sample(
+            (floats(x, i), floats(w, i + 70)) + ((floats(w[:1], i + 80),) if bias else ()),
+            dict(zip(_ATTRIBUTES, attrs)),
+            f"{x} with {w}",
+        )
+        for i, (x, w, bias, *attrs) in enumerate(convolution_cases())
+    ]
 
 
-def _convolution_reference(x: Any, weight: Any, *bias: Any, stride: tuple, padding: tuple, dilation: tuple, groups: int) -> Any:
+def _convolution_reference(
+    x: Any, weight: Any, *bias: Any, stride: tuple, padding: tuple, dilation: tuple, groups: int
+) -> Any:
     import numpy
 
     x = numpy.pad(x, ((0, 0), (0, 0), *((max(low, 0), max(high, 0)) for low, high in padding)))
-    x = x[(slice(None), slice(None), *(slice(max(-low, 0), n - max(-high, 0)) for (low, high), n in zip(padding, x.shape[2:])))]
-    counts = [(n - d * (k - 1) - 1) // s + 1 for n, k, s, d in zip(x.shape[2:], weight.shape[2:], stride, dilation)]
+    x = x[
+        (
+            slice(None),
+            slice(None),
+            *(slice(max(-low, 0), n - max(-high, 0)) for (low, high), n in zip(padding, x.shape[2:])),
+        )
+    ]
+    counts = [
+        (n - d * (k - 1) - 1) // s + 1 for n, k, s, d in zip(x.shape[2:], weight.shape[2:], stride, dilation)
+    ]
     batch, channels, outputs = x.shape[0], weight.shape[1], weight.shape[0] // groups
     out = numpy.zeros((batch, groups, outputs, *counts), x.dtype)
     x = x.reshape(batch, groups, channels, *x.shape[2:])
     weight = weight.reshape(groups, outputs, channels, *weight.shape[2:])
     for tap in numpy.ndindex(*weight.shape[3:]):
-        box = tuple(slice(t * d, t * d + (c - 1) * s + 1, s) for t, d, c, s in zip(tap, dilation, counts, stride))
+        box = tuple(
+            slice(t * d, t * d + (c - 1) * s + 1, s) for t, d, c, s in zip(tap, dilation, counts, stride)
+        )
         part = x[(slice(None),) * 3 + box].reshape(batch, groups, channels, prod(counts))
         taps = weight[(slice(None),) * 3 + tap]
         out += numpy.matmul(taps[None], part).reshape(out.shape)
@@ -131,8 +175,18 @@ def _convolution_reference(x: Any, weight: Any, *bias: Any, stride: tuple, paddi
 
 
 convolution = declare(
-    "convolution", contraction, attributes=_ATTRIBUTES, defaults={"groups": 1}, infer=_convolution_type, saves=_saves,
-    grad=_convolution_grad, lowering=Decompose(_convolution), vmap=convolution_batch, samples=_convolution_samples,
-    jvp=lambda context, *tangents: bilinear_tangent(context, tangents), reference=_convolution_reference,
-    doc="Cross-correlation of x [batch, in, sizes] with weight [out, in / groups, kernel], plus a bias [out]. Padding is "
-        "a (low, high) pair for each spatial dimension.")
+    "convolution",
+    contraction,
+    attributes=_ATTRIBUTES,
+    defaults={"groups": 1},
+    infer=_convolution_type,
+    saves=_saves,
+    grad=_convolution_grad,
+    lowering=Decompose(_convolution),
+    vmap=convolution_batch,
+    samples=_convolution_samples,
+    jvp=bilinear_tangent,
+    reference=_convolution_reference,
+    doc="Cross-correlation of x [batch, in, sizes] with weight [out, in / groups, kernel], plus a bias [out]. "
+    "Padding is a (low, high) pair for each spatial dimension.",
+)

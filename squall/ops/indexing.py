@@ -1,4 +1,4 @@
-"""Reading by index: take, gather, index; and iota and extent, the leaves that count.
+"""Reading by index: take, gather, index.
 
 Indices are int64; negative ones count from the end; one outside its dimension is reported by the kernel's status.
 """
@@ -7,40 +7,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from squall.base.dtypes import DType, int64
+from squall.base.dtypes import int64
 from squall.base.errors import DtypeError, IndexRangeError, ShapeError
 from squall.base.shapes import broadcast
 from squall.ir.families import indexing, zeros
 from squall.ir.node import TensorType
-from squall.ir.op import NON_DIFFERENTIABLE, ByFamily, Context, Sample, declare, ops
+from squall.ir.op import ByFamily, Context, Sample, declare, ops
 from squall.ops.samples import floats
 from squall.ops.slicing import arange, is_int, with_batch
-
-
-def _iota_reference(size: int, dtype: DType, device: str) -> Any:
-    import numpy
-
-    return numpy.arange(size).astype(numpy.float32 if dtype.category == 2 and dtype.itemsize == 2 else dtype.name)
-
-
-iota = declare(
-    "iota", indexing, attributes=("size", "dtype", "device"), defaults={"dtype": int64, "device": "cpu"},
-    grad=NON_DIFFERENTIABLE, lowering=ByFamily("iota"), promotion="none", reference=_iota_reference,
-    infer=lambda types, attrs: TensorType((attrs[0],), attrs[1], attrs[2]),
-    samples=lambda: [Sample((), {"size": n}) for n in (0, 1, 37)], doc="The numbers 0, 1, ... size - 1.")
-
-
-def _extent_reference(size: int, device: str) -> Any:
-    import numpy
-
-    return numpy.asarray(size, numpy.int64)
-
-
-extent = declare(
-    "extent", indexing, attributes=("size", "device"), defaults={"device": "cpu"}, grad=NON_DIFFERENTIABLE,
-    lowering=ByFamily("extent"), promotion="none", reference=_extent_reference,
-    infer=lambda types, attrs: TensorType((), int64, attrs[1]), samples=lambda: [Sample((), {"size": 7})],
-    doc="A symbolic size as a zero-dimensional int64 value.")
 
 
 def check_index(name: str, *types: TensorType) -> None:
@@ -60,7 +34,9 @@ def in_range(name: str, index: Any, size: int, dim: int) -> Any:
     """Indices from 0 for the references; IndexRangeError names the first that is outside."""
     outside = (index < -size) | (index >= size)
     if outside.any():
-        raise IndexRangeError(f"{name}: index {index[outside].flat[0]} is out of range for size {size} of dim {dim}")
+        raise IndexRangeError(
+            f"{name}: index {index[outside].flat[0]} is out of range for size {size} of dim {dim}"
+        )
     return index % size if size else index
 
 
@@ -76,7 +52,7 @@ def _take_type(types: tuple, attrs: tuple) -> TensorType:
     (x, index), (dim,) = types, attrs
     check_index("take", index)
     check_dim("take", x.shape, dim)
-    return x.with_shape((*x.shape[:dim], *index.shape, *x.shape[dim + 1:]))
+    return x.with_shape((*x.shape[:dim], *index.shape, *x.shape[dim + 1 :]))
 
 
 def _take_grad(context: Context, g: Any) -> tuple:
@@ -85,7 +61,7 @@ def _take_grad(context: Context, g: Any) -> tuple:
     for size in index.shape:
         count = count * size
     flat = ops.reshape(context.inputs[1], shape=(count,))
-    g = ops.reshape(g, shape=shape[:dim] + (count,) + shape[dim + len(index.shape):])
+    g = ops.reshape(g, shape=shape[:dim] + (count,) + shape[dim + len(index.shape) :])
     return ops.index_add(zeros(x), flat, g, dim=dim), None
 
 
@@ -106,17 +82,39 @@ def _take_batch(op: Any, operands: tuple, batched: tuple, size: Any, attrs: tupl
     else:
         rows = ops.reshape(arange(size, x.device), shape=(size,) + (1,) * rank)
         out = ops.index(x, rows, index, dims=(0, dim + 1))
-        order = (0, *range(1 + rank, 1 + rank + dim), *range(1, 1 + rank), *range(1 + rank + dim, len(out.shape)))
+        order = (
+            0,
+            *range(1 + rank, 1 + rank + dim),
+            *range(1, 1 + rank),
+            *range(1 + rank + dim, len(out.shape)),
+        )
     return ops.permute(out, dims=order), True
 
 
 take = declare(
-    "take", indexing, attributes=("dim",), infer=_take_type, lowering=ByFamily("take"), promotion="none", saves=(1,),
-    grad=_take_grad, reference=_take_reference, vmap=_take_batch,
-    samples=lambda: [Sample((floats(s, 1), whole(i)), {"dim": d}, f"{s} at {i}") for s, i, d in (
-        ((5, 3), [0, 4, -1, 0], 0), ((2, 6), [[1, -6], [5, 5]], 1), ((4,), 2, 0), ((0, 3), [], 0), ((3, 0), [2], 0),
-        ((2, 3, 4), [1, 1], 1))],
-    doc="Elements along a dimension by an index of any shape, which takes the dimension's place (embedding lookup).")
+    "take",
+    indexing,
+    attributes=("dim",),
+    infer=_take_type,
+    lowering=ByFamily("take"),
+    promotion="none",
+    saves=(1,),
+    grad=_take_grad,
+    reference=_take_reference,
+    vmap=_take_batch,
+    samples=lambda: [
+        Sample((floats(s, 1), whole(i)), {"dim": d}, f"{s} at {i}")
+        for s, i, d in (
+            ((5, 3), [0, 4, -1, 0], 0),
+            ((2, 6), [[1, -6], [5, 5]], 1),
+            ((4,), 2, 0),
+            ((0, 3), [], 0),
+            ((3, 0), [2], 0),
+            ((2, 3, 4), [1, 1], 1),
+        )
+    ],
+    doc="Elements along a dimension by an index of any shape, which takes the dimension's place (embedding lookup).",
+)
 
 
 def _gather_type(types: tuple, attrs: tuple) -> TensorType:
@@ -130,8 +128,12 @@ def check_along(name: str, shape: tuple, index: tuple, dim: int) -> None:
     """ShapeError unless an index fits a value in all dimensions but one."""
     check_dim(name, shape, dim)
     if len(shape) != len(index) or any(
-            i != dim and is_int(n) and is_int(m) and m > n for i, (n, m) in enumerate(zip(shape, index, strict=True))):
-        raise ShapeError(f"{name}: an index of shape {tuple(index)} does not fit shape {tuple(shape)} outside of dim {dim}")
+        i != dim and is_int(n) and is_int(m) and m > n
+        for i, (n, m) in enumerate(zip(shape, index, strict=True))
+    ):
+        raise ShapeError(
+            f"{name}: an index of shape {tuple(index)} does not fit shape {tuple(shape)} outside of dim {dim}"
+        )
 
 
 def _gather_reference(x: Any, index: Any, dim: int) -> Any:
@@ -142,7 +144,9 @@ def _gather_reference(x: Any, index: Any, dim: int) -> Any:
 
 
 def _along_batch(op: Any, operands: tuple, batched: tuple, size: Any, attrs: tuple) -> tuple:
-    return op(*(with_batch(o, b, size) for o, b in zip(operands, batched, strict=True)), dim=attrs[0] + 1), True
+    return op(
+        *(with_batch(o, b, size) for o, b in zip(operands, batched, strict=True)), dim=attrs[0] + 1
+    ), True
 
 
 def _gather_grad(context: Context, g: Any) -> tuple:
@@ -150,12 +154,28 @@ def _gather_grad(context: Context, g: Any) -> tuple:
 
 
 gather = declare(
-    "gather", indexing, attributes=("dim",), infer=_gather_type, lowering=ByFamily("gather"), promotion="none",
-    saves=(1,), grad=_gather_grad, reference=_gather_reference, vmap=_along_batch,
-    samples=lambda: [Sample((floats(s, 2), whole(i)), {"dim": d}, f"{s} along {d}") for s, i, d in (
-        ((3, 4), [[0], [-1], [2]], 1), ((3, 4), [[0, 2, 1], [1, 1, 1]], 0), ((5,), [4, 4, 0, -5], 0),
-        ((2, 3), [[0, 1, 2, 2]], 1), ((2, 0), [[], []], 1))],
-    doc="Element by element: the result at i takes from x at i with the coordinate of `dim` replaced by the index at i.")
+    "gather",
+    indexing,
+    attributes=("dim",),
+    infer=_gather_type,
+    lowering=ByFamily("gather"),
+    promotion="none",
+    saves=(1,),
+    grad=_gather_grad,
+    reference=_gather_reference,
+    vmap=_along_batch,
+    samples=lambda: [
+        Sample((floats(s, 2), whole(i)), {"dim": d}, f"{s} along {d}")
+        for s, i, d in (
+            ((3, 4), [[0], [-1], [2]], 1),
+            ((3, 4), [[0, 2, 1], [1, 1, 1]], 0),
+            ((5,), [4, 4, 0, -5], 0),
+            ((2, 3), [[0, 1, 2, 2]], 1),
+            ((2, 0), [[], []], 1),
+        )
+    ],
+    doc="Element by element: the result at i takes from x at i, the coordinate of `dim` replaced by the index at i.",
+)
 
 
 def indexed_shape(name: str, x: TensorType, indices: tuple, dims: tuple) -> tuple:
@@ -167,7 +187,7 @@ def indexed_shape(name: str, x: TensorType, indices: tuple, dims: tuple) -> tupl
     for t in indices:
         common = broadcast(common, tuple(t.shape), name)
     rest = tuple(n for i, n in enumerate(x.shape) if i not in dims)
-    return (*rest[:dims[0]], *common, *rest[dims[0]:])
+    return (*rest[: dims[0]], *common, *rest[dims[0] :])
 
 
 def _index_type(types: tuple, attrs: tuple) -> TensorType:
@@ -177,7 +197,7 @@ def _index_type(types: tuple, attrs: tuple) -> TensorType:
 def index_order(dims: tuple, rank: int) -> tuple:
     """Dimensions with `dims` brought together at the place of the first: what NumPy's indexing needs for one layout."""
     rest = [i for i in range(rank) if i not in dims]
-    return (*rest[:dims[0]], *dims, *rest[dims[0]:])
+    return (*rest[: dims[0]], *dims, *rest[dims[0] :])
 
 
 def numpy_index(name: str, x: Any, indices: tuple, dims: tuple) -> tuple:
@@ -192,7 +212,9 @@ def _index_reference(x: Any, *indices: Any, dims: tuple) -> Any:
 
 def _index_grad(context: Context, g: Any) -> tuple:
     indices, (dims,) = context.inputs[1:], context.attrs
-    return ops.index_put(zeros(context.types[0]), g, *indices, dims=dims, accumulate=True), *(None for _ in indices)
+    return ops.index_put(zeros(context.types[0]), g, *indices, dims=dims, accumulate=True), *(
+        None for _ in indices
+    )
 
 
 def batch_indices(operands: tuple, batched: tuple, size: Any) -> list:
@@ -202,7 +224,11 @@ def batch_indices(operands: tuple, batched: tuple, size: Any) -> list:
     for operand, is_batched in zip(operands, batched, strict=True):
         shape = tuple(operand.shape)
         missing = rank - len(shape) + 1
-        out.append(ops.reshape(operand, shape=shape[:1] + (1,) * missing + shape[1:]) if is_batched and missing else operand)
+        out.append(
+            ops.reshape(operand, shape=shape[:1] + (1,) * missing + shape[1:])
+            if is_batched and missing
+            else operand
+        )
     return out
 
 
@@ -220,14 +246,32 @@ def _index_batch(op: Any, operands: tuple, batched: tuple, size: Any, attrs: tup
 
 
 def _index_samples() -> list[Sample]:
-    cases = [((4, 5), ([0, -1, 2], [1, 1, 4]), (0, 1)), ((4, 5), ([0, 0],), (1,)), ((2, 3, 4), ([[0], [1]], [0, 2, -1]), (0, 2)),
-             ((3, 4), ([], []), (0, 1)), ((3,), (1,), (0,)), ((2, 3, 4), ([2, 0], [3, 3]), (1, 2))]
-    return [Sample((floats(s, k), *map(whole, i)), {"dims": d}, f"{s} at {i}") for k, (s, i, d) in enumerate(cases)]
+    cases = [
+        ((4, 5), ([0, -1, 2], [1, 1, 4]), (0, 1)),
+        ((4, 5), ([0, 0],), (1,)),
+        ((2, 3, 4), ([[0], [1]], [0, 2, -1]), (0, 2)),
+        ((3, 4), ([], []), (0, 1)),
+        ((3,), (1,), (0,)),
+        ((2, 3, 4), ([2, 0], [3, 3]), (1, 2)),
+    ]
+    return [
+        Sample((floats(s, k), *map(whole, i)), {"dims": d}, f"{s} at {i}")
+        for k, (s, i, d) in enumerate(cases)
+    ]
 
 
 index = declare(
-    "index", indexing, attributes=("dims",), infer=_index_type, lowering=ByFamily("index"), promotion="none",
-    saves=lambda needs: tuple(range(1, len(needs))), grad=_index_grad, reference=_index_reference, vmap=_index_batch,
+    "index",
+    indexing,
+    attributes=("dims",),
+    infer=_index_type,
+    lowering=ByFamily("index"),
+    promotion="none",
+    saves=lambda needs: tuple(range(1, len(needs))),
+    grad=_index_grad,
+    reference=_index_reference,
+    vmap=_index_batch,
     samples=_index_samples,
     doc="Elements at the coordinates that broadcast indices give for `dims`. The indices' shape stands in the result "
-        "where the first of dims stood; frontends permute to NumPy's placing.")
+    "where the first of dims stood; frontends permute to NumPy's placing.",
+)

@@ -21,11 +21,15 @@ def padded_size(size: Any, low: Any, high: Any, interior: int) -> Any:
 def _pad_type(types: tuple, attrs: tuple) -> TensorType:
     shape, (low, high, interior, _) = types[0].shape, attrs
     if not len(low) == len(high) == len(interior) == len(shape):
-        raise ShapeError(f"pad: low {low}, high {high} and interior {interior} need one entry for each dimension of "
-                         f"shape {tuple(shape)}")
+        raise ShapeError(
+            f"pad: low {low}, high {high} and interior {interior} need one entry for each dimension of "
+            f"shape {tuple(shape)}"
+        )
     new = tuple(map(padded_size, shape, low, high, interior))
     if any(is_int(i) and i < 0 for i in interior) or any(is_int(n) and n < 0 for n in new):
-        raise ShapeError(f"pad: shape {tuple(shape)} with low {low}, high {high}, interior {interior} is not a shape")
+        raise ShapeError(
+            f"pad: shape {tuple(shape)} with low {low}, high {high}, interior {interior} is not a shape"
+        )
     return types[0].with_shape(new)
 
 
@@ -37,7 +41,9 @@ def _pad_reference(x: Any, low: tuple, high: tuple, interior: tuple, value: Any)
     wide = numpy.full(tuple(padded_size(n, 0, 0, i) for n, i in zip(x.shape, interior)), value, x.dtype)
     wide[tuple(slice_of(0, n, i + 1) for n, i in zip(x.shape, interior))] = x
     grown = numpy.pad(wide, [(max(a, 0), max(b, 0)) for a, b in zip(low, high)], constant_values=value)
-    return grown[tuple(slice_of(max(-a, 0), n - max(-a, 0) - max(-b, 0), 1) for a, b, n in zip(low, high, grown.shape))]
+    return grown[
+        tuple(slice_of(max(-a, 0), n - max(-a, 0) - max(-b, 0), 1) for a, b, n in zip(low, high, grown.shape))
+    ]
 
 
 def pad_by(x: Any, low: tuple, high: tuple, interior: tuple | None = None, value: Any = 0) -> Any:
@@ -59,9 +65,15 @@ def _pad_grad(context: Context, g: Any) -> Any:
     if not any(interior):
         return pad_by(g, tuple(-n for n in low), tuple(-n for n in high))
     # Undo the cropping first; then every element of the operand has its place.
-    g = pad_by(g, tuple(least(-n, 0) if is_int(n) else 0 for n in low), tuple(least(-n, 0) if is_int(n) else 0 for n in high))
+    g = pad_by(
+        g,
+        tuple(least(-n, 0) if is_int(n) else 0 for n in low),
+        tuple(least(-n, 0) if is_int(n) else 0 for n in high),
+    )
     starts = (position(least(n, 0), g.device) for n in low)
-    return ops.slice(g, *starts, dims=tuple(range(len(shape))), sizes=shape, steps=tuple(i + 1 for i in interior))
+    return ops.slice(
+        g, *starts, dims=tuple(range(len(shape))), sizes=shape, steps=tuple(i + 1 for i in interior)
+    )
 
 
 def _pad_tangent(context: Context, tangent: Any) -> Any:
@@ -75,33 +87,56 @@ def _pad_batch(op: Any, operands: tuple, batched: tuple, size: Any, attrs: tuple
 
 
 def _pad_samples() -> list[Sample]:
-    cases = [((3, 4), (1, 0), (2, 1), (0, 0), 0), ((3,), (0,), (1,), (2,), 0), ((2, 3), (-1, 1), (0, -2), (0, 1), 1.5),
-             ((0, 2), (1, 0), (1, 0), (3, 0), 0), ((), (), (), (), 0), ((4,), (-1,), (-2,), (0,), 0),
-             ((2, 5), (-2, -3), (1, 0), (1, 2), -1.0)]
-    return [Sample((floats(s, i),), {"low": a, "high": b, "interior": c, "value": v}, f"{s} by {a}, {b}, {c}")
-            for i, (s, a, b, c, v) in enumerate(cases)]
+    cases = [
+        ((3, 4), (1, 0), (2, 1), (0, 0), 0),
+        ((3,), (0,), (1,), (2,), 0),
+        ((2, 3), (-1, 1), (0, -2), (0, 1), 1.5),
+        ((0, 2), (1, 0), (1, 0), (3, 0), 0),
+        ((), (), (), (), 0),
+        ((4,), (-1,), (-2,), (0,), 0),
+        ((2, 5), (-2, -3), (1, 0), (1, 2), -1.0),
+    ]
+    return [
+        Sample((floats(s, i),), {"low": a, "high": b, "interior": c, "value": v}, f"{s} by {a}, {b}, {c}")
+        for i, (s, a, b, c, v) in enumerate(cases)
+    ]
 
 
 pad = declare(
-    "pad", movement, attributes=("low", "high", "interior", "value"), defaults={"value": 0}, infer=_pad_type,
-    lowering=ByFamily("pad"), promotion="none", grad=_pad_grad, jvp=_pad_tangent, vmap=_pad_batch,
-    reference=_pad_reference, samples=_pad_samples,
+    "pad",
+    movement,
+    attributes=("low", "high", "interior", "value"),
+    defaults={"value": 0},
+    infer=_pad_type,
+    lowering=ByFamily("pad"),
+    promotion="none",
+    grad=_pad_grad,
+    jvp=_pad_tangent,
+    vmap=_pad_batch,
+    reference=_pad_reference,
+    samples=_pad_samples,
     doc="A value put before, after and between the elements of each dimension. Negative low or high crops, after the "
-        "interior was added.")
+    "interior was added.",
+)
 
 
 def _concat_type(types: tuple, attrs: tuple) -> TensorType:
     (dim,), first = attrs, types[0]
     total = 0
     for t in types:
-        if len(t.shape) != len(first.shape) or not 0 <= dim < len(first.shape) or any(
-                a != b for i, (a, b) in enumerate(zip(t.shape, first.shape, strict=True)) if i != dim):
-            raise ShapeError(f"concat: shapes {tuple(first.shape)} and {tuple(t.shape)} differ outside of dim {dim}")
+        if (
+            len(t.shape) != len(first.shape)
+            or not 0 <= dim < len(first.shape)
+            or any(a != b for i, (a, b) in enumerate(zip(t.shape, first.shape, strict=True)) if i != dim)
+        ):
+            raise ShapeError(
+                f"concat: shapes {tuple(first.shape)} and {tuple(t.shape)} differ outside of dim {dim}"
+            )
         if t.dtype is not first.dtype:
             raise DtypeError(f"concat: dtypes {first.dtype} and {t.dtype} differ")
         total = total + t.shape[dim]
     common_device(concat, types)
-    return first.with_shape(tuple(first.shape[:dim]) + (total,) + tuple(first.shape[dim + 1:]))
+    return first.with_shape(tuple(first.shape[:dim]) + (total,) + tuple(first.shape[dim + 1 :]))
 
 
 def _concat_grad(context: Context, g: Any) -> tuple:
@@ -126,9 +161,23 @@ def _concat_batch(op: Any, operands: tuple, batched: tuple, size: Any, attrs: tu
 
 
 concat = declare(
-    "concat", movement, attributes=("dim",), infer=_concat_type, lowering=ByFamily("concat"), grad=_concat_grad,
-    reference=_concat_reference, vmap=_concat_batch,
-    samples=lambda: [Sample(tuple(floats(s, i) for i, s in enumerate(shapes)), {"dim": d}, f"{shapes} along {d}")
-                     for shapes, d in ((((2, 3), (1, 3)), 0), (((2, 3), (2, 1), (2, 4)), 1), (((3,),), 0),
-                                       (((0,), (2,)), 0), (((2, 0), (2, 0)), 1))],
-    doc="The operands one after the other along a dimension. Joining more than two is one op.")
+    "concat",
+    movement,
+    attributes=("dim",),
+    infer=_concat_type,
+    lowering=ByFamily("concat"),
+    grad=_concat_grad,
+    reference=_concat_reference,
+    vmap=_concat_batch,
+    samples=lambda: [
+        Sample(tuple(floats(s, i) for i, s in enumerate(shapes)), {"dim": d}, f"{shapes} along {d}")
+        for shapes, d in (
+            (((2, 3), (1, 3)), 0),
+            (((2, 3), (2, 1), (2, 4)), 1),
+            (((3,),), 0),
+            (((0,), (2,)), 0),
+            (((2, 0), (2, 0)), 1),
+        )
+    ],
+    doc="The operands one after the other along a dimension. Joining more than two is one op.",
+)

@@ -32,10 +32,16 @@ def lowest(dtype: DType) -> float | int:
     return -(1 << (8 * dtype.itemsize - 1)) if dtype.signed and dtype.category else 0
 
 
-def pooled_counts(name: str, shape: tuple, size: tuple, stride: tuple, padding: tuple, dilation: tuple) -> tuple:
+def pooled_counts(
+    name: str, shape: tuple, size: tuple, stride: tuple, padding: tuple, dilation: tuple
+) -> tuple:
     """How many windows there are along each spatial dimension."""
-    return tuple(window_count(name, n + low + high, k, s, d, i + 2) for i, (n, k, s, (low, high), d) in
-                 enumerate(zip(shape[2:], size, stride, padding, dilation, strict=True)))
+    return tuple(
+        window_count(name, n + low + high, k, s, d, i + 2)
+        for i, (n, k, s, (low, high), d) in enumerate(
+            zip(shape[2:], size, stride, padding, dilation, strict=True)
+        )
+    )
 
 
 def _max_pool_type(types: tuple, attrs: tuple) -> tuple:
@@ -47,7 +53,7 @@ def _max_pool_type(types: tuple, attrs: tuple) -> tuple:
 
 def _row_strides(shape: tuple) -> tuple:
     """How far apart neighbours along each spatial dimension are in the flattened plane."""
-    return tuple(prod(shape[i + 1:]) for i in range(2, len(shape)))
+    return tuple(prod(shape[i + 1 :]) for i in range(2, len(shape)))
 
 
 def _counter(shape: tuple) -> DType:
@@ -99,7 +105,9 @@ def _greater(candidate: Any, best: Any) -> Any:
     return ops.logical_and(ops.logical_not(ops.le(candidate, best)), ops.eq(best, best))
 
 
-def _chain(x: Any, counts: tuple, strides: tuple, first: Any, size: tuple, stride: tuple, dilation: tuple) -> tuple:
+def _chain(
+    x: Any, counts: tuple, strides: tuple, first: Any, size: tuple, stride: tuple, dilation: tuple
+) -> tuple:
     """The maximum of written-out windows of a padded input, and its offset from the window's start."""
     best = offset = None
     counter = _counter(tuple(x.shape))
@@ -118,7 +126,7 @@ def _reduced(x: Any, strides: tuple, first: Any, size: tuple, stride: tuple, dil
     """The same for large windows, by reducing a window view."""
     rank = len(size)
     view = ops.window(x, dims=tuple(range(2, 2 + rank)), sizes=size, steps=stride, dilations=dilation)
-    view = ops.reshape(view, shape=(*view.shape[:2 + rank], prod(size)))
+    view = ops.reshape(view, shape=(*view.shape[: 2 + rank], prod(size)))
     last = (2 + rank,)
     best, tap = ops.amax(view, dims=last, keepdim=False), ops.argmax(view, dims=last, keepdim=False)
     tap, offset = ops.cast(tap, dtype=_counter(tuple(x.shape))), None
@@ -163,8 +171,14 @@ def _max_pool_grad(context: Context, g: tuple) -> Any:
     mine = ops.eq(ops.reshape(chosen, shape=apart), at)
     spread = ops.where(mine, ops.reshape(values, shape=apart), number(0, values))
     full = tuple(n + low + high for n, (low, high) in zip(shape[2:], padding, strict=True))
-    back = ops.unwindow(spread, shape=(*shape[:2], *full), dims=tuple(range(2, 2 + rank)), sizes=size, steps=stride,
-                        dilations=dilation)
+    back = ops.unwindow(
+        spread,
+        shape=(*shape[:2], *full),
+        dims=tuple(range(2, 2 + rank)),
+        sizes=size,
+        steps=stride,
+        dilations=dilation,
+    )
     return pad_spatial(back, tuple((-low, -high) for low, high in padding))
 
 
@@ -190,9 +204,9 @@ def _max_pool_reference(x: Any, size: tuple, stride: tuple, padding: tuple, dila
     xp = numpy.pad(x, ((0, 0), (0, 0), *padding), constant_values=low)
     rank, plane = len(size), x.shape[2:]
     view = ops.window.reference(xp, tuple(range(2, 2 + rank)), size, stride, dilation)
-    flat = view.reshape(*view.shape[:2 + rank], prod(size))
+    flat = view.reshape(*view.shape[: 2 + rank], prod(size))
     best, tap = flat.max(-1), flat.argmax(-1)
-    starts = numpy.indices(view.shape[2:2 + rank])
+    starts = numpy.indices(view.shape[2 : 2 + rank])
     place = []
     for d, element in enumerate(numpy.unravel_index(tap, size)):
         start = starts[d] * stride[d] - padding[d][0]
@@ -207,22 +221,52 @@ def _max_pool_reference(x: Any, size: tuple, stride: tuple, padding: tuple, dila
 def _max_pool_samples() -> list[Sample]:
     import numpy
 
-    cases = [((2, 3, 4, 6), (2, 2), (2, 2), ((0, 0), (0, 0)), (1, 1)), ((1, 2, 5, 7), (3, 2), (2, 1), ((1, 1), (0, 1)), (1, 1)),
-             ((1, 1, 9), (3,), (2,), ((1, 0),), (2,)), ((1, 2, 6, 6), (5, 5), (1, 1), ((2, 2), (2, 2)), (1, 1)),
-             ((1, 1, 3, 4, 3), (2, 2, 2), (1, 2, 1), ((0, 0), (0, 0), (1, 1)), (1, 1, 1)), ((0, 2, 4), (2,), (2,), ((0, 0),), (1,)),
-             ((1, 1, 7), (2,), (3,), ((0, 0),), (1,)), ((1, 1, 3, 30), (1, 20), (1, 4), ((0, 0), (0, 0)), (1, 1))]
+    cases = [
+        ((2, 3, 4, 6), (2, 2), (2, 2), ((0, 0), (0, 0)), (1, 1)),
+        ((1, 2, 5, 7), (3, 2), (2, 1), ((1, 1), (0, 1)), (1, 1)),
+        ((1, 1, 9), (3,), (2,), ((1, 0),), (2,)),
+        ((1, 2, 6, 6), (5, 5), (1, 1), ((2, 2), (2, 2)), (1, 1)),
+        ((1, 1, 3, 4, 3), (2, 2, 2), (1, 2, 1), ((0, 0), (0, 0), (1, 1)), (1, 1, 1)),
+        ((0, 2, 4), (2,), (2,), ((0, 0),), (1,)),
+        ((1, 1, 7), (2,), (3,), ((0, 0),), (1,)),
+        ((1, 1, 3, 30), (1, 20), (1, 4), ((0, 0), (0, 0)), (1, 1)),
+    ]
     keys = ("size", "stride", "padding", "dilation")
-    out = [Sample((floats(s, i),), dict(zip(keys, rest)), f"{s} by {rest[0]}") for i, (s, *rest) in enumerate(cases)]
+    out = [
+        Sample((floats(s, i),), dict(zip(keys, rest)), f"{s} by {rest[0]}")
+        for i, (s, *rest) in enumerate(cases)
+    ]
     special = numpy.array([1.0, numpy.nan, 2.0, 2.0, -numpy.inf, -numpy.inf, numpy.inf, 0.0]).reshape(1, 1, 8)
-    out.append(Sample((special,), {"size": (2,), "stride": (2,), "padding": ((0, 0),), "dilation": (1,)}, "NaN, inf, ties"))
-    out.append(Sample((special,), {"size": (3,), "stride": (1,), "padding": ((1, 1),), "dilation": (1,)}, "NaN and padding"))
+    out.append(
+        Sample(
+            (special,),
+            {"size": (2,), "stride": (2,), "padding": ((0, 0),), "dilation": (1,)},
+            "NaN, inf, ties",
+        )
+    )
+    out.append(
+        Sample(
+            (special,),
+            {"size": (3,), "stride": (1,), "padding": ((1, 1),), "dilation": (1,)},
+            "NaN and padding",
+        )
+    )
     return out
 
 
 max_pool = declare(
-    "max_pool", opaque, attributes=("size", "stride", "padding", "dilation"), infer=_max_pool_type, saves=("out",),
-    grad=_max_pool_grad, jvp=_max_pool_tangent, vmap=_folded_batch, lowering=Decompose(_max_pool), promotion="none",
-    reference=_max_pool_reference, samples=_max_pool_samples,
-    doc="The maximum of each window of x [batch, channels, sizes], and its position in the flattened plane. The first of "
-        "equal maxima counts, NaN above all. Padding is a (low, high) pair a dimension and never wins.")
-
+    "max_pool",
+    opaque,
+    attributes=("size", "stride", "padding", "dilation"),
+    infer=_max_pool_type,
+    saves=("out",),
+    grad=_max_pool_grad,
+    jvp=_max_pool_tangent,
+    vmap=_folded_batch,
+    lowering=Decompose(_max_pool),
+    promotion="none",
+    reference=_max_pool_reference,
+    samples=_max_pool_samples,
+    doc="The maximum of each window of x [batch, channels, sizes], and its position in the flattened plane. The first "
+    "of equal maxima counts, NaN above all. Padding is a (low, high) pair a dimension and never wins.",
+)

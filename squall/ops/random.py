@@ -1,4 +1,4 @@
-"""Random numbers as functions of (seed, offset, position): Philox 4x32-10, uniform, normal, bernoulli, dropout.
+"""Random numbers as functions of (seed, offset, position): Philox 4x32-10, uniform, normal.
 
 Element i of `random_bits` is word i % 4 of the block whose counter is offset + i // 4, so that a draw consumes
 `counters_used` counters, known when it is recorded, and the numbers depend on no thread and no grouping.
@@ -10,12 +10,10 @@ from math import prod
 from typing import Any
 
 from squall.base.dtypes import DType, bfloat16, float16, float32, float64, int32, int64, uint32
-from squall.base.errors import DtypeError, ShapeError
+from squall.base.errors import ShapeError
 from squall.ir.families import check_float, random
 from squall.ir.node import TensorType
-from squall.ir.op import NON_DIFFERENTIABLE, ByFamily, Context, Decompose, Sample, declare, ops
-from squall.ops.common import number, widened_expand
-from squall.ops.samples import floats
+from squall.ir.op import NON_DIFFERENTIABLE, ByFamily, Decompose, Sample, declare, ops
 from squall.ops.slicing import position
 
 _ROUNDS = 10
@@ -54,18 +52,21 @@ def _random_bits_reference(seed: Any, offset: Any, shape: tuple) -> Any:
     counters = numpy.arange((count + 3) // 4, dtype=numpy.uint64) + numpy.uint64(start)
     low = numpy.uint64(0xFFFFFFFF)
     nothing = numpy.zeros_like(counters)
-    words = philox((counters & low, counters >> numpy.uint64(32), nothing, nothing), (key & 0xFFFFFFFF, key >> 32))
+    words = philox(
+        (counters & low, counters >> numpy.uint64(32), nothing, nothing), (key & 0xFFFFFFFF, key >> 32)
+    )
     return numpy.stack(words, -1).reshape(-1)[:count].astype(numpy.uint32).reshape(shape)
 
 
-def _check_stream(name: str, seed: TensorType, offset: TensorType) -> None:
+def check_stream(name: str, seed: TensorType, offset: TensorType) -> None:
+    """ShapeError unless seed and offset are zero-dimensional int64."""
     for what, t in (("seed", seed), ("offset", offset)):
         if t.dtype is not int64 or t.shape != ():
             raise ShapeError(f"{name}: {what} must be a zero-dimensional int64, got {t}")
 
 
 def _random_bits_type(types: tuple, attrs: tuple) -> TensorType:
-    _check_stream("random_bits", *types)
+    check_stream("random_bits", *types)
     return TensorType(tuple(attrs[0]), uint32, types[0].device)
 
 
@@ -77,20 +78,36 @@ def stream(seed: int, offset: int) -> tuple:
 
 
 def _shapes(**more: Any) -> list[Sample]:
-    return [Sample(stream(*s), {"shape": n, **more}, f"{n} of stream {s}") for s, n in (
-        ((0, 0), (5,)), ((7, 3), (2, 3)), ((-1, 2**33 + 1), ()), ((123456789012345, -2), (37,)), ((1, 1), (0, 3)))]
+    return [
+        Sample(stream(*s), {"shape": n, **more}, f"{n} of stream {s}")
+        for s, n in (
+            ((0, 0), (5,)),
+            ((7, 3), (2, 3)),
+            ((-1, 2**33 + 1), ()),
+            ((123456789012345, -2), (37,)),
+            ((1, 1), (0, 3)),
+        )
+    ]
 
 
 random_bits = declare(
-    "random_bits", random, attributes=("shape",), infer=_random_bits_type, grad=NON_DIFFERENTIABLE, promotion="none",
-    lowering=ByFamily("random_bits"), reference=_random_bits_reference, samples=_shapes,
-    doc="32 random bits an element: word i % 4 of Philox 4x32-10 at counter offset + i // 4, keyed by the seed.")
+    "random_bits",
+    random,
+    attributes=("shape",),
+    infer=_random_bits_type,
+    grad=NON_DIFFERENTIABLE,
+    promotion="none",
+    lowering=ByFamily("random_bits"),
+    reference=_random_bits_reference,
+    samples=_shapes,
+    doc="32 random bits an element: word i % 4 of Philox 4x32-10 at counter offset + i // 4, keyed by the seed.",
+)
 
 
 def _drawn_type(name: str) -> Any:
     def infer(types: tuple, attrs: tuple) -> TensorType:
         shape, dtype = attrs
-        _check_stream(name, *types)
+        check_stream(name, *types)
         check_float(name, dtype)
         return TensorType(tuple(shape), dtype, types[0].device)
 
@@ -137,11 +154,23 @@ def _uniform_reference(seed: Any, offset: Any, shape: tuple, dtype: DType) -> An
 
 
 uniform = declare(
-    "uniform", random, attributes=("shape", "dtype"), infer=_drawn_type("uniform"), grad=NON_DIFFERENTIABLE,
-    lowering=Decompose(_uniform), promotion="none", reference=_uniform_reference,
-    samples=lambda: [*_shapes(dtype=float32), *_shapes(dtype=float64), *_shapes(dtype=float16), *_shapes(dtype=bfloat16)],
-    doc="Numbers in [0, 1) on an even grid: 24 bits of one word for float32, 53 bits of two words for float64, 11 and 8 "
-        "bits for float16 and bfloat16.")
+    "uniform",
+    random,
+    attributes=("shape", "dtype"),
+    infer=_drawn_type("uniform"),
+    grad=NON_DIFFERENTIABLE,
+    lowering=Decompose(_uniform),
+    promotion="none",
+    reference=_uniform_reference,
+    samples=lambda: [
+        *_shapes(dtype=float32),
+        *_shapes(dtype=float64),
+        *_shapes(dtype=float16),
+        *_shapes(dtype=bfloat16),
+    ],
+    doc="Numbers in [0, 1) on an even grid: 24 bits of one word for float32, 53 bits of two words for float64, 11 and "
+    "8 bits for float16 and bfloat16.",
+)
 
 
 def _normal(seed: Any, offset: Any, shape: tuple, dtype: DType) -> Any:
@@ -166,95 +195,15 @@ def _normal_reference(seed: Any, offset: Any, shape: tuple, dtype: DType) -> Any
 
 
 normal = declare(
-    "normal", random, attributes=("shape", "dtype"), infer=_drawn_type("normal"), grad=NON_DIFFERENTIABLE,
-    lowering=Decompose(_normal), promotion="none", reference=_normal_reference,
+    "normal",
+    random,
+    attributes=("shape", "dtype"),
+    infer=_drawn_type("normal"),
+    grad=NON_DIFFERENTIABLE,
+    lowering=Decompose(_normal),
+    promotion="none",
+    reference=_normal_reference,
     samples=lambda: [*_shapes(dtype=float32), *_shapes(dtype=float64), *_shapes(dtype=float16)],
     doc="Standard normal numbers, as sqrt(2) erfinv(u) of u on an even grid symmetric about 0 in (-1, 1): 23 bits for "
-        "float32 and shorter types, which are rounded from float32, and 52 bits for float64.")
-
-
-def _operand_type(name: str) -> Any:
-    def infer(types: tuple, attrs: tuple) -> TensorType:
-        _check_stream(name, *types[1:])
-        check_float(name, types[0].dtype)
-        if attrs and not 0 <= attrs[0] <= 1:
-            raise DtypeError(f"{name}: probability p must be between 0 and 1, got {attrs[0]}")
-        return types[0]
-
-    return infer
-
-
-def _bernoulli(x: Any, seed: Any, offset: Any) -> Any:
-    wide = x.dtype if x.dtype is float64 else float32
-    drawn = ops.uniform(seed, offset, shape=tuple(x.shape), dtype=wide)
-    return ops.cast(ops.lt(drawn, x if x.dtype is wide else ops.cast(x, dtype=wide)), dtype=x.dtype)
-
-
-def _bernoulli_reference(x: Any, seed: Any, offset: Any) -> Any:
-    dtype = float64 if x.dtype == "float64" else float32
-    return (_uniform_reference(seed, offset, x.shape, dtype) < x).astype(x.dtype)
-
-
-bernoulli = declare(
-    "bernoulli", random, infer=_operand_type("bernoulli"), grad=NON_DIFFERENTIABLE, lowering=Decompose(_bernoulli),
-    promotion="none", reference=_bernoulli_reference,
-    samples=lambda: [Sample((floats(s, i, 0, 1), *stream(i, 5)), {}, str(s)) for i, s in enumerate(((3, 4), (), (0,), (33,)))],
-    doc="1 with the probability each element gives, else 0: whether a uniform number is below it.")
-
-
-def _kept(seed: Any, offset: Any, shape: tuple, p: float) -> Any:
-    """Which elements stay, as a bool value: equal calls are one computation, so backward finds forward's mask."""
-    bits = ops.random_bits(seed, offset, shape=tuple(shape))
-    return ops.ge(bits, number(_threshold(p), bits))
-
-
-def _threshold(p: float) -> int:
-    """Words below it are dropped."""
-    return round(p * 2.0**32)
-
-
-def _masked(x: Any, kept: Any, p: float) -> Any:
-    return ops.where(kept, ops.mul(x, 1.0 / (1.0 - p)), number(0, x))
-
-
-@widened_expand
-def _dropout(x: Any, seed: Any, offset: Any, p: float) -> Any:
-    if _threshold(p) == 0:
-        return x
-    if _threshold(p) >> 32:
-        return ops.expand(number(0, x), shape=tuple(x.shape)) if x.shape else number(0, x)
-    return _masked(x, _kept(seed, offset, x.shape, p), p)
-
-
-def _dropout_batch(op: Any, operands: tuple, batched: tuple, size: Any, attrs: tuple) -> tuple:
-    """One draw for the whole batch: how many counters a draw takes was fixed when it was recorded."""
-    x, seed, offset = operands
-    if any(batched[1:]):
-        raise TypeError("vmap: dropout with a batch of seeds or offsets is not defined; draw before the vmap")
-    (p,) = attrs
-    threshold = _threshold(p)
-    if threshold == 0 or threshold >> 32:
-        return op(x, seed, offset, p=p), True
-    return _masked(x, _kept(seed, offset, tuple(x.shape)[1:], p), p), True
-
-
-def _dropout_reference(x: Any, seed: Any, offset: Any, p: float) -> Any:
-    import numpy
-
-    kept = _random_bits_reference(seed, offset, x.shape).astype(numpy.uint64) >= _threshold(p)
-    return numpy.where(kept, x * x.dtype.type(1.0 / (1.0 - p) if p < 1 else 0.0), x.dtype.type(0))
-
-
-def _dropout_grad(context: Context, g: Any) -> tuple:
-    _, seed, offset = context.inputs
-    return ops.dropout(g, seed, offset, p=context.attrs[0]), None, None
-
-
-dropout = declare(
-    "dropout", random, attributes=("p",), infer=_operand_type("dropout"), saves=(1, 2), grad=_dropout_grad,
-    jvp=lambda context, t, *_: ops.dropout(t, *context.inputs[1:], p=context.attrs[0]), vmap=_dropout_batch,
-    lowering=Decompose(_dropout), promotion="none", reference=_dropout_reference,
-    samples=lambda: [Sample((floats(s, i), *stream(i, 9)), {"p": p}, f"{s} with p = {p}") for i, (s, p) in enumerate(
-        (((3, 4), 0.5), ((), 0.1), ((0, 2), 0.5), ((65,), 0.2), ((4,), 0.0), ((4,), 1.0)))],
-    doc="Elements set to 0 with probability p, the others divided by 1 - p. The gradient is the same op of the same "
-        "seed and offset: the mask is drawn again, or reused where both run in one program.")
+    "float32 and shorter types, which are rounded from float32, and 52 bits for float64.",
+)

@@ -92,31 +92,61 @@ def _scatter_grad(context: Context, g: Any) -> tuple:
 
 
 def _scatter_samples() -> list[Sample]:
-    cases = [((3, 4), [[0], [-1], [2]], 1), ((3, 4), [[0, 2, 1], [1, 1, 1]], 0), ((5,), [4, 4, 0, -5], 0),
-             ((2, 3), [[0, 1, 2, 2]], 1), ((2, 3), [[], []], 1)]
-    return [Sample((floats(s, 3), whole(i), floats(whole(i).shape, 4)), {"dim": d}, f"{s} at {i}") for s, i, d in cases]
+    cases = [
+        ((3, 4), [[0], [-1], [2]], 1),
+        ((3, 4), [[0, 2, 1], [1, 1, 1]], 0),
+        ((5,), [4, 4, 0, -5], 0),
+        ((2, 3), [[0, 1, 2, 2]], 1),
+        ((2, 3), [[], []], 1),
+    ]
+    return [
+        Sample((floats(s, 3), whole(i), floats(whole(i).shape, 4)), {"dim": d}, f"{s} at {i}")
+        for s, i, d in cases
+    ]
 
 
 scatter = declare(
-    "scatter", indexing, attributes=("dim",), infer=_scatter_type("scatter"), lowering=ByFamily("scatter"),
-    promotion="none", saves=(1,), grad=_scatter_grad, reference=_scatter_reference, vmap=_along_batch,
+    "scatter",
+    indexing,
+    attributes=("dim",),
+    infer=_scatter_type("scatter"),
+    lowering=ByFamily("scatter"),
+    promotion="none",
+    saves=(1,),
+    grad=_scatter_grad,
+    reference=_scatter_reference,
+    vmap=_along_batch,
     samples=_scatter_samples,
-    doc="The base with elements replaced: source at i goes to i with the coordinate of `dim` replaced by the index at i. "
-        "Of several for one position the last stays.")
+    doc="The base with elements replaced: source at i goes to i with the coordinate of `dim` replaced by the index at "
+    "i. Of several for one position the last stays.",
+)
 
 
 scatter_add = declare(
-    "scatter_add", indexing, attributes=("dim",), infer=_scatter_type("scatter_add"), lowering=ByFamily("scatter_add"),
-    promotion="none", saves=(1,), reference=_scatter_add_reference, vmap=_along_batch, samples=_scatter_samples,
-    grad=lambda context, g: (g, None, ops.gather(g, context.inputs[1], dim=context.attrs[0]) if context.needs[2] else None),
-    doc="The base plus the source's elements at the positions `scatter` would write, added in index order.")
+    "scatter_add",
+    indexing,
+    attributes=("dim",),
+    infer=_scatter_type("scatter_add"),
+    lowering=ByFamily("scatter_add"),
+    promotion="none",
+    saves=(1,),
+    reference=_scatter_add_reference,
+    vmap=_along_batch,
+    samples=_scatter_samples,
+    grad=lambda context, g: (
+        g,
+        None,
+        ops.gather(g, context.inputs[1], dim=context.attrs[0]) if context.needs[2] else None,
+    ),
+    doc="The base plus the source's elements at the positions `scatter` would write, added in index order.",
+)
 
 
 def _index_add_type(types: tuple, attrs: tuple) -> TensorType:
     (x, index, source), (dim,) = types, attrs
     check_index("index_add", index)
     check_dim("index_add", x.shape, dim)
-    if len(index.shape) != 1 or tuple(source.shape) != (*x.shape[:dim], index.shape[0], *x.shape[dim + 1:]):
+    if len(index.shape) != 1 or tuple(source.shape) != (*x.shape[:dim], index.shape[0], *x.shape[dim + 1 :]):
         raise ShapeError(f"index_add: source {source} at index {index} along dim {dim} does not fit base {x}")
     _check_same_dtype("index_add", x, source)
     return x
@@ -141,20 +171,41 @@ def _index_add_batch(op: Any, operands: tuple, batched: tuple, size: Any, attrs:
 
 
 index_add = declare(
-    "index_add", indexing, attributes=("dim",), infer=_index_add_type, lowering=ByFamily("index_add"),
-    promotion="none", saves=(1,), reference=_index_add_reference, vmap=_index_add_batch,
-    grad=lambda context, g: (g, None, ops.take(g, context.inputs[1], dim=context.attrs[0]) if context.needs[2] else None),
-    samples=lambda: [Sample((floats(s, 5), whole(i), floats((*s[:d], len(i), *s[d + 1:]), 6)), {"dim": d}, f"{s} at {i}")
-                     for s, i, d in (((5, 3), [0, 4, -1, 0], 0), ((2, 6), [1, 1], 1), ((4,), [2], 0), ((3, 2), [], 0),
-                                     ((3, 0), [1, 1], 0))],
-    doc="The base plus slices of the source, each at its place along a dimension, added in index order.")
+    "index_add",
+    indexing,
+    attributes=("dim",),
+    infer=_index_add_type,
+    lowering=ByFamily("index_add"),
+    promotion="none",
+    saves=(1,),
+    reference=_index_add_reference,
+    vmap=_index_add_batch,
+    grad=lambda context, g: (
+        g,
+        None,
+        ops.take(g, context.inputs[1], dim=context.attrs[0]) if context.needs[2] else None,
+    ),
+    samples=lambda: [
+        Sample((floats(s, 5), whole(i), floats((*s[:d], len(i), *s[d + 1 :]), 6)), {"dim": d}, f"{s} at {i}")
+        for s, i, d in (
+            ((5, 3), [0, 4, -1, 0], 0),
+            ((2, 6), [1, 1], 1),
+            ((4,), [2], 0),
+            ((3, 2), [], 0),
+            ((3, 0), [1, 1], 0),
+        )
+    ],
+    doc="The base plus slices of the source, each at its place along a dimension, added in index order.",
+)
 
 
 def _index_put_type(types: tuple, attrs: tuple) -> TensorType:
     x, value, *indices = types
     shape = indexed_shape("index_put", x, tuple(indices), attrs[0])
     if tuple(value.shape) != shape:
-        raise ShapeError(f"index_put: the indices address shape {shape} of {x}, the value has shape {tuple(value.shape)}")
+        raise ShapeError(
+            f"index_put: the indices address shape {shape} of {x}, the value has shape {tuple(value.shape)}"
+        )
     _check_same_dtype("index_put", x, value)
     return x
 
@@ -191,12 +242,20 @@ def _index_put_grad(context: Context, g: Any) -> tuple:
 
 def _index_put_batch(op: Any, operands: tuple, batched: tuple, size: Any, attrs: tuple) -> tuple:
     (x, value, *indices), (dims, accumulate) = operands, attrs
-    x, value, up = with_batch(x, batched[0], size), with_batch(value, batched[1], size), tuple(d + 1 for d in dims)
+    x, value, up = (
+        with_batch(x, batched[0], size),
+        with_batch(value, batched[1], size),
+        tuple(d + 1 for d in dims),
+    )
     if not any(batched[2:]):
         return ops.index_put(x, value, *indices, dims=up, accumulate=accumulate), True
     common = len(value.shape) - 1 - (len(x.shape) - 1 - len(dims))
-    order = (0, *range(1 + dims[0], 1 + dims[0] + common), *range(1, 1 + dims[0]),
-             *range(1 + dims[0] + common, len(value.shape)))
+    order = (
+        0,
+        *range(1 + dims[0], 1 + dims[0] + common),
+        *range(1, 1 + dims[0]),
+        *range(1 + dims[0] + common, len(value.shape)),
+    )
     value = ops.permute(value, dims=order)
     full = batch_indices(tuple(indices), batched[2:], size)
     return ops.index_put(x, value, *full, dims=(0, *up), accumulate=accumulate), True
@@ -205,22 +264,43 @@ def _index_put_batch(op: Any, operands: tuple, batched: tuple, size: Any, attrs:
 def _index_put_samples() -> list[Sample]:
     import numpy
 
-    cases = [((4, 5), ([0, -1, 0], [1, 1, 1]), (0, 1)), ((4, 5), ([0, 0],), (1,)), ((3, 4), ([], []), (0, 1)),
-             ((2, 3, 4), ([[0], [1]], [0, 2, -1]), (0, 2)), ((3,), (1,), (0,))]
+    cases = [
+        ((4, 5), ([0, -1, 0], [1, 1, 1]), (0, 1)),
+        ((4, 5), ([0, 0],), (1,)),
+        ((3, 4), ([], []), (0, 1)),
+        ((2, 3, 4), ([[0], [1]], [0, 2, -1]), (0, 2)),
+        ((3,), (1,), (0,)),
+    ]
     out = []
     for seed, (shape, indices, dims) in enumerate(cases):
         arrays = tuple(map(whole, indices))
         common = numpy.broadcast_shapes(*(a.shape for a in arrays))
         rest = [n for i, n in enumerate(shape) if i not in dims]
-        value = floats((*rest[:dims[0]], *common, *rest[dims[0]:]), seed + 20)
-        out += [Sample((floats(shape, seed), value, *arrays), {"dims": dims, "accumulate": a}, f"{shape} at {indices}")
-                for a in (False, True)]
+        value = floats((*rest[: dims[0]], *common, *rest[dims[0] :]), seed + 20)
+        out += [
+            Sample(
+                (floats(shape, seed), value, *arrays),
+                {"dims": dims, "accumulate": a},
+                f"{shape} at {indices}",
+            )
+            for a in (False, True)
+        ]
     return out
 
 
 index_put = declare(
-    "index_put", indexing, attributes=("dims", "accumulate"), defaults={"accumulate": False}, infer=_index_put_type,
-    lowering=ByFamily("index_put"), promotion="none", saves=lambda needs: tuple(range(2, len(needs))),
-    grad=_index_put_grad, reference=_index_put_reference, vmap=_index_put_batch, samples=_index_put_samples,
+    "index_put",
+    indexing,
+    attributes=("dims", "accumulate"),
+    defaults={"accumulate": False},
+    infer=_index_put_type,
+    lowering=ByFamily("index_put"),
+    promotion="none",
+    saves=lambda needs: tuple(range(2, len(needs))),
+    grad=_index_put_grad,
+    reference=_index_put_reference,
+    vmap=_index_put_batch,
+    samples=_index_put_samples,
     doc="The base with the elements `index` would read replaced by the value, or added to. Of several for one position "
-        "the last stays, and additions go in order.")
+    "the last stays, and additions go in order.",
+)

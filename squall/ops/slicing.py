@@ -25,7 +25,9 @@ def is_int(value: Any) -> bool:
 
 def position(value: Any, device: str = "cpu") -> Node:
     """An int64 Node of a structural index: a constant, or a symbolic size."""
-    return constant(value, int64, str(device)) if is_int(value) else make(ops.extent, (), (value, str(device)))
+    return (
+        constant(value, int64, str(device)) if is_int(value) else make(ops.extent, (), (value, str(device)))
+    )
 
 
 def arange(size: Any, device: str = "cpu", dtype: Any = int64) -> Node:
@@ -49,7 +51,9 @@ def check_span(name: str, extent: Any, size: Any, step: int, dim: int) -> None:
     if step < 1:
         raise ShapeError(f"{name}: step {step} of dim {dim} is not positive")
     if is_int(extent) and is_int(size) and (size < 0 or (size and (size - 1) * step >= extent)):
-        raise IndexRangeError(f"{name}: {size} elements at step {step} do not fit in size {extent} of dim {dim}")
+        raise IndexRangeError(
+            f"{name}: {size} elements at step {step} do not fit in size {extent} of dim {dim}"
+        )
 
 
 def _slice_type(types: tuple, attrs: tuple) -> TensorType:
@@ -67,8 +71,9 @@ def slices(name: str, shape: tuple, dims: tuple, sizes: tuple, steps: tuple, sta
     out = [slice_of(0, size, 1) for size in shape]
     for d, size, step, start in zip(dims, sizes, steps, map(int, starts), strict=True):
         if size and (start < 0 or start + (size - 1) * step >= shape[d]):
-            raise IndexRangeError(f"{name}: start {start} with {size} elements at step {step} leaves size "
-                                  f"{shape[d]} of dim {d}")
+            raise IndexRangeError(
+                f"{name}: start {start} with {size} elements at step {step} leaves size {shape[d]} of dim {d}"
+            )
         out[d] = slice_of(start, size, step)
     return tuple(out)
 
@@ -85,7 +90,9 @@ def _slice_reference(x: Any, *starts: Any, dims: tuple, sizes: tuple, steps: tup
 def _slice_grad(context: Context, g: Any) -> tuple:
     dims, _, steps = context.attrs
     starts = context.inputs[1:]
-    return ops.update_slice(zeros(context.types[0]), g, *starts, dims=dims, steps=steps), *(None for _ in starts)
+    return ops.update_slice(zeros(context.types[0]), g, *starts, dims=dims, steps=steps), *(
+        None for _ in starts
+    )
 
 
 def spread(vector: Any, rank: int, dim: int) -> Any:
@@ -111,14 +118,19 @@ def _slice_batch(op: Any, operands: tuple, batched: tuple, size: Any, attrs: tup
     x = with_batch(operands[0], batched[0], size)
     plain = [i for i, b in enumerate(batched[1:]) if not b]
     if plain:
-        x = ops.slice(x, *(operands[1 + i] for i in plain), dims=tuple(dims[i] + 1 for i in plain),
-                      sizes=tuple(sizes[i] for i in plain), steps=tuple(steps[i] for i in plain))
+        x = ops.slice(
+            x,
+            *(operands[1 + i] for i in plain),
+            dims=tuple(dims[i] + 1 for i in plain),
+            sizes=tuple(sizes[i] for i in plain),
+            steps=tuple(steps[i] for i in plain),
+        )
     for i, is_batched in enumerate(batched[1:]):
         if is_batched:  # each element of the batch starts elsewhere: read by index
             shape = tuple(x.shape)
             reach = ops.mul(arange(sizes[i], x.device), position(steps[i], x.device))
             index = ops.add(_column(operands[1 + i], True, size), reach)
-            new = shape[:dims[i] + 1] + (sizes[i],) + shape[dims[i] + 2:]
+            new = shape[: dims[i] + 1] + (sizes[i],) + shape[dims[i] + 2 :]
             index = ops.expand(spread(index, len(shape), dims[i] + 1), shape=new)
             x = ops.gather(x, index, dim=dims[i] + 1)
     return x, True
@@ -131,19 +143,36 @@ def _at(*values: int) -> tuple:
 
 
 def _slice_samples() -> list[Sample]:
-    cases = [((5, 4), (1,), (0,), (3,), (1,)), ((5, 4), (0, 1), (0, 1), (3, 2), (2, 2)), ((7,), (6,), (0,), (1,), (3,)),
-             ((4, 0), (0,), (0,), (2,), (1,)), ((4,), (4,), (0,), (0,), (1,)), ((), (), (), (), ()),
-             ((2, 70), (3,), (1,), (33,), (2,))]
-    return [Sample((floats(s, i), *_at(*starts)), {"dims": d, "sizes": n, "steps": k}, f"{s} from {starts}")
-            for i, (s, starts, d, n, k) in enumerate(cases)]
+    cases = [
+        ((5, 4), (1,), (0,), (3,), (1,)),
+        ((5, 4), (0, 1), (0, 1), (3, 2), (2, 2)),
+        ((7,), (6,), (0,), (1,), (3,)),
+        ((4, 0), (0,), (0,), (2,), (1,)),
+        ((4,), (4,), (0,), (0,), (1,)),
+        ((), (), (), (), ()),
+        ((2, 70), (3,), (1,), (33,), (2,)),
+    ]
+    return [
+        Sample((floats(s, i), *_at(*starts)), {"dims": d, "sizes": n, "steps": k}, f"{s} from {starts}")
+        for i, (s, starts, d, n, k) in enumerate(cases)
+    ]
 
 
 slice = declare(
-    "slice", movement, attributes=("dims", "sizes", "steps"), infer=_slice_type, lowering=ByFamily("slice"),
-    promotion="none", saves=lambda needs: tuple(range(1, len(needs))), grad=_slice_grad, vmap=_slice_batch,
-    reference=_slice_reference, samples=_slice_samples,
+    "slice",
+    movement,
+    attributes=("dims", "sizes", "steps"),
+    infer=_slice_type,
+    lowering=ByFamily("slice"),
+    promotion="none",
+    saves=lambda needs: tuple(range(1, len(needs))),
+    grad=_slice_grad,
+    vmap=_slice_batch,
+    reference=_slice_reference,
+    samples=_slice_samples,
     doc="A box of elements: `sizes` elements along `dims`, from run-time starts (zero-dimensional int64), at positive "
-        "steps.")
+    "steps.",
+)
 
 
 def _update_type(types: tuple, attrs: tuple) -> TensorType:
@@ -155,7 +184,9 @@ def _update_type(types: tuple, attrs: tuple) -> TensorType:
         if d in dims:
             check_span("update_slice", extent, size, steps[dims.index(d)], d)
         elif extent != size:
-            raise ShapeError(f"update_slice: size {size} of the value at dim {d} must be {extent}: {value} into {base}")
+            raise ShapeError(
+                f"update_slice: size {size} of the value at dim {d} must be {extent}: {value} into {base}"
+            )
     return base
 
 
@@ -190,7 +221,7 @@ def _update_batch(op: Any, operands: tuple, batched: tuple, size: Any, attrs: tu
         if step > 1:
             inside = ops.logical_and(inside, ops.eq(ops.remainder(offset, step), 0))
         index = ops.where(inside, ops.floor_divide(offset, step), number(0, offset))
-        new = tuple(value.shape[:d + 1]) + (extent,) + tuple(value.shape[d + 2:])
+        new = tuple(value.shape[: d + 1]) + (extent,) + tuple(value.shape[d + 2 :])
         value = ops.gather(value, ops.expand(spread(index, len(new), d + 1), shape=new), dim=d + 1)
         inside = spread(inside, len(new), d + 1)
         hit = inside if hit is None else ops.logical_and(hit, inside)
@@ -198,17 +229,33 @@ def _update_batch(op: Any, operands: tuple, batched: tuple, size: Any, attrs: tu
 
 
 def _update_samples() -> list[Sample]:
-    cases = [((5, 4), (2, 4), (1,), (0,), (1,)), ((5, 4), (2, 2), (1, 0), (0, 1), (3, 2)), ((6,), (0,), (2,), (0,), (1,)),
-             ((), (), (), (), ()), ((3, 5), (3, 1), (4,), (1,), (1,))]
-    return [Sample((floats(s, i), floats(v, i + 9), *_at(*starts)), {"dims": d, "steps": k}, f"{v} into {s}")
-            for i, (s, v, starts, d, k) in enumerate(cases)]
+    cases = [
+        ((5, 4), (2, 4), (1,), (0,), (1,)),
+        ((5, 4), (2, 2), (1, 0), (0, 1), (3, 2)),
+        ((6,), (0,), (2,), (0,), (1,)),
+        ((), (), (), (), ()),
+        ((3, 5), (3, 1), (4,), (1,), (1,)),
+    ]
+    return [
+        Sample((floats(s, i), floats(v, i + 9), *_at(*starts)), {"dims": d, "steps": k}, f"{v} into {s}")
+        for i, (s, v, starts, d, k) in enumerate(cases)
+    ]
 
 
 update_slice = declare(
-    "update_slice", movement, attributes=("dims", "steps"), infer=_update_type, lowering=ByFamily("update_slice"),
-    promotion="none", saves=lambda needs: tuple(range(2, len(needs))), grad=_update_grad, vmap=_update_batch,
-    reference=_update_reference, samples=_update_samples,
-    doc="The base with a box of its elements replaced by the value: what `slice` of the same starts would read.")
+    "update_slice",
+    movement,
+    attributes=("dims", "steps"),
+    infer=_update_type,
+    lowering=ByFamily("update_slice"),
+    promotion="none",
+    saves=lambda needs: tuple(range(2, len(needs))),
+    grad=_update_grad,
+    vmap=_update_batch,
+    reference=_update_reference,
+    samples=_update_samples,
+    doc="The base with a box of its elements replaced by the value: what `slice` of the same starts would read.",
+)
 
 
 def _flip_reference(x: Any, dims: tuple) -> Any:
@@ -223,9 +270,21 @@ def _flip_type(types: tuple, attrs: tuple) -> TensorType:
 
 
 flip = declare(
-    "flip", movement, attributes=("dims",), infer=_flip_type, lowering=ByFamily("flip"), promotion="none",
-    grad=lambda context, g: ops.flip(g, dims=context.attrs[0]), reference=_flip_reference,
-    vmap=lambda op, operands, batched, size, attrs: (ops.flip(operands[0], dims=tuple(d + 1 for d in attrs[0])), True),
-    samples=lambda: [Sample((floats(s),), {"dims": d}) for s, d in (((3, 4), (0,)), ((3, 4), (0, 1)), ((0, 2), (1,)),
-                                                                   ((), ()), ((2, 3, 5), (0, 2)))],
-    doc="The elements of `dims` in reverse order.")
+    "flip",
+    movement,
+    attributes=("dims",),
+    infer=_flip_type,
+    lowering=ByFamily("flip"),
+    promotion="none",
+    grad=lambda context, g: ops.flip(g, dims=context.attrs[0]),
+    reference=_flip_reference,
+    vmap=lambda op, operands, batched, size, attrs: (
+        ops.flip(operands[0], dims=tuple(d + 1 for d in attrs[0])),
+        True,
+    ),
+    samples=lambda: [
+        Sample((floats(s),), {"dims": d})
+        for s, d in (((3, 4), (0,)), ((3, 4), (0, 1)), ((0, 2), (1,)), ((), ()), ((2, 3, 5), (0, 2)))
+    ],
+    doc="The elements of `dims` in reverse order.",
+)

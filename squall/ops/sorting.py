@@ -41,16 +41,38 @@ def _sort_samples() -> list[Sample]:
     import numpy
 
     special = numpy.array([2.0, numpy.nan, -numpy.inf, 1.0, 1.0, numpy.inf, numpy.nan, -0.0, 0.0])
-    arrays = [(floats((3, 5)), 1), (floats((4, 3), 1), 0), (floats((0, 3)), 1), (floats((3, 0)), 1), (special, 0),
-              (numpy.array([[3, 1, 2, 1], [0, 0, 5, -5]]), 1)]
-    return [Sample((a,), {"dim": d, "descending": down}, f"{a.shape} along {d}") for a, d in arrays for down in (False, True)]
+    arrays = [
+        (floats((3, 5)), 1),
+        (floats((4, 3), 1), 0),
+        (floats((0, 3)), 1),
+        (floats((3, 0)), 1),
+        (special, 0),
+        (numpy.array([[3, 1, 2, 1], [0, 0, 5, -5]]), 1),
+    ]
+    return [
+        Sample((a,), {"dim": d, "descending": down}, f"{a.shape} along {d}")
+        for a, d in arrays
+        for down in (False, True)
+    ]
 
 
 sort = declare(
-    "sort", sort_family, attributes=("dim", "descending"), defaults={"descending": False}, infer=_sort_type,
-    saves=("out",), grad=_sort_grad, lowering=Library(sort_arrays), promotion="none", reference=sort_arrays,
+    "sort",
+    sort_family,
+    attributes=("dim", "descending"),
+    defaults={"descending": False},
+    infer=_sort_type,
+    saves=("out",),
+    grad=_sort_grad,
+    lowering=Library(sort_arrays),
+    promotion="none",
+    reference=sort_arrays,
     jvp=lambda context, t: (ops.gather(t, context.output[1], dim=context.attrs[0]), None),
-    vmap=lambda op, operands, batched, size, attrs:
-        (op(operands[0], dim=attrs[0] + 1, descending=attrs[1]), True), samples=_sort_samples,
+    vmap=lambda op, operands, batched, size, attrs: (
+        op(operands[0], dim=attrs[0] + 1, descending=attrs[1]),
+        True,
+    ),
+    samples=_sort_samples,
     doc="Values in ascending or descending order along a dimension, equal ones in their old order and NaN above all, "
-        "with the indices they came from.")
+    "with the indices they came from.",
+)

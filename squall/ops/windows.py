@@ -1,4 +1,4 @@
-"""Movement over windows: window (a view of overlapping patches), unwindow (its transpose), diagonal.
+"""Movement over windows: window (a view of overlapping patches), and unwindow, its transpose.
 
 Convolution and pooling are written with them: they become index maps, and cost nothing by themselves.
 """
@@ -23,16 +23,24 @@ def window_count(name: str, extent: Any, size: int, step: int, dilation: int, di
     """How many positions a window takes along an extent; ShapeError when it does not fit once."""
     span = dilation * (size - 1) + 1
     if size < 1 or step < 1 or dilation < 1:
-        raise ShapeError(f"{name}: size {size}, step {step} and dilation {dilation} of dim {dim} must be positive")
+        raise ShapeError(
+            f"{name}: size {size}, step {step} and dilation {dilation} of dim {dim} must be positive"
+        )
     if is_int(extent) and extent < span:
-        raise ShapeError(f"{name}: a window of {size} elements at dilation {dilation} does not fit in size {extent} "
-                         f"of dim {dim}")
+        raise ShapeError(
+            f"{name}: a window of {size} elements at dilation {dilation} does not fit in size {extent} "
+            f"of dim {dim}"
+        )
     return (extent - span) // step + 1
 
 
-def _window_shape(name: str, shape: tuple, dims: tuple, sizes: tuple, steps: tuple, dilations: tuple) -> tuple:
+def _window_shape(
+    name: str, shape: tuple, dims: tuple, sizes: tuple, steps: tuple, dilations: tuple
+) -> tuple:
     if not len(dims) == len(sizes) == len(steps) == len(dilations):
-        raise ShapeError(f"{name}: dims {dims}, sizes {sizes}, steps {steps}, dilations {dilations} differ in length")
+        raise ShapeError(
+            f"{name}: dims {dims}, sizes {sizes}, steps {steps}, dilations {dilations} differ in length"
+        )
     if list(dims) != sorted(set(dims)) or any(not 0 <= d < len(shape) for d in dims):
         raise ShapeError(f"{name}: dims {dims} are not sorted dimensions of shape {tuple(shape)}")
     out = list(shape)
@@ -62,10 +70,18 @@ def _window_batch(op: Any, operands: tuple, batched: tuple, size: Any, attrs: tu
 
 
 def _window_samples() -> list[Sample]:
-    cases = [((5, 6), (0, 1), (2, 3), (1, 1), (1, 1)), ((2, 8), (1,), (3,), (2,), (2,)), ((0, 4), (1,), (2,), (2,), (1,)),
-             ((7,), (0,), (2,), (3,), (1,)), ((3, 4), (), (), (), ()), ((2, 6, 6), (1, 2), (2, 2), (2, 2), (1, 1))]
-    return [Sample((floats(s, i),), {"dims": d, "sizes": n, "steps": k, "dilations": e}, f"{n} over {s}")
-            for i, (s, d, n, k, e) in enumerate(cases)]
+    cases = [
+        ((5, 6), (0, 1), (2, 3), (1, 1), (1, 1)),
+        ((2, 8), (1,), (3,), (2,), (2,)),
+        ((0, 4), (1,), (2,), (2,), (1,)),
+        ((7,), (0,), (2,), (3,), (1,)),
+        ((3, 4), (), (), (), ()),
+        ((2, 6, 6), (1, 2), (2, 2), (2, 2), (1, 1)),
+    ]
+    return [
+        Sample((floats(s, i),), {"dims": d, "sizes": n, "steps": k, "dilations": e}, f"{n} over {s}")
+        for i, (s, d, n, k, e) in enumerate(cases)
+    ]
 
 
 def _window_grad(context: Context, g: Any) -> Any:
@@ -73,22 +89,34 @@ def _window_grad(context: Context, g: Any) -> Any:
 
 
 window = declare(
-    "window", movement, attributes=("dims", "sizes", "steps", "dilations"), infer=_window_type,
-    lowering=ByFamily("window"), promotion="none", grad=_window_grad, vmap=_window_batch, reference=_window_reference,
+    "window",
+    movement,
+    attributes=("dims", "sizes", "steps", "dilations"),
+    infer=_window_type,
+    lowering=ByFamily("window"),
+    promotion="none",
+    grad=_window_grad,
+    vmap=_window_batch,
+    reference=_window_reference,
     samples=_window_samples,
     doc="Each dimension of `dims` becomes the positions of a window; the elements of the windows are appended as "
-        "trailing dimensions, in the order of dims.")
+    "trailing dimensions, in the order of dims.",
+)
 
 
 def _unwindow_type(types: tuple, attrs: tuple) -> TensorType:
     shape, *rest = attrs
     expected = _window_shape("unwindow", shape, *rest)
     if tuple(types[0].shape) != expected:
-        raise ShapeError(f"unwindow: windows of shape {tuple(shape)} have shape {expected}, got {tuple(types[0].shape)}")
+        raise ShapeError(
+            f"unwindow: windows of shape {tuple(shape)} have shape {expected}, got {tuple(types[0].shape)}"
+        )
     return types[0].with_shape(tuple(shape))
 
 
-def _unwindow_reference(g: Any, shape: tuple, dims: tuple, sizes: tuple, steps: tuple, dilations: tuple) -> Any:
+def _unwindow_reference(
+    g: Any, shape: tuple, dims: tuple, sizes: tuple, steps: tuple, dilations: tuple
+) -> Any:
     import numpy
 
     out = numpy.zeros(shape, g.dtype)
@@ -119,13 +147,13 @@ def _trailing(g: Any, start: int, count: int) -> Any:
 
 
 def _tiled(part: Any, d: int, step: int) -> Any:
-    """Windows of at most `step` elements, which do not overlap, laid side by side along d: [.., P, .., k] to P * step."""
+    """Windows of at most `step` elements, which do not overlap, laid along d: [.., P, .., k] to P * step."""
     rank = len(part.shape)
     missing = step - part.shape[-1]
     part = pad_by(part, (0,) * rank, _lone((missing,), rank - 1, rank))
     part = ops.permute(part, dims=(*range(d + 1), rank - 1, *range(d + 1, rank - 1)))
     shape = tuple(part.shape)
-    return ops.reshape(part, shape=shape[:d] + (shape[d] * step,) + shape[d + 2:])
+    return ops.reshape(part, shape=shape[:d] + (shape[d] * step,) + shape[d + 2 :])
 
 
 def _overlapping(g: Any, d: int, extent: Any, step: int, dilation: int) -> Any:
@@ -133,10 +161,10 @@ def _overlapping(g: Any, d: int, extent: Any, step: int, dilation: int) -> Any:
     rank, count, size = len(g.shape), g.shape[d], g.shape[-1]
     g = ops.permute(g, dims=(*range(d + 1), rank - 1, *range(d + 1, rank - 1)))
     shape = tuple(g.shape)
-    g = ops.reshape(g, shape=shape[:d] + (count * size,) + shape[d + 2:])
+    g = ops.reshape(g, shape=shape[:d] + (count * size,) + shape[d + 2 :])
     at = ops.reshape(ops.mul(arange(count, g.device), step), shape=(count, 1))
     index = ops.add(at, ops.mul(arange(size, g.device), dilation))
-    base = zeros(TensorType(shape[:d] + (extent,) + shape[d + 2:], g.dtype, g.device))
+    base = zeros(TensorType(shape[:d] + (extent,) + shape[d + 2 :], g.dtype, g.device))
     return ops.index_add(base, ops.reshape(index, shape=(count * size,)), g, dim=d)
 
 
@@ -153,10 +181,14 @@ def _along(g: Any, d: int, extent: Any, step: int, dilation: int) -> Any:
             count = min(step, size - term * step)
             part = _tiled(_trailing(g, term * step, count) if count < size else g, d, step)
             offset = term * step
-            part = pad_by(part, _lone((offset,), d, rank - 1), _lone((extent - offset - part.shape[d],), d, rank - 1))
+            part = pad_by(
+                part, _lone((offset,), d, rank - 1), _lone((extent - offset - part.shape[d],), d, rank - 1)
+            )
         else:
             part = _trailing(g, term, 1)
-            part = _one_term(ops.reshape(part, shape=tuple(part.shape[:-1])), d, term * dilation, extent, step)
+            part = _one_term(
+                ops.reshape(part, shape=tuple(part.shape[:-1])), d, term * dilation, extent, step
+            )
         total = part if total is None else ops.add(total, part)
     return total
 
@@ -178,68 +210,32 @@ def _unwindow_batch(op: Any, operands: tuple, batched: tuple, size: Any, attrs: 
 
 
 def _unwindow_samples() -> list[Sample]:
-    out = [*_window_samples(), Sample((floats((40,)),), {"dims": (0,), "sizes": (34,), "steps": (1,), "dilations": (1,)},
-                                      "many terms")]
-    return [Sample((floats(_window_shape("", s.inputs[0].shape, *s.attributes.values()), 5),),
-                   {"shape": s.inputs[0].shape, **s.attributes}, s.name) for s in out]
+    out = [
+        *_window_samples(),
+        Sample(
+            (floats((40,)),), {"dims": (0,), "sizes": (34,), "steps": (1,), "dilations": (1,)}, "many terms"
+        ),
+    ]
+    return [
+        Sample(
+            (floats(_window_shape("", s.inputs[0].shape, *s.attributes.values()), 5),),
+            {"shape": s.inputs[0].shape, **s.attributes},
+            s.name,
+        )
+        for s in out
+    ]
 
 
 unwindow = declare(
-    "unwindow", movement, attributes=("shape", "dims", "sizes", "steps", "dilations"), infer=_unwindow_type,
-    lowering=Decompose(_unwindow), promotion="none", grad=_unwindow_grad, vmap=_unwindow_batch,
-    reference=_unwindow_reference, samples=_unwindow_samples,
-    doc="The transpose of `window`: the elements of all windows added where they came from, in a value of `shape`.")
-
-
-def diagonal_span(shape: tuple, offset: int, dim1: int, dim2: int) -> tuple:
-    """The length of a diagonal and where it starts in the flattened two dimensions."""
-    n, m = shape[dim1], shape[dim2]
-    length = min(n, m - offset) if offset >= 0 else min(n + offset, m)
-    return (length, offset if offset >= 0 else -offset * m) if length > 0 else (0, 0)
-
-
-def _diagonal_type(types: tuple, attrs: tuple) -> TensorType:
-    shape, (offset, dim1, dim2) = types[0].shape, attrs
-    if dim1 == dim2 or not (0 <= dim1 < len(shape) and 0 <= dim2 < len(shape)):
-        raise ShapeError(f"diagonal: dims {dim1} and {dim2} are not two dimensions of shape {tuple(shape)}")
-    rest = tuple(n for i, n in enumerate(shape) if i not in (dim1, dim2))
-    return types[0].with_shape((*rest, diagonal_span(shape, offset, dim1, dim2)[0]))
-
-
-def _to_end(rank: int, dim1: int, dim2: int) -> tuple:
-    return (*(i for i in range(rank) if i not in (dim1, dim2)), dim1, dim2)
-
-
-def _diagonal(x: Any, offset: int, dim1: int, dim2: int) -> Any:
-    length, start = diagonal_span(tuple(x.shape), offset, dim1, dim2)
-    x = ops.permute(x, dims=_to_end(len(x.shape), dim1, dim2))
-    *rest, n, m = x.shape
-    x = ops.reshape(x, shape=(*rest, n * m))
-    return ops.slice(x, position(start, x.device), dims=(len(rest),), sizes=(length,), steps=(m + 1,))
-
-
-def _diagonal_grad(context: Context, g: Any) -> Any:
-    (offset, dim1, dim2), shape = context.attrs, tuple(context.types[0].shape)
-    length, start = diagonal_span(shape, offset, dim1, dim2)
-    n, m, lead = shape[dim1], shape[dim2], len(shape) - 2
-    end = start + (length - 1) * (m + 1) + 1 if length else 0
-    g = ops.pad(g, low=(0,) * lead + (start,), high=(0,) * lead + (n * m - end,), interior=(0,) * lead + (m,))
-    order = _to_end(len(shape), dim1, dim2)
-    g = ops.reshape(g, shape=tuple(shape[i] for i in order))
-    return ops.permute(g, dims=tuple(order.index(i) for i in range(len(shape))))
-
-
-def _diagonal_batch(op: Any, operands: tuple, batched: tuple, size: Any, attrs: tuple) -> tuple:
-    offset, dim1, dim2 = attrs
-    return op(operands[0], offset=offset, dim1=dim1 + 1, dim2=dim2 + 1), True
-
-
-diagonal = declare(
-    "diagonal", movement, attributes=("offset", "dim1", "dim2"), defaults={"offset": 0, "dim1": 0, "dim2": 1},
-    infer=_diagonal_type, lowering=Decompose(_diagonal), promotion="none", grad=_diagonal_grad, vmap=_diagonal_batch,
-    reference=lambda x, offset, dim1, dim2: x.diagonal(offset, dim1, dim2),
-    samples=lambda: [Sample((floats(s, i),), {"offset": o, "dim1": a, "dim2": b}) for i, (s, o, a, b) in enumerate(
-        (((3, 4), 0, 0, 1), ((3, 4), 1, 0, 1), ((3, 4), -2, 1, 0), ((2, 3, 3), -1, 1, 2), ((2, 3, 4), 2, 2, 0),
-         ((0, 3), 0, 0, 1), ((2, 2), 5, 0, 1)))],
-    doc="A diagonal of two dimensions, as the last dimension of the result.")
-
+    "unwindow",
+    movement,
+    attributes=("shape", "dims", "sizes", "steps", "dilations"),
+    infer=_unwindow_type,
+    lowering=Decompose(_unwindow),
+    promotion="none",
+    grad=_unwindow_grad,
+    vmap=_unwindow_batch,
+    reference=_unwindow_reference,
+    samples=_unwindow_samples,
+    doc="The transpose of `window`: the elements of all windows added where they came from, in a value of `shape`.",
+)

@@ -39,8 +39,11 @@ def test_text_is_stable_and_parses_back():
     assert graph_text(affine()) == AFFINE
     assert graph_text(parse_graph(AFFINE)) == AFFINE
     a, b = numpy.arange(6, dtype="float32").reshape(2, 3), numpy.ones(3, "float32")
-    for got, want in zip(evaluate(parse_graph(AFFINE).outputs, {0: a, 1: b}),
-                         evaluate(affine().outputs, {0: a, 1: b}), strict=True):
+    for got, want in zip(
+        evaluate(parse_graph(AFFINE).outputs, {0: a, 1: b}),
+        evaluate(affine().outputs, {0: a, 1: b}),
+        strict=True,
+    ):
         numpy.testing.assert_array_equal(got, want)
 
 
@@ -60,7 +63,9 @@ def test_several_outputs_and_carried_graphs():
     inner = affine()
     outer = trace(lambda a, b: ops.call(a, b, graph=inner)[1], inner.input_types, "outer")
     text = graph_text(outer)
-    assert text.startswith("graph affine(") and "call(%0, %1; graph=graph.affine) : (f32[2], f32[2, 3])" in text
+    assert (
+        text.startswith("graph affine(") and "call(%0, %1; graph=graph.affine) : (f32[2], f32[2, 3])" in text
+    )
     assert "pick(%2; index=1)" in text
     assert graph_text(parse_graph(text)) == text
 
@@ -73,13 +78,17 @@ def test_symbolic_sizes():
     assert graph_text(parse_graph(text)) == text
 
 
-@pytest.mark.parametrize("name", ["convolution", "slice", "max_pool", "index", "dropout", "uniform", "pad", "attention"])
+@pytest.mark.parametrize(
+    "name", ["convolution", "slice", "max_pool", "index", "dropout", "uniform", "pad", "attention"]
+)
 def test_samples_round_trip(name):
     from squall.base.dtypes import as_dtype
 
     op = ops.get(name)
     for sample in op.samples():
-        leaves = [Node(ops.buffer, (), (), TensorType(a.shape, as_dtype(str(a.dtype)))) for a in sample.inputs]
+        leaves = [
+            Node(ops.buffer, (), (), TensorType(a.shape, as_dtype(str(a.dtype)))) for a in sample.inputs
+        ]
         made = op(*leaves, **sample.attributes)
         text = graph_text(made if isinstance(made, tuple) else [made])
         parsed = parse_graph(text)
@@ -88,7 +97,10 @@ def test_samples_round_trip(name):
 
 
 def test_wrong_text_is_named():
-    for wrong, message in (("add(%3, %1) : f32[2, 4]", "should have type"), ("plus(%3, %1) : f32[2, 3]", "no op is called")):
+    for wrong, message in (
+        ("add(%3, %1) : f32[2, 4]", "should have type"),
+        ("plus(%3, %1) : f32[2, 3]", "no op is called"),
+    ):
         with pytest.raises(CompileError, match=message):
             parse_graph(AFFINE.replace("add(%3, %1) : f32[2, 3]", wrong))
     with pytest.raises(CompileError, match="no complete graph"):
@@ -116,7 +128,9 @@ def broken_nodes():
     yield node(ops.neg, (flag,), (), TensorType((2, -3), float32)), "its type is"
 
 
-@pytest.mark.parametrize("broken, message", list(broken_nodes()), ids=lambda v: v if isinstance(v, str) else "")
+@pytest.mark.parametrize(
+    "broken, message", list(broken_nodes()), ids=lambda v: v if isinstance(v, str) else ""
+)
 def test_the_specification_finds_broken_nodes(broken, message):
     with pytest.raises(CompileError, match=message):
         verify([broken])

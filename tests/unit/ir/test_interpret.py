@@ -18,7 +18,9 @@ def leaf(shape, dtype=float32):
 def test_leaves_and_broadcast():
     x, y = leaf((2, 3)), leaf((3,))
     a, b = numpy.arange(6, dtype="float32").reshape(2, 3), numpy.ones(3, "float32")
-    total, scaled = evaluate([ops.sum(ops.add(x, y), dims=(1,), keepdim=False), ops.mul(x, 2.0)], {x: a, y: b})
+    total, scaled = evaluate(
+        [ops.sum(ops.add(x, y), dims=(1,), keepdim=False), ops.mul(x, 2.0)], {x: a, y: b}
+    )
     numpy.testing.assert_array_equal(total, (a + b).sum(1))
     numpy.testing.assert_array_equal(scaled, a * 2)
 
@@ -58,8 +60,10 @@ def test_a_scalar_of_a_small_float_counts_in_float32():
 
 def test_integers_wrap_silently():
     x, y = leaf((2,), uint8), leaf((2,), int32)
-    got = evaluate([ops.add(x, x), ops.mul(y, y)],
-                   {x: numpy.array([200, 1], "uint8"), y: numpy.array([2**20, 3], "int32")})
+    got = evaluate(
+        [ops.add(x, x), ops.mul(y, y)],
+        {x: numpy.array([200, 1], "uint8"), y: numpy.array([2**20, 3], "int32")},
+    )
     assert got[0].tolist() == [144, 2] and got[1].tolist() == [0, 9]
     scalar = Node(ops.scalar, (), (), TensorType((), uint8), -1)
     assert evaluate([scalar])[0] == 255

@@ -28,8 +28,10 @@ def leaf(array):
 
 def direct(x, w, stride, padding, dilation, groups):
     """The definition: one output element and one tap at a time; what lies outside of x is 0."""
-    sizes = [(n + low + high - d * (k - 1) - 1) // s + 1 for n, (low, high), k, s, d in
-             zip(x.shape[2:], padding, w.shape[2:], stride, dilation)]
+    sizes = [
+        (n + low + high - d * (k - 1) - 1) // s + 1
+        for n, (low, high), k, s, d in zip(x.shape[2:], padding, w.shape[2:], stride, dilation)
+    ]
     out = numpy.zeros((x.shape[0], w.shape[0], *sizes))
     per_group = w.shape[0] // groups
     for n, o, *place in numpy.ndindex(*out.shape):
@@ -44,7 +46,11 @@ def direct(x, w, stride, padding, dilation, groups):
 def setup(case, seed=0):
     rng = numpy.random.default_rng(seed)
     x, w, *attrs = case
-    return rng.normal(size=x), rng.normal(size=w), dict(zip(("stride", "padding", "dilation", "groups"), attrs))
+    return (
+        rng.normal(size=x),
+        rng.normal(size=w),
+        dict(zip(("stride", "padding", "dilation", "groups"), attrs)),
+    )
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
@@ -63,7 +69,9 @@ def test_gradients_are_the_transposes(case):
     nodes = leaf(x), leaf(w)
     y = ops.convolution(*nodes, **named)
     g = numpy.random.default_rng(1).normal(size=y.shape)
-    context = Context(ops.convolution, y.attrs, tuple(n.type for n in nodes), y.type, nodes, None, (True, True))
+    context = Context(
+        ops.convolution, y.attrs, tuple(n.type for n in nodes), y.type, nodes, None, (True, True)
+    )
     gx, gw = evaluate(ops.convolution.grad(context, leaf(g)))
     for i, (array, gradient) in enumerate(((x, gx), (w, gw))):
         step = numpy.random.default_rng(2).normal(size=array.shape)
@@ -75,7 +83,9 @@ def test_transposed_convolution_is_the_transpose():
     rng = numpy.random.default_rng(3)
     x, w = rng.normal(size=(2, 3, 4, 3)), rng.normal(size=(3, 2, 3, 2))
     named = {"stride": (2, 3), "padding": ((1, 1), (0, 0)), "dilation": (1, 2), "groups": 1}
-    y = evaluate([ops.convolution_transpose(leaf(x), leaf(w), output_padding=(1, 0), **named)], decompose=True)[0]
+    y = evaluate(
+        [ops.convolution_transpose(leaf(x), leaf(w), output_padding=(1, 0), **named)], decompose=True
+    )[0]
     probe = rng.normal(size=y.shape)
     back = direct(probe, w, *named.values())[:, :, :4, :3]
     numpy.testing.assert_allclose((y * probe).sum(), (x * back).sum(), rtol=1e-10)
@@ -89,13 +99,23 @@ def test_a_window_of_one_element_is_a_plain_contraction():
 
 def test_16_bit_convolution_accumulates_in_float32():
     x, w = numpy.ones((1, 2048, 1), numpy.float16), numpy.full((1, 2048, 1), 1.0, numpy.float16)
-    got = evaluate([ops.convolution(leaf(x), leaf(w), stride=(1,), padding=((0, 0),), dilation=(1,), groups=1)], decompose=True)
+    got = evaluate(
+        [ops.convolution(leaf(x), leaf(w), stride=(1,), padding=((0, 0),), dilation=(1,), groups=1)],
+        decompose=True,
+    )
     assert got[0].dtype == numpy.float16 and got[0].item() == 2048 and as_dtype("float16") is float16
 
 
-@pytest.mark.parametrize("change, message", [
-    ({"stride": (1,)}, "needs 2 entries"), ({"groups": 2}, "groups do not divide"), ({"w": (4, 2, 3, 3)}, "takes 2"),
-    ({"w": (4, 3, 9, 3)}, "does not fit in size"), ({"w": (4, 3, 3)}, "window of as many sizes")])
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"stride": (1,)}, "needs 2 entries"),
+        ({"groups": 2}, "groups do not divide"),
+        ({"w": (4, 2, 3, 3)}, "takes 2"),
+        ({"w": (4, 3, 9, 3)}, "does not fit in size"),
+        ({"w": (4, 3, 3)}, "window of as many sizes"),
+    ],
+)
 def test_errors_name_the_function_and_shapes(change, message):
     x, w = numpy.zeros((2, 3, 5, 6)), numpy.zeros(change.pop("w", (4, 3, 3, 3)))
     named = {"stride": (1, 1), "padding": ((1, 1), (1, 1)), "dilation": (1, 1), "groups": 1, **change}
@@ -109,8 +129,15 @@ def test_max_pool_and_its_gradient_element_by_element():
     named = {"size": (3, 2), "stride": (2, 2), "padding": ((1, 1), (0, 1)), "dilation": (1, 2)}
     values, indices = ops.max_pool(leaf(x), **named)
     g = rng.normal(size=values.shape)
-    context = Context(ops.max_pool, values.inputs[0].attrs, (leaf(x).type,), values.inputs[0].type, (None,),
-                      (values, indices), (True,))
+    context = Context(
+        ops.max_pool,
+        values.inputs[0].attrs,
+        (leaf(x).type,),
+        values.inputs[0].type,
+        (None,),
+        (values, indices),
+        (True,),
+    )
     gradient = ops.max_pool.grad(context, (leaf(g), None))
     got_values, got_indices, got_gradient = evaluate([values, indices, gradient], decompose=True)
     want = numpy.zeros_like(x)
@@ -128,7 +155,25 @@ def test_the_gradient_of_plain_pooling_has_no_sums_gathers_or_scatters():
     x = leaf(numpy.zeros((2, 3, 8, 8), "float32"))
     named = {"size": (2, 2), "stride": (2, 2), "padding": ((0, 0), (0, 0)), "dilation": (1, 1)}
     outputs = ops.max_pool(x, **named)
-    context = Context(ops.max_pool, outputs[0].inputs[0].attrs, (x.type,), outputs[0].inputs[0].type, (None,), outputs, (True,))
+    context = Context(
+        ops.max_pool,
+        outputs[0].inputs[0].attrs,
+        (x.type,),
+        outputs[0].inputs[0].type,
+        (None,),
+        outputs,
+        (True,),
+    )
     gradient = ops.max_pool.grad(context, (leaf(numpy.zeros((2, 3, 4, 4), "float32")), None))
     used = {n.op.name for n in toposort(expand_composites([gradient]))}
-    assert not used & {"sum", "gather", "scatter", "scatter_add", "index_add", "add_at", "pad", "amax", "argmax"}
+    assert not used & {
+        "sum",
+        "gather",
+        "scatter",
+        "scatter_add",
+        "index_add",
+        "add_at",
+        "pad",
+        "amax",
+        "argmax",
+    }

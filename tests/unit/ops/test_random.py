@@ -13,8 +13,11 @@ from squall.ops.random import counters_used, philox
 VECTORS = [  # counter, key, result: from the Random123 distribution of the generator's authors
     ((0, 0, 0, 0), (0, 0), (0x6627E8D5, 0xE169C58D, 0xBC57AC4C, 0x9B00DBD8)),
     ((0xFFFFFFFF,) * 4, (0xFFFFFFFF,) * 2, (0x408F276D, 0x41C83B0E, 0xA20BC7C6, 0x6D5451FD)),
-    ((0x243F6A88, 0x85A308D3, 0x13198A2E, 0x03707344), (0xA4093822, 0x299F31D0),
-     (0xD16CFE09, 0x94FDCCEB, 0x5001E420, 0x24126EA1)),
+    (
+        (0x243F6A88, 0x85A308D3, 0x13198A2E, 0x03707344),
+        (0xA4093822, 0x299F31D0),
+        (0xD16CFE09, 0x94FDCCEB, 0x5001E420, 0x24126EA1),
+    ),
 ]
 
 
@@ -79,8 +82,15 @@ def test_dropout_and_its_gradient_share_the_mask():
     x = leaf(numpy.ones(4000, "float32"))
     seed, offset = constant(9, int64), constant(2, int64)
     y = ops.dropout(x, seed, offset, p=0.25)
-    context = Context(ops.dropout, (0.25,), (x.type, seed.type, offset.type), y.type, (None, seed, offset), None,
-                      (True, False, False))
+    context = Context(
+        ops.dropout,
+        (0.25,),
+        (x.type, seed.type, offset.type),
+        y.type,
+        (None, seed, offset),
+        None,
+        (True, False, False),
+    )
     gradient = ops.dropout.grad(context, x)[0]
     kept, back = evaluate([y, gradient])
     numpy.testing.assert_array_equal(kept, back)
