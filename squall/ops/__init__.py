@@ -3,7 +3,8 @@
 from squall.ir.op import ops
 from squall.ops import arithmetic, control, movement, reduction  # isort: skip
 from squall.ops import activation, comparison, conversion, power, selection, special, trigonometry, unary  # isort: skip
-from squall.ops import channel_normalization, embedding, loss, normalization, optimizer, rows, scan, statistics  # isort: skip
+from squall.ops import channel_normalization, cross_entropy, embedding, loss, normalization, optimizer  # isort: skip
+from squall.ops import rows, scan, statistics  # isort: skip
 from squall.ops import attention, averaging, calls, contraction, convolution, counting, deconvolution, diagonals
 from squall.ops import dropout, indexing, joining, pooling, products, random, scattering, slicing, sorting, windows
 

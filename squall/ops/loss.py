@@ -1,4 +1,4 @@
-"""Losses that compare element by element: mse, l1, smooth_l1, huber, binary cross-entropies, kl_div; and embedding.
+"""Losses that compare element by element: mse, l1, smooth_l1, huber, binary cross-entropies, kl_div.
 
 A loss is declared by its value and its derivatives per element; `reduction` ("none", "mean", "sum") is common to all.
 Operands have one shape: frontends broadcast them.
@@ -236,11 +236,3 @@ kl_div = _pointwise(
     "The Kullback-Leibler divergence y (log y - x) of log-probabilities x from probabilities y, 0 where y is 0; with "
     "`log_target` y is a logarithm too. Frontends make \"batchmean\" of the sum.", attributes={"log_target": False},
     samples=lambda: [*_pairs((-3.0, -0.1), (0.1, 1.0)), *_pairs((-3.0, -0.1), (-3.0, -0.1), log_target=True)[:3]])
-
-
-# ---------------------------------------------------------------- embedding
-def _embedding_type(types: tuple, attrs: tuple) -> TensorType:
-    weight, index = types
-    if len(weight.shape) != 2:
-        raise ShapeError(f"embedding: the weight must have 2 dimensions, got shape {tuple(weight.shape)}")
-    return weight.with_shape((*index.shape, weight.shape[1]))
