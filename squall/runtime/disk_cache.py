@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
-import tempfile
 import time
 import warnings
 from pathlib import Path
@@ -63,6 +62,7 @@ class DiskCache:
         folder: created when first written. limit_bytes: what it is trimmed to.
 
     Example:
+        >>> import tempfile
         >>> cache = DiskCache(Path(tempfile.mkdtemp()), 512 << 20)
         >>> cache.put("00ff", b"code")
         True
@@ -127,7 +127,8 @@ class DiskCache:
         path, data = self.path(key), pack(payload)
         try:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            handle, name = tempfile.mkstemp(prefix="new-", suffix=".tmp", dir=path.parent)
+            name = path.parent / f"new-{os.getpid()}-{os.urandom(6).hex()}.tmp"
+            handle = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o600)
             try:
                 with os.fdopen(handle, "wb") as file:
                     file.write(data)
