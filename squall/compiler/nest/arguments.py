@@ -24,8 +24,8 @@ GROUP_WORDS = {name: len(WORDS) + 2 * i for i, name in enumerate(GROUPS)}
 FIRST_RECORD = len(WORDS) + 2 * len(GROUPS)
 STRIDE_A, STRIDE_B, STRIDE_C, STRIDE_PACKED = 1, 2, 3, 4
 
-# a_mode and b_mode; PREPACKED is for b only
-IN_PLACE, BY_VECTORS, BY_TRANSPOSING, PREPACKED = 0, 1, 2, 3
+# a_mode and b_mode; the last two are for b only: packed by an earlier step, or transposed in registers as it is read
+IN_PLACE, BY_VECTORS, BY_TRANSPOSING, PREPACKED, STREAMED = 0, 1, 2, 3, 4
 # c_mode: tiles written straight to c, or to the stage, which is then stored along rows, along columns (transposed) or
 # handed to the epilogue strip by strip
 DIRECT, STAGED, STAGED_TRANSPOSED, EPILOGUE = 0, 1, 2, 3

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from squall.compiler.nest import arguments as words
 from squall.compiler.nest.isa import Isa
 from squall.compiler.nest.spec import Contraction, Dimension, Oriented, orient
+from squall.compiler.nest.stream import ROWS as STREAMED_ROWS
 from squall.ir.linear import BYTES
 
 DEPTH_BYTES = 1536  # the deepest block of k, in bytes of the accumulate dtype: part of what fixes a result's bits
@@ -69,9 +70,9 @@ def tile_cycles(rows: int, vectors: int) -> float:
 
 def compute_cycles(isa: Isa, lanes: int, rows: int, columns: int, depth: int) -> float:
     """Cycles of the microkernels of one batch."""
-    tiles = -(-rows // isa.tile.rows)
-    height = -(-rows // tiles) if tiles else 0
-    vectors = -(-columns // lanes)
+    tiles = _ceiling(rows, isa.tile.rows)
+    height = _ceiling(rows, tiles) if tiles else 0
+    vectors = _ceiling(columns, lanes)
     panels, rest = divmod(vectors, isa.tile.vectors)
     if not tiles:
         return 0.0
@@ -81,7 +82,7 @@ def compute_cycles(isa: Isa, lanes: int, rows: int, columns: int, depth: int) ->
 
 
 def pack_cost(isa: Isa, lanes: int, scalar: str, accumulate: str, across: int, along: int) -> tuple[int, float]:
-    """The cheaper way to pack an operand whose index runs `across` the vector and `along` k: mode and cycles/element."""
+    """The cheaper way to pack an operand, of contiguous runs `across` the vector and `along` k: mode, cycles/element."""
     masked = isa.can_mask(scalar)
     if across >= lanes:
         copy = COPY if across % lanes == 0 or across > 16 * lanes else PIECES if masked else ELEMENT / 2
@@ -142,6 +143,8 @@ def _choose(contraction: Contraction, isa: Isa, threads: int, epilogue: bool, pr
         b_mode, b_cost = words.PREPACKED, 0.0
     elif not convert and len(groups["n"]) == 1 and run_n >= lanes and run_n == columns and rows <= 2 * isa.tile.rows:
         b_mode, b_cost = words.IN_PLACE, 0.05
+    elif rows <= STREAMED_ROWS and run_k_b >= 2 * lanes and b_mode == words.BY_TRANSPOSING:
+        b_mode, b_cost = words.STREAMED, TRANSPOSE
     deep = block_depth(depth, accumulate)
     size = BYTES[accumulate]
     most_columns = max(width, PACKED_BYTES // (deep * size) // width * width)
@@ -151,19 +154,14 @@ def _choose(contraction: Contraction, isa: Isa, threads: int, epilogue: bool, pr
     wanted = 1
     if threads > 1 and work > SERIAL_CYCLES:
         wanted = max(1, min(threads * UNITS_PER_THREAD, int(work / UNIT_CYCLES)))
-    best = None
-    for row_blocks, column_blocks in _splits(isa, rows, columns, most_rows, most_columns, -(-wanted // max(1, batch)), width):
-        packing = b_pack * row_blocks + a_pack * column_blocks
-        if best is None or packing < best[0]:
-            best = (packing, row_blocks, column_blocks)
-    packing, row_blocks, column_blocks = best
-
-    block_columns = max(width, -(-(-(-columns // column_blocks)) // width) * width)
-    block_rows = max(1, -(-(-(-rows // row_blocks)) // isa.tile.rows) * isa.tile.rows)
-    if c_mode not in (words.DIRECT,):
+    splits = _splits(isa, rows, columns, most_rows, most_columns, _ceiling(wanted, max(1, batch)), width)
+    row_blocks, column_blocks = min(splits, key=lambda split: b_pack * split[0] + a_pack * split[1])
+    block_columns = max(1, _ceiling(_ceiling(columns, column_blocks), width)) * width
+    block_rows = max(1, _ceiling(_ceiling(rows, row_blocks), isa.tile.rows)) * isa.tile.rows
+    if c_mode != words.DIRECT:
         limit = max(isa.tile.rows, STAGE_BYTES // (block_columns * size) // isa.tile.rows * isa.tile.rows)
         block_rows = min(block_rows, limit)
-    row_blocks, column_blocks = -(-rows // block_rows), -(-columns // block_columns)
+    row_blocks, column_blocks = _ceiling(rows, block_rows), _ceiling(columns, block_columns)
     units = batch * row_blocks * column_blocks
     cycles = work + b_pack * max(1, row_blocks) + a_pack * max(1, column_blocks) + c_cost * rows * columns * batch
     grain = 1 if threads > 1 and work > SERIAL_CYCLES else max(1, units)
@@ -172,12 +170,12 @@ def _choose(contraction: Contraction, isa: Isa, threads: int, epilogue: bool, pr
 
 def _splits(isa: Isa, rows: int, columns: int, most_rows: int, most_columns: int, wanted: int, width: int):
     """Candidate numbers of blocks of rows and columns that give at least `wanted` units where the extents allow."""
-    least_rows, least_columns = max(1, -(-rows // most_rows)), max(1, -(-columns // most_columns))
-    highest_rows, highest_columns = max(1, -(-rows // isa.tile.rows)), max(1, -(-columns // width))
+    least_rows, least_columns = max(1, _ceiling(rows, most_rows)), max(1, _ceiling(columns, most_columns))
+    highest_rows, highest_columns = max(1, _ceiling(rows, isa.tile.rows)), max(1, _ceiling(columns, width))
     seen = least_columns
     while True:
         column_blocks = min(seen, highest_columns)
-        row_blocks = min(max(least_rows, -(-wanted // column_blocks)), highest_rows)
+        row_blocks = min(max(least_rows, _ceiling(wanted, column_blocks)), highest_rows)
         yield row_blocks, column_blocks
         if seen >= highest_columns or seen >= wanted:
             return

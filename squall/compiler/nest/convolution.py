@@ -120,7 +120,7 @@ def gradient_padding(c: Convolution) -> tuple[int, ...]:
 
 
 def gradient_extents(c: Convolution, extents: tuple[int, ...], before: tuple[int, ...]) -> tuple[int, ...]:
-    """Spatial extents of the padded gradient of the output: `gradient_padding` before, and as much behind as is read."""
+    """Spatial extents of the padded gradient of the output: `gradient_padding` before, what is read behind."""
     pad = gradient_padding(c)
     return tuple(p + max(o, (b + e - 1) // s + 1 if e else 0)
                  for p, o, b, e, s in zip(pad, c.out, before, extents, c.stride, strict=True))
@@ -130,7 +130,7 @@ def input_gradient(c: Convolution, extents: tuple[int, ...], before: tuple[int, 
     """a: padded gradient of the output, b: weight, c: gradient of the input without its padding.
 
     Arguments: `extents` of the input's spatial dimensions without padding, and the padding `before` each. The output's
-    gradient is laid out like the output, zero-padded to `gradient_extents`, its data behind `gradient_padding` zeros.
+    gradient is laid out like the output, zero-padded to `gradient_extents`, its data after `gradient_padding` zeros.
     Result: one contraction per phase of the stride; together they write every element once.
     """
     rank = range(len(extents))

@@ -16,11 +16,12 @@ from squall.compiler.nest.isa import ISAS, Isa
 from squall.compiler.nest.microkernel import AHEAD, all_microkernels, name_of
 from squall.compiler.nest.pack import copy_panel, pack_panel, pack_vector
 from squall.compiler.nest.store import store_rows, store_transposed
+from squall.compiler.nest.stream import ROWS as STREAMED_ROWS
+from squall.compiler.nest.stream import stream_tile
 from squall.compiler.nest.tables import fill_offsets, fill_ramp, find_runs
-from squall.ir.linear import BYTES, I64, PTR, Builder, Program, Reg, Type
+from squall.ir.linear import BYTES, I64, PTR, Builder, Program, Reg
 
 LARGE = 1 << 18  # bytes of an A that is worth prefetching
-
 
 class Library(NamedTuple):
     """The key of a compiled driver: everything its code depends on. No extent and no stride is among it.
@@ -45,6 +46,7 @@ def build(library: Library) -> Program:
         entry = _pack_driver(isa, library)
     else:
         functions += all_microkernels(isa, accumulate)
+        functions.append(stream_tile(isa, dtype, accumulate))
         functions += [store_rows(isa, library.result, accumulate), store_transposed(isa, library.result, accumulate)]
         entry = _Driver(isa, library).build()
     return Program((*functions, entry), entry.name)
@@ -132,10 +134,12 @@ class _Driver:
     def build(self):
         b, args = self.b, self.args
         self._fill_kernel_table()
-        for name, mode in (("a", "a_mode"), ("b", "b_mode")):
-            setattr(self, f"{name}_transposing", b.cast(b.compare("eq", args[mode], b.int(words.BY_TRANSPOSING)), I64))
+        transposing = b.int(words.BY_TRANSPOSING)
+        self.a_transposing = b.cast(b.compare("eq", args["a_mode"], transposing), I64)
+        self.b_transposing = b.cast(b.compare("eq", args["b_mode"], transposing), I64)
         self.a_in_place = b.compare("eq", args["a_mode"], b.int(words.IN_PLACE))
         self.b_in_place = b.compare("eq", args["b_mode"], b.int(words.IN_PLACE))
+        self.b_streamed = b.compare("eq", args["b_mode"], b.int(words.STREAMED))
         self.b_prepacked = b.compare("eq", args["b_mode"], b.int(words.PREPACKED))
         self.flat = b.op("and", self.b_in_place, b.compare("le", args["rows"], b.int(
             max((tile.rows for tile in self.isa.flat), default=0))))
@@ -215,6 +219,7 @@ class _Driver:
         with b.when(b.compare("ne", self.a_transposing, b.int(0))):
             b.set(self.runs_a, b.call("find_runs", (args.scratch("k_a"), self.length, b.int(self.lanes),
                                                     args.scratch("runs_a")), I64))
+        self.runs_b = b.var(b.int(0))
         with b.when(b.op("not", self.b_prepacked)):
             self._pack_b()
         tiles = _ceiling(b, self.rows, b.int(self.isa.tile.rows))
@@ -250,9 +255,9 @@ class _Driver:
         _fill(b, args.group("k"), words.STRIDE_B, self.start, b.add(self.length, b.int(AHEAD)), args.scratch("k_b"))
         ragged = b.compare("ne", b.op("rem", self.columns, b.int(self.lanes)), b.int(0))
         last = b.sub(self.panels, b.cast(ragged, I64))
-        first = b.select(self.b_in_place, last, b.int(0))
-        runs = b.var(b.int(0))
-        with b.when(b.compare("ne", self.b_transposing, b.int(0))):
+        first = b.select(self.b_streamed, self.panels, b.select(self.b_in_place, last, b.int(0)))
+        runs = self.runs_b
+        with b.when(b.op("or", self.b_streamed, b.compare("ne", self.b_transposing, b.int(0)))):
             b.set(runs, b.call("find_runs", (args.scratch("k_b"), self.length, b.int(self.lanes),
                                              args.scratch("runs_b")), I64))
         with b.loop(first, self.panels) as panel:
@@ -275,12 +280,15 @@ class _Driver:
         pieces = b.select(self.a_in_place, self.panels, b.mul(self.panels, b.int(together)))
         share = b.add(b.op("div", self.length, pieces), b.int(1))
         done = b.select(self.a_in_place, b.int(0), b.mul(number, self.panels))
-        ahead = b.gep(args.scratch("rows_a"), b.select(
-            self.a_in_place, b.add(row, count), b.add(b.get(self.group_start), b.int(together * self.isa.tile.rows))), "i64")
+        following = b.add(b.get(self.group_start), b.int(together * self.isa.tile.rows))
+        ahead = b.gep(args.scratch("rows_a"), b.select(self.a_in_place, b.add(row, count), following), "i64")
         first = b.var(b.int(0))
         if self.isa.flat:
             with b.when(self.flat):
                 self._flat_tiles(first, table, out_rows, count)
+        with b.when(self.b_streamed):
+            self._streamed_tiles(table, out_rows, count)
+            b.set(first, self.panels)
         with b.loop(b.get(first), self.panels) as panel:
             with b.when(self.prefetching):
                 self._prefetch_next(b.mul(b.add(done, panel), share), share, ahead)
@@ -312,6 +320,20 @@ class _Driver:
             with b.loop(start, end, b.int(64 // BYTES[dtype])) as k:
                 for i in range(self.isa.tile.rows):
                     line(k, i)
+
+    def _streamed_tiles(self, rows: Reg, out_rows: Reg, count: Reg) -> None:
+        """The strip in tiles of one vector, B read along k."""
+        b, args = self.b, self.args
+        a = b.select(self.a_in_place, self.a, args.scratch("packed_a"))
+        with b.loop(b.int(0), self.columns, b.int(self.lanes)) as column:
+            last = b.op("min", b.int(self.lanes), b.sub(self.columns, column))
+            with b.loop(b.int(0), count, b.int(STREAMED_ROWS)) as row:
+                valid = b.op("min", b.int(STREAMED_ROWS), b.sub(count, row))
+                b.call("stream_tile", (
+                    a, b.gep(rows, row, "i64"), self.k_a, self.source, b.gep(args.scratch("columns_b"), column, "i64"),
+                    args.scratch("k_b"), args.scratch("runs_b"), b.get(self.runs_b),
+                    b.gep(self.out, column, self.library.accumulate), b.gep(out_rows, row, "i64"), valid, last,
+                    self.adding))
 
     def _flat_tiles(self, first: Reg, rows: Reg, out_rows: Reg, count: Reg) -> None:
         """As many flat tiles as fit; `first` becomes the first panel they leave. Their widths are whole panels."""

@@ -68,7 +68,8 @@ def multiply_add(b: Builder, x: Reg, y: Reg, total: Reg) -> Reg:
     return b.fma(x, y, total) if x.type.is_float else b.add(b.mul(x, y), total)
 
 
-def finish_tile(b: Builder, isa: Isa, sums: list[list[Reg]], c: Reg, c_table: Reg, valid: Reg, last: Reg, adding: Reg) -> None:
+def finish_tile(b: Builder, isa: Isa, sums: list[list[Reg]], c: Reg, c_table: Reg, valid: Reg, last: Reg,
+                adding: Reg) -> None:
     """Add what C holds if asked, then store the valid rows; only `last` lanes of the last vector are touched."""
     vector, vectors = sums[0][0].type, len(sums[0])
     starts = [b.gep(c, b.load(I64, b.gep(c_table, b.int(i), "i64")), vector.scalar) for i in range(len(sums))]
@@ -96,7 +97,8 @@ def finish_tile(b: Builder, isa: Isa, sums: list[list[Reg]], c: Reg, c_table: Re
         finish_by_elements(b, sums, starts, valid, last, adding)
 
 
-def finish_by_elements(b: Builder, sums: list[list[Reg]], starts: list[Reg], valid: Reg, last: Reg, adding: Reg) -> None:
+def finish_by_elements(b: Builder, sums: list[list[Reg]], starts: list[Reg], valid: Reg, last: Reg,
+                       adding: Reg) -> None:
     """The same for machines without masked stores: the tile goes through memory, one element at a time."""
     vector, vectors, scalar = sums[0][0].type, len(sums[0]), Type(sums[0][0].type.scalar)
     spilled, pointers = b.alloca(vector, len(sums) * vectors), b.alloca(PTR, len(sums))

@@ -6,11 +6,11 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from squall.compiler.nest import arguments as words
-from squall.compiler.nest.choose import Choice, choose
+from squall.compiler.nest.choose import Choice, choose, inner_run, pack_cost
 from squall.compiler.nest.driver import Library, build, strip_shape
 from squall.compiler.nest.isa import ISAS, Isa
 from squall.compiler.nest.spec import Contraction, Dimension, check
-from squall.ir.linear import BYTES, PTR, I64, Program, Type
+from squall.ir.linear import BYTES, I64, PTR, Program, Type
 
 # the epilogue's parameters: its own args, the finished tile (accumulate dtype), the tile's row stride in elements,
 # flat batch index, first row, first column, rows, columns
@@ -52,6 +52,7 @@ def program(library: Library) -> Program:
     return build(library)
 
 
+@lru_cache(maxsize=1024)
 def plan(contraction: Contraction, isa: str, threads: int = 1, epilogue: bool = False, prepacked: bool = False,
          swapped: bool | None = None, pack_first: bool = False) -> NestPlan:
     """Plan a contraction.
@@ -108,7 +109,8 @@ def _words(choice: Choice, groups: dict, tables: dict[str, int], packed: tuple[i
     for kind, word in words.GROUP_WORDS.items():
         dims = groups[kind]
         if len(dims) > words.MAX_DIMS:
-            raise ValueError(f"{len(dims)} {kind} dimensions that cannot be merged; at most {words.MAX_DIMS} are supported")
+            raise ValueError(f"{len(dims)} {kind} dimensions that cannot be merged; "
+                             f"at most {words.MAX_DIMS} are supported")
         block[word:word + 2] = len(dims), len(block)
         for i, dim in enumerate(dims):
             block += (max(1, dim.extent), dim.a_stride, dim.b_stride, dim.c_stride, packed[i] if kind == "batch" else 0)
@@ -128,8 +130,6 @@ def _packed_strides(isa: Isa, accumulate: str, choice: Choice) -> tuple[int, ...
 
 def _pack_step(isa: Isa, contraction: Contraction, choice: Choice, library: Library,
                packed: tuple[int, ...]) -> tuple[Step, int]:
-    from squall.compiler.nest.choose import inner_run, pack_cost
-
     accumulate, oriented = contraction.accumulate, choice.oriented
     width = isa.columns(accumulate)
     mode, _ = pack_cost(isa, isa.lanes(accumulate), contraction.dtype, accumulate,
@@ -157,14 +157,15 @@ def _scratch(isa: Isa, accumulate: str, choice: Choice) -> dict[str, int]:
     rows = max(1, min(choice.block_rows, oriented.extent("m")))
     columns = -(-max(1, min(choice.block_columns, oriented.extent("n"))) // width) * width
     slack = 16 + 2 * isa.tile.rows
-    tables = {name: 8 * (rows + lanes + slack) for name in ("rows_a", "rows_c", "rows_out")}
+    tables = dict.fromkeys(("rows_a", "rows_c", "rows_out"), 8 * (rows + lanes + slack))
     tables["rows_packed"] = 8 * (3 * isa.tile.rows + 2 * lanes)
-    tables |= {name: 8 * (columns + slack + lanes) for name in ("columns_b", "columns_c")}
-    tables |= {name: 8 * (depth + slack + lanes) for name in ("k_a", "k_b", "k_packed_a", "k_packed_b")}
-    tables |= {name: 16 * (depth + 1) for name in ("runs_a", "runs_b")}
-    tables["packed_a"] = 0 if choice.a_mode == words.IN_PLACE else (strip_shape(isa, accumulate)[0] * depth + lanes) * size
-    one = {words.IN_PLACE: width, words.PREPACKED: 0}.get(choice.b_mode, columns)
-    tables["packed_b"] = one * depth * size
+    tables |= dict.fromkeys(("columns_b", "columns_c"), 8 * (columns + slack + lanes))
+    tables |= dict.fromkeys(("k_a", "k_b", "k_packed_a", "k_packed_b"), 8 * (depth + slack + lanes))
+    tables |= dict.fromkeys(("runs_a", "runs_b"), 16 * (depth + 1))
+    strips = strip_shape(isa, accumulate)[0] * depth + lanes
+    tables["packed_a"] = 0 if choice.a_mode == words.IN_PLACE else strips * size
+    panels = {words.IN_PLACE: width, words.PREPACKED: 0, words.STREAMED: 0}.get(choice.b_mode, columns)
+    tables["packed_b"] = panels * depth * size
     tables["stage"] = 0 if choice.c_mode == words.DIRECT else -(-rows // lanes) * lanes * columns * size
     offsets, total = {}, 0
     for name in words.SCRATCH:

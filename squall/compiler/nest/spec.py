@@ -12,6 +12,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from squall.compiler.nest.isa import ACCUMULATE
+
 KINDS = ("batch", "m", "n", "k")
 
 
@@ -41,7 +43,7 @@ class Contraction(NamedTuple):
 
 
 class Oriented(NamedTuple):
-    """The normal form: groups of dimensions, outermost first, and for each the positions of the dimensions it came from.
+    """The normal form: groups of dimensions, outermost first, and the positions of the dimensions they came from.
 
     `swapped`: what the caller calls B is read element-wise as A here. `order[kind]` lists positions in the caller's
     dims, in the order in which the flat batch, row and column indices count (dimensions of extent 1 are left out).
@@ -62,8 +64,6 @@ class Oriented(NamedTuple):
 def matmul(m: int, n: int, k: int, dtype: str = "f32", transpose_a: bool = False, transpose_b: bool = False,
            batch: int = 1) -> Contraction:
     """The contraction of contiguous matrices [m, k] @ [k, n]; a transposed operand is stored [k, m] or [n, k]."""
-    from squall.compiler.nest.isa import ACCUMULATE
-
     dims = [Dimension("m", m, 1 if transpose_a else k, 0, n), Dimension("n", n, 0, k if transpose_b else 1, 1),
             Dimension("k", k, m if transpose_a else 1, 1 if transpose_b else n, 0)]
     if batch != 1:

@@ -50,9 +50,8 @@ def fill_offsets(lanes: int) -> Function:
         b.set(offset, b.sub(b.get(offset), b.mul(b.get(at), stride)))
         b.set(at, zero)
         carry = b.var(one)
-        with b.loop(one, count) as t:
-            with b.when(b.compare("ne", b.get(carry), b.int(0))):
-                _advance(b, positions, b.sub(innermost, t), word, which, offset, carry)
+        with b.loop(one, count) as t, b.when(b.compare("ne", b.get(carry), b.int(0))):
+            _advance(b, positions, b.sub(innermost, t), word, which, offset, carry)
     return b.finish()
 
 

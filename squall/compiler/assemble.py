@@ -1,0 +1,155 @@
+"""The last stage: tasks in order become steps, buffers become slots, and all of it a `Plan`."""
+
+from __future__ import annotations
+
+import heapq
+from math import prod
+from typing import Any
+
+from squall.compiler import memory
+from squall.compiler.describe import BLOCK, LINES, Described, accumulator, describe
+from squall.compiler.group import Group, Target, Task
+from squall.compiler.keep import HEAVY
+from squall.compiler.lower import program_of
+from squall.compiler.lower_rows import TOTALS
+from squall.compiler.pull import Home
+from squall.compiler.spec import ELEMENT, Access, Spec, Store, Value
+from squall.compiler.work import Memory, Work
+from squall.ir.linear import BYTES
+from squall.ir.plan import Input, KernelStep, Output, Plan, Slot, Word
+
+GRAIN_CYCLES = 40_000  # work worth handing to another thread
+
+
+def ordered(work: Work) -> list[Task]:
+    """Tasks so that each runs after what it reads and what it was told to follow; else as in the graph."""
+    after: dict[Task, set[Task]] = {}
+    for task in work.tasks:
+        found = {t.found() for n in task.reads for t in work.writers.get(id(n), ())}
+        found |= {t.found() for t in task.after}
+        found.discard(task)
+        after[task] = found
+    users: dict[Task, list[Task]] = {t: [] for t in work.tasks}
+    for task, found in after.items():
+        for t in found:
+            users[t].append(task)
+    waiting = {t: len(found) for t, found in after.items()}
+    number = {t: i for i, t in enumerate(work.tasks)}
+    ready = [(t.last, number[t]) for t in work.tasks if not waiting[t]]
+    heapq.heapify(ready)
+    out: list[Task] = []
+    while ready:
+        task = work.tasks[heapq.heappop(ready)[1]]
+        out.append(task)
+        for t in users[task]:
+            waiting[t] -= 1
+            if not waiting[t]:
+                heapq.heappush(ready, (t.last, number[t]))
+    return out
+
+
+def grain(d: Described) -> int:
+    """Units below which a step stays on its thread."""
+    if not isinstance(d.unit_cost, int):
+        return 1
+    weight = sum(12 if v.op == "inst" and v.attr[0] in HEAVY else 40 if v.op == "random" else 1
+                 for v in d.spec.values if v.level == ELEMENT)
+    return max(1, GRAIN_CYCLES // max(1, d.unit_cost * weight // d.spec.lanes))
+
+
+def _step(d: Described, label: str, checks: bool = False) -> KernelStep:
+    return KernelStep(d.spec, program_of(d.spec), d.words, d.units, grain(d), label, checks=checks)
+
+
+def group_steps(work: Work, group: Group) -> list[KernelStep]:
+    """The kernel of a group; two for a long reduction."""
+    if group.split:
+        return _split_steps(work, group)
+    return [_step(describe(group, lambda b: b, work.vector_bytes), group.label, group.checks)]
+
+
+def _split_steps(work: Work, group: Group) -> list[KernelStep]:
+    """Blocks of the reduction as units that leave partial results, then a kernel that adds them in order."""
+    (target,) = group.targets
+    node = target.node
+    dims, shape = node.attrs[0], node.inputs[0].shape
+    rows, length = prod(node.shape), prod(shape[d] for d in dims)
+    described = describe(group, lambda b: b, work.vector_bytes)
+    if not described.spec.blocked:
+        group.split = False
+        return group_steps(work, group)
+    spec = described.spec
+    scalar = next(accumulator(v, spec.values) for v in spec.values if v.op == "reduce")
+    sizes = {w: described.words[w].value for w in (*spec.outer, *spec.lines, spec.inner)}
+    inner = sizes[spec.inner]
+    if spec.kind == "columns":
+        blocks, outer = -(-length // LINES), prod(sizes[w] for w in spec.outer)
+        units = described.units * blocks
+    else:
+        lines = prod(sizes[w] for w in spec.lines)
+        block_lines = max(1, BLOCK // max(1, inner))
+        blocks, outer = -(-lines // block_lines) * -(-inner // BLOCK), rows
+        units = rows * blocks
+    work.memories.append(Memory("arena", -1, rows * blocks * BYTES[scalar]))
+    partial = len(work.memories) - 1
+    group.targets = [Target(node, Home(partial, target.home.strides))]
+    first = describe(group, lambda b: b, work.vector_bytes)._replace(units=units, unit_cost=BLOCK)
+    group.targets = [target]
+    last = _combine(spec, scalar, node, partial, target.home, outer, blocks, inner)
+    return [_step(first, group.label + " in blocks", group.checks), _step(last, group.label)]
+
+
+def _combine(spec: Spec, scalar: str, node: Any, partial: int, home: Home, outer: int, blocks: int, inner: int) -> Described:
+    """Adds partial results: 16 running totals and a tree, or in order for columns, as one kernel would have."""
+    kind = next(v.attr for v in spec.values if v.op == "reduce")
+    short, is_rows = node.dtype.short, spec.kind == "rows"
+    words = [Word("int", outer), Word("int", blocks), Word("int", inner), Word("slot", partial),
+             Word("int", blocks * (1 if is_rows else inner)), Word("int", inner),
+             Word("slot", home.buffer, home.offset * BYTES[short]), Word("int", 1 if is_rows else inner)]
+    level = ELEMENT
+    if is_rows:
+        source, target = Access(3, ((0, 4),), "unit"), Access(6, ((0, 7),), None)
+        loops: dict[str, Any] = {"outer": (0,), "lines": (), "inner": 1, "lanes": TOTALS}
+        units, cost, reduced, stored = outer, blocks, 1, 1
+    else:
+        source, target = Access(3, ((0, 4), (1, 5)), "unit"), Access(6, ((0, 7),), "unit")
+        loops = {"outer": (0,), "lines": (1,), "inner": 2, "lanes": spec.lanes}
+        units, cost, reduced, stored = outer * -(-inner // spec.lanes), blocks * spec.lanes, ELEMENT, ELEMENT
+    values = (Value("load", scalar, (), (source, False), level, 0), Value("reduce", short, (0,), kind, reduced, 1))
+    stores = (Store(1, target, short, stored, 1),)
+    made = Spec(spec.kind, values=values, stores=stores, words=len(words), **loops)
+    return Described(made, tuple(words), units, cost)
+
+
+def assemble(work: Work) -> Plan:
+    """The plan of a compilation whose tasks are fused."""
+    roots: dict[int, int] = {}
+    for number, root in enumerate(work.roots):
+        held = work.memories[work.homes[id(root)].buffer]
+        held.kind, held.index = "output", number
+        roots[number] = work.homes[id(root)].buffer
+    tasks = ordered(work)
+    steps: list[Any] = []
+    lives: dict[int, tuple[int, int]] = {}
+    for task in tasks:
+        before, begin = len(work.memories), len(steps)
+        steps += group_steps(work, task) if isinstance(task, Group) else task.steps(work)  # type: ignore[attr-defined]
+        touched = {work.homes[id(n)].buffer for n in task.reads}
+        touched |= {t.home.buffer for t in task.targets} if isinstance(task, Group) else task.touches(work)  # type: ignore[attr-defined]
+        touched |= set(range(before, len(work.memories)))
+        for m in touched:
+            first, last = lives.get(m, (begin, begin))
+            lives[m] = min(first, begin), max(last, len(steps) - 1)
+    arena = [memory.Life(m, work.memories[m].nbytes, *span) for m, span in lives.items()
+             if work.memories[m].kind == "arena"]
+    offsets, arena_bytes = memory.plan(arena)
+    slots = tuple(Slot(m.kind, m.index, m.nbytes, offsets.get(i, 0)) for i, m in enumerate(work.memories))
+    return _plan(work, slots, tuple(steps), roots, arena_bytes)
+
+
+def _plan(work: Work, slots: tuple, steps: tuple, roots: dict[int, int], arena_bytes: Any) -> Plan:
+    inputs = tuple(Input(tuple(n.shape), n.dtype, c)
+                   for n, c in zip(work.inputs, work.request.contiguous, strict=True))
+    outputs = tuple(Output(tuple(r.shape), r.dtype, roots[i]) for i, r in enumerate(work.roots))
+    scalars = tuple(n.dtype for n in work.request.scalars)
+    return Plan(inputs, scalars, slots, steps, outputs, arena_bytes, tuple(work.report), tuple(work.checks))

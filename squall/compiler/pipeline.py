@@ -1,0 +1,117 @@
+"""The way from a graph to a plan: `STAGES`, run in order over one `Compilation`.
+
+Stages are data: a test or tool can run up to any of them, replace one, or look at what lies between. Each is timed;
+`SQUALL_DEBUG=2` prints groups and reasons, 3 the linear IR of new kernels.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Callable, NamedTuple
+
+from squall.base import config, trace
+from squall.compiler import assemble, fuse, keep, tasks
+from squall.compiler.decompose import decompose
+from squall.compiler.prepare import prepare
+from squall.compiler.simplify import simplify
+from squall.compiler.target import machine
+from squall.compiler.work import Work
+from squall.ir.node import Node
+from squall.ir.plan import KernelStep, Plan, Request
+
+
+class Compilation:
+    """What stages pass on: the request, the graph's roots, then the `Work` over it, then the plan."""
+
+    def __init__(self, request: Request):
+        self.request = request
+        self.roots: list[Node] = list(request.roots)
+        self.inputs: list[Node] = list(request.inputs)
+        self.work: Work | None = None
+        self.plan: Plan | None = None
+        self.seconds: dict[str, float] = {}
+
+
+class Stage(NamedTuple):
+    """A step of the pipeline: its name and what it does to a compilation."""
+
+    name: str
+    run: Callable[[Compilation], None]
+
+
+def _leaves(c: Compilation) -> list[Node]:
+    return [*c.request.inputs, *c.request.scalars]
+
+
+def _decompose(c: Compilation) -> None:
+    c.roots = decompose(c.roots, _leaves(c))
+
+
+def _simplify(c: Compilation) -> None:
+    c.roots = simplify(c.roots, _leaves(c))
+
+
+def _prepare(c: Compilation) -> None:
+    roots, order, copies = prepare(c.roots, c.inputs, c.request)
+    where = machine()
+    c.work = Work(c.request, roots, order, c.inputs, where.vector_bytes, where.isa)
+    for node in copies:
+        c.work.keep(node)
+
+
+def _keep(c: Compilation) -> None:
+    keep.choose(c.work)  # type: ignore[arg-type]
+
+
+def _group(c: Compilation) -> None:
+    tasks.build(c.work)  # type: ignore[arg-type]
+
+
+def _fuse(c: Compilation) -> None:
+    fuse.fuse(c.work)  # type: ignore[arg-type]
+
+
+def _lower(c: Compilation) -> None:
+    c.plan = assemble.assemble(c.work)  # type: ignore[arg-type]
+
+
+STAGES: tuple[Stage, ...] = (
+    Stage("decompose", _decompose), Stage("simplify", _simplify), Stage("prepare", _prepare), Stage("keep", _keep),
+    Stage("group", _group), Stage("fuse", _fuse), Stage("lower", _lower),
+)
+
+
+def compile_plan(request: Request, stages: tuple[Stage, ...] = STAGES) -> Plan:
+    """Compile a graph to a plan.
+
+    Args:
+        request: root Nodes, and the leaves that hold buffers and scalars in binding order.
+        stages: the pipeline to run.
+
+    Returns:
+        Plan: steps over slots; programs are over the core instruction set.
+
+    Raises:
+        CompileError: for an op that nothing lowers.
+    """
+    c = Compilation(request)
+    for stage in stages:
+        started = time.perf_counter()
+        stage.run(c)
+        c.seconds[stage.name] = time.perf_counter() - started
+        trace.count(f"{stage.name} microseconds", round(c.seconds[stage.name] * 1e6))
+    _dump(c)
+    return c.plan  # type: ignore[return-value]
+
+
+def _dump(c: Compilation) -> None:
+    level = config.get("debug")
+    if level >= 2 and c.plan is not None:
+        trace.debug(2, "stages " + ", ".join(f"{n} {s * 1e3:.1f} ms" for n, s in c.seconds.items()))
+        for line in c.plan.report:
+            trace.debug(2, line)
+        for step in c.plan.steps:
+            trace.debug(2, f"step {step.label}: {step.units if isinstance(step, KernelStep) else ''}")
+
+
+__all__: list[Any] = ["STAGES", "Compilation", "Stage", "compile_plan"]

@@ -1,0 +1,135 @@
+"""A plan bound to sizes: native images of its segments, host steps between them, and the values block's layout.
+
+The words of the values block are, in order: input pointers, output pointers, the arena, the status block, scalars.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from math import prod
+from typing import Any
+
+import ctypes
+
+from squall.base.dim import evaluate
+from squall.ir.plan import ContractStep, HostStep, KernelStep, Plan, Word
+from squall.runtime.buffer import Buffer
+from squall.runtime.memory import allocate
+from squall.runtime.plan_image import Bind, PlanImage, Step, bits_of
+
+
+class Binding:
+    """See the module."""
+
+    def __init__(self, plan: Plan, kernels: dict[Any, Any], sizes: dict[str, int], backend: str):
+        self.plan, self.kernels, self.sizes, self.backend = plan, kernels, sizes, backend
+        self.input_count, self.output_count = len(plan.inputs), len(plan.outputs)
+        self.arena_at = self.input_count + self.output_count
+        self.status_at = self.arena_at + 1
+        self.scalar_at = self.status_at + 1
+        self.layout = "q" * self.scalar_at + "".join("d" if d.category == 2 else "q" for d in plan.scalars)
+        self.arena_bytes = evaluate(plan.arena_bytes, sizes)
+        self.output_bytes = [prod(evaluate(n, sizes) for n in o.shape) * o.dtype.itemsize for o in plan.outputs]
+        self.donors = [o.donor for o in plan.outputs]
+        self.segments = self._segments()
+
+    def _segments(self) -> list[Any]:
+        """Runs of native steps as images, host steps alone."""
+        out: list[Any] = []
+        pending: list[Step] = []
+        for step in self.plan.steps:
+            if isinstance(step, HostStep):
+                if pending:
+                    out.append(self._image(pending))
+                    pending = []
+                out.append(step)
+            else:
+                pending.extend(self._steps(step))
+        if pending:
+            out.append(self._image(pending))
+        return out
+
+    def _image(self, steps: list[Any]) -> Any:
+        if self.backend == "python":
+            from squall.engine.interpreted import Interpreted
+
+            return Interpreted(steps)
+        return PlanImage(steps, len(self.layout), Bind(self.status_at), self.layout)
+
+    def _steps(self, step: KernelStep | ContractStep) -> list[Step]:
+        if isinstance(step, ContractStep):
+            from squall.compiler.contract import resolve
+            from squall.engine.link import build
+
+            out = []
+            for made in resolve(step, self.sizes):
+                if made.key not in self.kernels:
+                    self.kernels.update(build({made.key: made.program}, self.backend))
+                out.append(self._step(made))
+            return out
+        return [self._step(step)]
+
+    def _step(self, step: KernelStep) -> Step:
+        args = tuple(self._word(w) for w in step.words)
+        scratch = max(step.scratch_bytes, step.program.scratch_bytes)
+        return Step(self.kernels[step.key], args, evaluate(step.units, self.sizes), max(1, evaluate(step.grain, self.sizes)),
+                    scratch, False, step.label)
+
+    def _word(self, word: Word) -> Bind | int:
+        kind, value, offset = word
+        if kind == "slot":
+            return self._address(value, evaluate(offset, self.sizes))
+        if kind == "int":
+            return evaluate(value, self.sizes)
+        if kind == "float":
+            return bits_of(value)
+        if kind == "scalar":
+            return Bind(self.scalar_at + value)
+        if kind == "status":
+            return Bind(self.status_at)
+        if kind == "kernel":
+            return self.kernels[value]
+        raise ValueError(f"unknown word {word}")
+
+    def _address(self, slot: int, offset: int) -> Bind:
+        """A slot's address as a bind."""
+        s = self.plan.slots[slot]
+        if s.kind == "input":
+            return Bind(s.index, offset)
+        if s.kind == "output":
+            return Bind(self.input_count + s.index, offset)
+        return Bind(self.arena_at, offset + evaluate(s.offset, self.sizes))
+
+    def prepare(self, inputs: Sequence[Buffer], scalars: Sequence[Any], status: Any) -> tuple[tuple, list[Buffer]]:
+        """The calls of one run and its results' buffers; see `Executable.prepare`."""
+        outputs: list[Buffer] = []
+        for nbytes, donor in zip(self.output_bytes, self.donors, strict=True):
+            if donor is None:
+                block = allocate(nbytes)
+                outputs.append(Buffer(block, block.pointer))
+            else:
+                given = inputs[donor]
+                outputs.append(Buffer(given.block, given.pointer))
+        arena = allocate(self.arena_bytes) if self.arena_bytes else None
+        words = [b.pointer for b in inputs]
+        words += [b.pointer for b in outputs]
+        words.append(0 if arena is None else arena.pointer)
+        words.append(ctypes.addressof(status))
+        words += scalars
+        calls = []
+        for segment in self.segments:
+            if isinstance(segment, HostStep):
+                calls.append((self._host(segment), words))
+                continue
+            block = segment.take_block()
+            block.fill(*words)
+            calls.append(segment.call(block))
+            calls.append((segment.give_block, block))
+        if arena is not None:
+            calls.append((id, arena))  # keeps the arena until the calls have run
+        return tuple(calls), outputs
+
+    def _host(self, step: HostStep) -> Callable[[list], None]:
+        from squall.engine.host import host_call
+
+        return host_call(self, step)

@@ -1,0 +1,107 @@
+"""Executables: plans made ready to run, again and again, with little Python per call.
+
+A plan's programs are built by the `backend` knob's backend: compiled ("cpu") and run natively in one call per segment,
+or executed instruction by instruction ("python"). For each tuple of run-time sizes (and strides of inputs of general
+layout) the plan is bound once to a `Binding`: sizes become constants, the arena gets its length, contractions are laid
+out. A call then allocates results, writes pointers and scalars into one block of words, and runs.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from typing import Any, Sequence
+
+from squall.base import config
+from squall.base.dim import evaluate, symbols
+from squall.base.errors import IndexRangeError
+from squall.engine.bind import Binding
+from squall.engine.link import link
+from squall.ir.plan import Plan
+from squall.runtime.buffer import Buffer
+
+
+class Executable:
+    """A plan with its kernels built.
+
+    Args:
+        plan: from `squall.compiler.pipeline.compile_plan`.
+
+    Example: see `tests/unit/engine/test_execute.py`.
+    """
+
+    def __init__(self, plan: Plan):
+        self.plan = plan
+        self.backend = config.get("backend")
+        self.kernels = link(plan, self.backend)
+        self.is_sized = bool(_symbols(plan))
+        self.strided = tuple(i for i, x in enumerate(plan.inputs) if not x.contiguous)
+        self.bindings: dict[tuple, Binding] = {}
+        self.plain: Binding | None = None
+        self.status = (ctypes.c_int64 * 2)()
+
+    def prepare(self, inputs: Sequence[Buffer], scalars: Sequence[Any],
+                sizes: dict[str, int] | None = None) -> tuple[tuple, list[Buffer]]:
+        """What to call, and the buffers results will be in.
+
+        Args:
+            inputs: buffers in the plan's order. scalars: numbers in the plan's order. sizes: the value of each symbol.
+
+        Returns:
+            tuples (C callable, arguments...) for one `collections.deque(itertools.starmap(operator.call, ...))`, which
+            no signal can split; and one Buffer for each result. When the calls have run, ask `check_status`.
+        """
+        binding = self.plain
+        if binding is None:
+            binding = self._binding(inputs, sizes or {})
+        self.status[0] = 0
+        return binding.prepare(inputs, scalars, self.status)
+
+    def _binding(self, inputs: Sequence[Buffer], sizes: dict[str, int]) -> Binding:
+        values = dict(sizes)
+        for i in self.strided:
+            strides = inputs[i].strides
+            if strides is None:
+                from squall.base.shapes import contiguous_strides
+
+                strides = contiguous_strides(tuple(evaluate(n, sizes) for n in self.plan.inputs[i].shape))
+            values.update((f"@{i}.{d}", s) for d, s in enumerate(strides))
+        key = tuple(sorted(values.items()))
+        found = self.bindings.get(key)
+        if found is None:
+            if len(self.bindings) >= 64:
+                self.bindings.clear()
+            found = self.bindings[key] = Binding(self.plan, self.kernels, values, self.backend)
+        if not self.is_sized and not self.strided:
+            self.plain = found
+        return found
+
+    def run(self, inputs: Sequence[Buffer], scalars: Sequence[Any] = (),
+            sizes: dict[str, int] | None = None) -> list[Buffer]:
+        """Run at once and give the results' buffers; raises what `check_status` raises."""
+        calls, outputs = self.prepare(inputs, scalars, sizes)
+        try:
+            for function, *arguments in calls:
+                function(*arguments)
+        except IndexError:
+            self.check_status()
+            raise
+        self.check_status()
+        return outputs
+
+    def check_status(self) -> None:
+        """Raise IndexRangeError if a kernel met an index outside of its dimension in the last run."""
+        code = self.status[0]
+        if code:
+            self.status[0] = 0
+            check = self.plan.checks[code - 1]
+            raise IndexRangeError(f"{check.op}: index {self.status[1]} is out of range for a dimension of size {check.size}")
+
+
+def _symbols(plan: Plan) -> set:
+    found: set = set()
+    for x in (*plan.inputs, *plan.outputs):
+        found |= symbols(tuple(x.shape))
+    return found
+
+
+__all__ = ["Executable"]

@@ -1,0 +1,42 @@
+"""Building a plan's programs: kernel keys to addresses, all new kernels of a plan compiled together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from squall.backends.cpu.build import compile_functions
+from squall.backends.cpu.table import table_for
+from squall.backends.cpu.target import host_target
+from squall.backends.ssa_text import write
+from squall.ir.linear import Program
+from squall.ir.plan import KernelStep, Plan
+
+
+def link(plan: Plan, backend: str) -> dict[Any, Any]:
+    """What runs each kernel of the plan, by key: an address, or for the python backend an executor."""
+    programs = {step.key: step.program for step in plan.steps if isinstance(step, KernelStep)}
+    for step in plan.steps:
+        for word in getattr(step, "words", ()):
+            if word.kind == "kernel":
+                programs[word.value] = word.value
+    return build(programs, backend)
+
+
+def build(programs: dict[Any, Program], backend: str) -> dict[Any, Any]:
+    """Addresses (or executors) of programs by key."""
+    if not programs:
+        return {}
+    if backend == "python":
+        from squall.backends.python.execute import Executor
+
+        return {key: Executor(program) for key, program in programs.items()}
+    target = host_target()
+    table = table_for(target.architecture, target.features)
+
+    def text_of(program: Program) -> Callable[[], str]:
+        return lambda: write(program, table)
+
+    texts = {key: (text_of(program), (program.entry,)) for key, program in programs.items()}
+    found = compile_functions(texts)
+    return {key: found[key][program.entry] for key, program in programs.items()}
