@@ -19,6 +19,9 @@ from squall.base import trace
 from squall.base.errors import CompileError
 from squall.runtime import fork
 
+# Features without which an instruction set is not used, the widest set first.
+NEEDED = {"avx512": frozenset(("avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512cd", "avx2", "fma", "f16c")),
+          "avx2": frozenset(("avx2", "fma", "f16c"))}
 _UNITS_PER_PART = 4  # fewer are not worth a thread
 # The text is already vectorised and scheduled: these few passes give the code of O2 in half the time.
 SHORT_PASSES = ("sroa", "instruction_combine", "simplify_cfg")
@@ -67,6 +70,17 @@ def compiler_version() -> str:
 def host_triple() -> str:
     """The LLVM triple of this process."""
     return binding().get_process_triple()
+
+
+def host_isa() -> str:
+    """The instruction set code is written for by default: "avx512", "avx2", "sse4", "neon"; "" for other processors."""
+    present = {name for name, on in binding().get_host_cpu_features().items() if on}
+    triple = host_triple()
+    if triple.startswith(("aarch64", "arm64")):
+        return "neon"
+    if not triple.startswith(("x86_64", "amd64")):
+        return ""
+    return next((name for name, needed in NEEDED.items() if needed <= present), "sse4")
 
 
 def _machine(target: CodeTarget, level: int, part: int = 0) -> Any:

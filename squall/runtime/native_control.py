@@ -1,4 +1,4 @@
-"""LLVM text of the pool's workspace memory and of what Python may ask of the pool."""
+"""LLVM text of the pool's workspace memory, of starting its workers, and of what Python may ask of it."""
 
 from __future__ import annotations
 
@@ -86,6 +86,54 @@ define internal i1 @new_scratch(ptr %at, i64 %bytes) nounwind {{
 }}
 """
 
+# Called by the owner of @busy. All signals stay blocked in workers: Python's handlers belong to its main thread.
+START = """
+declare i32 @pthread_create(ptr, ptr, ptr, ptr)
+declare i32 @pthread_detach(ptr)
+declare i32 @pthread_sigmask(i32, ptr, ptr)
+declare i32 @sigfillset(ptr)
+
+define internal void @start_workers(i64 %wanted) noinline nounwind {{
+entry:
+  %all = alloca [16 x i64]
+  %old = alloca [16 x i64]
+  %thread = alloca ptr
+  %r0 = call i32 @sigfillset(ptr %all)
+  %r1 = call i32 @pthread_sigmask(i32 {setmask}, ptr %all, ptr %old)
+  %bytes = load i64, ptr @worker_scratch_bytes
+  br label %head
+head:
+  %i = load i64, ptr @started
+  %more = icmp slt i64 %i, %wanted
+  br i1 %more, label %room, label %out
+room:
+  %at = getelementptr ptr, ptr @worker_scratch, i64 %i
+  %none = icmp eq i64 %bytes, 0
+  br i1 %none, label %create, label %scratch
+scratch:
+  %fine = call i1 @new_scratch(ptr %at, i64 %bytes)
+  br i1 %fine, label %create, label %fail
+create:
+  %number = inttoptr i64 %i to ptr
+  %r2 = call i32 @pthread_create(ptr %thread, ptr null, ptr @worker, ptr %number)
+  %bad = icmp ne i32 %r2, 0
+  br i1 %bad, label %fail, label %next
+next:
+  %handle = load ptr, ptr %thread
+  %r3 = call i32 @pthread_detach(ptr %handle)
+  %up = add i64 %i, 1
+  store atomic i64 %up, ptr @started release, align 8
+  br label %head
+fail:
+  %fewer = add i64 %i, 1
+  store atomic i64 %fewer, ptr @threads release, align 8
+  br label %out
+out:
+  %r4 = call i32 @pthread_sigmask(i32 {setmask}, ptr %old, ptr null)
+  ret void
+}}
+"""
+
 # squall_pool_reset: in a fork's child the workers are gone and whatever another thread held is unknown, so scratch
 # pointers are dropped, not freed. squall_pool_state: threads, workers, sleepers, parallel steps so far, scratch bytes.
 CONTROL = f"""
@@ -153,5 +201,8 @@ define void @squall_pool_state(ptr %out) nounwind {{
 
 
 def control_text(platform: Platform) -> str:
-    """Scratch memory and the exported `squall_pool_*` and `squall_set_*` functions."""
-    return SCRATCH + CONTROL.replace("{limit}", "1" if platform.waiting == "none" else str(MAX_THREADS))
+    """Scratch memory, `@start_workers`, and the exported `squall_pool_*` and `squall_set_*` functions."""
+    if platform.waiting == "none":
+        return SCRATCH + CONTROL.replace("{limit}", "1")
+    setmask = 3 if platform.system == "darwin" else 2  # SIG_SETMASK
+    return SCRATCH + START.format(setmask=setmask) + CONTROL.replace("{limit}", str(MAX_THREADS))

@@ -140,54 +140,6 @@ sleep:
 }
 """
 
-# Called by the owner of @busy. All signals stay blocked in workers: Python's handlers belong to its main thread.
-START = """
-declare i32 @pthread_create(ptr, ptr, ptr, ptr)
-declare i32 @pthread_detach(ptr)
-declare i32 @pthread_sigmask(i32, ptr, ptr)
-declare i32 @sigfillset(ptr)
-
-define internal void @start_workers(i64 %wanted) noinline nounwind {{
-entry:
-  %all = alloca [16 x i64]
-  %old = alloca [16 x i64]
-  %thread = alloca ptr
-  %r0 = call i32 @sigfillset(ptr %all)
-  %r1 = call i32 @pthread_sigmask(i32 {setmask}, ptr %all, ptr %old)
-  %bytes = load i64, ptr @worker_scratch_bytes
-  br label %head
-head:
-  %i = load i64, ptr @started
-  %more = icmp slt i64 %i, %wanted
-  br i1 %more, label %room, label %out
-room:
-  %at = getelementptr ptr, ptr @worker_scratch, i64 %i
-  %none = icmp eq i64 %bytes, 0
-  br i1 %none, label %create, label %scratch
-scratch:
-  %fine = call i1 @new_scratch(ptr %at, i64 %bytes)
-  br i1 %fine, label %create, label %fail
-create:
-  %number = inttoptr i64 %i to ptr
-  %r2 = call i32 @pthread_create(ptr %thread, ptr null, ptr @worker, ptr %number)
-  %bad = icmp ne i32 %r2, 0
-  br i1 %bad, label %fail, label %next
-next:
-  %handle = load ptr, ptr %thread
-  %r3 = call i32 @pthread_detach(ptr %handle)
-  %up = add i64 %i, 1
-  store atomic i64 %up, ptr @started release, align 8
-  br label %head
-fail:
-  %fewer = add i64 %i, 1
-  store atomic i64 %fewer, ptr @threads release, align 8
-  br label %out
-out:
-  %r4 = call i32 @pthread_sigmask(i32 {setmask}, ptr %old, ptr null)
-  ret void
-}}
-"""
-
 # Runs one step: on the caller when it is small, alone, or the pool is taken; else in chunks over the pool.
 DISPATCH = """
 define internal void @dispatch(ptr %kernel, ptr %args, i64 %units, i64 %grain, i64 %bytes, ptr %scratch.at) nounwind {{
@@ -302,7 +254,5 @@ def pool_text(platform: Platform) -> str:
     """The pool's own text, to stand after `native_waiting.waiting_text` and beside `native_control`'s."""
     if platform.waiting == "none":
         return STATE + DISPATCH_ALONE
-    setmask = 3 if platform.system == "darwin" else 2  # SIG_SETMASK
     worker = WORKER.replace("{pauses_per_look_mask}", str(PAUSES_PER_LOOK - 1))
-    return "".join((STATE, DRAIN, worker, START.format(setmask=setmask),
-                    DISPATCH.format(chunks_per_thread=CHUNKS_PER_THREAD)))
+    return "".join((STATE, DRAIN, worker, DISPATCH.format(chunks_per_thread=CHUNKS_PER_THREAD)))

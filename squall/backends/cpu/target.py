@@ -24,10 +24,8 @@ ISAS = {
     "neon": ("aarch64", 16, 32, "generic"),
 }
 _TRIPLES = {"x86_64": "x86_64-unknown-linux-gnu", "aarch64": "aarch64-unknown-linux-gnu"}
-_NEEDED = {"avx512": {"avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512cd"}, "avx2": {"avx2", "fma", "f16c"}}
-# What the smallest processor of each set has beyond the set itself, as far as the code generator asks.
-_IMPLIED = {"sse4": set(), "avx2": {"avx2", "fma", "f16c"}, "neon": {"neon"},
-            "avx512": _NEEDED["avx512"] | _NEEDED["avx2"]}
+# What the smallest processor of each set has, as far as the code generator asks.
+_IMPLIED = {"sse4": frozenset(), "neon": frozenset(("neon",)), **machine_code.NEEDED}
 
 
 class Target(NamedTuple):
@@ -93,7 +91,7 @@ def named_target(isa: str, triple: str = "") -> Target:
         same = host_platform().machine == architecture
         triple = machine_code.host_triple() if same else _TRIPLES[architecture]
     return Target(isa, architecture, vector_bytes, registers, CodeTarget(triple, processor),
-                  frozenset(_IMPLIED[isa]), _cache_bytes())
+                  _IMPLIED[isa], _cache_bytes())
 
 
 @lru_cache(maxsize=8)
@@ -101,11 +99,8 @@ def _host(isa: str) -> Target:
     llvm = machine_code.binding()
     machine = host_platform().machine
     present = frozenset(name for name, on in llvm.get_host_cpu_features().items() if on)
-    if machine == "aarch64":
-        best = "neon"
-    elif machine == "x86_64":
-        best = next((name for name in ("avx512", "avx2") if _NEEDED[name] <= present), "sse4")
-    else:
+    best = machine_code.host_isa()
+    if not best:
         raise DeviceError(f"squall generates code for x86-64 and AArch64 processors, not for {machine}")
     wanted = isa or best
     if wanted not in ISAS:
