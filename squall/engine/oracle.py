@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from squall.base.dim import evaluate as evaluate_size
 from squall.base.dtypes import numpy_dtype
 from squall.ir.interpret import evaluate
 from squall.ir.node import Node
 from squall.ir.op import ops
+from squall.ir.plan import Request
 from squall.runtime.buffer import Buffer
 
 
@@ -59,3 +61,26 @@ def run(roots: list[Node]) -> list[Buffer]:
     return out
 
 
+
+
+class OracleExecutable:
+    """A captured graph run by the oracle: the same interface as a compiled executable."""
+
+    def __init__(self, request: Request):
+        self.request = request
+
+    def prepare(self, buffers: list[Buffer], scalars: list, sizes: dict[str, int]) -> tuple[tuple, list[Buffer]]:
+        """Evaluate at once; there is nothing left to call."""
+        import numpy
+
+        bound: dict = dict(zip(self.request.scalars, scalars, strict=True))
+        for node, buffer in zip(self.request.inputs, buffers, strict=True):
+            shape = tuple(evaluate_size(s, sizes) for s in node.shape)
+            bound[node] = array_of(Node(node.op, (), (), node.type.with_shape(shape), buffer))
+        values = evaluate(self.request.roots, bound, sizes=sizes)
+        out = [buffer_of(numpy.array(v, dtype=numpy_dtype(r.dtype), order="C", copy=True))
+               for r, v in zip(self.request.roots, values, strict=True)]
+        return (), out
+
+    def check_status(self) -> None:
+        """The oracle raises its errors itself."""

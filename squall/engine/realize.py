@@ -56,3 +56,17 @@ def _compile(roots: list[Node], found: Signature) -> Any:
     request = Request(tuple(roots), tuple(found.inputs), tuple(found.scalars), found.donatable,
                       tuple(n.buffer.strides is None for n in found.inputs))
     return Executable(compile_plan(request))
+
+
+def prepare_request(request: Request, name: str) -> Any:
+    """What runs a captured graph: `prepare(buffers, scalars, sizes) -> (calls, output buffers)` and `check_status()`."""
+    if config.get("backend") == "numpy":
+        from squall.engine.oracle import OracleExecutable
+
+        return OracleExecutable(request)
+    from squall.compiler.pipeline import compile_plan
+    from squall.engine.execute import Executable
+
+    trace.count("plans compiled")
+    trace.debug(1, f"captured {name}: {len(request.roots)} results, {len(request.inputs)} inputs")
+    return Executable(compile_plan(request))

@@ -43,7 +43,7 @@ class Trace:
     def saw(self, operands: tuple, nodes: tuple) -> None:
         """Tensors are being read."""
         for tensor, node in zip(operands, nodes, strict=True):
-            if id(node) not in self.tensors:
+            if node.buffer is not None and id(node) not in self.tensors:  # holding others would keep them from dying
                 self.tensors[id(node)] = (node, tensor)
 
     def wrote(self, cell: Any, handle: Any = None) -> None:
