@@ -82,7 +82,7 @@ def compute_cycles(isa: Isa, lanes: int, rows: int, columns: int, depth: int) ->
 
 
 def pack_cost(isa: Isa, lanes: int, scalar: str, accumulate: str, across: int, along: int) -> tuple[int, float]:
-    """The cheaper way to pack an operand, of contiguous runs `across` the vector and `along` k: mode, cycles/element."""
+    """The cheaper way to pack an operand, of runs `across` the vector and `along` k: mode and cycles per element."""
     masked = isa.can_mask(scalar)
     if across >= lanes:
         copy = COPY if across % lanes == 0 or across > 16 * lanes else PIECES if masked else ELEMENT / 2

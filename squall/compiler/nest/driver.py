@@ -151,9 +151,9 @@ class _Driver:
         row_blocks = _ceiling(b, args["rows"], args["block_rows"])
         column_blocks = _ceiling(b, args["columns"], args["block_columns"])
         longest = b.op("min", args["depth"], args["block_depth"])
-        fill_ramp(b, args.scratch("k_packed_a"), longest, strip_shape(self.isa, self.library.accumulate)[0],
-                  self.ramp_lanes)
-        fill_ramp(b, args.scratch("rows_packed"), b.int(2 * strip_shape(self.isa, self.library.accumulate)[1]), 1, self.ramp_lanes)
+        stride, most = strip_shape(self.isa, self.library.accumulate)
+        fill_ramp(b, args.scratch("k_packed_a"), longest, stride, self.ramp_lanes)
+        fill_ramp(b, args.scratch("rows_packed"), b.int(2 * most), 1, self.ramp_lanes)
         fill_ramp(b, args.scratch("k_packed_b"), b.add(longest, b.int(AHEAD)), self.width, self.ramp_lanes)
         with b.loop(b.begin, b.end) as unit:
             others = b.op("div", unit, row_blocks)

@@ -15,7 +15,7 @@ ACCUMULATE = {"f16": "f32", "bf16": "f32", "f32": "f32", "f64": "f64", "i8": "i3
 
 
 class Tile(NamedTuple):
-    """A microkernel's tile: rows, and vectors of columns. Accumulators + one row of vectors + one must fit the registers."""
+    """A microkernel's tile: rows, and vectors of columns. Accumulators, a row of vectors and one more are registers."""
 
     rows: int
     vectors: int
@@ -63,7 +63,8 @@ class Isa(NamedTuple):
 
 
 ISAS = {
-    "avx512": Isa("avx512", 64, Tile(8, 3), (1, 2, 3, 4, 5, 6, 7, 8), (1, 2, 4, 8), 1, (Tile(1, 24), Tile(2, 12), Tile(4, 6))),
+    "avx512": Isa("avx512", 64, Tile(8, 3), (1, 2, 3, 4, 5, 6, 7, 8), (1, 2, 4, 8), 1,
+                  (Tile(1, 24), Tile(2, 12), Tile(4, 6))),
     "avx2": Isa("avx2", 32, Tile(6, 2), (1, 2, 3, 4, 5, 6), (1, 2, 4, 6), 4, (Tile(1, 12), Tile(2, 6))),
     "sse4": Isa("sse4", 16, Tile(6, 2), (1, 2, 4, 6), (1, 2, 6), 0, (Tile(1, 12), Tile(2, 6))),
     "neon": Isa("neon", 16, Tile(8, 3), (1, 2, 4, 6, 8), (1, 2, 4, 8), 0, (Tile(1, 24), Tile(2, 12), Tile(4, 6))),

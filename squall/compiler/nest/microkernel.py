@@ -45,17 +45,27 @@ def microkernel(isa: Isa, accumulate: str, rows: int, vectors: int) -> Function:
     def step(k: Reg) -> None:
         a_offset = b.load(I64, b.gep(a_table, k, "i64"))
         line = b.gep(bp, b.load(I64, b.gep(b_table, k, "i64")), accumulate)
-        columns = [b.load(vector, b.gep(line, b.int(j * vector.lanes), accumulate)) for j in range(vectors)]
         if Tile(rows, vectors) in isa.flat:  # B lies where it is: the table tells where its next rows are
             later = b.gep(bp, b.load(I64, b.gep(b_table, b.add(k, b.int(AHEAD)), "i64")), accumulate)
         else:
             later = b.gep(line, b.int(AHEAD * isa.columns(accumulate)), accumulate)
         for j in range(vectors):
             b.emit("prefetch", None, (b.gep(later, b.int(j * vector.lanes), accumulate),), (False, 3))
-        for i in range(rows):
-            element = b.splat(b.load(Type(accumulate), b.gep(pointers[i], a_offset, accumulate)), vector.lanes)
-            for j in range(vectors):
-                b.set(sums[i][j], multiply_add(b, element, columns[j], b.get(sums[i][j])))
+        def element(i: int) -> Reg:
+            return b.splat(b.load(Type(accumulate), b.gep(pointers[i], a_offset, accumulate)), vector.lanes)
+
+        def column(j: int) -> Reg:
+            return b.load(vector, b.gep(line, b.int(j * vector.lanes), accumulate))
+
+        # what there is less of is held in registers, the other loaded as it is used
+        if rows < vectors:
+            elements = [element(i) for i in range(rows)]
+            products = ((i, j, elements[i], x) for j in range(vectors) for x in [column(j)] for i in range(rows))
+        else:
+            columns = [column(j) for j in range(vectors)]
+            products = ((i, j, x, columns[j]) for i in range(rows) for x in [element(i)] for j in range(vectors))
+        for i, j, x, y in products:
+            b.set(sums[i][j], multiply_add(b, x, y, b.get(sums[i][j])))
 
     with b.loop(b.int(0), depth) as k:
         step(k)
