@@ -72,7 +72,8 @@ class Quotient:
         return hash(self._key())
 
     def __repr__(self) -> str:
-        return f"({self.numerator} {self.kind} {self.denominator})"
+        a, b = (f"({v})" if isinstance(v, Dim) and len(v.terms) > 1 else v for v in (self.numerator, self.denominator))
+        return f"({a} {self.kind} {b})"
 
 
 class Dim:

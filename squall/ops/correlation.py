@@ -12,7 +12,7 @@ from typing import Any
 from squall.base.errors import ShapeError
 from squall.ir.op import ops
 from squall.ops.joining import pad_by
-from squall.ops.slicing import is_int, position
+from squall.ops.slicing import position
 from squall.ops.windows import window_count
 
 _PLACES, _TAPS = "pqr", "xyz"
@@ -156,11 +156,11 @@ def weight_gradient(
     """The transpose of `correlate` in the weight: the output gradient against the windows of the input."""
     kernel = tuple(shape[2:])
     used = []
-    for n, count, k, s, (low, high), d in zip(
+    for n, count, k, s, (low, _), d in zip(
         x.shape[2:], g.shape[2:], kernel, stride, padding, dilation, strict=True
     ):
         # What no window reached is cropped, so that the windows count as many places as g has.
-        used.append((low, (count - 1) * s + d * (k - 1) + 1 - low - n if is_int(n) else high))
+        used.append((low, (count - 1) * s + d * (k - 1) + 1 - low - n))
     windows = _Windows(pad_spatial(x, tuple(used)), kernel, stride, dilation, groups)
     out = ops.contract(
         _split(g, 1, groups),

@@ -18,7 +18,7 @@ from squall.ops.common import number
 from squall.ops.convolution import fold, unfold
 from squall.ops.correlation import check_spatial, pad_spatial, strided
 from squall.ops.samples import floats
-from squall.ops.slicing import arange, is_int
+from squall.ops.slicing import arange, is_int, position
 from squall.ops.windows import window_count
 
 # Windows of up to so many elements are written out.
@@ -62,6 +62,11 @@ def _counter(shape: tuple) -> DType:
     return int32 if is_int(plane) and plane < 1 << 30 else int64
 
 
+def _step(size: Any, like: Any, dtype: DType) -> Any:
+    """A distance in the plane as an operand: positions are counted in int64 where sizes are symbolic."""
+    return number(size, like, dtype) if is_int(size) else position(size, like.device)
+
+
 def _axis(values: Any, dim: int, rank: int) -> Any:
     """A vector as a value of `rank` dimensions that varies along one of them."""
     return ops.reshape(values, shape=tuple(values.shape[0] if i == dim else 1 for i in range(rank)))
@@ -82,7 +87,9 @@ def _plane_sum(vectors: list, strides: tuple, rank: int, first: int = 0) -> Any:
     """The sum of vectors times strides, each varying along its own of `rank` dimensions."""
     total = None
     for i, (vector, stride) in enumerate(zip(vectors, strides, strict=True)):
-        part = _axis(ops.mul(vector, stride) if stride != 1 else vector, first + i, rank)
+        part = _axis(
+            ops.mul(vector, _step(stride, vector, vector.dtype)) if stride != 1 else vector, first + i, rank
+        )
         total = part if total is None else ops.add(total, part)
     return total
 
@@ -116,7 +123,8 @@ def _chain(
         if best is None:
             best, offset = part, number(0, x, counter) if first is None else first
             continue
-        at = number(sum(t * d * s for t, d, s in zip(tap, dilation, strides, strict=True)), x, counter)
+        reach = sum(t * d * s for t, d, s in zip(tap, dilation, strides, strict=True))
+        at = _step(reach, x, counter)
         better = _greater(part, best)
         best, offset = ops.where(better, part, best), ops.where(better, at, offset)
     return best, offset
@@ -132,7 +140,7 @@ def _reduced(x: Any, strides: tuple, first: Any, size: tuple, stride: tuple, dil
     tap, offset = ops.cast(tap, dtype=_counter(tuple(x.shape))), None
     for i in reversed(range(rank)):
         element = ops.remainder(tap, size[i]) if i else tap
-        part = ops.mul(element, dilation[i] * strides[i])
+        part = ops.mul(element, _step(dilation[i] * strides[i], tap, tap.dtype))
         offset, tap = part if offset is None else ops.add(offset, part), ops.floor_divide(tap, size[i])
     if first is not None:  # nothing but padding's value: the padding must not win
         offset = ops.where(ops.eq(best, lowest(best.dtype)), first, offset)
@@ -213,8 +221,8 @@ def _max_pool_reference(x: Any, size: tuple, stride: tuple, padding: tuple, dila
         first = -(-numpy.maximum(-start, 0) // dilation[d]) * dilation[d]
         place.append(start + numpy.where(best == low, first, element * dilation[d]))
     indices = numpy.zeros(best.shape, numpy.int64)
-    for position, extent in zip(place, plane, strict=True):
-        indices = indices * extent + position
+    for coordinate, extent in zip(place, plane, strict=True):
+        indices = indices * extent + coordinate
     return best, indices
 
 
