@@ -9,7 +9,8 @@ being captured the reader set on `capture` hands out a run-time input in the num
 from __future__ import annotations
 
 import threading
-from typing import Any, Callable, Hashable
+from collections.abc import Callable, Hashable
+from typing import Any
 
 from squall.base.errors import TraceError
 
@@ -49,4 +50,6 @@ def number(container: Any, key: Hashable) -> Any:
 def refuse_in_capture(what: str, instead: str) -> None:
     """TraceError when a function is being captured: `what` happens in Python, so a later call would not repeat it."""
     if capture.read is not None:
-        raise TraceError(f"{what} inside a compiled function would happen only once, while it is captured: {instead}")
+        raise TraceError(
+            f"{what} inside a compiled function would happen only once, while it is captured: {instead}"
+        )

@@ -47,7 +47,9 @@ class TensorDataset(Dataset):
             raise TypeError("TensorDataset: give at least one Tensor")
         sizes = [t.shape[0] if t.dim() else None for t in tensors]
         if None in sizes or len(set(sizes)) > 1:
-            raise ShapeError(f"TensorDataset: tensors must have one first size, got shapes {[tuple(t.shape) for t in tensors]}")
+            raise ShapeError(
+                f"TensorDataset: tensors must have one first size, got shapes {[tuple(t.shape) for t in tensors]}"
+            )
         self.tensors = tensors
 
     def __getitem__(self, index: Any) -> tuple:
@@ -122,7 +124,11 @@ def random_split(dataset: Any, lengths: Sequence[int | float], generator: Any = 
         [7, 3]
     """
     total = len(dataset)
-    if math.isclose(sum(lengths), 1) and sum(lengths) <= 1 + 1e-9 and any(isinstance(n, float) for n in lengths):
+    if (
+        math.isclose(sum(lengths), 1)
+        and sum(lengths) <= 1 + 1e-9
+        and any(isinstance(n, float) for n in lengths)
+    ):
         if any(not 0 <= fraction <= 1 for fraction in lengths):
             raise ValueError(f"random_split: fractions must be between 0 and 1, got {list(lengths)}")
         sizes = [math.floor(total * fraction) for fraction in lengths]
@@ -131,9 +137,11 @@ def random_split(dataset: Any, lengths: Sequence[int | float], generator: Any = 
     else:
         sizes = [int(n) for n in lengths]
     if sum(sizes) != total:
-        raise ValueError(f"random_split: lengths {list(lengths)} add up to {sum(sizes)}, and the data set has {total} samples")
+        raise ValueError(
+            f"random_split: lengths {list(lengths)} add up to {sum(sizes)}, and the data set has {total} samples"
+        )
     order, parts, start = permutation(total, generator), [], 0
     for size in sizes:
-        parts.append(Subset(dataset, order[start:start + size]))
+        parts.append(Subset(dataset, order[start : start + size]))
         start += size
     return parts

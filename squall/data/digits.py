@@ -38,7 +38,9 @@ def arrays() -> tuple[Any, Any]:
     with numpy.load(FILE, allow_pickle=False) as file:
         images, labels = file["images"], file["labels"]
     if hashlib.sha256(images.tobytes() + labels.tobytes()).hexdigest() != CHECKSUM:
-        raise SquallError(f"{FILE.name} in the package is damaged: its checksum differs; install squall again")
+        raise SquallError(
+            f"{FILE.name} in the package is damaged: its checksum differs; install squall again"
+        )
     return images, labels
 
 
@@ -70,5 +72,7 @@ def digits() -> Digits:
     scaled = (images.astype(numpy.float32) / 16.0)[:, None]
     parts = []
     for rows in (~held_out, held_out):
-        parts.append(TensorDataset(sq.from_numpy(scaled[rows]), sq.from_numpy(labels[rows].astype(numpy.int64))))
+        parts.append(
+            TensorDataset(sq.from_numpy(scaled[rows]), sq.from_numpy(labels[rows].astype(numpy.int64)))
+        )
     return Digits(*parts)

@@ -30,18 +30,40 @@ class DataLoader:
         [2, 2, 1]
     """
 
-    def __init__(self, dataset: Any, batch_size: int | None = 1, shuffle: bool | None = None, sampler: Iterable[Any] | None = None,
-                 batch_sampler: Iterable[Any] | None = None, num_workers: int = 0, collate_fn: Callable | None = None,
-                 pin_memory: bool = False, drop_last: bool = False, *, generator: Any = None) -> None:
+    def __init__(
+        self,
+        dataset: Any,
+        batch_size: int | None = 1,
+        shuffle: bool | None = None,
+        sampler: Iterable[Any] | None = None,
+        batch_sampler: Iterable[Any] | None = None,
+        num_workers: int = 0,
+        collate_fn: Callable | None = None,
+        pin_memory: bool = False,
+        drop_last: bool = False,
+        *,
+        generator: Any = None,
+    ) -> None:
         if num_workers:
-            raise ValueError(f"DataLoader: num_workers={num_workers}: batches are made in this process; use num_workers=0")
+            raise ValueError(
+                f"DataLoader: num_workers={num_workers}: batches are made in this process; use num_workers=0"
+            )
         if sampler is not None and shuffle:
             raise ValueError("sampler option is mutually exclusive with shuffle")
         if batch_sampler is not None and (batch_size != 1 or shuffle or sampler is not None or drop_last):
-            raise ValueError("batch_sampler option is mutually exclusive with batch_size, shuffle, sampler, and drop_last")
+            raise ValueError(
+                "batch_sampler option is mutually exclusive with batch_size, shuffle, sampler, and drop_last"
+            )
         if batch_size is None and drop_last:
-            raise ValueError("batch_size=None option disables auto-batching and is mutually exclusive with drop_last")
-        self.dataset, self.drop_last, self.generator, self.pin_memory = dataset, drop_last, generator, pin_memory
+            raise ValueError(
+                "batch_size=None option disables auto-batching and is mutually exclusive with drop_last"
+            )
+        self.dataset, self.drop_last, self.generator, self.pin_memory = (
+            dataset,
+            drop_last,
+            generator,
+            pin_memory,
+        )
         self.num_workers = 0
         if sampler is None:
             sampler = RandomSampler(dataset, generator=generator) if shuffle else SequentialSampler(dataset)
@@ -65,7 +87,9 @@ class DataLoader:
         else:
             self._started = source.get_state()
         self._served = skip
-        for position, indices in enumerate(self.sampler if self.batch_sampler is None else self.batch_sampler):
+        for position, indices in enumerate(
+            self.sampler if self.batch_sampler is None else self.batch_sampler
+        ):
             if position < skip:
                 continue
             batch = self._fetch(indices)

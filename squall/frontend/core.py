@@ -107,9 +107,7 @@ def result(node: Node, edge: Any = None) -> Any:
     pending = state.pending
     pending.append(ref(out))
     if len(pending) > state.limit:
-        from squall.frontend.evaluation import pressure
-
-        pressure(state)
+        _relieve(state)
     return out
 
 
@@ -131,13 +129,22 @@ def scalar_node(value: Any, dtype: DType, device: str = "cpu") -> Node:
 
 def record(op: Op, operands: tuple, attrs: tuple) -> Any:
     """Record an op on Tensors whose dtypes are already right. Gives a Tensor, or a tuple of them."""
-    nodes = tuple([t.node for t in operands])
+    nodes = tuple([t._node if t._cell is None else t.node for t in operands])
     state = local.state
     made = make(op, nodes, attrs)
     if state.level >= 2:
         return _record_carefully(op, operands, nodes, attrs, made, state)
-    edges = tuple([t.edge for t in operands]) if state.level else ()
+    edges = tuple([t._edge if t._view is None else t.edge for t in operands]) if state.level else ()
+    if made.__class__ is Node and not any(edges) and not _shared_among(nodes):
+        return result(made)
     return _finish(op, operands, nodes, attrs, made, edges)
+
+
+def _shared_among(nodes: tuple) -> bool:
+    for node in nodes:
+        if node.type.__class__ is SharedType:
+            return True
+    return False
 
 
 def _finish(op: Op, operands: tuple, nodes: tuple, attrs: tuple, made: Any, edges: tuple) -> Any:
@@ -154,12 +161,10 @@ def _finish(op: Op, operands: tuple, nodes: tuple, attrs: tuple, made: Any, edge
         out = result(made, history)
         if history is not None and history.saved and "out" in history.saved:
             history.versions += ((ensure_cell(out), 0),)
-    for node in nodes:
-        if node.type.__class__ is SharedType:
-            from squall.frontend.evaluation import evaluate_tensors
+    if _shared_among(nodes):
+        from squall.frontend.evaluation import evaluate_tensors
 
-            evaluate_tensors(out if isinstance(out, tuple) else (out,))
-            break
+        evaluate_tensors(out if isinstance(out, tuple) else (out,))
     return out
 
 
@@ -284,30 +289,92 @@ def prepare(op: Op, operands: tuple) -> tuple:
     return tuple(v if isinstance(v, Handle) and v.node.type.dtype is dtype else operand(v, dtype, device) for v in operands)
 
 
+_scalar_types: dict[DType, TensorType] = {}
+
+
+def _short_result(op: Op, operands: tuple, nodes: tuple, edges: tuple, type: TensorType, state: Any) -> Any:
+    """`record` and `result` written out for elementwise ops whose result has the operands' one type."""
+    node = Node(op, nodes, (), type)
+    out = _new(_tensor_class[0])
+    out._node = node
+    out._cell = out._view = out._edge = None
+    if state.level and any(edges) and type.dtype.category >= 2 and op.grad is not NON_DIFFERENTIABLE:
+        if op.saves == ():
+            out._edge = GradRecord(op, (), edges, (type,) * len(nodes), type, None, ())
+        else:
+            out._edge = make_record(op, (), operands, nodes, edges, node)
+            if "out" in out._edge.saved:
+                out._edge.versions += ((ensure_cell(out), 0),)
+    pending = state.pending
+    pending.append(ref(out))
+    if len(pending) > state.limit:
+        _relieve(state)
+    return out
+
+
+def unary(op: Op, x: Any) -> Any:
+    """Apply an elementwise op of one operand and no attributes."""
+    node = x._node if x._cell is None else x.node
+    type = node.type
+    state = local.state
+    if state.level < 2 and type.__class__ is TensorType and type.dtype.category == 2 and op.dtype is None:
+        return _short_result(op, (x,), (node,), (x._edge if x._view is None else x.edge,), type, state)
+    return apply(op, (x,))
+
+
 def binary(op: Op, floating: bool = False, reverse: bool = False) -> Any:
-    """The method of an operator: a short path for two plain Tensors of one type, else `apply`."""
-    bare = op.grad
+    """The method of an operator: a short path for two Tensors of one type or a Tensor and a number, else `apply`."""
+    short = op.dtype is None
+    least = 2 if floating else 0
 
     def method(self: Any, other: Any) -> Any:
-        if self._cell is None and other.__class__ is _tensor_class[0] and other._cell is None:
-            state = local.state
-            a, b = self._node, other._node
+        state = local.state
+        if short and state.level < 2:
+            a = self._node if self._cell is None else self.node
             type = a.type
-            if type is b.type and type.__class__ is TensorType and state.level < 2 and (
-                    op.dtype is None and (not floating or type.dtype.category == 2)):
-                node = Node(op, (a, b), (), type)
-                e, f = self._edge, other._edge
-                if (e is None and f is None) or not state.level or bare is NON_DIFFERENTIABLE or type.dtype.category < 2:
-                    return result(node)
-                return result(node, make_record(op, (), (self, other), (a, b), (e, f), node))
+            if type.__class__ is TensorType and type.dtype.category >= least:
+                e = self._edge if self._view is None else self.edge
+                if other.__class__ is float or other.__class__ is int:
+                    if type.dtype.category == 2 or (other.__class__ is int and type.dtype.category == 1):
+                        scalar = _scalar_types.get(type.dtype) or _scalar_types.setdefault(type.dtype, tensor_type((), type.dtype))
+                        b = Node(ops.scalar, (), (), scalar, other)
+                        if reverse:
+                            return _number_result(op, (None, self), (b, a), (None, e), type, state)
+                        return _number_result(op, (self, None), (a, b), (e, None), type, state)
+                elif isinstance(other, Handle):
+                    b = other._node if other._cell is None else other.node
+                    if type is not b.type and type == b.type and b.type.__class__ is TensorType:
+                        b.type = type  # equal: the next comparison is of identities
+                    if type is b.type:
+                        f = other._edge if other._view is None else other.edge
+                        if reverse:
+                            return _short_result(op, (other, self), (b, a), (f, e), type, state)
+                        return _short_result(op, (self, other), (a, b), (e, f), type, state)
         if not is_operand(other):
             return NotImplemented
-        pair = (other, self) if reverse else (self, other)
-        return apply(op, pair)
+        return apply(op, (other, self) if reverse else (self, other))
 
     method.__name__ = op.name
     method.__doc__ = op.doc
     return method
+
+
+def _number_result(op: Op, operands: tuple, nodes: tuple, edges: tuple, type: TensorType, state: Any) -> Any:
+    """`_short_result` with a number among the operands."""
+    if state.level and any(edges) and op.grad is not NON_DIFFERENTIABLE:
+        node = Node(op, nodes, (), type)
+        history = make_record(op, (), operands, nodes, edges, node)
+        out = result(node, history)
+        if history is not None and history.saved and "out" in history.saved:
+            history.versions += ((ensure_cell(out), 0),)
+        return out
+    return result(Node(op, nodes, (), type))
+
+
+def _relieve(state: Any) -> None:
+    from squall.frontend.evaluation import pressure
+
+    pressure(state)
 
 
 def require_no_grad_leaf(tensor: Any) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from squall.frontend.core import apply, require_no_grad_leaf
+from squall.frontend.core import require_no_grad_leaf, unary
 from squall.frontend.views import write_op
 from squall.ir.op import ops
 
@@ -23,171 +23,171 @@ class UnaryMethods:
 
     def abs(self) -> Tensor:
         """Absolute value."""
-        return apply(ops.abs, (self,))
+        return unary(ops.abs, self)
 
     def neg(self) -> Tensor:
         """Negative."""
-        return apply(ops.neg, (self,))
+        return unary(ops.neg, self)
 
     def sign(self) -> Tensor:
         """-1, 0 or 1 by sign."""
-        return apply(ops.sign, (self,))
+        return unary(ops.sign, self)
 
     def sqrt(self) -> Tensor:
         """Square root."""
-        return apply(ops.sqrt, (self,))
+        return unary(ops.sqrt, self)
 
     def rsqrt(self) -> Tensor:
         """1 over the square root."""
-        return apply(ops.rsqrt, (self,))
+        return unary(ops.rsqrt, self)
 
     def reciprocal(self) -> Tensor:
         """1 over each element."""
-        return apply(ops.reciprocal, (self,))
+        return unary(ops.reciprocal, self)
 
     def square(self) -> Tensor:
         """Square."""
-        return apply(ops.square, (self,))
+        return unary(ops.square, self)
 
     def exp(self) -> Tensor:
         """e to the power of each element."""
-        return apply(ops.exp, (self,))
+        return unary(ops.exp, self)
 
     def exp2(self) -> Tensor:
         """2 to the power of each element."""
-        return apply(ops.exp2, (self,))
+        return unary(ops.exp2, self)
 
     def expm1(self) -> Tensor:
         """exp(x) - 1, accurate near 0."""
-        return apply(ops.expm1, (self,))
+        return unary(ops.expm1, self)
 
     def log(self) -> Tensor:
         """Natural logarithm."""
-        return apply(ops.log, (self,))
+        return unary(ops.log, self)
 
     def log2(self) -> Tensor:
         """Logarithm to base 2."""
-        return apply(ops.log2, (self,))
+        return unary(ops.log2, self)
 
     def log10(self) -> Tensor:
         """Logarithm to base 10."""
-        return apply(ops.log10, (self,))
+        return unary(ops.log10, self)
 
     def log1p(self) -> Tensor:
         """log(1 + x), accurate near 0."""
-        return apply(ops.log1p, (self,))
+        return unary(ops.log1p, self)
 
     def sin(self) -> Tensor:
         """Sine."""
-        return apply(ops.sin, (self,))
+        return unary(ops.sin, self)
 
     def cos(self) -> Tensor:
         """Cosine."""
-        return apply(ops.cos, (self,))
+        return unary(ops.cos, self)
 
     def tan(self) -> Tensor:
         """Tangent."""
-        return apply(ops.tan, (self,))
+        return unary(ops.tan, self)
 
     def asin(self) -> Tensor:
         """Arc sine."""
-        return apply(ops.asin, (self,))
+        return unary(ops.asin, self)
 
     def acos(self) -> Tensor:
         """Arc cosine."""
-        return apply(ops.acos, (self,))
+        return unary(ops.acos, self)
 
     def atan(self) -> Tensor:
         """Arc tangent."""
-        return apply(ops.atan, (self,))
+        return unary(ops.atan, self)
 
     def sinh(self) -> Tensor:
         """Hyperbolic sine."""
-        return apply(ops.sinh, (self,))
+        return unary(ops.sinh, self)
 
     def cosh(self) -> Tensor:
         """Hyperbolic cosine."""
-        return apply(ops.cosh, (self,))
+        return unary(ops.cosh, self)
 
     def tanh(self) -> Tensor:
         """Hyperbolic tangent."""
-        return apply(ops.tanh, (self,))
+        return unary(ops.tanh, self)
 
     def asinh(self) -> Tensor:
         """Inverse hyperbolic sine."""
-        return apply(ops.asinh, (self,))
+        return unary(ops.asinh, self)
 
     def acosh(self) -> Tensor:
         """Inverse hyperbolic cosine."""
-        return apply(ops.acosh, (self,))
+        return unary(ops.acosh, self)
 
     def atanh(self) -> Tensor:
         """Inverse hyperbolic tangent."""
-        return apply(ops.atanh, (self,))
+        return unary(ops.atanh, self)
 
     def erf(self) -> Tensor:
         """Error function."""
-        return apply(ops.erf, (self,))
+        return unary(ops.erf, self)
 
     def erfc(self) -> Tensor:
         """1 - erf(x), accurate for large x."""
-        return apply(ops.erfc, (self,))
+        return unary(ops.erfc, self)
 
     def erfinv(self) -> Tensor:
         """Inverse of erf."""
-        return apply(ops.erfinv, (self,))
+        return unary(ops.erfinv, self)
 
     def lgamma(self) -> Tensor:
         """Logarithm of the absolute gamma function."""
-        return apply(ops.lgamma, (self,))
+        return unary(ops.lgamma, self)
 
     def digamma(self) -> Tensor:
         """Derivative of lgamma."""
-        return apply(ops.digamma, (self,))
+        return unary(ops.digamma, self)
 
     def floor(self) -> Tensor:
         """Largest whole number not above."""
-        return apply(ops.floor, (self,))
+        return unary(ops.floor, self)
 
     def ceil(self) -> Tensor:
         """Smallest whole number not below."""
-        return apply(ops.ceil, (self,))
+        return unary(ops.ceil, self)
 
     def trunc(self) -> Tensor:
         """Whole part, toward zero."""
-        return apply(ops.trunc, (self,))
+        return unary(ops.trunc, self)
 
     def round(self) -> Tensor:
         """Nearest whole number, halves to even."""
-        return apply(ops.round, (self,))
+        return unary(ops.round, self)
 
     def sigmoid(self) -> Tensor:
         """1 / (1 + exp(-x))."""
-        return apply(ops.sigmoid, (self,))
+        return unary(ops.sigmoid, self)
 
     def relu(self) -> Tensor:
         """max(x, 0); a NaN stays."""
-        return apply(ops.relu, (self,))
+        return unary(ops.relu, self)
 
     def logical_not(self) -> Tensor:
         """True where zero."""
-        return apply(ops.logical_not, (self,))
+        return unary(ops.logical_not, self)
 
     def bitwise_not(self) -> Tensor:
         """Every bit flipped."""
-        return apply(ops.bitwise_not, (self,))
+        return unary(ops.bitwise_not, self)
 
     def isnan(self) -> Tensor:
         """True where NaN."""
-        return apply(ops.isnan, (self,))
+        return unary(ops.isnan, self)
 
     def isinf(self) -> Tensor:
         """True where infinite."""
-        return apply(ops.isinf, (self,))
+        return unary(ops.isinf, self)
 
     def isfinite(self) -> Tensor:
         """True where neither infinite nor NaN."""
-        return apply(ops.isfinite, (self,))
+        return unary(ops.isfinite, self)
 
     def abs_(self) -> Tensor:
         """In place: absolute value."""

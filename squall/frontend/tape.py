@@ -7,14 +7,11 @@ Backward asks each op's rule; the rule runs on Nodes, or on Tensors under `creat
 
 from __future__ import annotations
 
-import itertools
 from typing import Any, Callable, Iterable
 
 from squall.base.errors import AutogradError
 from squall.ir.node import Node, TensorType
 from squall.ir.op import NON_DIFFERENTIABLE, Context, Op, ops
-
-_sequence = itertools.count()
 
 
 class Leaf:
@@ -37,17 +34,16 @@ class GradRecord:
     Attributes:
         op, attrs: what was applied. edges: per operand a GradRecord, a Leaf or None. types: operand types.
         out_type: the result's type. saved: Nodes by operand position and "out", as the op's `saves` asks; None once freed.
-        versions: (holder, version) pairs that must not have changed. number: creation order. settled: saved values computed.
-        hooks: on the gradients. where: the line that recorded it (anomaly mode).
+        versions: (holder, version) pairs that must not have changed. settled: saved values computed. hooks: on the gradients.
+        where: the line that recorded it (anomaly mode).
     """
 
-    __slots__ = ("op", "attrs", "edges", "types", "out_type", "saved", "versions", "number", "settled", "hooks", "where",
+    __slots__ = ("op", "attrs", "edges", "types", "out_type", "saved", "versions", "settled", "hooks", "where",
                  "retain", "extra")
 
     def __init__(self, op: Any, attrs: tuple, edges: tuple, types: tuple, out_type: Any, saved: Any, versions: tuple):
         self.op, self.attrs, self.edges, self.types, self.out_type = op, attrs, edges, types, out_type
         self.saved, self.versions = saved, versions
-        self.number = next(_sequence)
         self.settled = False
         self.hooks = self.where = self.retain = self.extra = None
 
@@ -79,9 +75,10 @@ def make_record(op: Op, attrs: tuple, operands: tuple, nodes: tuple, edges: tupl
     """The record of applying an op to Tensors with the given edges; None when it is not differentiable."""
     if op.grad is NON_DIFFERENTIABLE:
         return None
-    needs = tuple([e is not None for e in edges])
     saved, versions = None, ()
-    wanted = op.saved(needs)
+    wanted = op.saves
+    if wanted.__class__ is not tuple:
+        wanted = wanted(tuple([e is not None for e in edges]))
     if wanted:
         saved = {}
         held = []

@@ -4,5 +4,12 @@ from squall.io.atomic import atomic_write
 from squall.io.checkpoint import Checkpoint, load_checkpoint, read_checkpoint, save_checkpoint
 from squall.io.tensor_files import load_safetensors, save_safetensors
 
-__all__ = ["Checkpoint", "atomic_write", "load_checkpoint", "load_safetensors", "read_checkpoint", "save_checkpoint",
-           "save_safetensors"]
+__all__ = [
+    "Checkpoint",
+    "atomic_write",
+    "load_checkpoint",
+    "load_safetensors",
+    "read_checkpoint",
+    "save_checkpoint",
+    "save_safetensors",
+]

@@ -37,8 +37,17 @@ class Checkpoint:
     squall: str = ""
 
 
-def save_checkpoint(path: Any, *, model: Any = None, optimizer: Any = None, scheduler: Any = None, generator: Any = None,
-                    loader: Any = None, step: int = 0, extra: dict[str, Any] | None = None) -> Path:
+def save_checkpoint(
+    path: Any,
+    *,
+    model: Any = None,
+    optimizer: Any = None,
+    scheduler: Any = None,
+    generator: Any = None,
+    loader: Any = None,
+    step: int = 0,
+    extra: dict[str, Any] | None = None,
+) -> Path:
     """Write a training checkpoint atomically: the name holds the old file or the whole new one.
 
     Args:
@@ -77,8 +86,16 @@ def read_checkpoint(path: Any) -> Checkpoint:
     return Checkpoint(**{name: tree[name] for name in Checkpoint.__dataclass_fields__ if name in tree})
 
 
-def load_checkpoint(path: Any, *, model: Any = None, optimizer: Any = None, scheduler: Any = None, generator: Any = None,
-                    loader: Any = None, strict: bool = True) -> Checkpoint:
+def load_checkpoint(
+    path: Any,
+    *,
+    model: Any = None,
+    optimizer: Any = None,
+    scheduler: Any = None,
+    generator: Any = None,
+    loader: Any = None,
+    strict: bool = True,
+) -> Checkpoint:
     """Read a checkpoint and put its state into the given parts.
 
     Args:
@@ -93,7 +110,13 @@ def load_checkpoint(path: Any, *, model: Any = None, optimizer: Any = None, sche
             nothing was changed. RuntimeError: when the model does not fit. ValueError: when the optimizer does not.
     """
     checkpoint = read_checkpoint(path)
-    parts = {"model": model, "optimizer": optimizer, "scheduler": scheduler, "loader": loader, "generator": generator}
+    parts = {
+        "model": model,
+        "optimizer": optimizer,
+        "scheduler": scheduler,
+        "loader": loader,
+        "generator": generator,
+    }
     for name, part in parts.items():
         if part is not None and getattr(checkpoint, name) is None:
             raise CheckpointError(f"{path} holds no state for the {name}: it was saved without one")

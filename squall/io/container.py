@@ -84,13 +84,15 @@ def _parse(data: bytes, kind: str) -> dict[str, Any]:
         raise CheckpointError(f"it is truncated: {len(data)} bytes, and its head alone has {_FIXED.size}")
     _, version, header_length, data_length, checksum = _FIXED.unpack_from(data)
     if version > VERSION:
-        raise CheckpointError(f"it has format version {version}, and this squall reads up to {VERSION}; use a newer squall")
+        raise CheckpointError(
+            f"it has format version {version}, and this squall reads up to {VERSION}; use a newer squall"
+        )
     expected = _FIXED.size + header_length + data_length
     if len(data) < expected:
         raise CheckpointError(f"it is truncated: {len(data)} of {expected} bytes")
     if len(data) > expected:
         raise CheckpointError(f"it has {len(data) - expected} bytes after its end")
-    body = memoryview(data)[_FIXED.size:]
+    body = memoryview(data)[_FIXED.size :]
     if hashlib.sha256(body).digest() != checksum:
         raise CheckpointError("it is damaged: its checksum does not match its contents")
     header = json.loads(bytes(body[:header_length]))
@@ -103,7 +105,7 @@ def _parse(data: bytes, kind: str) -> dict[str, Any]:
 def _array(data: memoryview, entry: dict[str, Any]) -> Any:
     dtype, shape = entry["dtype"], tuple(entry["shape"])
     length = prod(shape) * dtype_named(dtype).itemsize
-    return array_from(data[entry["at"]:entry["at"] + length], dtype, shape)
+    return array_from(data[entry["at"] : entry["at"] + length], dtype, shape)
 
 
 def _foreign(data: bytes) -> str:
@@ -116,5 +118,7 @@ def _foreign(data: bytes) -> str:
         if data.startswith(start):
             return f"it is not a squall checkpoint but seems to be {meaning}"
     if len(data) > 9 and data[8:9] == b"{" and int.from_bytes(data[:8], "little") < len(data):
-        return "it is not a squall checkpoint but seems to be a safetensors file; use squall.io.load_safetensors"
+        return (
+            "it is not a squall checkpoint but seems to be a safetensors file; use squall.io.load_safetensors"
+        )
     return f"it is not a squall checkpoint: it begins with {data[:8]!r}"

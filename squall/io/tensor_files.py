@@ -12,15 +12,30 @@ from squall.io import atomic
 from squall.io.tree import array_from
 
 # Names of dtypes in the file, and ours.
-_NAMES = {"BOOL": "bool", "U8": "uint8", "I8": "int8", "U16": "uint16", "I16": "int16", "U32": "uint32", "I32": "int32",
-          "U64": "uint64", "I64": "int64", "F16": "float16", "BF16": "bfloat16", "F32": "float32", "F64": "float64"}
+_NAMES = {
+    "BOOL": "bool",
+    "U8": "uint8",
+    "I8": "int8",
+    "U16": "uint16",
+    "I16": "int16",
+    "U32": "uint32",
+    "I32": "int32",
+    "U64": "uint64",
+    "I64": "int64",
+    "F16": "float16",
+    "BF16": "bfloat16",
+    "F32": "float32",
+    "F64": "float64",
+}
 
 
 def _library() -> Any:
     try:
         import safetensors.numpy
     except ImportError:
-        raise ImportError("safetensors files need the safetensors package: pip install 'squall[io]'") from None
+        raise ImportError(
+            "safetensors files need the safetensors package: pip install 'squall[io]'"
+        ) from None
     return safetensors
 
 
@@ -54,13 +69,17 @@ def save_safetensors(tensors: dict[str, Any], path: Any, metadata: dict[str, str
             raise TypeError(f"save_safetensors: names are strings, not {type(name).__name__}")
         if not isinstance(value, sq.Tensor):
             if not hasattr(value, "__array__"):
-                raise TypeError(f"save_safetensors: {name!r} is a {type(value).__name__}, expected a Tensor or an array")
+                raise TypeError(
+                    f"save_safetensors: {name!r} is a {type(value).__name__}, expected a Tensor or an array"
+                )
             value = sq.tensor(value)
         array = value.detach_array()
         plain[name] = array if array.flags.c_contiguous else numpy.ascontiguousarray(array)
     for key, value in (metadata or {}).items():
         if not isinstance(key, str) or not isinstance(value, str):
-            raise TypeError(f"save_safetensors: metadata holds strings, and {key!r} is {type(value).__name__}")
+            raise TypeError(
+                f"save_safetensors: metadata holds strings, and {key!r} is {type(value).__name__}"
+            )
     return atomic.atomic_write(path, library.numpy.save(plain, metadata=metadata or None))
 
 
@@ -74,12 +93,16 @@ def load_safetensors(path: Any) -> dict[str, Any]:
     try:
         entries = library.deserialize(data)
     except library.SafetensorError as error:
-        raise CheckpointError(f"{path} cannot be loaded as safetensors: it is damaged, truncated or of another kind ({error})") from None
+        raise CheckpointError(
+            f"{path} cannot be loaded as safetensors: it is damaged, truncated or of another kind ({error})"
+        ) from None
     out = {}
     for name, entry in entries:
         if entry["dtype"] not in _NAMES:
             raise CheckpointError(f"{path}: {name!r} has dtype {entry['dtype']}, which squall does not have")
-        out[name] = sq.tensor(array_from(memoryview(entry["data"]), _NAMES[entry["dtype"]], tuple(entry["shape"])))
+        out[name] = sq.tensor(
+            array_from(memoryview(entry["data"]), _NAMES[entry["dtype"]], tuple(entry["shape"]))
+        )
     return out
 
 
@@ -88,6 +111,6 @@ def safetensors_metadata(path: Any) -> dict[str, str]:
     data = atomic.read_file(path)
     length = int.from_bytes(data[:8], "little")
     try:
-        return json.loads(data[8:8 + length]).get("__metadata__", {}) if length <= len(data) - 8 else {}
+        return json.loads(data[8 : 8 + length]).get("__metadata__", {}) if length <= len(data) - 8 else {}
     except (ValueError, AttributeError):
         raise CheckpointError(f"{path} cannot be loaded as safetensors: its header is not JSON") from None

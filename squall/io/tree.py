@@ -21,7 +21,9 @@ def encode(value: Any, arrays: list[tuple[str, Any]], where: str) -> Any:
     Raises:
         TypeError: naming the place and type of what cannot be stored.
     """
-    if value is None or isinstance(value, (bool, int, float, str)) and type(value) in (bool, int, float, str):
+    if value is None or (
+        isinstance(value, (bool, int, float, str)) and type(value) in (bool, int, float, str)
+    ):
         return value
     if isinstance(value, sq.Tensor):
         arrays.append((value.dtype.name, value.detach_array()))
@@ -40,15 +42,20 @@ def encode(value: Any, arrays: list[tuple[str, Any]], where: str) -> Any:
         return _encode_array(value, arrays, where)
     if isinstance(value, (bool, int, float, str)):  # a subclass such as an enumeration
         return encode(value.__class__.__mro__[-2](value), arrays, where)
-    raise TypeError(f"{where} is a {type(value).__name__}; checkpoints hold Tensors, arrays, numbers, strings, bytes, None, "
-                    "and lists, tuples and dictionaries of these")
+    raise TypeError(
+        f"{where} is a {type(value).__name__}; checkpoints hold Tensors, arrays, numbers, strings, bytes, None, "
+        "and lists, tuples and dictionaries of these"
+    )
 
 
 def _encode_mapping(value: Mapping, arrays: list, where: str) -> Any:
     plain = all(type(key) is str and not key.startswith("$") for key in value)
     if plain:
         return {key: encode(item, arrays, f"{where}[{key!r}]") for key, item in value.items()}
-    pairs = [[encode(key, arrays, f"a key of {where}"), encode(item, arrays, f"{where}[{key!r}]")] for key, item in value.items()]
+    pairs = [
+        [encode(key, arrays, f"a key of {where}"), encode(item, arrays, f"{where}[{key!r}]")]
+        for key, item in value.items()
+    ]
     return {"$dict": pairs}
 
 

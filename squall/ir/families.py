@@ -97,6 +97,8 @@ class Elementwise(Family):
             part = parts[position] if isinstance(parts, tuple) else parts
             if part is not None:
                 total = part if total is None else ops.add(total, part)
+        if total is not None and tuple(total.shape) != tuple(context.out_type.shape):
+            total = ops.expand(total, shape=context.out_type.shape)
         return total
 
 

@@ -147,7 +147,7 @@ class Op:
 
     def result_type(self, types: tuple[TensorType, ...], attrs: tuple) -> Any:
         """The type, or types, of the result; raises ShapeError and DtypeError."""
-        return (self.infer or self.family.infer_for(self))(types, attrs)
+        return self.infer(types, attrs)  # type: ignore[misc]
 
     def __call__(self, *operands: Any, **attributes: Any) -> Any:
         """Apply to Nodes (or to anything with `__squall_apply__`); Python numbers become constants of the operands' dtype."""
@@ -181,6 +181,8 @@ class OpTable:
             raise CompileError(f"op {op.name!r} is declared twice")
         if op.grad is not NON_DIFFERENTIABLE and not callable(op.grad):
             raise CompileError(f"op {op.name!r} has no gradient: give a rule or NON_DIFFERENTIABLE")
+        if op.infer is None:
+            object.__setattr__(op, "infer", op.family.infer_for(op))
         self._ops[op.name] = op
         setattr(self, op.name, op)
         return op
@@ -214,9 +216,24 @@ def declare(name: str, family: Any, **fields: Any) -> Op:
     return ops.register(Op(name, family, **fields))
 
 
+# (op, ids of operand types, attributes) -> (result type, operand types kept alive so that ids stay theirs)
+_inferred: dict[tuple, tuple] = {}
+
+
+def infer_type(op: Op, types: tuple, attrs: tuple) -> Any:
+    """`op.result_type`, remembered: the same operand type objects give the same result type object."""
+    key = (op, *map(id, types), attrs)
+    found = _inferred.get(key)
+    if found is None:
+        if len(_inferred) > 50000:
+            _inferred.clear()
+        found = _inferred[key] = (op.result_type(types, attrs), types)
+    return found[0]
+
+
 def make(op: Op, inputs: tuple[Node, ...], attrs: tuple) -> Any:
     """A Node of checked type; for several outputs a tuple of `pick` Nodes."""
-    type = op.result_type(tuple(n.type for n in inputs), attrs)
+    type = infer_type(op, tuple([n.type for n in inputs]), attrs)
     node = Node(op, inputs, attrs, type)
     if type.__class__ is tuple:
         return tuple(Node(ops.pick, (node,), (i,), t) for i, t in enumerate(type))

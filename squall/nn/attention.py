@@ -35,12 +35,25 @@ class MultiheadAttention(Module):
         squall.Size([2, 5, 8])
     """
 
-    def __init__(self, embed_dim: int, num_heads: int, dropout: float = 0.0, bias: bool = True, add_bias_kv: bool = False,
-                 add_zero_attn: bool = False, kdim: int | None = None, vdim: int | None = None, batch_first: bool = False,
-                 device: Any = None, dtype: Any = None) -> None:
+    def __init__(
+        self,
+        embed_dim: int,
+        num_heads: int,
+        dropout: float = 0.0,
+        bias: bool = True,
+        add_bias_kv: bool = False,
+        add_zero_attn: bool = False,
+        kdim: int | None = None,
+        vdim: int | None = None,
+        batch_first: bool = False,
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
         super().__init__()
         if embed_dim <= 0 or num_heads <= 0 or embed_dim % num_heads:
-            raise ValueError(f"MultiheadAttention: embed_dim={embed_dim} must be positive and divisible by num_heads={num_heads}")
+            raise ValueError(
+                f"MultiheadAttention: embed_dim={embed_dim} must be positive and divisible by num_heads={num_heads}"
+            )
         self.embed_dim, self.num_heads, self.head_dim = embed_dim, num_heads, embed_dim // num_heads
         self.kdim, self.vdim = kdim or embed_dim, vdim or embed_dim
         self.dropout, self.batch_first, self.add_zero_attn = dropout, batch_first, add_zero_attn
@@ -73,14 +86,22 @@ class MultiheadAttention(Module):
                 init.xavier_normal_(extra)
 
     def _check(self, query: Any, key: Any, value: Any) -> None:
-        sizes = {"query": (query, self.embed_dim, "embed_dim"), "key": (key, self.kdim, "kdim"), "value": (value, self.vdim, "vdim")}
+        sizes = {
+            "query": (query, self.embed_dim, "embed_dim"),
+            "key": (key, self.kdim, "kdim"),
+            "value": (value, self.vdim, "vdim"),
+        }
         for name, (tensor, size, option) in sizes.items():
             if tensor.dim() not in (2, 3) or tensor.dim() != query.dim() or tensor.shape[-1] != size:
-                raise ShapeError(f"MultiheadAttention: argument '{name}' must have 3 dimensions, or 2 without the batch, as the "
-                                 f"query has, and end in {option}={size}; got shape {tuple(tensor.shape)}")
+                raise ShapeError(
+                    f"MultiheadAttention: argument '{name}' must have 3 dimensions, or 2 without the batch, as the "
+                    f"query has, and end in {option}={size}; got shape {tuple(tensor.shape)}"
+                )
         if tuple(key.shape[:-1]) != tuple(value.shape[:-1]):
-            raise ShapeError(f"MultiheadAttention: 'key' of shape {tuple(key.shape)} and 'value' of shape {tuple(value.shape)} "
-                             "must have the same batch and positions")
+            raise ShapeError(
+                f"MultiheadAttention: 'key' of shape {tuple(key.shape)} and 'value' of shape {tuple(value.shape)} "
+                "must have the same batch and positions"
+            )
 
     def _project(self, query: Any, key: Any, value: Any) -> tuple[Any, Any, Any]:
         """Query, key and value after their linear maps; one product when all three are the same Tensor."""
@@ -122,14 +143,27 @@ class MultiheadAttention(Module):
         if mask.dtype is sq.bool:
             return sq.where(mask, sq.tensor(float("-inf"), dtype=dtype), 0.0)
         if not mask.is_floating_point():
-            raise TypeError(f"MultiheadAttention: {name} must be bool (True is left out) or floating, got {mask.dtype}")
+            raise TypeError(
+                f"MultiheadAttention: {name} must be bool (True is left out) or floating, got {mask.dtype}"
+            )
         return mask
 
-    def forward(self, query: Any, key: Any, value: Any, key_padding_mask: Any = None, need_weights: bool = True,
-                attn_mask: Any = None, average_attn_weights: bool = True, is_causal: bool = False) -> tuple[Any, Any]:
+    def forward(
+        self,
+        query: Any,
+        key: Any,
+        value: Any,
+        key_padding_mask: Any = None,
+        need_weights: bool = True,
+        attn_mask: Any = None,
+        average_attn_weights: bool = True,
+        is_causal: bool = False,
+    ) -> tuple[Any, Any]:
         self._check(query, key, value)
         if is_causal and attn_mask is None:
-            raise RuntimeError("MultiheadAttention: is_causal=True is a hint about attn_mask; give the mask too")
+            raise RuntimeError(
+                "MultiheadAttention: is_causal=True is a hint about attn_mask; give the mask too"
+            )
         batched = query.dim() == 3
         query, key, value = self._project(query, key, value)
         if not batched:
@@ -139,8 +173,10 @@ class MultiheadAttention(Module):
         batch, length = query.shape[0], query.shape[1]
         before = key.shape[1]
         key, value = self._extend(key, value)
-        query, key, value = (t.reshape(batch, t.shape[1], self.num_heads, self.head_dim).transpose(1, 2)
-                             for t in (query, key, value))
+        query, key, value = (
+            t.reshape(batch, t.shape[1], self.num_heads, self.head_dim).transpose(1, 2)
+            for t in (query, key, value)
+        )
         mask = self._mask(key_padding_mask, attn_mask, batch, key.shape[2] - before, query.dtype)
         dropped = self.dropout if self.training else 0.0
         weights = None

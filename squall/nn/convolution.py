@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable
+from collections.abc import Callable
+from typing import Any
 
 import squall as sq
 from squall.base.errors import ShapeError
@@ -21,19 +22,39 @@ class _Convolution(Module):
     spatial = 0
     function: Callable
 
-    def __init__(self, in_channels: int, out_channels: int, kernel_size: Any, stride: Any = 1, padding: Any = 0,
-                 dilation: Any = 1, groups: int = 1, bias: bool = True, padding_mode: str = "zeros", device: Any = None,
-                 dtype: Any = None) -> None:
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: Any,
+        stride: Any = 1,
+        padding: Any = 0,
+        dilation: Any = 1,
+        groups: int = 1,
+        bias: bool = True,
+        padding_mode: str = "zeros",
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
         super().__init__()
         name = self._get_name()
         if groups < 1 or in_channels % groups or out_channels % groups:
-            raise ValueError(f"{name}: groups={groups} must be positive and divide in_channels={in_channels} and "
-                             f"out_channels={out_channels}")
+            raise ValueError(
+                f"{name}: groups={groups} must be positive and divide in_channels={in_channels} and "
+                f"out_channels={out_channels}"
+            )
         if isinstance(padding, str) and padding not in ("valid", "same"):
             raise ValueError(f"{name}: padding={padding!r} is neither 'valid' nor 'same' nor a number")
         if padding_mode not in PADDING_MODES:
-            raise ValueError(f"{name}: padding_mode must be one of {', '.join(PADDING_MODES)}, not {padding_mode!r}")
-        self.in_channels, self.out_channels, self.groups, self.padding_mode = in_channels, out_channels, groups, padding_mode
+            raise ValueError(
+                f"{name}: padding_mode must be one of {', '.join(PADDING_MODES)}, not {padding_mode!r}"
+            )
+        self.in_channels, self.out_channels, self.groups, self.padding_mode = (
+            in_channels,
+            out_channels,
+            groups,
+            padding_mode,
+        )
         self.kernel_size = many(kernel_size, self.spatial, name, "kernel_size")
         self.stride = many(stride, self.spatial, name, "stride")
         self.dilation = many(dilation, self.spatial, name, "dilation")
@@ -42,15 +63,17 @@ class _Convolution(Module):
             raise ValueError(f"{name}: padding='same' is not supported for strided convolutions")
         shape = (out_channels, in_channels // groups, *self.kernel_size)
         self.weight = Parameter(sq.empty(shape, device=device, dtype=dtype))
-        self.register_parameter("bias", Parameter(sq.empty(out_channels, device=device, dtype=dtype)) if bias else None)
+        self.register_parameter(
+            "bias", Parameter(sq.empty(out_channels, device=device, dtype=dtype)) if bias else None
+        )
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
         """Draw the parameters anew."""
-        init.kaiming_uniform_(self.weight, a=5 ** 0.5)
+        init.kaiming_uniform_(self.weight, a=5**0.5)
         if self.bias is not None:
             fan_in = self.weight[0].numel()
-            bound = fan_in ** -0.5 if fan_in else 0
+            bound = fan_in**-0.5 if fan_in else 0
             init.uniform_(self.bias, -bound, bound)
 
     def _around(self) -> tuple[int, ...]:
@@ -63,17 +86,26 @@ class _Convolution(Module):
         return tuple(part for p in reversed(self.padding) for part in (p, p))
 
     def forward(self, input: Any) -> Any:
-        if input.dim() not in (self.spatial + 1, self.spatial + 2) or input.shape[-self.spatial - 1] != self.in_channels:
-            raise ShapeError(f"{self._get_name()}: argument 'input' must have shape (batch, {self.in_channels}, "
-                             f"{self.spatial} sizes), in_channels={self.in_channels}; got {tuple(input.shape)}")
+        if (
+            input.dim() not in (self.spatial + 1, self.spatial + 2)
+            or input.shape[-self.spatial - 1] != self.in_channels
+        ):
+            raise ShapeError(
+                f"{self._get_name()}: argument 'input' must have shape (batch, {self.in_channels}, "
+                f"{self.spatial} sizes), in_channels={self.in_channels}; got {tuple(input.shape)}"
+            )
         padding = self.padding
         if self.padding_mode != "zeros":
             input, padding = F.pad(input, self._around(), self.padding_mode), 0
-        return type(self).function(input, self.weight, self.bias, self.stride, padding, self.dilation, self.groups)
+        return type(self).function(
+            input, self.weight, self.bias, self.stride, padding, self.dilation, self.groups
+        )
 
     def extra_repr(self) -> str:
         """Channels, kernel and what differs from the defaults."""
-        text = f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, stride={self.stride}"
+        text = (
+            f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, stride={self.stride}"
+        )
         if self.padding != (0,) * self.spatial:
             text += f", padding={self.padding}"
         if self.dilation != (1,) * self.spatial:

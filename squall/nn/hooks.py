@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from typing import Any, Callable
+from collections.abc import Callable
+from typing import Any
 
 from squall.base import epoch
 
@@ -42,7 +43,9 @@ class Hooks:
         self.__dict__["_hooked"] = bool(self._hooks["forward"] or self._hooks["forward_pre"])
         epoch.bump()
 
-    def _add_hook(self, kind: str, hook: Callable, with_kwargs: bool = False, prepend: bool = False) -> HookHandle:
+    def _add_hook(
+        self, kind: str, hook: Callable, with_kwargs: bool = False, prepend: bool = False
+    ) -> HookHandle:
         if not callable(hook):
             raise TypeError(f"a hook is called, and {type(hook).__name__} cannot be")
         number, hooks = next(_numbers), self._hooks[kind]
@@ -54,14 +57,18 @@ class Hooks:
         self._refresh_hooks()
         return HookHandle(hooks, number, self)
 
-    def register_forward_pre_hook(self, hook: Callable, *, prepend: bool = False, with_kwargs: bool = False) -> HookHandle:
+    def register_forward_pre_hook(
+        self, hook: Callable, *, prepend: bool = False, with_kwargs: bool = False
+    ) -> HookHandle:
         """Call `hook(module, args)` before forward; what it returns, unless None, replaces the arguments.
 
         With `with_kwargs` it is `hook(module, args, kwargs)` and returns (args, kwargs) or None.
         """
         return self._add_hook("forward_pre", hook, with_kwargs, prepend)
 
-    def register_forward_hook(self, hook: Callable, *, prepend: bool = False, with_kwargs: bool = False) -> HookHandle:
+    def register_forward_hook(
+        self, hook: Callable, *, prepend: bool = False, with_kwargs: bool = False
+    ) -> HookHandle:
         """Call `hook(module, args, output)` after forward; what it returns, unless None, replaces the output.
 
         With `with_kwargs` it is `hook(module, args, kwargs, output)`.
@@ -95,8 +102,10 @@ class Hooks:
                 changed = hook(self, args, kwargs)
                 if changed is not None:
                     if not (isinstance(changed, tuple) and len(changed) == 2):
-                        raise RuntimeError("a forward pre-hook with kwargs returns None or a tuple (args, kwargs), "
-                                           f"not {type(changed).__name__}")
+                        raise RuntimeError(
+                            "a forward pre-hook with kwargs returns None or a tuple (args, kwargs), "
+                            f"not {type(changed).__name__}"
+                        )
                     args, kwargs = changed
             else:
                 changed = hook(self, args)

@@ -8,8 +8,16 @@ from typing import Any
 import squall as sq
 from squall.base.errors import ShapeError
 
-_GAINS = {"linear": 1.0, "conv1d": 1.0, "conv2d": 1.0, "conv3d": 1.0, "sigmoid": 1.0, "tanh": 5.0 / 3, "relu": math.sqrt(2.0),
-          "selu": 0.75}
+_GAINS = {
+    "linear": 1.0,
+    "conv1d": 1.0,
+    "conv2d": 1.0,
+    "conv3d": 1.0,
+    "sigmoid": 1.0,
+    "tanh": 5.0 / 3,
+    "relu": math.sqrt(2.0),
+    "selu": 0.75,
+}
 
 
 def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
@@ -25,7 +33,9 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
             raise ValueError(f"negative_slope {param} not a valid number")
         return math.sqrt(2.0 / (1 + slope**2))
     if nonlinearity not in _GAINS:
-        raise ValueError(f"Unsupported nonlinearity {nonlinearity}; there are {', '.join([*_GAINS, 'leaky_relu'])}")
+        raise ValueError(
+            f"Unsupported nonlinearity {nonlinearity}; there are {', '.join([*_GAINS, 'leaky_relu'])}"
+        )
     return _GAINS[nonlinearity]
 
 
@@ -49,9 +59,11 @@ def normal_(tensor: Any, mean: float = 0.0, std: float = 1.0, generator: Any = N
         return tensor.normal_(mean, std, generator=generator)
 
 
-def trunc_normal_(tensor: Any, mean: float = 0.0, std: float = 1.0, a: float = -2.0, b: float = 2.0,
-                  generator: Any = None) -> Any:
+def trunc_normal_(
+    tensor: Any, mean: float = 0.0, std: float = 1.0, a: float = -2.0, b: float = 2.0, generator: Any = None
+) -> Any:
     """Normal, cut to [a, b] (values, not multiples of std)."""
+
     def below(x: float) -> float:
         return (1.0 + math.erf(x / math.sqrt(2.0))) / 2.0
 
@@ -102,8 +114,9 @@ def _kaiming_std(tensor: Any, a: float, mode: str, nonlinearity: str) -> float:
     return calculate_gain(nonlinearity, a) / math.sqrt(fans(tensor)[mode == "fan_out"])
 
 
-def kaiming_uniform_(tensor: Any, a: float = 0, mode: str = "fan_in", nonlinearity: str = "leaky_relu",
-                     generator: Any = None) -> Any:
+def kaiming_uniform_(
+    tensor: Any, a: float = 0, mode: str = "fan_in", nonlinearity: str = "leaky_relu", generator: Any = None
+) -> Any:
     """Uniform in +-gain * sqrt(3 / fan).
 
     Args:
@@ -115,8 +128,9 @@ def kaiming_uniform_(tensor: Any, a: float = 0, mode: str = "fan_in", nonlineari
     return uniform_(tensor, -bound, bound, generator)
 
 
-def kaiming_normal_(tensor: Any, a: float = 0, mode: str = "fan_in", nonlinearity: str = "leaky_relu",
-                    generator: Any = None) -> Any:
+def kaiming_normal_(
+    tensor: Any, a: float = 0, mode: str = "fan_in", nonlinearity: str = "leaky_relu", generator: Any = None
+) -> Any:
     """Normal with standard deviation gain / sqrt(fan); arguments as `kaiming_uniform_`."""
     if 0 in tensor.shape:
         return tensor
@@ -128,7 +142,9 @@ def orthogonal_(tensor: Any, gain: float = 1.0, generator: Any = None) -> Any:
     import numpy
 
     if tensor.dim() < 2:
-        raise ValueError(f"Only tensors with 2 or more dimensions are supported, got shape {tuple(tensor.shape)}")
+        raise ValueError(
+            f"Only tensors with 2 or more dimensions are supported, got shape {tuple(tensor.shape)}"
+        )
     if tensor.numel() == 0:
         return tensor
     rows, columns = tensor.shape[0], tensor.numel() // tensor.shape[0]
@@ -137,4 +153,6 @@ def orthogonal_(tensor: Any, gain: float = 1.0, generator: Any = None) -> Any:
         q, r = numpy.linalg.qr(drawn if rows >= columns else drawn.T)
         q = q * numpy.where(numpy.diag(r) < 0, -1.0, 1.0)
         matrix = q if rows >= columns else q.T
-        return tensor.copy_(sq.tensor(numpy.ascontiguousarray(matrix) * gain).to(tensor.dtype).view(tensor.shape))
+        return tensor.copy_(
+            sq.tensor(numpy.ascontiguousarray(matrix) * gain).to(tensor.dtype).view(tensor.shape)
+        )

@@ -40,28 +40,36 @@ class Linear(Module):
         squall.Size([2, 4])
     """
 
-    def __init__(self, in_features: int, out_features: int, bias: bool = True, device: Any = None, dtype: Any = None) -> None:
+    def __init__(
+        self, in_features: int, out_features: int, bias: bool = True, device: Any = None, dtype: Any = None
+    ) -> None:
         super().__init__()
         self.in_features, self.out_features = in_features, out_features
         self.weight = Parameter(sq.empty(out_features, in_features, device=device, dtype=dtype))
-        self.register_parameter("bias", Parameter(sq.empty(out_features, device=device, dtype=dtype)) if bias else None)
+        self.register_parameter(
+            "bias", Parameter(sq.empty(out_features, device=device, dtype=dtype)) if bias else None
+        )
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
         """Draw the parameters anew."""
-        init.kaiming_uniform_(self.weight, a=5 ** 0.5)
+        init.kaiming_uniform_(self.weight, a=5**0.5)
         if self.bias is not None:
-            bound = self.in_features ** -0.5 if self.in_features > 0 else 0
+            bound = self.in_features**-0.5 if self.in_features > 0 else 0
             init.uniform_(self.bias, -bound, bound)
 
     def forward(self, input: Any) -> Any:
         if not input.shape or input.shape[-1] != self.in_features:
-            raise ShapeError(f"Linear: argument 'input' of shape {tuple(input.shape)} must end in in_features={self.in_features}")
+            raise ShapeError(
+                f"Linear: argument 'input' of shape {tuple(input.shape)} must end in in_features={self.in_features}"
+            )
         return F.linear(input, self.weight, self.bias)
 
     def extra_repr(self) -> str:
         """The sizes and whether there is a bias."""
-        return f"in_features={self.in_features}, out_features={self.out_features}, bias={self.bias is not None}"
+        return (
+            f"in_features={self.in_features}, out_features={self.out_features}, bias={self.bias is not None}"
+        )
 
 
 class Embedding(Module):
@@ -81,21 +89,36 @@ class Embedding(Module):
         squall.Size([2, 3])
     """
 
-    def __init__(self, num_embeddings: int, embedding_dim: int, padding_idx: int | None = None, *, device: Any = None,
-                 dtype: Any = None) -> None:
+    def __init__(
+        self,
+        num_embeddings: int,
+        embedding_dim: int,
+        padding_idx: int | None = None,
+        *,
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
         super().__init__()
         if padding_idx is not None and not -num_embeddings <= padding_idx < num_embeddings:
-            raise ValueError(f"Embedding: padding_idx={padding_idx} must be within num_embeddings={num_embeddings}")
+            raise ValueError(
+                f"Embedding: padding_idx={padding_idx} must be within num_embeddings={num_embeddings}"
+            )
         self.num_embeddings, self.embedding_dim = num_embeddings, embedding_dim
-        self.padding_idx = padding_idx + num_embeddings if padding_idx is not None and padding_idx < 0 else padding_idx
+        self.padding_idx = (
+            padding_idx + num_embeddings if padding_idx is not None and padding_idx < 0 else padding_idx
+        )
         self.weight = Parameter(sq.empty(num_embeddings, embedding_dim, device=device, dtype=dtype))
         self.reset_parameters()
 
     @classmethod
-    def from_pretrained(cls, embeddings: Any, freeze: bool = True, padding_idx: int | None = None) -> Embedding:
+    def from_pretrained(
+        cls, embeddings: Any, freeze: bool = True, padding_idx: int | None = None
+    ) -> Embedding:
         """A layer around a table of shape (rows, columns) that there is; with `freeze` it is not trained."""
         if embeddings.dim() != 2:
-            raise ShapeError(f"Embedding.from_pretrained: embeddings must have 2 dimensions, got shape {tuple(embeddings.shape)}")
+            raise ShapeError(
+                f"Embedding.from_pretrained: embeddings must have 2 dimensions, got shape {tuple(embeddings.shape)}"
+            )
         layer = cls(*embeddings.shape, padding_idx=padding_idx, dtype=embeddings.dtype)
         layer.weight = Parameter(embeddings, requires_grad=not freeze)
         return layer

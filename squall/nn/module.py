@@ -7,7 +7,8 @@ parameters are, a plain attribute) moves `squall.base.epoch` when it changes.
 
 from __future__ import annotations
 
-from typing import Any, Callable, Iterator, TypeVar
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import squall as sq
 from squall.base import epoch
@@ -53,7 +54,8 @@ class Module(Traversal, StateDict, Hooks):
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         raise NotImplementedError(
-            f'Module [{type(self).__name__}] is missing the required "forward" function: define forward(self, ...)')
+            f'Module [{type(self).__name__}] is missing the required "forward" function: define forward(self, ...)'
+        )
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if self.__dict__["_hooked"]:
@@ -79,14 +81,18 @@ class Module(Traversal, StateDict, Hooks):
         else:
             before = store.get(name, Module)
             object.__setattr__(self, name, value)
-            if before is not value and not (type(before) in _PLAIN and type(before) is type(value) and before == value):
+            if before is not value and not (
+                type(before) in _PLAIN and type(before) is type(value) and before == value
+            ):
                 epoch.bump()
 
     def _replace(self, name: str, value: Any, registry: str) -> None:
         """Put a parameter or submodule under a name that may have held something else."""
         if registry not in self.__dict__:
             kind = "parameters" if registry == "_parameters" else "module"
-            raise AttributeError(f"cannot assign {kind} before Module.__init__() call: begin with super().__init__()")
+            raise AttributeError(
+                f"cannot assign {kind} before Module.__init__() call: begin with super().__init__()"
+            )
         self.__dict__.pop(name, None)
         for other in _REGISTRIES:
             if other != registry:
@@ -102,8 +108,10 @@ class Module(Traversal, StateDict, Hooks):
         """Give a registered name a value that must be None or of the registry's type."""
         if value is not None and not isinstance(value, wanted):
             kind = {"_parameters": "parameter", "_modules": "child module", "_buffers": "buffer"}[registry]
-            raise TypeError(f"cannot assign {type(value).__name__} as {kind} '{name}' of {type(self).__name__} "
-                            f"({wanted.__module__}.{wanted.__name__} or None expected)")
+            raise TypeError(
+                f"cannot assign {type(value).__name__} as {kind} '{name}' of {type(self).__name__} "
+                f"({wanted.__module__}.{wanted.__name__} or None expected)"
+            )
         self.__dict__[registry][name] = value
         epoch.bump()
 
@@ -134,7 +142,9 @@ class Module(Traversal, StateDict, Hooks):
 
     def _check_name(self, kind: str, name: str, registry: str) -> None:
         if registry not in self.__dict__:
-            raise AttributeError(f"cannot assign {kind} before Module.__init__() call: begin with super().__init__()")
+            raise AttributeError(
+                f"cannot assign {kind} before Module.__init__() call: begin with super().__init__()"
+            )
         if not isinstance(name, str):
             raise TypeError(f"{kind} name should be a string, not {type(name).__name__}")
         if "." in name:
@@ -148,11 +158,15 @@ class Module(Traversal, StateDict, Hooks):
         """Add a parameter under a name; None reserves the name. TypeError unless `param` is a Parameter."""
         self._check_name("parameter", name, "_parameters")
         if param is not None and not isinstance(param, Parameter):
-            raise TypeError(f"cannot assign '{type(param).__name__}' object to parameter '{name}' "
-                            "(squall.nn.Parameter or None required)")
+            raise TypeError(
+                f"cannot assign '{type(param).__name__}' object to parameter '{name}' "
+                "(squall.nn.Parameter or None required)"
+            )
         if param is not None and param.grad_fn is not None:
-            raise ValueError(f"cannot assign a Tensor with history to parameter '{name}': model parameters are leaves; "
-                             "to express it as a function of another Tensor, compute it in forward()")
+            raise ValueError(
+                f"cannot assign a Tensor with history to parameter '{name}': model parameters are leaves; "
+                "to express it as a function of another Tensor, compute it in forward()"
+            )
         self._parameters[name] = param
         epoch.bump()
 
@@ -160,9 +174,13 @@ class Module(Traversal, StateDict, Hooks):
         """Add a Tensor that is state but not trained; with `persistent` it is part of `state_dict`."""
         self._check_name("buffer", name, "_buffers")
         if tensor is not None and not isinstance(tensor, sq.Tensor):
-            raise TypeError(f"cannot assign '{type(tensor).__name__}' object to buffer '{name}' (squall.Tensor or None required)")
+            raise TypeError(
+                f"cannot assign '{type(tensor).__name__}' object to buffer '{name}' (squall.Tensor or None required)"
+            )
         self._buffers[name] = tensor
-        (self._non_persistent_buffers_set.discard if persistent else self._non_persistent_buffers_set.add)(name)
+        (self._non_persistent_buffers_set.discard if persistent else self._non_persistent_buffers_set.add)(
+            name
+        )
         epoch.bump()
 
     def add_module(self, name: str, module: Module | None) -> None:
@@ -245,7 +263,10 @@ class Module(Traversal, StateDict, Hooks):
             raise TypeError(f"nn.Module.to only accepts floating point dtypes, but got desired dtype={dtype}")
 
         def convert(tensor: Any) -> Any:
-            return tensor.to(device or tensor.device, dtype if tensor.is_floating_point() and dtype is not None else tensor.dtype)
+            return tensor.to(
+                device or tensor.device,
+                dtype if tensor.is_floating_point() and dtype is not None else tensor.dtype,
+            )
 
         return self._apply(convert)
 

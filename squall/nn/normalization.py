@@ -17,8 +17,16 @@ class _BatchNorm(Module):
 
     ranks: tuple[int, ...] = ()
 
-    def __init__(self, num_features: int, eps: float = 1e-5, momentum: float | None = 0.1, affine: bool = True,
-                 track_running_stats: bool = True, device: Any = None, dtype: Any = None) -> None:
+    def __init__(
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        affine: bool = True,
+        track_running_stats: bool = True,
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
         super().__init__()
         self.num_features, self.eps, self.momentum = num_features, eps, momentum
         self.affine, self.track_running_stats = affine, track_running_stats
@@ -27,7 +35,9 @@ class _BatchNorm(Module):
         self.register_parameter("bias", Parameter(sq.zeros(num_features, **made)) if affine else None)
         self.register_buffer("running_mean", sq.zeros(num_features, **made) if track_running_stats else None)
         self.register_buffer("running_var", sq.ones(num_features, **made) if track_running_stats else None)
-        self.register_buffer("num_batches_tracked", sq.tensor(0, dtype=sq.int64) if track_running_stats else None)
+        self.register_buffer(
+            "num_batches_tracked", sq.tensor(0, dtype=sq.int64) if track_running_stats else None
+        )
 
     def reset_running_stats(self) -> None:
         """Forget the statistics of past batches."""
@@ -46,8 +56,10 @@ class _BatchNorm(Module):
     def forward(self, input: Any) -> Any:
         if input.dim() not in self.ranks or input.shape[1] != self.num_features:
             ranks = " or ".join(map(str, self.ranks))
-            raise ShapeError(f"{self._get_name()}: argument 'input' must have {ranks} dimensions and num_features="
-                             f"{self.num_features} channels in dimension 1, got shape {tuple(input.shape)}")
+            raise ShapeError(
+                f"{self._get_name()}: argument 'input' must have {ranks} dimensions and num_features="
+                f"{self.num_features} channels in dimension 1, got shape {tuple(input.shape)}"
+            )
         momentum: Any = self.momentum
         update = self.training and self.track_running_stats
         if update:
@@ -60,8 +72,10 @@ class _BatchNorm(Module):
 
     def extra_repr(self) -> str:
         """Channels and options."""
-        return (f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, affine={self.affine}, "
-                f"track_running_stats={self.track_running_stats}")
+        return (
+            f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, affine={self.affine}, "
+            f"track_running_stats={self.track_running_stats}"
+        )
 
 
 class BatchNorm1d(_BatchNorm):
@@ -96,15 +110,28 @@ class LayerNorm(Module):
             a scale. bias: and a shift. device, dtype: of the parameters.
     """
 
-    def __init__(self, normalized_shape: Any, eps: float = 1e-5, elementwise_affine: bool = True, bias: bool = True,
-                 device: Any = None, dtype: Any = None) -> None:
+    def __init__(
+        self,
+        normalized_shape: Any,
+        eps: float = 1e-5,
+        elementwise_affine: bool = True,
+        bias: bool = True,
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
         super().__init__()
-        self.normalized_shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
+        self.normalized_shape = (
+            (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
+        )
         self.eps, self.elementwise_affine = eps, elementwise_affine
         made = {"device": device, "dtype": dtype}
-        self.register_parameter("weight", Parameter(sq.ones(self.normalized_shape, **made)) if elementwise_affine else None)
         self.register_parameter(
-            "bias", Parameter(sq.zeros(self.normalized_shape, **made)) if elementwise_affine and bias else None)
+            "weight", Parameter(sq.ones(self.normalized_shape, **made)) if elementwise_affine else None
+        )
+        self.register_parameter(
+            "bias",
+            Parameter(sq.zeros(self.normalized_shape, **made)) if elementwise_affine and bias else None,
+        )
 
     def reset_parameters(self) -> None:
         """Scale 1, shift 0."""
@@ -125,12 +152,24 @@ class LayerNorm(Module):
 class RMSNorm(Module):
     """Divides each row by the root of its mean square over the last dimensions; arguments as `LayerNorm`, without a shift."""
 
-    def __init__(self, normalized_shape: Any, eps: float | None = None, elementwise_affine: bool = True, device: Any = None,
-                 dtype: Any = None) -> None:
+    def __init__(
+        self,
+        normalized_shape: Any,
+        eps: float | None = None,
+        elementwise_affine: bool = True,
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
         super().__init__()
-        self.normalized_shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
+        self.normalized_shape = (
+            (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
+        )
         self.eps, self.elementwise_affine = eps, elementwise_affine
-        weight = Parameter(sq.ones(self.normalized_shape, device=device, dtype=dtype)) if elementwise_affine else None
+        weight = (
+            Parameter(sq.ones(self.normalized_shape, device=device, dtype=dtype))
+            if elementwise_affine
+            else None
+        )
         self.register_parameter("weight", weight)
 
     def reset_parameters(self) -> None:
@@ -149,9 +188,11 @@ class RMSNorm(Module):
 
 def _check_trailing(layer: Any, input: Any) -> None:
     shape = layer.normalized_shape
-    if input.dim() < len(shape) or tuple(input.shape[input.dim() - len(shape):]) != shape:
-        raise ShapeError(f"{layer._get_name()}: argument 'input' of shape {tuple(input.shape)} must end in "
-                         f"normalized_shape={shape}")
+    if input.dim() < len(shape) or tuple(input.shape[input.dim() - len(shape) :]) != shape:
+        raise ShapeError(
+            f"{layer._get_name()}: argument 'input' of shape {tuple(input.shape)} must end in "
+            f"normalized_shape={shape}"
+        )
 
 
 class GroupNorm(Module):
@@ -162,11 +203,20 @@ class GroupNorm(Module):
             affine: learn a scale and a shift a channel. device, dtype: of the parameters.
     """
 
-    def __init__(self, num_groups: int, num_channels: int, eps: float = 1e-5, affine: bool = True, device: Any = None,
-                 dtype: Any = None) -> None:
+    def __init__(
+        self,
+        num_groups: int,
+        num_channels: int,
+        eps: float = 1e-5,
+        affine: bool = True,
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
         super().__init__()
         if num_groups < 1 or num_channels % num_groups:
-            raise ValueError(f"GroupNorm: num_channels={num_channels} must be divisible by num_groups={num_groups}")
+            raise ValueError(
+                f"GroupNorm: num_channels={num_channels} must be divisible by num_groups={num_groups}"
+            )
         self.num_groups, self.num_channels, self.eps, self.affine = num_groups, num_channels, eps, affine
         made = {"device": device, "dtype": dtype}
         self.register_parameter("weight", Parameter(sq.ones(num_channels, **made)) if affine else None)
@@ -180,8 +230,10 @@ class GroupNorm(Module):
 
     def forward(self, input: Any) -> Any:
         if input.dim() < 2 or input.shape[1] != self.num_channels:
-            raise ShapeError(f"GroupNorm: argument 'input' must have num_channels={self.num_channels} in dimension 1, got shape "
-                             f"{tuple(input.shape)}")
+            raise ShapeError(
+                f"GroupNorm: argument 'input' must have num_channels={self.num_channels} in dimension 1, got shape "
+                f"{tuple(input.shape)}"
+            )
         return F.group_norm(input, self.num_groups, self.weight, self.bias, self.eps)
 
     def extra_repr(self) -> str:

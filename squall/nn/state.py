@@ -5,7 +5,8 @@ Loading first compares everything and collects the errors; Tensors are written o
 
 from __future__ import annotations
 
-from typing import Any, Mapping, NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import squall as sq
 from squall.base import epoch
@@ -36,7 +37,9 @@ class _Load:
 
     def visit(self, module: Any, prefix: str) -> None:
         """Compare the entries of one module, then of its children."""
-        module._run_hooks("load_pre", self.state_dict, prefix, {}, self.strict, self.missing, self.unexpected, self.errors)
+        module._run_hooks(
+            "load_pre", self.state_dict, prefix, {}, self.strict, self.missing, self.unexpected, self.errors
+        )
         for registry in ("_parameters", "_buffers"):
             for name, target in getattr(module, registry).items():
                 if target is None or name in module._non_persistent_buffers_set:
@@ -54,13 +57,17 @@ class _Load:
         value = self.state_dict[key]
         if not isinstance(value, sq.Tensor):
             if not hasattr(value, "__array__"):
-                self.errors.append(f'While copying the parameter named "{key}", expected a squall.Tensor or an array from '
-                                   f"checkpoint but received {type(value).__name__}")
+                self.errors.append(
+                    f'While copying the parameter named "{key}", expected a squall.Tensor or an array from '
+                    f"checkpoint but received {type(value).__name__}"
+                )
                 return
             value = sq.as_tensor(value)
         if tuple(value.shape) != tuple(target.shape):
-            self.errors.append(f"size mismatch for {key}: copying a param with shape {tuple(value.shape)} from checkpoint, "
-                               f"the shape in current model is {tuple(target.shape)}.")
+            self.errors.append(
+                f"size mismatch for {key}: copying a param with shape {tuple(value.shape)} from checkpoint, "
+                f"the shape in current model is {tuple(target.shape)}."
+            )
             return
         self.writes.append((module, registry, name, target, value))
 
@@ -72,11 +79,18 @@ class _Load:
             module._run_hooks("load_post", keys)
         errors = list(self.errors)
         if self.strict and self.unexpected:
-            errors.insert(0, "Unexpected key(s) in state_dict: " + ", ".join(f'"{key}"' for key in self.unexpected) + ". ")
+            errors.insert(
+                0,
+                "Unexpected key(s) in state_dict: " + ", ".join(f'"{key}"' for key in self.unexpected) + ". ",
+            )
         if self.strict and self.missing:
-            errors.insert(0, "Missing key(s) in state_dict: " + ", ".join(f'"{key}"' for key in self.missing) + ". ")
+            errors.insert(
+                0, "Missing key(s) in state_dict: " + ", ".join(f'"{key}"' for key in self.missing) + ". "
+            )
         if errors:
-            raise RuntimeError(f"Error(s) in loading state_dict for {type(root).__name__}:\n\t" + "\n\t".join(errors))
+            raise RuntimeError(
+                f"Error(s) in loading state_dict for {type(root).__name__}:\n\t" + "\n\t".join(errors)
+            )
         with sq.no_grad():
             for module, registry, name, target, value in self.writes:
                 if self.assign:
@@ -101,7 +115,9 @@ class StateDict:
     _modules: dict[str, Any]
     _non_persistent_buffers_set: set[str]
 
-    def state_dict(self, *, destination: dict[str, Any] | None = None, prefix: str = "", keep_vars: bool = False) -> dict[str, Any]:
+    def state_dict(
+        self, *, destination: dict[str, Any] | None = None, prefix: str = "", keep_vars: bool = False
+    ) -> dict[str, Any]:
         """All parameters and persistent buffers by dotted name; the Tensors share memory with the module.
 
         Args:
@@ -125,7 +141,9 @@ class StateDict:
         self._run_hooks("state_dict", destination, prefix, {})  # type: ignore[attr-defined]
         return destination
 
-    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> IncompatibleKeys:
+    def load_state_dict(
+        self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
+    ) -> IncompatibleKeys:
         """Copy values by name into parameters and buffers.
 
         Args:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 
 class Traversal:
@@ -12,7 +13,9 @@ class Traversal:
     _buffers: dict[str, Any]
     _modules: dict[str, Any]
 
-    def named_modules(self, memo: set | None = None, prefix: str = "", remove_duplicate: bool = True) -> Iterator[tuple[str, Any]]:
+    def named_modules(
+        self, memo: set | None = None, prefix: str = "", remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Any]]:
         """(dotted name, module) of this module, named "", and of everything below it."""
         memo = set() if memo is None else memo
         if id(self) in memo:
@@ -22,7 +25,9 @@ class Traversal:
         yield prefix, self
         for name, module in self._modules.items():
             if module is not None:
-                yield from module.named_modules(memo, f"{prefix}.{name}" if prefix else name, remove_duplicate)
+                yield from module.named_modules(
+                    memo, f"{prefix}.{name}" if prefix else name, remove_duplicate
+                )
 
     def modules(self) -> Iterator[Any]:
         """This module and everything below it."""
@@ -42,10 +47,15 @@ class Traversal:
         for _, module in self.named_children():
             yield module
 
-    def _named_members(self, registry: Callable[[Any], dict], prefix: str, recurse: bool,
-                       remove_duplicate: bool) -> Iterator[tuple[str, Any]]:
+    def _named_members(
+        self, registry: Callable[[Any], dict], prefix: str, recurse: bool, remove_duplicate: bool
+    ) -> Iterator[tuple[str, Any]]:
         seen = set()
-        owners = self.named_modules(prefix=prefix, remove_duplicate=remove_duplicate) if recurse else [(prefix, self)]
+        owners = (
+            self.named_modules(prefix=prefix, remove_duplicate=remove_duplicate)
+            if recurse
+            else [(prefix, self)]
+        )
         for path, module in owners:
             for name, member in registry(module).items():
                 if member is None or id(member) in seen:
@@ -54,7 +64,9 @@ class Traversal:
                     seen.add(id(member))
                 yield f"{path}.{name}" if path else name, member
 
-    def named_parameters(self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True) -> Iterator[tuple[str, Any]]:
+    def named_parameters(
+        self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Any]]:
         """(dotted name, parameter), of submodules as well with `recurse`."""
         return self._named_members(lambda module: module._parameters, prefix, recurse, remove_duplicate)
 
@@ -63,7 +75,9 @@ class Traversal:
         for _, parameter in self.named_parameters(recurse=recurse):
             yield parameter
 
-    def named_buffers(self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True) -> Iterator[tuple[str, Any]]:
+    def named_buffers(
+        self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Any]]:
         """(dotted name, buffer), of submodules as well with `recurse`."""
         return self._named_members(lambda module: module._buffers, prefix, recurse, remove_duplicate)
 
@@ -78,7 +92,9 @@ class Traversal:
         for part in target.split(".") if target else ():
             found = module._modules.get(part)
             if found is None:
-                raise AttributeError(f"{type(module).__name__} has no submodule `{part}`; it has {', '.join(module._modules) or 'none'}")
+                raise AttributeError(
+                    f"{type(module).__name__} has no submodule `{part}`; it has {', '.join(module._modules) or 'none'}"
+                )
             module = found
         return module
 
@@ -95,6 +111,8 @@ class Traversal:
         owner = self.get_submodule(path)
         found = getattr(owner, registry).get(name)
         if found is None:
-            raise AttributeError(f"{type(owner).__name__} has no {kind} `{name}`; "
-                                 f"it has {', '.join(getattr(owner, registry)) or 'none'}")
+            raise AttributeError(
+                f"{type(owner).__name__} has no {kind} `{name}`; "
+                f"it has {', '.join(getattr(owner, registry)) or 'none'}"
+            )
         return found

@@ -10,7 +10,13 @@ from squall.base.epoch import number
 from squall.frontend.core import record
 from squall.frontend.views import write
 from squall.ir.op import ops
-from squall.optim.optimizer import Optimizer, check_at_least_zero, check_not_differentiable, precise, zeros_for
+from squall.optim.optimizer import (
+    Optimizer,
+    check_at_least_zero,
+    check_not_differentiable,
+    precise,
+    zeros_for,
+)
 
 
 class Adam(Optimizer):
@@ -35,18 +41,44 @@ class Adam(Optimizer):
         0.9
     """
 
-    def __init__(self, params: Iterable[Any], lr: Any = 1e-3, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8,
-                 weight_decay: float = 0, amsgrad: bool = False, *, foreach: bool | None = None, maximize: bool = False,
-                 capturable: bool = False, differentiable: bool = False, fused: bool | None = None,
-                 decoupled_weight_decay: bool = False) -> None:
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: Any = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0,
+        amsgrad: bool = False,
+        *,
+        foreach: bool | None = None,
+        maximize: bool = False,
+        capturable: bool = False,
+        differentiable: bool = False,
+        fused: bool | None = None,
+        decoupled_weight_decay: bool = False,
+    ) -> None:
         check_not_differentiable(differentiable)
-        super().__init__(params, {
-            "lr": lr, "betas": tuple(betas), "eps": eps, "weight_decay": weight_decay, "amsgrad": amsgrad, "maximize": maximize,
-            "foreach": foreach, "capturable": capturable, "differentiable": differentiable, "fused": fused,
-            "decoupled_weight_decay": decoupled_weight_decay})
+        super().__init__(
+            params,
+            {
+                "lr": lr,
+                "betas": tuple(betas),
+                "eps": eps,
+                "weight_decay": weight_decay,
+                "amsgrad": amsgrad,
+                "maximize": maximize,
+                "foreach": foreach,
+                "capturable": capturable,
+                "differentiable": differentiable,
+                "fused": fused,
+                "decoupled_weight_decay": decoupled_weight_decay,
+            },
+        )
 
     def _check_options(self, group: dict[str, Any]) -> None:
-        check_at_least_zero(learning_rate=group["lr"], epsilon_value=group["eps"], weight_decay_value=group["weight_decay"])
+        check_at_least_zero(
+            learning_rate=group["lr"], epsilon_value=group["eps"], weight_decay_value=group["weight_decay"]
+        )
         for position, beta in enumerate(group["betas"]):
             if not 0.0 <= beta < 1.0:
                 raise ValueError(f"Invalid beta parameter at index {position}: {beta}")
@@ -102,7 +134,11 @@ class Adam(Optimizer):
     def _update_group(self, group: dict[str, Any], parameters: list[Any]) -> None:
         beta1, beta2 = (precise(beta) for beta in group["betas"])
         lr, eps, decay = (precise(number(group, name)) for name in ("lr", "eps", "weight_decay"))
-        attributes = (group["weight_decay"] != 0, bool(group["decoupled_weight_decay"]), bool(group["maximize"]))
+        attributes = (
+            group["weight_decay"] != 0,
+            bool(group["decoupled_weight_decay"]),
+            bool(group["maximize"]),
+        )
         for step, members in self._counted(group, parameters):
             numbers = (step.to(sq.float64), lr, beta1, beta2, eps, decay)
             for p in members:
@@ -128,16 +164,40 @@ class Adam(Optimizer):
         m.add_((g - m) * (1 - beta1).to(p.dtype))
         v.copy_(v * beta2.to(p.dtype) + g * g * (1 - beta2).to(p.dtype))
         largest.copy_(sq.maximum(largest, v))
-        below = largest.sqrt() / (1 - beta2 ** step).sqrt().to(p.dtype) + eps.to(p.dtype)
-        p.sub_(m * (lr / (1 - beta1 ** step)).to(p.dtype) / below)
+        below = largest.sqrt() / (1 - beta2**step).sqrt().to(p.dtype) + eps.to(p.dtype)
+        p.sub_(m * (lr / (1 - beta1**step)).to(p.dtype) / below)
 
 
 class AdamW(Adam):
     """Adam whose weight decay shrinks the parameters by lr * weight_decay instead of adding to the gradient; arguments as
     `Adam`, with weight_decay=0.01."""
 
-    def __init__(self, params: Iterable[Any], lr: Any = 1e-3, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8,
-                 weight_decay: float = 1e-2, amsgrad: bool = False, *, maximize: bool = False, foreach: bool | None = None,
-                 capturable: bool = False, differentiable: bool = False, fused: bool | None = None) -> None:
-        super().__init__(params, lr, betas, eps, weight_decay, amsgrad, foreach=foreach, maximize=maximize, capturable=capturable,
-                         differentiable=differentiable, fused=fused, decoupled_weight_decay=True)
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: Any = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 1e-2,
+        amsgrad: bool = False,
+        *,
+        maximize: bool = False,
+        foreach: bool | None = None,
+        capturable: bool = False,
+        differentiable: bool = False,
+        fused: bool | None = None,
+    ) -> None:
+        super().__init__(
+            params,
+            lr,
+            betas,
+            eps,
+            weight_decay,
+            amsgrad,
+            foreach=foreach,
+            maximize=maximize,
+            capturable=capturable,
+            differentiable=differentiable,
+            fused=fused,
+            decoupled_weight_decay=True,
+        )

@@ -28,7 +28,9 @@ class LRScheduler:
             if last_epoch == -1:
                 group["initial_lr"] = group["lr"]
             elif "initial_lr" not in group:
-                raise KeyError(f"param 'initial_lr' is not specified in param_groups[{position}] when resuming an optimizer")
+                raise KeyError(
+                    f"param 'initial_lr' is not specified in param_groups[{position}] when resuming an optimizer"
+                )
         self.base_lrs = [group["initial_lr"] for group in optimizer.param_groups]
         self.step()
 
@@ -46,7 +48,9 @@ class LRScheduler:
         Raises:
             TraceError: inside a compiled function, where it would happen only once.
         """
-        epoch.refuse_in_capture(f"{type(self).__name__}.step()", "call it after the compiled function, in Python")
+        epoch.refuse_in_capture(
+            f"{type(self).__name__}.step()", "call it after the compiled function, in Python"
+        )
         self._step_count += 1
         self.last_epoch += 1
         for group, lr in zip(self.optimizer.param_groups, self.get_lr(), strict=True):
@@ -69,9 +73,17 @@ class LambdaLR(LRScheduler):
         optimizer: whose groups are changed. lr_lambda: a function of the step, or one for each group. last_epoch: see base.
     """
 
-    def __init__(self, optimizer: Optimizer, lr_lambda: Callable[[int], float] | list[Callable[[int], float]],
-                 last_epoch: int = -1) -> None:
-        many = list(lr_lambda) if isinstance(lr_lambda, (list, tuple)) else [lr_lambda] * len(optimizer.param_groups)
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        lr_lambda: Callable[[int], float] | list[Callable[[int], float]],
+        last_epoch: int = -1,
+    ) -> None:
+        many = (
+            list(lr_lambda)
+            if isinstance(lr_lambda, (list, tuple))
+            else [lr_lambda] * len(optimizer.param_groups)
+        )
         if len(many) != len(optimizer.param_groups):
             raise ValueError(f"Expected {len(optimizer.param_groups)} lr_lambdas, but got {len(many)}")
         self.lr_lambdas = many
@@ -79,7 +91,10 @@ class LambdaLR(LRScheduler):
 
     def get_lr(self) -> list[float]:
         """Initial rates times the function's value."""
-        return [base * function(self.last_epoch) for base, function in zip(self.base_lrs, self.lr_lambdas, strict=True)]
+        return [
+            base * function(self.last_epoch)
+            for base, function in zip(self.base_lrs, self.lr_lambdas, strict=True)
+        ]
 
     def state_dict(self) -> dict[str, Any]:
         """Everything but the optimizer and the functions, which cannot be stored."""
@@ -89,7 +104,9 @@ class LambdaLR(LRScheduler):
 class StepLR(LRScheduler):
     """Multiplies the learning rate by gamma every step_size steps."""
 
-    def __init__(self, optimizer: Optimizer, step_size: int, gamma: float = 0.1, last_epoch: int = -1) -> None:
+    def __init__(
+        self, optimizer: Optimizer, step_size: int, gamma: float = 0.1, last_epoch: int = -1
+    ) -> None:
         self.step_size, self.gamma = step_size, gamma
         super().__init__(optimizer, last_epoch)
 
@@ -102,10 +119,18 @@ class StepLR(LRScheduler):
 class LinearLR(LRScheduler):
     """Moves the factor of the learning rate from start_factor to end_factor in total_iters steps."""
 
-    def __init__(self, optimizer: Optimizer, start_factor: float = 1.0 / 3, end_factor: float = 1.0, total_iters: int = 5,
-                 last_epoch: int = -1) -> None:
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        start_factor: float = 1.0 / 3,
+        end_factor: float = 1.0,
+        total_iters: int = 5,
+        last_epoch: int = -1,
+    ) -> None:
         if not 0 < start_factor <= 1.0:
-            raise ValueError("Starting multiplicative factor expected to be greater than 0 and less or equal to 1.")
+            raise ValueError(
+                "Starting multiplicative factor expected to be greater than 0 and less or equal to 1."
+            )
         if not 0 <= end_factor <= 1.0:
             raise ValueError("Ending multiplicative factor expected to be between 0 and 1.")
         self.start_factor, self.end_factor, self.total_iters = start_factor, end_factor, total_iters
@@ -156,8 +181,13 @@ class CosineAnnealingLR(LRScheduler):
             return [group["lr"] for group in groups]
         if self._step_count == 1:
             return [self.eta_min + (base - self.eta_min) * self._wave(step) / 2 for base in self.base_lrs]
-        if (step - 1 - self.T_max) % (2 * self.T_max) == 0:  # leaving the minimum, where a ratio would be 0 / 0
+        if (step - 1 - self.T_max) % (
+            2 * self.T_max
+        ) == 0:  # leaving the minimum, where a ratio would be 0 / 0
             rise = (1 - math.cos(math.pi / self.T_max)) / 2
-            return [group["lr"] + (base - self.eta_min) * rise for base, group in zip(self.base_lrs, groups, strict=True)]
+            return [
+                group["lr"] + (base - self.eta_min) * rise
+                for base, group in zip(self.base_lrs, groups, strict=True)
+            ]
         ratio = self._wave(step) / self._wave(step - 1)
         return [ratio * (group["lr"] - self.eta_min) + self.eta_min for group in groups]

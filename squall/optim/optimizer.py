@@ -48,8 +48,10 @@ class Optimizer:
 
     def __init__(self, params: Iterable[Any], defaults: dict[str, Any]) -> None:
         if isinstance(params, sq.Tensor):
-            raise TypeError("params argument given to the optimizer should be an iterable of Tensors or dicts, but got a Tensor; "
-                            "put it in a list")
+            raise TypeError(
+                "params argument given to the optimizer should be an iterable of Tensors or dicts, but got a Tensor; "
+                "put it in a list"
+            )
         self.defaults = defaults
         self.state: defaultdict[Any, dict[str, Any]] = defaultdict(dict)
         self.param_groups: list[dict[str, Any]] = []
@@ -70,14 +72,18 @@ class Optimizer:
         group = dict(param_group)
         given = [group["params"]] if isinstance(group["params"], sq.Tensor) else group["params"]
         if isinstance(given, set):
-            raise TypeError("optimizer parameters need to be organized in ordered collections, but the ordering of tensors in "
-                            "sets will change between runs. Please use a list instead.")
+            raise TypeError(
+                "optimizer parameters need to be organized in ordered collections, but the ordering of tensors in "
+                "sets will change between runs. Please use a list instead."
+            )
         given = list(given)
         names = [entry[0] for entry in given if isinstance(entry, tuple)]
         params = [entry[1] if isinstance(entry, tuple) else entry for entry in given]
         if names:
             if len(names) != len(params):
-                raise ValueError("all optimizer params should be with/without names. Some param names are missing")
+                raise ValueError(
+                    "all optimizer params should be with/without names. Some param names are missing"
+                )
             group["param_names"] = names
         for parameter in params:
             self._check_parameter(parameter)
@@ -94,7 +100,9 @@ class Optimizer:
     @staticmethod
     def _check_parameter(parameter: Any) -> None:
         if not isinstance(parameter, sq.Tensor):
-            raise TypeError(f"optimizer can only optimize Tensors, but one of the params is {type(parameter).__name__}")
+            raise TypeError(
+                f"optimizer can only optimize Tensors, but one of the params is {type(parameter).__name__}"
+            )
         if not parameter.is_leaf:
             raise ValueError("can't optimize a non-leaf Tensor")
 
@@ -170,19 +178,25 @@ class Optimizer:
         """
         saved = state_dict["param_groups"]
         if len(saved) != len(self.param_groups):
-            raise ValueError(f"loaded state dict has a different number of parameter groups: {len(saved)}, and the optimizer has "
-                             f"{len(self.param_groups)}")
+            raise ValueError(
+                f"loaded state dict has a different number of parameter groups: {len(saved)}, and the optimizer has "
+                f"{len(self.param_groups)}"
+            )
         by_number: dict[int, Any] = {}
         for position, (theirs, ours) in enumerate(zip(saved, self.param_groups, strict=True)):
             if len(theirs["params"]) != len(ours["params"]):
-                raise ValueError("loaded state dict contains a parameter group that doesn't match the size of optimizer's group: "
-                                 f"group {position} has {len(theirs['params'])} parameters, ours {len(ours['params'])}")
+                raise ValueError(
+                    "loaded state dict contains a parameter group that doesn't match the size of optimizer's group: "
+                    f"group {position} has {len(theirs['params'])} parameters, ours {len(ours['params'])}"
+                )
             by_number.update(zip(theirs["params"], ours["params"], strict=True))
         state: defaultdict[Any, dict[str, Any]] = defaultdict(dict)
         for number, entries in state_dict["state"].items():
             parameter = by_number.get(number)
             if parameter is not None:
-                state[parameter] = {name: self._adopt(parameter, name, value) for name, value in entries.items()}
+                state[parameter] = {
+                    name: self._adopt(parameter, name, value) for name, value in entries.items()
+                }
         for theirs, ours in zip(saved, self.param_groups, strict=True):
             ours.update({key: value for key, value in theirs.items() if key != "params"})
         self.state = state
@@ -196,7 +210,9 @@ class Optimizer:
         if name == "step" or value.dim() == 0:
             return value.detach().clone()
         if tuple(value.shape) != tuple(parameter.shape):
-            raise ValueError(f"loaded state {name!r} has shape {tuple(value.shape)}, and its parameter {tuple(parameter.shape)}")
+            raise ValueError(
+                f"loaded state {name!r} has shape {tuple(value.shape)}, and its parameter {tuple(parameter.shape)}"
+            )
         value = value.detach()
         return value.to(parameter.dtype).clone() if value.is_floating_point() else value.clone()
 
@@ -217,7 +233,9 @@ def zeros_for(parameter: Any) -> Any:
 
 def precise(value: Any) -> Any:
     """A hyper-parameter (number, or scalar Tensor) as a float64 run-time scalar."""
-    return value.to(sq.float64) if isinstance(value, sq.Tensor) else wrap(scalar_node(float(value), sq.float64))
+    return (
+        value.to(sq.float64) if isinstance(value, sq.Tensor) else wrap(scalar_node(float(value), sq.float64))
+    )
 
 
 def check_at_least_zero(**options: Any) -> None:
@@ -230,5 +248,7 @@ def check_at_least_zero(**options: Any) -> None:
 def check_not_differentiable(differentiable: bool) -> None:
     """ValueError when history through the update itself is asked for."""
     if differentiable:
-        raise ValueError("differentiable=True: the update itself keeps no history; write the update with Tensors to "
-                         "differentiate through it")
+        raise ValueError(
+            "differentiable=True: the update itself keeps no history; write the update with Tensors to "
+            "differentiate through it"
+        )

@@ -9,7 +9,13 @@ from squall.base.epoch import number
 from squall.frontend.core import record
 from squall.frontend.views import write
 from squall.ir.op import ops
-from squall.optim.optimizer import Optimizer, check_at_least_zero, check_not_differentiable, precise, zeros_for
+from squall.optim.optimizer import (
+    Optimizer,
+    check_at_least_zero,
+    check_not_differentiable,
+    precise,
+    zeros_for,
+)
 
 
 class SGD(Optimizer):
@@ -34,16 +40,42 @@ class SGD(Optimizer):
         [0.5, 0.5]
     """
 
-    def __init__(self, params: Iterable[Any], lr: Any = 1e-3, momentum: float = 0, dampening: float = 0, weight_decay: float = 0,
-                 nesterov: bool = False, *, maximize: bool = False, foreach: bool | None = None, differentiable: bool = False,
-                 fused: bool | None = None) -> None:
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: Any = 1e-3,
+        momentum: float = 0,
+        dampening: float = 0,
+        weight_decay: float = 0,
+        nesterov: bool = False,
+        *,
+        maximize: bool = False,
+        foreach: bool | None = None,
+        differentiable: bool = False,
+        fused: bool | None = None,
+    ) -> None:
         check_not_differentiable(differentiable)
-        super().__init__(params, {
-            "lr": lr, "momentum": momentum, "dampening": dampening, "weight_decay": weight_decay, "nesterov": nesterov,
-            "maximize": maximize, "foreach": foreach, "differentiable": differentiable, "fused": fused})
+        super().__init__(
+            params,
+            {
+                "lr": lr,
+                "momentum": momentum,
+                "dampening": dampening,
+                "weight_decay": weight_decay,
+                "nesterov": nesterov,
+                "maximize": maximize,
+                "foreach": foreach,
+                "differentiable": differentiable,
+                "fused": fused,
+            },
+        )
 
     def _check_options(self, group: dict[str, Any]) -> None:
-        check_at_least_zero(learning_rate=group["lr"], momentum_value=group["momentum"], weight_decay_value=group["weight_decay"])
+        check_at_least_zero(
+            learning_rate=group["lr"],
+            momentum_value=group["momentum"],
+            weight_decay_value=group["weight_decay"],
+        )
         if group["nesterov"] and (group["momentum"] <= 0 or group["dampening"] != 0):
             raise ValueError("Nesterov momentum requires a momentum and zero dampening")
 
@@ -59,7 +91,12 @@ class SGD(Optimizer):
                     state["momentum_buffer"] = zeros_for(p)
                 kept = (state["momentum_buffer"], *numbers[2:])
             # Without dampening the first direction is what zeros lead to anyway, and one program serves every step.
-            attributes = (group["weight_decay"] != 0, bool(group["nesterov"]), bool(group["maximize"]), first and dampening)
+            attributes = (
+                group["weight_decay"] != 0,
+                bool(group["nesterov"]),
+                bool(group["maximize"]),
+                first and dampening,
+            )
             moved = record(ops.sgd_update, (p, p.grad, *numbers[:2], *kept), attributes)
             for target, value in zip((p, *kept[:1]), moved, strict=True):
                 write(target, value)

@@ -15,18 +15,32 @@ def _check(query: Any, key: Any, value: Any) -> None:
     for name, tensor in (("query", query), ("key", key), ("value", value)):
         check_floating(function, name, tensor)
         if tensor.dim() < 2:
-            raise ShapeError(f"{function}: argument '{name}' must have at least 2 dimensions (..., positions, features), got "
-                             f"shape {tuple(tensor.shape)}")
+            raise ShapeError(
+                f"{function}: argument '{name}' must have at least 2 dimensions (..., positions, features), got "
+                f"shape {tuple(tensor.shape)}"
+            )
     if query.shape[-1] != key.shape[-1]:
-        raise ShapeError(f"{function}: 'query' of shape {tuple(query.shape)} and 'key' of shape {tuple(key.shape)} must have "
-                         "the same number of features, their last size")
+        raise ShapeError(
+            f"{function}: 'query' of shape {tuple(query.shape)} and 'key' of shape {tuple(key.shape)} must have "
+            "the same number of features, their last size"
+        )
     if key.shape[-2] != value.shape[-2]:
-        raise ShapeError(f"{function}: 'key' of shape {tuple(key.shape)} and 'value' of shape {tuple(value.shape)} must have "
-                         "the same number of positions, their last size but one")
+        raise ShapeError(
+            f"{function}: 'key' of shape {tuple(key.shape)} and 'value' of shape {tuple(value.shape)} must have "
+            "the same number of positions, their last size but one"
+        )
 
 
-def scaled_dot_product_attention(query: Any, key: Any, value: Any, attn_mask: Any = None, dropout_p: float = 0.0,
-                                 is_causal: bool = False, scale: float | None = None, enable_gqa: bool = False) -> Any:
+def scaled_dot_product_attention(
+    query: Any,
+    key: Any,
+    value: Any,
+    attn_mask: Any = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    scale: float | None = None,
+    enable_gqa: bool = False,
+) -> Any:
     """softmax(query @ key.T * scale + mask) @ value.
 
     Args:
@@ -40,7 +54,9 @@ def scaled_dot_product_attention(query: Any, key: Any, value: Any, attn_mask: An
     """
     _check(query, key, value)
     if is_causal and attn_mask is not None:
-        raise RuntimeError("scaled_dot_product_attention: explicit attn_mask should not be set when is_causal=True")
+        raise RuntimeError(
+            "scaled_dot_product_attention: explicit attn_mask should not be set when is_causal=True"
+        )
     if enable_gqa:
         key = key.repeat_interleave(query.shape[-3] // key.shape[-3], -3)
         value = value.repeat_interleave(query.shape[-3] // value.shape[-3], -3)
@@ -62,7 +78,9 @@ def _weights(query: Any, key: Any, mask: Any, causal: bool, scale: float) -> Any
     return softmax(scores, -1)
 
 
-def attention_with_weights(query: Any, key: Any, value: Any, mask: Any, dropout_p: float, causal: bool) -> tuple[Any, Any]:
+def attention_with_weights(
+    query: Any, key: Any, value: Any, mask: Any, dropout_p: float, causal: bool
+) -> tuple[Any, Any]:
     """Attention that also gives its weights (..., L, S); a bool mask must have become floats."""
     weights = _weights(query, key, mask, causal, query.shape[-1] ** -0.5)
     if dropout_p > 0.0:

@@ -11,24 +11,38 @@ def _check(function: str, spatial: int, input: Any, weight: Any, bias: Any, grou
     check_tensor(function, "input", input)
     check_tensor(function, "weight", weight)
     if weight.dim() != spatial + 2:
-        raise ShapeError(f"{function}: argument 'weight' must have {spatial + 2} dimensions (out, in / groups, kernel...), "
-                         f"got shape {tuple(weight.shape)}")
+        raise ShapeError(
+            f"{function}: argument 'weight' must have {spatial + 2} dimensions (out, in / groups, kernel...), "
+            f"got shape {tuple(weight.shape)}"
+        )
     if input.dim() not in (spatial + 1, spatial + 2):
-        raise ShapeError(f"{function}: argument 'input' must have {spatial + 2} dimensions (batch, channels, sizes...), or "
-                         f"{spatial + 1} without the batch, got shape {tuple(input.shape)}")
+        raise ShapeError(
+            f"{function}: argument 'input' must have {spatial + 2} dimensions (batch, channels, sizes...), or "
+            f"{spatial + 1} without the batch, got shape {tuple(input.shape)}"
+        )
     channels = input.shape[-spatial - 1]
     if groups < 1 or weight.shape[0] % groups:
-        raise ShapeError(f"{function}: groups={groups} must be positive and divide the {weight.shape[0]} output channels")
+        raise ShapeError(
+            f"{function}: groups={groups} must be positive and divide the {weight.shape[0]} output channels"
+        )
     if channels != weight.shape[1] * groups:
-        raise ShapeError(f"{function}: argument 'input' of shape {tuple(input.shape)} has {channels} channels, expected "
-                         f"{weight.shape[1] * groups} for 'weight' of shape {tuple(weight.shape)} and groups={groups}")
+        raise ShapeError(
+            f"{function}: argument 'input' of shape {tuple(input.shape)} has {channels} channels, expected "
+            f"{weight.shape[1] * groups} for 'weight' of shape {tuple(weight.shape)} and groups={groups}"
+        )
     if input.dtype is not weight.dtype:
-        raise DtypeError(f"{function}: 'input' is {input.dtype} and 'weight' is {weight.dtype}; they must be equal")
+        raise DtypeError(
+            f"{function}: 'input' is {input.dtype} and 'weight' is {weight.dtype}; they must be equal"
+        )
     if bias is not None and tuple(bias.shape) != (weight.shape[0],):
-        raise ShapeError(f"{function}: argument 'bias' must have shape ({weight.shape[0]},), got {tuple(bias.shape)}")
+        raise ShapeError(
+            f"{function}: argument 'bias' must have shape ({weight.shape[0]},), got {tuple(bias.shape)}"
+        )
 
 
-def _convolve(spatial: int, input: Any, weight: Any, bias: Any, stride: Any, padding: Any, dilation: Any, groups: int) -> Any:
+def _convolve(
+    spatial: int, input: Any, weight: Any, bias: Any, stride: Any, padding: Any, dilation: Any, groups: int
+) -> Any:
     function = f"conv{spatial}d"
     _check(function, spatial, input, weight, bias, groups)
     stride = many(stride, spatial, function, "stride")
@@ -43,14 +57,18 @@ def _convolve(spatial: int, input: Any, weight: Any, bias: Any, stride: Any, pad
     for i in range(spatial):
         size, reach = input.shape[2 + i] + sum(sides[i]), dilation[i] * (kernel[i] - 1) + 1
         if isinstance(size, int) and size < reach:
-            raise ShapeError(f"{function}: the kernel reaches over {reach} of dimension {2 + i}, but the padded input of shape "
-                             f"{tuple(input.shape)} has only {size}")
+            raise ShapeError(
+                f"{function}: the kernel reaches over {reach} of dimension {2 + i}, but the padded input of shape "
+                f"{tuple(input.shape)} has only {size}"
+            )
     operands = (input, weight) if bias is None else (input, weight, bias)
     out = apply(ops.convolution, operands, stride=stride, padding=sides, dilation=dilation, groups=groups)
     return out if batched else out.squeeze(0)
 
 
-def _sides(function: str, padding: Any, stride: tuple, dilation: tuple, kernel: tuple) -> tuple[tuple[int, int], ...]:
+def _sides(
+    function: str, padding: Any, stride: tuple, dilation: tuple, kernel: tuple
+) -> tuple[tuple[int, int], ...]:
     """(low, high) padding of each dimension, from a number, numbers, "valid" or "same"."""
     if padding == "valid":
         return ((0, 0),) * len(kernel)
@@ -67,14 +85,28 @@ def _sides(function: str, padding: Any, stride: tuple, dilation: tuple, kernel: 
     return tuple((p, p) for p in padding)
 
 
-def conv1d(input: Any, weight: Any, bias: Any = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1,
-           groups: int = 1) -> Any:
+def conv1d(
+    input: Any,
+    weight: Any,
+    bias: Any = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    groups: int = 1,
+) -> Any:
     """Cross-correlation over one dimension; arguments as `conv2d`, sizes (batch, channels, length)."""
     return _convolve(1, input, weight, bias, stride, padding, dilation, groups)
 
 
-def conv2d(input: Any, weight: Any, bias: Any = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1,
-           groups: int = 1) -> Any:
+def conv2d(
+    input: Any,
+    weight: Any,
+    bias: Any = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    groups: int = 1,
+) -> Any:
     """Cross-correlation over two dimensions.
 
     Args:
@@ -96,7 +128,14 @@ def conv2d(input: Any, weight: Any, bias: Any = None, stride: Any = 1, padding: 
     return _convolve(2, input, weight, bias, stride, padding, dilation, groups)
 
 
-def conv3d(input: Any, weight: Any, bias: Any = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1,
-           groups: int = 1) -> Any:
+def conv3d(
+    input: Any,
+    weight: Any,
+    bias: Any = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    groups: int = 1,
+) -> Any:
     """Cross-correlation over three dimensions; arguments as `conv2d`, sizes (batch, channels, depth, height, width)."""
     return _convolve(3, input, weight, bias, stride, padding, dilation, groups)

@@ -10,7 +10,18 @@ from squall.base.shapes import normalize_dim
 from squall.frontend.core import apply
 from squall.ir.op import ops
 
-__all__ = ["apply", "ops", "pair", "many", "reduce_loss", "check_tensor", "check_floating", "normalize_dim", "ShapeError", "DtypeError"]
+__all__ = [
+    "apply",
+    "ops",
+    "pair",
+    "many",
+    "reduce_loss",
+    "check_tensor",
+    "check_floating",
+    "normalize_dim",
+    "ShapeError",
+    "DtypeError",
+]
 
 REDUCTIONS = ("mean", "sum", "none")
 
@@ -21,7 +32,9 @@ def many(value: int | tuple[int, ...] | list[int], count: int, function: str, na
         if len(value) == 1:
             return tuple(value) * count
         if len(value) != count:
-            raise ShapeError(f"{function}: {name}={tuple(value)} has {len(value)} entries, expected {count} or one int")
+            raise ShapeError(
+                f"{function}: {name}={tuple(value)} has {len(value)} entries, expected {count} or one int"
+            )
         return tuple(int(v) for v in value)
     return (int(value),) * count
 
@@ -47,7 +60,9 @@ def check_floating(function: str, name: str, value: Any) -> None:
 def check_reduction(function: str, reduction: str) -> None:
     """ValueError unless the reduction is one there is."""
     if reduction not in REDUCTIONS:
-        raise ValueError(f"{function}: {reduction!r} is not a valid value for reduction; expected one of {', '.join(REDUCTIONS)}")
+        raise ValueError(
+            f"{function}: {reduction!r} is not a valid value for reduction; expected one of {', '.join(REDUCTIONS)}"
+        )
 
 
 def reduce_loss(function: str, loss: Any, reduction: str) -> Any:

@@ -27,8 +27,10 @@ def linear(input: Any, weight: Any, bias: Any = None) -> Any:
     """
     check_tensor("linear", "input", input)
     if not input.shape or input.shape[-1] != weight.shape[-1]:
-        raise ShapeError(f"linear: argument 'input' of shape {tuple(input.shape)} must end in {weight.shape[-1]}, "
-                         f"the last size of 'weight' of shape {tuple(weight.shape)}")
+        raise ShapeError(
+            f"linear: argument 'input' of shape {tuple(input.shape)} must end in {weight.shape[-1]}, "
+            f"the last size of 'weight' of shape {tuple(weight.shape)}"
+        )
     return apply(ops.linear, (input, weight) if bias is None else (input, weight, bias))
 
 
@@ -48,13 +50,13 @@ def embedding(input: Any, weight: Any, padding_idx: int | None = None) -> Any:
     if input.dtype not in (sq.int64, sq.int32):
         raise DtypeError(f"embedding: argument 'input' must hold int64 or int32 indices, got {input.dtype}")
     if weight.dim() != 2:
-        raise ShapeError(f"embedding: argument 'weight' must have 2 dimensions, got shape {tuple(weight.shape)}")
+        raise ShapeError(
+            f"embedding: argument 'weight' must have 2 dimensions, got shape {tuple(weight.shape)}"
+        )
     index = input if input.dtype is sq.int64 else input.to(sq.int64)
-    out = apply(ops.embedding, (weight, index))
-    if padding_idx is not None and weight.requires_grad:
-        padding_idx += weight.shape[0] if padding_idx < 0 else 0
-        out = sq.where((index == padding_idx).unsqueeze(-1), out.detach(), out)
-    return out
+    if padding_idx is not None:
+        padding_idx = int(padding_idx) + (weight.shape[0] if padding_idx < 0 else 0)
+    return apply(ops.embedding, (weight, index), padding=padding_idx)
 
 
 def one_hot(tensor: Any, num_classes: int = -1) -> Any:

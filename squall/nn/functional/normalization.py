@@ -12,22 +12,33 @@ def _trailing(function: str, input: Any, shape: Any, **weights: Any) -> int:
     """How many trailing dimensions are normalised, after checking that they and the weights fit."""
     check_floating(function, "input", input)
     shape = tuple(shape)
-    if not shape or tuple(input.shape[input.dim() - len(shape):]) != shape or input.dim() < len(shape):
-        raise ShapeError(f"{function}: argument 'input' of shape {tuple(input.shape)} must end in normalized_shape={shape}")
+    if not shape or tuple(input.shape[input.dim() - len(shape) :]) != shape or input.dim() < len(shape):
+        raise ShapeError(
+            f"{function}: argument 'input' of shape {tuple(input.shape)} must end in normalized_shape={shape}"
+        )
     for name, weight in weights.items():
         if weight is not None and tuple(weight.shape) != shape:
-            raise ShapeError(f"{function}: argument '{name}' must have shape {shape}, got {tuple(weight.shape)}")
+            raise ShapeError(
+                f"{function}: argument '{name}' must have shape {shape}, got {tuple(weight.shape)}"
+            )
     return len(shape)
 
 
-def layer_norm(input: Any, normalized_shape: Any, weight: Any = None, bias: Any = None, eps: float = 1e-5) -> Any:
+def layer_norm(
+    input: Any, normalized_shape: Any, weight: Any = None, bias: Any = None, eps: float = 1e-5
+) -> Any:
     """Each row less its mean, over its standard deviation, times weight, plus bias.
 
     Args:
         input: shape (..., *normalized_shape). weight, bias: shape normalized_shape, or None. eps: added to the variance.
     """
     rank = _trailing("layer_norm", input, normalized_shape, weight=weight, bias=bias)
-    return apply(ops.layer_norm, (input, *_affine(input, tuple(normalized_shape), weight, bias)), rank=rank, eps=float(eps))
+    return apply(
+        ops.layer_norm,
+        (input, *_affine(input, tuple(normalized_shape), weight, bias)),
+        rank=rank,
+        eps=float(eps),
+    )
 
 
 def rms_norm(input: Any, normalized_shape: Any, weight: Any = None, eps: float | None = None) -> Any:
@@ -48,18 +59,30 @@ def _per_channel(function: str, input: Any, **values: Any) -> int:
     """The number of channels, after checking rank and the sizes of what belongs to channels."""
     check_floating(function, "input", input)
     if input.dim() < 2:
-        raise ShapeError(f"{function}: argument 'input' must have at least 2 dimensions (batch, channels, ...), "
-                         f"got shape {tuple(input.shape)}")
+        raise ShapeError(
+            f"{function}: argument 'input' must have at least 2 dimensions (batch, channels, ...), "
+            f"got shape {tuple(input.shape)}"
+        )
     channels = input.shape[1]
     for name, value in values.items():
         if value is not None and tuple(value.shape) != (channels,):
-            raise ShapeError(f"{function}: argument '{name}' must have shape ({channels},) for 'input' of shape "
-                             f"{tuple(input.shape)}, got {tuple(value.shape)}")
+            raise ShapeError(
+                f"{function}: argument '{name}' must have shape ({channels},) for 'input' of shape "
+                f"{tuple(input.shape)}, got {tuple(value.shape)}"
+            )
     return channels
 
 
-def batch_norm(input: Any, running_mean: Any, running_var: Any, weight: Any = None, bias: Any = None, training: bool = False,
-               momentum: Any = 0.1, eps: float = 1e-5) -> Any:
+def batch_norm(
+    input: Any,
+    running_mean: Any,
+    running_var: Any,
+    weight: Any = None,
+    bias: Any = None,
+    training: bool = False,
+    momentum: Any = 0.1,
+    eps: float = 1e-5,
+) -> Any:
     """Each channel less its mean, over its standard deviation, times weight, plus bias.
 
     Args:
@@ -70,14 +93,18 @@ def batch_norm(input: Any, running_mean: Any, running_var: Any, weight: Any = No
     Raises:
         ValueError: when training with a single value a channel.
     """
-    channels = _per_channel("batch_norm", input, running_mean=running_mean, running_var=running_var, weight=weight, bias=bias)
+    channels = _per_channel(
+        "batch_norm", input, running_mean=running_mean, running_var=running_var, weight=weight, bias=bias
+    )
     if not training:
         if running_mean is None or running_var is None:
             raise RuntimeError("batch_norm: evaluation needs running_mean and running_var")
         return _with_statistics(input, running_mean, running_var, weight, bias, eps)
     count = input.numel() // channels if channels else 0
     if isinstance(count, int) and count == 1:
-        raise ValueError(f"Expected more than 1 value per channel when training, got input size {tuple(input.shape)}")
+        raise ValueError(
+            f"Expected more than 1 value per channel when training, got input size {tuple(input.shape)}"
+        )
     operands = (input, *_affine(input, (channels,), weight, bias))
     out, mean, variance = apply(ops.batch_norm, operands, eps=float(eps))
     with sq.no_grad():
@@ -105,8 +132,10 @@ def group_norm(input: Any, num_groups: int, weight: Any = None, bias: Any = None
     """
     channels = _per_channel("group_norm", input, weight=weight, bias=bias)
     if num_groups < 1 or channels % num_groups:
-        raise ShapeError(f"group_norm: num_groups={num_groups} must divide the {channels} channels of 'input' of shape "
-                         f"{tuple(input.shape)}")
+        raise ShapeError(
+            f"group_norm: num_groups={num_groups} must divide the {channels} channels of 'input' of shape "
+            f"{tuple(input.shape)}"
+        )
     operands = (input, *_affine(input, (channels,), weight, bias))
     return apply(ops.group_norm, operands, groups=num_groups, eps=float(eps))
 

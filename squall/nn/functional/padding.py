@@ -13,9 +13,13 @@ MODES = ("constant", "reflect", "replicate", "circular")
 def _positions(size: int, low: int, high: int, mode: str) -> list[int]:
     """Which element of a dimension stands at each position of the padded one."""
     if mode == "reflect" and (low >= size or high >= size):
-        raise ShapeError(f"pad: reflecting needs padding smaller than the size, got ({low}, {high}) for size {size}")
+        raise ShapeError(
+            f"pad: reflecting needs padding smaller than the size, got ({low}, {high}) for size {size}"
+        )
     if mode == "circular" and (low > size or high > size):
-        raise ShapeError(f"pad: wrapping needs padding no larger than the size, got ({low}, {high}) for size {size}")
+        raise ShapeError(
+            f"pad: wrapping needs padding no larger than the size, got ({low}, {high}) for size {size}"
+        )
     out = []
     for position in range(-low, size + high):
         if mode == "replicate":
@@ -30,7 +34,9 @@ def _positions(size: int, low: int, high: int, mode: str) -> list[int]:
     return out
 
 
-def pad(input: Any, pad: tuple[int, ...] | list[int], mode: str = "constant", value: float | None = None) -> Any:
+def pad(
+    input: Any, pad: tuple[int, ...] | list[int], mode: str = "constant", value: float | None = None
+) -> Any:
     """Pad, or with negative numbers crop, the last dimensions.
 
     Args:
@@ -45,8 +51,10 @@ def pad(input: Any, pad: tuple[int, ...] | list[int], mode: str = "constant", va
     check_tensor("pad", "input", input)
     rank, pads = input.dim(), tuple(pad)
     if len(pads) % 2 or len(pads) // 2 > rank:
-        raise ShapeError(f"pad: argument 'pad' has {len(pads)} entries; expected an even number, at most {2 * rank} for shape "
-                         f"{tuple(input.shape)}")
+        raise ShapeError(
+            f"pad: argument 'pad' has {len(pads)} entries; expected an even number, at most {2 * rank} for shape "
+            f"{tuple(input.shape)}"
+        )
     if mode not in MODES:
         raise ValueError(f"pad: unrecognised padding mode {mode!r}; expected one of {', '.join(MODES)}")
     by_dim = {rank - 1 - i: (pads[2 * i], pads[2 * i + 1]) for i in range(len(pads) // 2)}
@@ -54,7 +62,9 @@ def pad(input: Any, pad: tuple[int, ...] | list[int], mode: str = "constant", va
         if low < 0 or high < 0:
             size = input.shape[dim] + min(low, 0) + min(high, 0)
             if size < 0:
-                raise ShapeError(f"pad: cropping ({low}, {high}) leaves a negative size of dimension {dim} of {tuple(input.shape)}")
+                raise ShapeError(
+                    f"pad: cropping ({low}, {high}) leaves a negative size of dimension {dim} of {tuple(input.shape)}"
+                )
             input = input.narrow(dim, max(-low, 0), size)
     low = tuple(max(by_dim.get(d, (0, 0))[0], 0) for d in range(rank))
     high = tuple(max(by_dim.get(d, (0, 0))[1], 0) for d in range(rank))
@@ -65,5 +75,7 @@ def pad(input: Any, pad: tuple[int, ...] | list[int], mode: str = "constant", va
         return apply(ops.pad, (input,), low=low, high=high, interior=(0,) * rank, value=fill)
     for dim in range(rank):
         if low[dim] or high[dim]:
-            input = input.index_select(dim, sq.tensor(_positions(input.shape[dim], low[dim], high[dim], mode)))
+            input = input.index_select(
+                dim, sq.tensor(_positions(input.shape[dim], low[dim], high[dim], mode))
+            )
     return input

@@ -11,20 +11,26 @@ def _prepare(function: str, spatial: int, input: Any, size: Any, stride: Any, pa
     """(input with a batch, whether it had one, kernel size, stride, padding), checked."""
     check_tensor(function, "input", input)
     if input.dim() not in (spatial + 1, spatial + 2):
-        raise ShapeError(f"{function}: argument 'input' must have {spatial + 2} dimensions (batch, channels, sizes...), or "
-                         f"{spatial + 1} without the batch, got shape {tuple(input.shape)}")
+        raise ShapeError(
+            f"{function}: argument 'input' must have {spatial + 2} dimensions (batch, channels, sizes...), or "
+            f"{spatial + 1} without the batch, got shape {tuple(input.shape)}"
+        )
     kernel = many(size, spatial, function, "kernel_size")
     stride = kernel if stride is None or stride == () else many(stride, spatial, function, "stride")
     padding = many(padding, spatial, function, "padding")
     if min(kernel) < 1 or min(stride) < 1:
         raise ValueError(f"{function}: kernel_size={kernel} and stride={stride} must be positive")
     if any(p < 0 or 2 * p > k for p, k in zip(padding, kernel, strict=True)):
-        raise RuntimeError(f"{function}: padding={padding} should be at most half of kernel_size={kernel}, and not negative")
+        raise RuntimeError(
+            f"{function}: padding={padding} should be at most half of kernel_size={kernel}, and not negative"
+        )
     batched = input.dim() == spatial + 2
     return (input if batched else input.unsqueeze(0)), batched, kernel, stride, padding
 
 
-def _sides(input: Any, kernel: tuple, stride: tuple, padding: tuple, dilation: tuple, ceil_mode: bool) -> tuple:
+def _sides(
+    input: Any, kernel: tuple, stride: tuple, padding: tuple, dilation: tuple, ceil_mode: bool
+) -> tuple:
     """(low, high) padding of each dimension; under ceil_mode the high side holds what the last window reaches over."""
     out = []
     for n, k, s, p, d in zip(input.shape[2:], kernel, stride, padding, dilation, strict=True):
@@ -43,12 +49,21 @@ def _check_fits(function: str, input: Any, kernel: tuple, padding: tuple, dilati
     for i, (k, p, d) in enumerate(zip(kernel, padding, dilation, strict=True)):
         size, reach = input.shape[2 + i] + 2 * p, d * (k - 1) + 1
         if isinstance(size, int) and size < reach:
-            raise ShapeError(f"{function}: the window reaches over {reach} of dimension {2 + i}, but the padded input of shape "
-                             f"{tuple(input.shape)} has only {size}")
+            raise ShapeError(
+                f"{function}: the window reaches over {reach} of dimension {2 + i}, but the padded input of shape "
+                f"{tuple(input.shape)} has only {size}"
+            )
 
 
-def max_pool2d(input: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1, ceil_mode: bool = False,
-               return_indices: bool = False) -> Any:
+def max_pool2d(
+    input: Any,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    dilation: Any = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = False,
+) -> Any:
     """The largest element of each window; NaN wins.
 
     Args:
@@ -65,14 +80,23 @@ def max_pool2d(input: Any, kernel_size: Any, stride: Any = None, padding: Any = 
     dilation = many(dilation, 2, function, "dilation")
     _check_fits(function, input, kernel, padding, dilation)
     sides = _sides(input, kernel, stride, padding, dilation, ceil_mode)
-    values, indices = apply(ops.max_pool, (input,), size=kernel, stride=stride, padding=sides, dilation=dilation)
+    values, indices = apply(
+        ops.max_pool, (input,), size=kernel, stride=stride, padding=sides, dilation=dilation
+    )
     if not batched:
         values, indices = values.squeeze(0), indices.squeeze(0)
     return (values, indices) if return_indices else values
 
 
-def avg_pool2d(input: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, ceil_mode: bool = False,
-               count_include_pad: bool = True, divisor_override: int | None = None) -> Any:
+def avg_pool2d(
+    input: Any,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+    divisor_override: int | None = None,
+) -> Any:
     """The mean of each window.
 
     Args:
@@ -87,7 +111,15 @@ def avg_pool2d(input: Any, kernel_size: Any, stride: Any = None, padding: Any = 
         raise RuntimeError("avg_pool2d: divisor_override must not be zero")
     sides = _sides(input, kernel, stride, padding, (1, 1), ceil_mode)
     counted = tuple((p, p) if count_include_pad else (0, 0) for p in padding)
-    out = apply(ops.avg_pool, (input,), size=kernel, stride=stride, padding=sides, counted=counted, divisor=divisor_override)
+    out = apply(
+        ops.avg_pool,
+        (input,),
+        size=kernel,
+        stride=stride,
+        padding=sides,
+        counted=counted,
+        divisor=divisor_override,
+    )
     return out if batched else out.squeeze(0)
 
 
@@ -100,11 +132,15 @@ def adaptive_avg_pool2d(input: Any, output_size: Any) -> Any:
     function = "adaptive_avg_pool2d"
     check_tensor(function, "input", input)
     if input.dim() not in (3, 4):
-        raise ShapeError(f"{function}: argument 'input' must have 4 dimensions (batch, channels, height, width), or 3 without "
-                         f"the batch, got shape {tuple(input.shape)}")
+        raise ShapeError(
+            f"{function}: argument 'input' must have 4 dimensions (batch, channels, height, width), or 3 without "
+            f"the batch, got shape {tuple(input.shape)}"
+        )
     wanted = output_size if isinstance(output_size, (tuple, list)) else (output_size, output_size)
     if len(wanted) != 2:
-        raise ShapeError(f"{function}: output_size={tuple(wanted)} has {len(wanted)} entries, expected 2 or one int")
+        raise ShapeError(
+            f"{function}: output_size={tuple(wanted)} has {len(wanted)} entries, expected 2 or one int"
+        )
     sizes = tuple(n if w is None else int(w) for n, w in zip(input.shape[-2:], wanted, strict=True))
     batched = input.dim() == 4
     out = apply(ops.adaptive_avg_pool, (input if batched else input.unsqueeze(0),), size=sizes)

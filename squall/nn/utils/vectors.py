@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Iterable
+from collections.abc import Iterable
+from typing import Any
 
 import squall as sq
 from squall.base.errors import ShapeError
@@ -26,5 +27,5 @@ def vector_to_parameters(vec: Any, parameters: Iterable[Any]) -> None:
     start = 0
     with sq.no_grad():
         for p in parameters:
-            p.copy_(vec[start:start + p.numel()].view(p.shape))
+            p.copy_(vec[start : start + p.numel()].view(p.shape))
             start += p.numel()
