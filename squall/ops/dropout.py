@@ -9,9 +9,10 @@ from squall.base.errors import DtypeError
 from squall.ir.families import check_float, random
 from squall.ir.node import TensorType
 from squall.ir.op import NON_DIFFERENTIABLE, Context, Decompose, Sample, declare, ops
-from squall.ops.common import number, widened_expand
+from squall.ops.common import number, widen, widened_expand
 from squall.ops.random import check_stream, stream
 from squall.ops.samples import floats
+from squall.ops.slicing import position, with_batch
 
 
 def _operand_type(name: str) -> Any:
@@ -26,14 +27,14 @@ def _operand_type(name: str) -> Any:
 
 
 def _bernoulli(x: Any, seed: Any, offset: Any) -> Any:
-    wide = x.dtype if x.dtype is float64 else float32
-    drawn = ops.uniform(seed, offset, shape=tuple(x.shape), dtype=wide)
-    return ops.cast(ops.lt(drawn, x if x.dtype is wide else ops.cast(x, dtype=wide)), dtype=x.dtype)
+    drawn = ops.uniform(seed, offset, shape=tuple(x.shape), dtype=float32)
+    if x.dtype is float64:
+        return ops.cast(ops.lt(ops.cast(drawn, dtype=float64), x), dtype=float64)
+    return ops.cast(ops.lt(drawn, widen(x)), dtype=x.dtype)
 
 
 def _bernoulli_reference(x: Any, seed: Any, offset: Any) -> Any:
-    dtype = float64 if x.dtype == "float64" else float32
-    return (ops.uniform.reference(seed, offset, x.shape, dtype) < x).astype(x.dtype)
+    return (ops.uniform.reference(seed, offset, x.shape, float32) < x).astype(x.dtype)
 
 
 bernoulli = declare(
@@ -77,15 +78,16 @@ def _dropout(x: Any, seed: Any, offset: Any, p: float) -> Any:
 
 
 def _dropout_batch(op: Any, operands: tuple, batched: tuple, size: Any, attrs: tuple) -> tuple:
-    """One draw for the whole batch: how many counters a draw takes was fixed when it was recorded."""
-    x, seed, offset = operands
-    if any(batched[1:]):
-        raise TypeError("vmap: dropout with a batch of seeds or offsets is not defined; draw before the vmap")
-    (p,) = attrs
+    """One draw for the whole batch unless seeds or offsets differ: how many counters a draw takes was fixed before."""
+    (x, *stream), (p,) = operands, attrs
     threshold = _threshold(p)
     if threshold == 0 or threshold >> 32:
-        return op(x, seed, offset, p=p), True
-    return _masked(x, _kept(seed, offset, tuple(x.shape)[1:], p), p), True
+        return op(with_batch(x, batched[0], size), *(position(0, x.device) for _ in stream), p=p), True
+    shape = tuple(x.shape)[batched[0] :]
+    if not any(batched[1:]):
+        return _masked(x, _kept(*stream, shape, p), p), True
+    bits = ops.random_bits.vmap(ops.random_bits, stream, batched[1:], size, (shape,))[0]
+    return _masked(with_batch(x, batched[0], size), ops.ge(bits, number(threshold, bits)), p), True
 
 
 def _dropout_reference(x: Any, seed: Any, offset: Any, p: float) -> Any:

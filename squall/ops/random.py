@@ -9,14 +9,26 @@ from __future__ import annotations
 from math import prod
 from typing import Any
 
-from squall.base.dtypes import DType, bfloat16, float16, float32, float64, int32, int64, uint32
+from squall.base.dtypes import (
+    DType,
+    bfloat16,
+    float16,
+    float32,
+    float64,
+    int32,
+    int64,
+    numpy_dtype,
+    uint32,
+    uint64,
+)
 from squall.base.errors import ShapeError
 from squall.ir.families import check_float, random
 from squall.ir.node import TensorType
 from squall.ir.op import NON_DIFFERENTIABLE, ByFamily, Decompose, Sample, declare, ops
-from squall.ops.slicing import position
+from squall.ops.slicing import arange, position
 
 _ROUNDS = 10
+_LOW = 0xFFFFFFFF
 _MULTIPLIERS = 0xD2511F53, 0xCD9E8D57
 _WEYL = 0x9E3779B9, 0xBB67AE85
 
@@ -34,7 +46,7 @@ def counters_used(count: Any, dtype: DType | None = None) -> Any:
 
 def philox(counter: tuple, key: tuple) -> tuple:
     """Ten rounds of Philox 4x32 over four counter words and two key words, as NumPy uint64 arrays or ints."""
-    low = 0xFFFFFFFF
+    low = _LOW
     (c0, c1, c2, c3), (k0, k1) = counter, key
     for _ in range(_ROUNDS):
         first, second = _MULTIPLIERS[0] * c0, _MULTIPLIERS[1] * c2
@@ -90,6 +102,38 @@ def _shapes(**more: Any) -> list[Sample]:
     ]
 
 
+def _wide(stream: Any, is_batched: bool, size: Any) -> Any:
+    """Seeds or offsets as a [batch, 1] uint64 value."""
+    wide = ops.reshape(ops.cast(stream, dtype=uint64), shape=(size if is_batched else 1, 1))
+    return wide if is_batched else ops.expand(wide, shape=(size, 1))
+
+
+def _random_bits_batch(op: Any, operands: tuple, batched: tuple, size: Any, attrs: tuple) -> tuple:
+    """A stream for each element of the batch: the rounds written in ops, over [batch, blocks] counters."""
+    (shape,) = attrs
+    count = prod(shape)
+    blocks = (count + 3) // 4
+    seed, offset = (_wide(o, b, size) for o, b in zip(operands, batched, strict=True))
+    counter = ops.add(offset, arange(blocks, seed.device, uint64))
+    nothing = ops.bitwise_and(counter, 0)
+    halves = [(ops.bitwise_and(v, _LOW), ops.shift_right(v, 32)) for v in (counter, seed)]
+    c0, c1, c2, c3 = *halves[0], nothing, nothing
+    k0, k1 = halves[1]
+    for _ in range(_ROUNDS):
+        first, second = ops.mul(c0, _MULTIPLIERS[0]), ops.mul(c2, _MULTIPLIERS[1])
+        c0, c1, c2, c3 = (
+            ops.bitwise_xor(ops.bitwise_xor(ops.shift_right(second, 32), c1), k0),
+            ops.bitwise_and(second, _LOW),
+            ops.bitwise_xor(ops.bitwise_xor(ops.shift_right(first, 32), c3), k1),
+            ops.bitwise_and(first, _LOW),
+        )
+        k0, k1 = (ops.bitwise_and(ops.add(k, w), _LOW) for k, w in zip((k0, k1), _WEYL, strict=True))
+    words = [ops.reshape(ops.cast(c, dtype=uint32), shape=(size, blocks, 1)) for c in (c0, c1, c2, c3)]
+    flat = ops.reshape(ops.concat(*words, dim=2), shape=(size, blocks * 4))
+    flat = ops.slice(flat, position(0, flat.device), dims=(1,), sizes=(count,), steps=(1,))
+    return ops.reshape(flat, shape=(size, *shape)), True
+
+
 random_bits = declare(
     "random_bits",
     random,
@@ -98,6 +142,7 @@ random_bits = declare(
     grad=NON_DIFFERENTIABLE,
     promotion="none",
     lowering=ByFamily("random_bits"),
+    vmap=_random_bits_batch,
     reference=_random_bits_reference,
     samples=_shapes,
     doc="32 random bits an element: word i % 4 of Philox 4x32-10 at counter offset + i // 4, keyed by the seed.",
@@ -191,7 +236,7 @@ def _normal_reference(seed: Any, offset: Any, shape: tuple, dtype: DType) -> Any
         even = (((high >> 6) * 2.0**26 + (low >> 6)) * 2.0 + 1.0) * 2.0**-52 - 1.0
     else:
         even = ((_random_bits_reference(seed, offset, shape) >> 9) * 2.0 + 1.0) * 2.0**-23 - 1.0
-    return ops.erfinv.reference(even) * 2.0**0.5
+    return (ops.erfinv.reference(even) * 2.0**0.5).astype(numpy_dtype(dtype))
 
 
 normal = declare(

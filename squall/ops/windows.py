@@ -11,6 +11,7 @@ from squall.base.errors import ShapeError
 from squall.ir.families import movement, zeros
 from squall.ir.node import TensorType
 from squall.ir.op import ByFamily, Context, Decompose, Sample, declare, ops
+from squall.ops.common import widened_expand
 from squall.ops.joining import pad_by
 from squall.ops.samples import floats
 from squall.ops.slicing import arange, is_int, position
@@ -193,6 +194,7 @@ def _along(g: Any, d: int, extent: Any, step: int, dilation: int) -> Any:
     return total
 
 
+@widened_expand
 def _unwindow(g: Any, shape: tuple, dims: tuple, sizes: tuple, steps: tuple, dilations: tuple) -> Any:
     for d, step, dilation in reversed(list(zip(dims, steps, dilations, strict=True))):
         g = _along(g, d, shape[d], step, dilation)
