@@ -1,4 +1,5 @@
-"""The command line: `squall demo`, `train`, `predict`, `doctor`. Exit codes: 0 done, 1 failure, 2 wrong usage, 130 Ctrl-C."""
+"""The command line: `squall demo`, `train`, `predict`, `doctor`. Exit codes: 0 done, 1 failure, 2 wrong
+usage, 130 Ctrl-C."""
 
 from __future__ import annotations
 

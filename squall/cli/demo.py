@@ -94,6 +94,5 @@ def _compare(console: Console, checkpoint: Path, predictions: list[int], checksu
     if theirs["predictions"] != predictions:
         raise SquallError("the new process predicts something else from the same checkpoint")
     exact = "bit for bit" if theirs["checksum"] == checksum else "the same digits, but not the same bits"
-    console.print(
-        f"reloaded in a new process in {time.perf_counter() - started:.1f} s: {len(predictions)} predictions agree, {exact}"
-    )
+    seconds = time.perf_counter() - started
+    console.print(f"reloaded in a new process in {seconds:.1f} s: {len(predictions)} predictions agree, {exact}")

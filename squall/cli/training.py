@@ -1,4 +1,5 @@
-"""One training run on the digits: what the demo and train commands share. It can be stopped, saved and taken up again."""
+"""One training run on the digits: what the demo and train commands share. It can be stopped, saved and
+taken up again."""
 
 from __future__ import annotations
 

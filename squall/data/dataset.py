@@ -1,7 +1,8 @@
 """Data sets: collections of samples by index.
 
-A data set may offer `__getitems__(indices)` and give a list of samples, as in PyTorch, or `__getbatch__(indices)` and give
-a collated batch at once; Tensors are then indexed once a batch instead of once a sample.
+A data set may offer `__getitems__(indices)` and give a list of samples, as in PyTorch, or
+`__getbatch__(indices)` and give a collated batch at once; Tensors are then indexed once a batch instead of
+once a sample.
 """
 
 from __future__ import annotations
@@ -114,8 +115,8 @@ def random_split(dataset: Any, lengths: Sequence[int | float], generator: Any = 
     """Parts of a data set without overlap, drawn at random.
 
     Args:
-        lengths: the sizes, which add up to the data set's, or fractions, which add up to 1 (rests go to the first parts).
-            generator: the random source; the default one when None.
+        lengths: the sizes, which add up to the data set's, or fractions, which add up to 1 (rests go to the
+            first parts). generator: the random source; the default one when None.
 
     Example:
         >>> import squall as sq

@@ -1,7 +1,8 @@
-"""The handwritten digits in the package: 1,797 scans of 8 x 8 pixels, and a fixed split into training and test part.
+"""The handwritten digits in the package: 1,797 scans of 8 x 8 pixels, and a fixed split into training and
+test part.
 
-The test part of the UCI "Optical Recognition of Handwritten Digits" data set (E. Alpaydin, C. Kaynak; CC BY 4.0, see
-NOTICE), values and order unchanged.
+The test part of the UCI "Optical Recognition of Handwritten Digits" data set (E. Alpaydin, C. Kaynak; CC BY
+4.0, see NOTICE), values and order unchanged.
 """
 
 from __future__ import annotations
@@ -32,7 +33,8 @@ class Digits(NamedTuple):
 
 
 def arrays() -> tuple[Any, Any]:
-    """All scans as uint8 (1797, 8, 8) with values 0 to 16, and labels (1797,), checked against their checksum."""
+    """All scans as uint8 (1797, 8, 8) with values 0 to 16, and labels (1797,), checked against their
+    checksum."""
     import numpy
 
     with numpy.load(FILE, allow_pickle=False) as file:

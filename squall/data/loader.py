@@ -1,4 +1,5 @@
-"""DataLoader: batches from a data set. One process; its place within an epoch can be saved and taken up again."""
+"""DataLoader: batches from a data set. One process; its place within an epoch can be saved and taken up
+again."""
 
 from __future__ import annotations
 
@@ -14,11 +15,12 @@ class DataLoader:
     """Iterates over a data set in batches.
 
     Args:
-        dataset: has `__getitem__` and `__len__`. batch_size: samples a batch; None gives samples one by one. shuffle: random
-            order, new in each epoch. sampler: indices, instead of shuffle. batch_sampler: lists of indices, instead of the
-            others. num_workers: 0; batches are made in this process. collate_fn: makes a batch from a list of samples.
-        drop_last: leave out a last batch that is not full. generator: the random source of shuffling; the default one when
-            None.
+        dataset: has `__getitem__` and `__len__`. batch_size: samples a batch; None gives samples one by one.
+            shuffle: random order, new in each epoch. sampler: indices, instead of shuffle. batch_sampler:
+            lists of indices, instead of the others. num_workers: 0; batches are made in this process.
+            collate_fn: makes a batch from a list of samples.
+        drop_last: leave out a last batch that is not full. generator: the random source of shuffling; the
+            default one when None.
 
     Raises:
         ValueError: for options that exclude each other, or workers.
@@ -119,5 +121,6 @@ class DataLoader:
         return {"started": self._started, "served": self._served}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on where another loader of the same data stood: the next iteration gives the rest of that epoch."""
+        """Go on where another loader of the same data stood: the next iteration gives the rest of that
+        epoch."""
         self._started, self._skip = state_dict["started"], int(state_dict["served"])

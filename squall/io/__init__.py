@@ -1,4 +1,5 @@
-"""Files: safetensors, and training checkpoints that resume to the same bits. Nothing is ever half-written or unpickled."""
+"""Files: safetensors, and training checkpoints that resume to the same bits. Nothing is ever half-written
+or unpickled."""
 
 from squall.io.atomic import atomic_write
 from squall.io.checkpoint import Checkpoint, load_checkpoint, read_checkpoint, save_checkpoint

@@ -1,6 +1,7 @@
 """Writing a file so that its name always holds the old or the new contents, never a part.
 
-The contents go to a temporary name in the same folder, are forced to the disk, and then take the name in one step.
+The contents go to a temporary name in the same folder, are forced to the disk, and then take the name in one
+step.
 """
 
 from __future__ import annotations
@@ -37,7 +38,8 @@ def atomic_write(path: Any, contents: bytes | Iterable[bytes] | Callable[[Binary
     """Write a file completely or not at all.
 
     Args:
-        path: where; its folder must exist. contents: bytes, pieces of bytes, or a function that writes to an open file.
+        path: where; its folder must exist. contents: bytes, pieces of bytes, or a function that writes to an
+        open file.
 
     Returns:
         The path.

@@ -1,7 +1,7 @@
 """Training checkpoints: everything a run needs to go on to the same bits, in one file that is whole or absent.
 
-Parts are anything with `state_dict()` and `load_state_dict()` (model, optimizer, scheduler, loader) and generators with
-`get_state()` and `set_state()`.
+Parts are anything with `state_dict()` and `load_state_dict()` (model, optimizer, scheduler, loader) and
+generators with `get_state()` and `set_state()`.
 """
 
 from __future__ import annotations
@@ -51,14 +51,16 @@ def save_checkpoint(
     """Write a training checkpoint atomically: the name holds the old file or the whole new one.
 
     Args:
-        path: where; the folder must exist. model, optimizer, scheduler, loader: whose state to keep. generator: whose
-            random state to keep. step: a number to find again. extra: nested data: numbers, strings, Tensors, containers.
+        path: where; the folder must exist. model, optimizer, scheduler, loader: whose state to keep.
+            generator: whose random state to keep. step: a number to find again. extra: nested data: numbers,
+            strings, Tensors, containers.
 
     Returns:
         The path.
 
     Raises:
-        CheckpointError: when it cannot be written (full disk, no permission). TypeError: for extra data that cannot be stored.
+        CheckpointError: when it cannot be written (full disk, no permission). TypeError: for extra data that
+        cannot be stored.
 
     Example:
         >>> import os, tempfile
@@ -99,15 +101,16 @@ def load_checkpoint(
     """Read a checkpoint and put its state into the given parts.
 
     Args:
-        path: the file. model, optimizer, scheduler, loader, generator: what takes its state. strict: whether the model's
-            names must match exactly.
+        path: the file. model, optimizer, scheduler, loader, generator: what takes its state. strict: whether
+            the model's names must match exactly.
 
     Returns:
         What the file holds, with step and extra.
 
     Raises:
-        CheckpointError: when the file is missing, damaged, foreign, or lacks the state of a part that was given; then
-            nothing was changed. RuntimeError: when the model does not fit. ValueError: when the optimizer does not.
+        CheckpointError: when the file is missing, damaged, foreign, or lacks the state of a part that was
+            given; then nothing was changed. RuntimeError: when the model does not fit. ValueError: when the
+            optimizer does not.
     """
     checkpoint = read_checkpoint(path)
     parts = {

@@ -8,7 +8,8 @@
     header    JSON: the tree, and dtype, shape and position of each array
     data      the arrays, each at a multiple of 64 bytes from the start of the data
 
-Reading checks all of it before anything is used, and says what is wrong with a file that is not whole or not ours.
+Reading checks all of it before anything is used, and says what is wrong with a file that is not whole or not
+ours.
 """
 
 from __future__ import annotations
@@ -68,7 +69,8 @@ def read(path: Any, kind: str) -> dict[str, Any]:
     """The tree of a file of one kind.
 
     Raises:
-        CheckpointError: naming what is wrong: missing, empty, foreign, of a newer version, truncated, or damaged.
+        CheckpointError: naming what is wrong: missing, empty, foreign, of a newer version, truncated, or
+        damaged.
     """
     data = atomic.read_file(path)
     try:

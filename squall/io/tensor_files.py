@@ -87,7 +87,8 @@ def load_safetensors(path: Any) -> dict[str, Any]:
     """The Tensors of a safetensors file by name.
 
     Raises:
-        CheckpointError: when the file is missing, damaged, truncated or of another kind. ImportError: without the package.
+        CheckpointError: when the file is missing, damaged, truncated or of another kind. ImportError: without
+        the package.
     """
     library, data = _library(), atomic.read_file(path)
     try:

@@ -1,7 +1,7 @@
 """Nested Python data with Tensors in it as JSON and a list of arrays, and back. No code is ever stored or run.
 
-JSON holds None, booleans, numbers (exactly), strings, lists and dictionaries with string keys as they are; what it lacks
-is an object with one key that begins with "$".
+JSON holds None, booleans, numbers (exactly), strings, lists and dictionaries with string keys as they are;
+what it lacks is an object with one key that begins with "$".
 """
 
 from __future__ import annotations

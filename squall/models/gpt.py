@@ -1,4 +1,5 @@
-"""A GPT in the arrangement and with the parameter names of GPT-2, and text generation with a cache of keys and values."""
+"""A GPT in the arrangement and with the parameter names of GPT-2, and text generation with a cache of
+keys and values."""
 
 from __future__ import annotations
 
@@ -17,8 +18,9 @@ class GPTConfig:
     """The sizes of a GPT.
 
     Attributes:
-        vocab_size: tokens there are. block_size: longest sequence. n_layer, n_head, n_embd: blocks, heads, features.
-        dropout: probability. bias: whether linear and norm layers add something. tied: use the token table as last layer.
+        vocab_size: tokens there are. block_size: longest sequence. n_layer, n_head, n_embd: blocks, heads,
+        features. dropout: probability. bias: whether linear and norm layers add something. tied: use the
+        token table as last layer.
     """
 
     vocab_size: int = 256
@@ -38,7 +40,8 @@ class KeyValueCache:
         config: of the model. batch: sequences side by side.
 
     Attributes:
-        keys, values: one Tensor a block, of shape (batch, heads, block_size, features of a head). length: positions filled.
+        keys, values: one Tensor a block, of shape (batch, heads, block_size, features of a head). length:
+        positions filled.
     """
 
     def __init__(self, config: GPTConfig, batch: int) -> None:
@@ -76,7 +79,8 @@ class CausalSelfAttention(nn.Module):
 
     @staticmethod
     def _with_cache(q: Any, k: Any, v: Any, cache: KeyValueCache, layer: int) -> Any:
-        """Put the new keys and values into the cache and look at all of it; what is not filled yet is masked."""
+        """Put the new keys and values into the cache and look at all of it; what is not filled yet is
+        masked."""
         start, length = cache.length, q.shape[2]
         keys, values = cache.keys[layer], cache.values[layer]
         keys[:, :, start : start + length] = k
@@ -188,8 +192,9 @@ class GPT(nn.Module):
         """Continue sequences token by token; every position is computed once.
 
         Args:
-            tokens: int64 of shape (batch, length). count: tokens to add. temperature: 0 always takes the likeliest token,
-                more is bolder. top_k: draw only among the likeliest. generator: the random source.
+            tokens: int64 of shape (batch, length). count: tokens to add. temperature: 0 always takes the
+                likeliest token, more is bolder. top_k: draw only among the likeliest. generator: the random
+                source.
 
         Returns:
             Shape (batch, length + count).

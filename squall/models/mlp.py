@@ -12,8 +12,8 @@ class MLP(nn.Module):
     """Linear layers with an activation between them; inputs are flattened.
 
     Args:
-        in_features: elements of a sample. hidden: sizes of the layers between. out_features: size of the result.
-        activation: makes the layer between two linear ones. dropout: probability after each activation.
+        in_features: elements of a sample. hidden: sizes of the layers between. out_features: size of the
+        result. activation: makes the layer between two linear ones. dropout: probability after each activation.
 
     Example:
         >>> import squall as sq

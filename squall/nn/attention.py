@@ -18,14 +18,15 @@ class MultiheadAttention(Module):
     """Several attentions side by side, on projections of query, key and value.
 
     Args:
-        embed_dim: features of query and result. num_heads: divides embed_dim. dropout: on the weights while training.
-        bias: of the projections. add_bias_kv: learn one more key and value. add_zero_attn: add a key and value of zeros.
-        kdim, vdim: features of key and value, embed_dim by default. batch_first: whether inputs are
-        (batch, positions, features) instead of (positions, batch, features). device, dtype: of the parameters.
+        embed_dim: features of query and result. num_heads: divides embed_dim. dropout: on the weights while
+        training. bias: of the projections. add_bias_kv: learn one more key and value. add_zero_attn: add a
+        key and value of zeros. kdim, vdim: features of key and value, embed_dim by default. batch_first:
+        whether inputs are (batch, positions, features) instead of (positions, batch, features). device,
+        dtype: of the parameters.
 
     Attributes:
-        in_proj_weight: shape (3 * embed_dim, embed_dim), or q_proj_weight, k_proj_weight, v_proj_weight when kdim or vdim
-            differ. in_proj_bias: shape (3 * embed_dim,) or None. out_proj: Linear.
+        in_proj_weight: shape (3 * embed_dim, embed_dim), or q_proj_weight, k_proj_weight, v_proj_weight when
+            kdim or vdim differ. in_proj_bias: shape (3 * embed_dim,) or None. out_proj: Linear.
 
     Example:
         >>> import squall as sq
@@ -127,7 +128,8 @@ class MultiheadAttention(Module):
         return key, value
 
     def _mask(self, key_padding_mask: Any, attn_mask: Any, batch: int, extra: int, dtype: Any) -> Any:
-        """Both masks as one that is added, broadcastable to (batch, heads, L, S); in them True means left out."""
+        """Both masks as one that is added, broadcastable to (batch, heads, L, S); in them True means left
+        out."""
         mask = None
         if attn_mask is not None:
             mask = self._additive("attn_mask", attn_mask, dtype)

@@ -128,14 +128,14 @@ class Conv2d(_Convolution):
     """Cross-correlation of images with learned kernels.
 
     Args:
-        in_channels, out_channels: sizes of dimension 1 of input and result. kernel_size, stride, dilation: an int or a pair.
-        padding: the same, or "valid" or "same". groups: channels are split into so many independent parts.
-        bias: whether something is added. padding_mode: "zeros", "reflect", "replicate" or "circular".
-        device, dtype: of the parameters.
+        in_channels, out_channels: sizes of dimension 1 of input and result. kernel_size, stride, dilation: an
+        int or a pair. padding: the same, or "valid" or "same". groups: channels are split into so many
+        independent parts. bias: whether something is added. padding_mode: "zeros", "reflect", "replicate" or
+        "circular". device, dtype: of the parameters.
 
     Attributes:
-        weight: shape (out_channels, in_channels / groups, rows, columns). bias: shape (out_channels,) or None. Both begin
-            uniform in +-1 / sqrt(fan in).
+        weight: shape (out_channels, in_channels / groups, rows, columns). bias: shape (out_channels,) or
+            None. Both begin uniform in +-1 / sqrt(fan in).
 
     Raises:
         ShapeError: for an input that is not (batch, in_channels, height, width), or that without the batch.
@@ -152,7 +152,8 @@ class Conv2d(_Convolution):
 
 
 class Conv3d(_Convolution):
-    """Cross-correlation over three dimensions: input (batch, in_channels, depth, height, width); arguments as `Conv2d`."""
+    """Cross-correlation over three dimensions: input (batch, in_channels, depth, height, width);
+    arguments as `Conv2d`."""
 
     spatial = 3
     function = staticmethod(F.conv3d)

@@ -13,7 +13,8 @@ _KINDS = ("forward_pre", "forward", "state_dict_pre", "state_dict", "load_pre", 
 
 
 class HookHandle:
-    """What registering a hook returns; `remove()` detaches it. Also a context manager that removes at the end."""
+    """What registering a hook returns; `remove()` detaches it. Also a context manager that removes at the
+    end."""
 
     def __init__(self, hooks: dict[int, Any], number: int, owner: Any):
         self._hooks, self.id, self._owner = hooks, number, owner
@@ -80,16 +81,18 @@ class Hooks:
         return self._add_hook("state_dict_pre", hook)
 
     def register_state_dict_post_hook(self, hook: Callable) -> HookHandle:
-        """Call `hook(module, state_dict, prefix, local_metadata)` after; it may change the dictionary in place."""
+        """Call `hook(module, state_dict, prefix, local_metadata)` after; it may change the dictionary in
+        place."""
         return self._add_hook("state_dict", hook)
 
     def register_load_state_dict_pre_hook(self, hook: Callable) -> HookHandle:
-        """Call `hook(module, state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs)` before
-        `load_state_dict` reads this module's entries; it may rename or change entries."""
+        """Call `hook(module, state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys,
+        error_msgs)` before `load_state_dict` reads this module's entries; it may rename or change entries."""
         return self._add_hook("load_pre", hook)
 
     def register_load_state_dict_post_hook(self, hook: Callable) -> HookHandle:
-        """Call `hook(module, incompatible_keys)` after loading; it may edit the lists of missing and unexpected keys."""
+        """Call `hook(module, incompatible_keys)` after loading; it may edit the lists of missing and
+        unexpected keys."""
         return self._add_hook("load_post", hook)
 
     def _run_hooks(self, kind: str, *args: Any) -> None:

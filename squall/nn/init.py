@@ -138,7 +138,8 @@ def kaiming_normal_(
 
 
 def orthogonal_(tensor: Any, gain: float = 1.0, generator: Any = None) -> Any:
-    """A matrix with orthonormal rows or columns (whichever are fewer), times gain; dimensions after the first are joined."""
+    """A matrix with orthonormal rows or columns (whichever are fewer), times gain; dimensions after the
+    first are joined."""
     import numpy
 
     if tensor.dim() < 2:

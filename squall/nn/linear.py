@@ -76,8 +76,8 @@ class Embedding(Module):
     """A table whose rows are looked up by index.
 
     Args:
-        num_embeddings, embedding_dim: rows and columns of the table. padding_idx: a row that starts at zero and gets no
-            gradient. device, dtype: of the table.
+        num_embeddings, embedding_dim: rows and columns of the table. padding_idx: a row that starts at zero
+            and gets no gradient. device, dtype: of the table.
 
     Attributes:
         weight: shape (num_embeddings, embedding_dim), from a standard normal distribution.

@@ -28,8 +28,8 @@ class CrossEntropyLoss(_WeightedLoss):
     """Negative log likelihood of softmax(input).
 
     Args:
-        weight: shape (classes,) or None. ignore_index: a target that counts not. reduction: "mean", "sum" or "none".
-            label_smoothing: in [0, 1].
+        weight: shape (classes,) or None. ignore_index: a target that counts not. reduction: "mean", "sum" or
+            "none". label_smoothing: in [0, 1].
 
     Example:
         >>> import squall as sq

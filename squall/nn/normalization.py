@@ -88,9 +88,9 @@ class BatchNorm2d(_BatchNorm):
     """Normalises each channel of (batch, channels, height, width) over the batch, or by running statistics.
 
     Args:
-        num_features: channels. eps: added to the variance. momentum: how far the running statistics move each batch; None
-            averages over all batches. affine: learn a scale and a shift. track_running_stats: keep statistics for evaluation;
-            without, every batch is normalised by its own.
+        num_features: channels. eps: added to the variance. momentum: how far the running statistics move each
+            batch; None averages over all batches. affine: learn a scale and a shift. track_running_stats:
+            keep statistics for evaluation; without, every batch is normalised by its own.
 
     Attributes:
         weight, bias, running_mean, running_var: shape (num_features,). num_batches_tracked: int64 scalar.
@@ -106,8 +106,8 @@ class LayerNorm(Module):
     """Normalises each row over its last dimensions.
 
     Args:
-        normalized_shape: the sizes of those dimensions, or one int. eps: added to the variance. elementwise_affine: learn
-            a scale. bias: and a shift. device, dtype: of the parameters.
+        normalized_shape: the sizes of those dimensions, or one int. eps: added to the variance.
+            elementwise_affine: learn a scale. bias: and a shift. device, dtype: of the parameters.
     """
 
     def __init__(
@@ -150,7 +150,8 @@ class LayerNorm(Module):
 
 
 class RMSNorm(Module):
-    """Divides each row by the root of its mean square over the last dimensions; arguments as `LayerNorm`, without a shift."""
+    """Divides each row by the root of its mean square over the last dimensions; arguments as `LayerNorm`,
+    without a shift."""
 
     def __init__(
         self,

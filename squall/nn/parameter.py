@@ -22,8 +22,8 @@ class Parameter(sq.Tensor):
     """A Tensor that is trained: assigning it to a Module's attribute makes it one of the Module's parameters.
 
     Args:
-        data: Tensor of any shape; the parameter shares its memory and has no history. requires_grad: whether gradients
-            gather in `.grad`; only floating dtypes can.
+        data: Tensor of any shape; the parameter shares its memory and has no history. requires_grad: whether
+            gradients gather in `.grad`; only floating dtypes can.
 
     Example:
         >>> import squall as sq

@@ -57,8 +57,9 @@ class AvgPool2d(Module):
     """The mean of each window of (batch, channels, height, width).
 
     Args:
-        kernel_size, stride, padding: an int or a pair; the stride is the kernel size by default. ceil_mode: windows may
-            reach over the end. count_include_pad: whether padding counts. divisor_override: divide by this instead.
+        kernel_size, stride, padding: an int or a pair; the stride is the kernel size by default. ceil_mode:
+            windows may reach over the end. count_include_pad: whether padding counts. divisor_override:
+            divide by this instead.
     """
 
     def __init__(

@@ -121,8 +121,8 @@ class StateDict:
         """All parameters and persistent buffers by dotted name; the Tensors share memory with the module.
 
         Args:
-            destination: a dictionary to add to. prefix: put before each name. keep_vars: give the parameters themselves
-                instead of Tensors without history.
+            destination: a dictionary to add to. prefix: put before each name. keep_vars: give the parameters
+                themselves instead of Tensors without history.
 
         Example:
             >>> from squall import nn
@@ -147,8 +147,8 @@ class StateDict:
         """Copy values by name into parameters and buffers.
 
         Args:
-            state_dict: Tensors or arrays by dotted name. strict: whether names must match exactly. assign: take the Tensors
-                themselves instead of copying their values.
+            state_dict: Tensors or arrays by dotted name. strict: whether names must match exactly. assign:
+                take the Tensors themselves instead of copying their values.
 
         Returns:
             The missing and unexpected keys.

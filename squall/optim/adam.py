@@ -20,12 +20,15 @@ from squall.optim.optimizer import (
 
 
 class Adam(Optimizer):
-    """p -= lr * m / (sqrt(v) + eps), with m and v the running means of the gradient and its square, corrected for their start.
+    """p -= lr * m / (sqrt(v) + eps), with m and v the running means of the gradient and its square.
+
+    Both means are corrected for having started at zero.
 
     Args:
-        params: Tensors, (name, Tensor) pairs, or groups. lr: learning rate. betas: how much of the running means is kept.
-        eps: added to the root. weight_decay: added gradient of weight_decay / 2 * p^2, or with decoupled_weight_decay
-            a shrinking of p by lr * weight_decay. amsgrad: divide by the largest mean square so far. maximize: go up.
+        params: Tensors, (name, Tensor) pairs, or groups. lr: learning rate. betas: how much of the running
+        means is kept. eps: added to the root. weight_decay: added gradient of weight_decay / 2 * p^2, or with
+            decoupled_weight_decay a shrinking of p by lr * weight_decay. amsgrad: divide by the largest mean
+            square so far. maximize: go up.
         foreach, capturable, fused: accepted as in PyTorch; every step is compiled as a whole anyway.
 
     Raises:
@@ -86,7 +89,8 @@ class Adam(Optimizer):
     def _counted(self, group: dict[str, Any], parameters: list[Any]) -> list[tuple[Any, list[Any]]]:
         """Count a step; gives (step, parameters that have taken so many) pairs.
 
-        Parameters that began together share one step Tensor, written in place; who gets no gradient parts from the rest.
+        Parameters that began together share one step Tensor, written in place; who gets no gradient parts
+        from the rest.
         """
         holders: dict[int, int] = {}
         started = None
@@ -169,8 +173,8 @@ class Adam(Optimizer):
 
 
 class AdamW(Adam):
-    """Adam whose weight decay shrinks the parameters by lr * weight_decay instead of adding to the gradient; arguments as
-    `Adam`, with weight_decay=0.01."""
+    """Adam whose weight decay shrinks the parameters by lr * weight_decay instead of adding to the gradient;
+    arguments as `Adam`, with weight_decay=0.01."""
 
     def __init__(
         self,

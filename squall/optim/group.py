@@ -1,8 +1,8 @@
 """Parameter groups: dictionaries of hyper-parameters that compiled functions may depend on.
 
-A number such as the learning rate may vary from step to step; it is read through `squall.base.epoch.number`. What
-decides which ops a step records (whether there is momentum, which form of the rule) is structure: changing it moves the
-epoch, and compiled functions are captured again.
+A number such as the learning rate may vary from step to step; it is read through `squall.base.epoch.number`.
+What decides which ops a step records (whether there is momentum, which form of the rule) is structure:
+changing it moves the epoch, and compiled functions are captured again.
 """
 
 from __future__ import annotations

@@ -43,7 +43,8 @@ class LRScheduler:
         return self._last_lr
 
     def step(self) -> None:
-        """Go on by one and set the learning rates. Called once an epoch, or once a batch, after `optimizer.step()`.
+        """Go on by one and set the learning rates. Called once an epoch, or once a batch, after
+        `optimizer.step()`.
 
         Raises:
             TraceError: inside a compiled function, where it would happen only once.
@@ -70,7 +71,8 @@ class LambdaLR(LRScheduler):
     """lr = initial lr * lr_lambda(step).
 
     Args:
-        optimizer: whose groups are changed. lr_lambda: a function of the step, or one for each group. last_epoch: see base.
+        optimizer: whose groups are changed. lr_lambda: a function of the step, or one for each group.
+        last_epoch: see base.
     """
 
     def __init__(
@@ -154,7 +156,8 @@ class CosineAnnealingLR(LRScheduler):
     """Lowers the learning rate to eta_min along half a cosine of T_max steps, and raises it again after that.
 
     Args:
-        optimizer: whose groups are changed. T_max: steps to the minimum. eta_min: the minimum. last_epoch: see base.
+        optimizer: whose groups are changed. T_max: steps to the minimum. eta_min: the minimum. last_epoch:
+        see base.
 
     Example:
         >>> import squall as sq

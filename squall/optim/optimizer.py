@@ -1,7 +1,7 @@
 """Optimizer: parameter groups, state of each parameter, and state dictionaries in PyTorch's form.
 
-A rule is a subclass with `_update_group`. The hyper-parameters stay Python numbers in the groups and reach the recorded
-ops as run-time arguments, so a learning rate that changes every step is the same program.
+A rule is a subclass with `_update_group`. The hyper-parameters stay Python numbers in the groups and reach
+the recorded ops as run-time arguments, so a learning rate that changes every step is the same program.
 """
 
 from __future__ import annotations
@@ -158,7 +158,8 @@ class Optimizer:
         return StepHook(self._after, number)
 
     def state_dict(self) -> dict[str, Any]:
-        """{"state": by parameter number, "param_groups": options and parameter numbers}; Tensors share memory."""
+        """{"state": by parameter number, "param_groups": options and parameter numbers}; Tensors share
+        memory."""
         numbers: dict[int, int] = {}
         groups = []
         for group in self.param_groups:
@@ -174,7 +175,8 @@ class Optimizer:
         """Take options and state from a dictionary of `state_dict`'s form; Tensors are copied.
 
         Raises:
-            ValueError: when groups or parameters differ in number, or a Tensor in shape; then nothing was changed.
+            ValueError: when groups or parameters differ in number, or a Tensor in shape; then nothing was
+            changed.
         """
         saved = state_dict["param_groups"]
         if len(saved) != len(self.param_groups):
@@ -225,7 +227,8 @@ class Optimizer:
 
 
 def zeros_for(parameter: Any) -> Any:
-    """Zeros like a parameter that are there at once, so that the first step records the same ops as the later ones."""
+    """Zeros like a parameter that are there at once, so that the first step records the same ops as the
+    later ones."""
     import numpy
 
     return sq.tensor(numpy.zeros(tuple(parameter.shape), numpy_dtype(parameter.dtype)))

@@ -22,10 +22,11 @@ class SGD(Optimizer):
     """p -= lr * d, where d is the gradient plus weight_decay * p, gathered with momentum.
 
     Args:
-        params: Tensors, (name, Tensor) pairs, or groups. lr: learning rate. momentum: how much of the past direction is
-            kept. dampening: how much of the new one is left out. weight_decay: added gradient of weight_decay / 2 * p^2.
-        nesterov: look ahead along the momentum. maximize: go up instead of down. foreach, fused: accepted as in PyTorch;
-            every step is compiled as a whole anyway.
+        params: Tensors, (name, Tensor) pairs, or groups. lr: learning rate. momentum: how much of the past
+            direction is kept. dampening: how much of the new one is left out. weight_decay: added gradient of
+            weight_decay / 2 * p^2.
+        nesterov: look ahead along the momentum. maximize: go up instead of down. foreach, fused: accepted as
+            in PyTorch; every step is compiled as a whole anyway.
 
     Raises:
         ValueError: for negative numbers, or nesterov without momentum or with dampening.
@@ -90,7 +91,7 @@ class SGD(Optimizer):
                 if first:
                     state["momentum_buffer"] = zeros_for(p)
                 kept = (state["momentum_buffer"], *numbers[2:])
-            # Without dampening the first direction is what zeros lead to anyway, and one program serves every step.
+            # Without dampening the first direction is what zeros lead to anyway: one program serves every step.
             attributes = (
                 group["weight_decay"] != 0,
                 bool(group["nesterov"]),

@@ -44,10 +44,11 @@ def scaled_dot_product_attention(
     """softmax(query @ key.T * scale + mask) @ value.
 
     Args:
-        query: shape (..., L, E). key: shape (..., S, E). value: shape (..., S, V). attn_mask: broadcastable to (..., L, S);
-            bool (True takes part) or floats that are added. dropout_p: applied to the weights whenever it is above 0.
-            is_causal: position i sees only positions up to i. scale: 1 / sqrt(E) by default. enable_gqa: key and value have
-            fewer heads (dimension -3), each shared by several of the query's.
+        query: shape (..., L, E). key: shape (..., S, E). value: shape (..., S, V). attn_mask: broadcastable
+            to (..., L, S); bool (True takes part) or floats that are added. dropout_p: applied to the weights
+            whenever it is above 0. is_causal: position i sees only positions up to i. scale: 1 / sqrt(E) by
+            default. enable_gqa: key and value have fewer heads (dimension -3), each shared by several of the
+            query's.
 
     Returns:
         Shape (..., L, V).

@@ -110,9 +110,9 @@ def conv2d(
     """Cross-correlation over two dimensions.
 
     Args:
-        input: shape (batch, in, height, width), or without the batch. weight: shape (out, in / groups, rows, columns).
-        bias: shape (out,) or None. stride, dilation: an int or one for each dimension. padding: the same, or "valid" or
-            "same". groups: channels are split into so many independent parts.
+        input: shape (batch, in, height, width), or without the batch. weight: shape (out, in / groups, rows,
+        columns). bias: shape (out,) or None. stride, dilation: an int or one for each dimension. padding: the
+            same, or "valid" or "same". groups: channels are split into so many independent parts.
 
     Returns:
         Shape (batch, out, height', width').
@@ -137,5 +137,6 @@ def conv3d(
     dilation: Any = 1,
     groups: int = 1,
 ) -> Any:
-    """Cross-correlation over three dimensions; arguments as `conv2d`, sizes (batch, channels, depth, height, width)."""
+    """Cross-correlation over three dimensions; arguments as `conv2d`, sizes (batch, channels, depth,
+    height, width)."""
     return _convolve(3, input, weight, bias, stride, padding, dilation, groups)

@@ -12,7 +12,8 @@ def linear(input: Any, weight: Any, bias: Any = None) -> Any:
     """input @ weight.T + bias.
 
     Args:
-        input: shape (..., in). weight: shape (out, in), or (in,) for a scalar product. bias: shape (out,) or None.
+        input: shape (..., in). weight: shape (out, in), or (in,) for a scalar product. bias: shape (out,) or
+        None.
 
     Returns:
         Shape (..., out).
@@ -38,13 +39,15 @@ def embedding(input: Any, weight: Any, padding_idx: int | None = None) -> Any:
     """Rows of a table.
 
     Args:
-        input: integer indices of any shape. weight: shape (count, size). padding_idx: a row that gets no gradient.
+        input: integer indices of any shape. weight: shape (count, size). padding_idx: a row that gets no
+        gradient.
 
     Returns:
         Shape (*input.shape, size).
 
     Raises:
-        DtypeError: for indices that are not integers. IndexRangeError: for an index outside the table, when evaluated.
+        DtypeError: for indices that are not integers. IndexRangeError: for an index outside the table, when
+        evaluated.
     """
     check_tensor("embedding", "input", input)
     if input.dtype not in (sq.int64, sq.int32):
@@ -63,8 +66,8 @@ def one_hot(tensor: Any, num_classes: int = -1) -> Any:
     """int64 rows that are 1 at the index and 0 elsewhere.
 
     Args:
-        tensor: int64 class numbers of any shape. num_classes: the row length; -1 takes the largest number plus one,
-            which evaluates the tensor.
+        tensor: int64 class numbers of any shape. num_classes: the row length; -1 takes the largest number
+            plus one, which evaluates the tensor.
 
     Returns:
         Shape (*tensor.shape, num_classes).

@@ -19,7 +19,8 @@ from squall.nn.functional.core import (
 
 
 def _with_classes(function: str, input: Any, target: Any, weight: Any) -> tuple:
-    """The operands, after checking that class numbers fit logits of shape (batch, classes, ...) or (classes,)."""
+    """The operands, after checking that class numbers fit logits of shape (batch, classes, ...) or
+    (classes,)."""
     check_floating(function, "input", input)
     check_tensor(function, "target", target)
     if input.dim() == 0:
@@ -52,9 +53,10 @@ def cross_entropy(
     """Negative log likelihood of softmax(input).
 
     Args:
-        input: logits of shape (batch, classes, ...) or (classes,). target: int64 class numbers without the class dimension,
-            or probabilities of the input's shape. weight: shape (classes,) or None. ignore_index: a target that counts not.
-            reduction: "mean" (over what counts), "sum" or "none". label_smoothing: in [0, 1].
+        input: logits of shape (batch, classes, ...) or (classes,). target: int64 class numbers without the
+            class dimension, or probabilities of the input's shape. weight: shape (classes,) or None.
+            ignore_index: a target that counts not. reduction: "mean" (over what counts), "sum" or "none".
+            label_smoothing: in [0, 1].
 
     Raises:
         ShapeError, DtypeError, ValueError; IndexRangeError when evaluated, for a class number outside.

@@ -30,7 +30,8 @@ def layer_norm(
     """Each row less its mean, over its standard deviation, times weight, plus bias.
 
     Args:
-        input: shape (..., *normalized_shape). weight, bias: shape normalized_shape, or None. eps: added to the variance.
+        input: shape (..., *normalized_shape). weight, bias: shape normalized_shape, or None. eps: added to
+        the variance.
     """
     rank = _trailing("layer_norm", input, normalized_shape, weight=weight, bias=bias)
     return apply(
@@ -86,9 +87,10 @@ def batch_norm(
     """Each channel less its mean, over its standard deviation, times weight, plus bias.
 
     Args:
-        input: shape (batch, channels, ...). running_mean, running_var: shape (channels,) or None; used when not training,
-            moved towards the batch's in place (the variance without bias) when training. weight, bias: shape (channels,) or
-            None. momentum: how far the running statistics move. eps: added to the variance.
+        input: shape (batch, channels, ...). running_mean, running_var: shape (channels,) or None; used when
+            not training, moved towards the batch's in place (the variance without bias) when training.
+            weight, bias: shape (channels,) or None. momentum: how far the running statistics move. eps: added
+            to the variance.
 
     Raises:
         ValueError: when training with a single value a channel.
@@ -125,10 +127,12 @@ def _with_statistics(input: Any, mean: Any, variance: Any, weight: Any, bias: An
 
 
 def group_norm(input: Any, num_groups: int, weight: Any = None, bias: Any = None, eps: float = 1e-5) -> Any:
-    """Each group of channels of each sample less its mean, over its standard deviation, times weight, plus bias.
+    """Each group of channels of each sample less its mean, over its standard deviation, times weight, plus
+    bias.
 
     Args:
-        input: shape (batch, channels, ...). num_groups: divides the channels. weight, bias: shape (channels,) or None.
+        input: shape (batch, channels, ...). num_groups: divides the channels. weight, bias: shape (channels,)
+        or None.
     """
     channels = _per_channel("group_norm", input, weight=weight, bias=bias)
     if num_groups < 1 or channels % num_groups:

@@ -31,7 +31,8 @@ def _prepare(function: str, spatial: int, input: Any, size: Any, stride: Any, pa
 def _sides(
     input: Any, kernel: tuple, stride: tuple, padding: tuple, dilation: tuple, ceil_mode: bool
 ) -> tuple:
-    """(low, high) padding of each dimension; under ceil_mode the high side holds what the last window reaches over."""
+    """(low, high) padding of each dimension; under ceil_mode the high side holds what the last window
+    reaches over."""
     out = []
     for n, k, s, p, d in zip(input.shape[2:], kernel, stride, padding, dilation, strict=True):
         reach = d * (k - 1) + 1
@@ -67,9 +68,10 @@ def max_pool2d(
     """The largest element of each window; NaN wins.
 
     Args:
-        input: shape (batch, channels, height, width), or without the batch. kernel_size, stride, padding, dilation: an int
-            or a pair; the stride is the kernel size by default. ceil_mode: windows may reach over the end.
-            return_indices: also give where each element stood, as a flat int64 index into (height, width).
+        input: shape (batch, channels, height, width), or without the batch. kernel_size, stride, padding,
+            dilation: an int or a pair; the stride is the kernel size by default. ceil_mode: windows may reach
+            over the end. return_indices: also give where each element stood, as a flat int64 index into
+            (height, width).
 
     Example:
         >>>         >>> sq.nn.functional.max_pool2d(sq.arange(4.).view(1, 1, 2, 2), 2)
@@ -100,9 +102,10 @@ def avg_pool2d(
     """The mean of each window.
 
     Args:
-        input: shape (batch, channels, height, width), or without the batch. kernel_size, stride, padding: an int or a pair;
-            the stride is the kernel size by default. ceil_mode: windows may reach over the end.
-            count_include_pad: whether padding counts in the mean. divisor_override: divide by this instead of the count.
+        input: shape (batch, channels, height, width), or without the batch. kernel_size, stride, padding: an
+            int or a pair; the stride is the kernel size by default. ceil_mode: windows may reach over the end.
+            count_include_pad: whether padding counts in the mean. divisor_override: divide by this instead of
+            the count.
     """
     function = "avg_pool2d"
     input, batched, kernel, stride, padding = _prepare(function, 2, input, kernel_size, stride, padding)
@@ -127,7 +130,8 @@ def adaptive_avg_pool2d(input: Any, output_size: Any) -> Any:
     """The mean of windows chosen so that the result has a given height and width.
 
     Args:
-        input: shape (batch, channels, height, width), or without the batch. output_size: an int or a pair; None keeps a size.
+        input: shape (batch, channels, height, width), or without the batch. output_size: an int or a pair;
+        None keeps a size.
     """
     function = "adaptive_avg_pool2d"
     check_tensor(function, "input", input)

@@ -1,4 +1,5 @@
-"""Limiting gradients between backward and the optimizer's step. Nothing here asks for a value, so it can be compiled."""
+"""Limiting gradients between backward and the optimizer's step. Nothing here asks for a value, so it can
+be compiled."""
 
 from __future__ import annotations
 
@@ -32,8 +33,8 @@ def clip_grad_norm_(
     """Scale gradients in place so that their norm, taken together, is at most max_norm.
 
     Args:
-        parameters: Tensors, or one. max_norm: the limit. norm_type: p; `math.inf` takes the largest. error_if_nonfinite:
-            raise when the norm is NaN or infinite, which evaluates it.
+        parameters: Tensors, or one. max_norm: the limit. norm_type: p; `math.inf` takes the largest.
+            error_if_nonfinite: raise when the norm is NaN or infinite, which evaluates it.
 
     Returns:
         The norm before, a scalar Tensor.
