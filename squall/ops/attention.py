@@ -10,7 +10,7 @@ from squall.base.shapes import broadcast
 from squall.ir.families import check_float, common_device, contraction
 from squall.ir.node import TensorType
 from squall.ir.op import Context, Decompose, Sample, declare, ops
-from squall.ops.common import number
+from squall.ops.common import as_dtype_of, number, widen
 from squall.ops.movement import sum_to
 from squall.ops.samples import floats, generator
 from squall.ops.slicing import arange, with_batch
@@ -54,8 +54,8 @@ def _product(a: Any, b: Any, equation: str) -> Any:
 
 
 def _weights(q: Any, k: Any, mask: tuple, causal: bool, scale: float) -> Any:
-    """The softmax of the masked scores; a row with every position masked weighs nothing."""
-    scores = _product(q, k, "le,se->ls")
+    """The softmax of the masked scores, in float32 for 16-bit operands; a row with every position masked is 0."""
+    scores = _product(widen(q), widen(k), "le,se->ls")
     if scale != 1:
         scores = ops.mul(scores, scale)
     never = number(float("-inf"), scores)
@@ -64,7 +64,7 @@ def _weights(q: Any, k: Any, mask: tuple, causal: bool, scale: float) -> Any:
         scores = ops.where(ops.ge(rows, arange(k.shape[-2], q.device)), scores, never)
     if not mask:
         return ops.softmax(scores, dim=len(scores.shape) - 1)
-    given = mask[0]
+    given = widen(mask[0])
     scores = ops.add(scores, given) if given.dtype.category else ops.where(given, scores, never)
     # A row of nothing but -inf is put aside before the softmax, so that no NaN meets its gradient.
     dead = ops.eq(ops.amax(scores, dims=(len(scores.shape) - 1,), keepdim=True), never)
@@ -73,21 +73,21 @@ def _weights(q: Any, k: Any, mask: tuple, causal: bool, scale: float) -> Any:
 
 
 def _attention(q: Any, k: Any, v: Any, *mask: Any, causal: bool, scale: float) -> Any:
-    return _product(_weights(q, k, mask, causal, scale), v, "ls,sv->lv")
+    return _product(as_dtype_of(_weights(q, k, mask, causal, scale), v.dtype), v, "ls,sv->lv")
 
 
 def _attention_grad(context: Context, g: Any) -> tuple:
     """Recomputes the weights: in one program with the forward they are the same nodes, and computed once."""
     (q, k, v, *mask), (causal, scale), needs = context.inputs, context.attrs, context.needs
     weights = _weights(q, k, tuple(mask), causal, scale)
-    gv = _product(weights, g, "ls,lv->sv") if needs[2] else None
+    gv = _product(as_dtype_of(weights, g.dtype), g, "ls,lv->sv") if needs[2] else None
     if not (needs[0] or needs[1] or any(needs[3:])):
         return (None, None, gv) + (None,) * len(mask)
-    gw = _product(g, v, "lv,sv->ls")
+    gw = _product(widen(g), widen(v), "lv,sv->ls")
     inner = ops.sum(ops.mul(gw, weights), dims=(len(gw.shape) - 1,), keepdim=True)
     gs = ops.mul(weights, ops.sub(gw, inner))
-    gm = (sum_to(gs, context.types[3].shape) if needs[3] else None,) if mask else ()
-    scaled = ops.mul(gs, scale) if scale != 1 else gs
+    gm = (as_dtype_of(sum_to(gs, context.types[3].shape), g.dtype) if needs[3] else None,) if mask else ()
+    scaled = as_dtype_of(ops.mul(gs, scale) if scale != 1 else gs, g.dtype)
     gq = _product(scaled, k, "ls,se->le") if needs[0] else None
     gk = _product(scaled, q, "ls,le->se") if needs[1] else None
     return gq, gk, gv, *gm
