@@ -153,7 +153,7 @@ def quotient(expression: Affine, size: Size) -> tuple[Affine, Affine]:
     if not is_below(most, size):
         for variable, c in rest.items():
             inner = exact(size, c)
-            if inner is None or isinstance(inner, int) and inner <= 1:
+            if inner is None or (isinstance(inner, int) and inner <= 1):
                 continue
             parts = exact(variable.size, inner)
             if parts is not None and not (isinstance(parts, int) and parts == 1):

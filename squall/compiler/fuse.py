@@ -83,7 +83,7 @@ class Fuser:
         reads = {id(n) for n in group.reads}
         for other in reversed(others[-NEIGHBOURS:]):
             if other.merged is None and other is not group and reads & {id(n) for n in other.reads}:
-                if group.first - other.last <= REACH and not self.waits(group, other, True):
+                if group.first - other.last <= REACH and not self.waits(group, other, True) and not self.waits(other, group, True):
                     merged = self.merge(other, group)
                     if merged is not None:
                         group = merged
@@ -120,7 +120,7 @@ class Fuser:
         if a.reduced and b.reduced:
             if a.shape != b.shape or a.reduced != b.reduced:
                 return "they reduce different dimensions"
-            if first.kind == "columns" and self.waits(second, first, True):
+            if first.kind == "columns" and (self.waits(second, first, True) or self.waits(first, second, True)):
                 return "one reduction of columns waits for the other"
         elif a.reduced or b.reduced:
             row, plain = (first, second) if a.reduced else (second, first)
@@ -134,7 +134,7 @@ class Fuser:
             return "reductions of different widths"
         if len(first.targets) + len(second.targets) > MOST_TARGETS:
             return "too many results"
-        if self.waits(second, first, False):
+        if self.waits(second, first, False) or self.waits(first, second, False):
             return "something between them waits for one and is waited for by the other"
         return None
 

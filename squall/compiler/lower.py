@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Hashable
 
 from squall.base import trace
 from squall.base.caches import Cache
-from squall.compiler import lower_columns, lower_rows
+from squall.compiler import lower_columns, lower_rows, sequence
 from squall.compiler.expand import expand
 from squall.compiler.spec import Spec
 from squall.ir.linear import Program
@@ -17,10 +18,19 @@ _LOWERINGS = {"rows": lower_rows.lower, "columns": lower_columns.lower}
 
 def program_of(spec: Spec) -> Program:
     """The program of a spec, over the core instruction set."""
+    return _once(spec, lambda: _LOWERINGS[spec.kind](spec))
+
+
+def sequence_program(spec: sequence.SequenceSpec) -> Program:
+    """The program of a sequence spec."""
+    return _once(spec, lambda: sequence.lower(spec))
+
+
+def _once(spec: Hashable, make: Callable[[], Program]) -> Program:
     found = programs.get(spec)
     if found is None:
         started = time.perf_counter()
-        found = programs.put(spec, expand(_LOWERINGS[spec.kind](spec)))
+        found = programs.put(spec, expand(make()))
         trace.count("kernels lowered")
         trace.count("lowering microseconds", round((time.perf_counter() - started) * 1e6))
     return found

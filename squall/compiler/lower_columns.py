@@ -10,7 +10,7 @@ from __future__ import annotations
 from squall.compiler.describe import LINES
 from squall.compiler.lower_rows import Rows
 from squall.compiler.lower_values import ELEMENT, LINE, ROW
-from squall.compiler.reducers import Reducer, identity
+from squall.compiler.reducers import identity
 from squall.compiler.spec import Spec
 from squall.ir.linear import Program, Reg, Type
 

@@ -8,8 +8,9 @@ tree; block k is added to one of 16 totals, number k % 16; those are added as a 
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Callable, Iterator
+from typing import Any
 
 from squall.compiler.describe import BLOCK
 from squall.compiler.lower_values import ELEMENT, KERNEL, LINE, ROW, Emitter
@@ -18,14 +19,12 @@ from squall.compiler.spec import Spec
 from squall.ir.linear import Builder, Program, Reg, Type
 
 TOTALS = 16
-HEAVY = frozenset((
-    "exp exp2 expm1 log log2 log10 log1p sin cos tan asin acos atan atan2 sinh cosh tanh asinh acosh atanh erf erfc erfinv "
-    "lgamma digamma pow sigmoid log_sigmoid").split())
+HEAVY = frozenset(["exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "sin", "cos", "tan", "asin", "acos", "atan", "atan2", "sinh", "cosh", "tanh", "asinh", "acosh", "atanh", "erf", "erfc", "erfinv", "lgamma", "digamma", "pow", "sigmoid", "log_sigmoid"])
 
 
 def is_heavy(spec: Spec) -> bool:
     """Whether the element code is long enough to be written once, always masked."""
-    return any(v.op == "random" or v.op == "inst" and v.attr[0] in HEAVY for v in spec.values) or len(spec.values) > 40
+    return any(v.op == "random" or (v.op == "inst" and v.attr[0] in HEAVY) for v in spec.values) or len(spec.values) > 40
 
 
 class Rows:
@@ -226,7 +225,7 @@ class Rows:
         args = [r for r in reducers if r.is_arg]
         others = [r for r in reducers if not r.is_arg]
         count = b.var(b.int(0))
-        bests = {r.number: (b.var(b.const(identity(r.kind, r.scalar), Type(r.scalar))), b.var(b.int((1 << 62)))) for r in args}
+        bests = {r.number: (b.var(b.const(identity(r.kind, r.scalar), Type(r.scalar))), b.var(b.int(1 << 62))) for r in args}
         self._block_sizes()
 
         def block(lines: tuple[Reg, Reg] | None) -> None:

@@ -6,11 +6,12 @@ raises `Split` or `Unfit` (see `affine`). `concat` and `update_slice` are no map
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import prod
-from typing import Any, Callable
+from typing import Any
 
-from squall.compiler.affine import ZERO, Affine, Index, Unfit, exact, flatten, unravel
 from squall.base.shapes import contiguous_strides
+from squall.compiler.affine import ZERO, Affine, Index, Unfit, exact, flatten, unravel
 from squall.ir.node import Node
 
 Starts = Callable[[Node], Affine]

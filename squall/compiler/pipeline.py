@@ -7,7 +7,8 @@ Stages are data: a test or tool can run up to any of them, replace one, or look 
 from __future__ import annotations
 
 import time
-from typing import Any, Callable, NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 from squall.base import config, trace
 from squall.compiler import assemble, fuse, keep, tasks

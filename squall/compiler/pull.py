@@ -7,7 +7,8 @@ The outcome is a list of `Raw` values in order, each once: the same value at the
 
 from __future__ import annotations
 
-from typing import Any, Callable, NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 from squall.base.shapes import contiguous_strides
 from squall.compiler import movement
@@ -36,6 +37,13 @@ class Raw(NamedTuple):
 def runs_of(position: Affine) -> tuple[int, ...]:
     """The value numbers a position depends on."""
     return tuple(v.value for v in position.terms if isinstance(v, Run))
+
+
+def reshaped(home: Home | None, source: Node, node: Node) -> Home | None:
+    """The place of a reshape of row-major memory, which is that memory; else None."""
+    if home is None or home.strides != contiguous_strides(tuple(source.shape)):
+        return None
+    return Home(home.buffer, contiguous_strides(tuple(node.shape)), home.offset)
 
 
 class Puller:
@@ -105,6 +113,8 @@ class Puller:
             return special(self, node, index, guard)
         if name in movement.MAPS:
             source = node.inputs[0]
+            if name == "reshape" and (home := reshaped(self.home(source), source, node)) is not None:
+                return self.load(source, home, index, guard)
             index = movement.MAPS[name](node, index, self.start)
             return self.value(source, movement.canonical(index, source.shape), guard)
         if isinstance(node.op.lowering, Scalar):
@@ -211,9 +221,7 @@ def index_layout(node: Node) -> tuple[int, int]:
     """Where the indices' dimensions stand in the result of `index` (or the value of `index_put`), and how many."""
     indices = node.inputs[1:] if node.op.name == "index" else node.inputs[2:]
     rank = max(len(n.shape) for n in indices)
-    dims = node.attrs[0]
-    adjacent = all(b == a + 1 for a, b in zip(dims, dims[1:], strict=False))
-    return (dims[0] if adjacent else 0), rank
+    return node.attrs[0][0], rank
 
 
 def _from_memory(p: Puller, x: Node, index: Index, guard: int | None) -> int:

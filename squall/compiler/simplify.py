@@ -6,7 +6,8 @@ looked up among the nodes already made.
 
 from __future__ import annotations
 
-from typing import Any, Callable
+from collections.abc import Callable
+from typing import Any
 
 from squall.compiler import movement
 from squall.ir.node import Node, toposort

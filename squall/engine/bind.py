@@ -5,11 +5,10 @@ The words of the values block are, in order: input pointers, output pointers, th
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Callable, Sequence
 from math import prod
 from typing import Any
-
-import ctypes
 
 from squall.base.dim import evaluate
 from squall.ir.plan import ContractStep, HostStep, KernelStep, Plan, Word
@@ -78,7 +77,7 @@ class Binding:
     def _word(self, word: Word) -> Bind | int:
         kind, value, offset = word
         if kind == "slot":
-            return self._address(value, evaluate(offset, self.sizes))
+            return self.address_of(value, evaluate(offset, self.sizes))
         if kind == "int":
             return evaluate(value, self.sizes)
         if kind == "float":
@@ -91,7 +90,7 @@ class Binding:
             return self.kernels[value]
         raise ValueError(f"unknown word {word}")
 
-    def _address(self, slot: int, offset: int) -> Bind:
+    def address_of(self, slot: int, offset: int) -> Bind:
         """A slot's address as a bind."""
         s = self.plan.slots[slot]
         if s.kind == "input":

@@ -9,7 +9,8 @@ out. A call then allocates results, writes pointers and scalars into one block o
 from __future__ import annotations
 
 import ctypes
-from typing import Any, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 from squall.base import config
 from squall.base.dim import evaluate, symbols

@@ -1,0 +1,43 @@
+"""Host steps: library functions called on NumPy views of slots, between native segments of a plan."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable
+from math import prod
+from typing import Any
+
+from squall.base.dim import evaluate
+from squall.base.dtypes import DType, numpy_dtype
+from squall.ir.plan import HostStep
+
+
+def array_at(address: int, shape: tuple[int, ...], dtype: DType) -> Any:
+    """A NumPy array over memory that somebody else keeps alive."""
+    import numpy
+
+    kind = numpy_dtype(dtype)
+    nbytes = prod(shape) * dtype.itemsize
+    raw = (ctypes.c_char * nbytes).from_address(address) if nbytes else b""
+    return numpy.frombuffer(raw, dtype=kind).reshape(shape)
+
+
+def host_call(binding: Any, step: HostStep) -> Callable[[list], None]:
+    """A function of the values' words that runs the step."""
+
+    def view(slot: int, shape: tuple, dtype: DType, words: list) -> Any:
+        at = binding.address_of(slot, 0)
+        return array_at(words[at.value] + at.constant, tuple(evaluate(n, binding.sizes) for n in shape), dtype)
+
+    def run(words: list) -> None:
+        import numpy
+
+        arrays = [view(*i, words) for i in step.inputs]
+        with numpy.errstate(all="ignore"):
+            results = step.function(*arrays, **dict(step.attributes))
+        results = results if isinstance(results, tuple) else (results,)
+        for target, result in zip(step.outputs, results, strict=True):
+            out = view(*target, words)
+            out[...] = result
+
+    return run
