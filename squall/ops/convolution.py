@@ -87,6 +87,7 @@ def fold(value: Any, size: Any, dim: int) -> Any:
 
 
 def unfold(value: Any, size: Any, dim: int) -> Any:
+    """The batch taken out of that dimension again, and put at dimension 0."""
     shape = tuple(value.shape)
     value = ops.reshape(value, shape=shape[:dim] + (size, shape[dim] // size) + shape[dim + 1 :])
     return ops.permute(value, dims=(dim, *range(dim), *range(dim + 1, len(shape) + 1))) if dim else value
