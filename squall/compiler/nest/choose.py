@@ -14,7 +14,7 @@ from squall.compiler.nest.spec import Contraction, Dimension, Oriented, orient
 from squall.compiler.nest.stream import ROWS as STREAMED_ROWS
 from squall.ir.linear import BYTES
 
-DEPTH_BYTES = 1536  # the deepest block of k, in bytes of the accumulate dtype: part of what fixes a result's bits
+DEPTH_BYTES = 2048  # the deepest block of k, in bytes of the accumulate dtype: part of what fixes a result's bits
 PACKED_BYTES = 5 << 18  # packed blocks stay in the second-level cache
 STAGE_BYTES = 1 << 19
 MOST_ROWS = 2048

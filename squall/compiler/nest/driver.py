@@ -19,7 +19,7 @@ from squall.compiler.nest.store import store_rows, store_transposed
 from squall.compiler.nest.stream import ROWS as STREAMED_ROWS
 from squall.compiler.nest.stream import stream_tile
 from squall.compiler.nest.tables import fill_offsets, fill_ramp, find_runs
-from squall.ir.linear import BYTES, I64, PTR, Builder, Program, Reg
+from squall.ir.linear import BYTES, I64, PTR, Builder, Program, Reg, Type
 
 LARGE = 1 << 18  # bytes of an A that is worth prefetching
 
@@ -151,9 +151,11 @@ class _Driver:
         row_blocks = _ceiling(b, args["rows"], args["block_rows"])
         column_blocks = _ceiling(b, args["columns"], args["block_columns"])
         longest = b.op("min", args["depth"], args["block_depth"])
-        stride, most = strip_shape(self.isa, self.library.accumulate)
+        stride, _ = strip_shape(self.isa, self.library.accumulate)
+        if strips_together(self.isa, self.library.accumulate) > 1:
+            stride = self.isa.tile.rows
         fill_ramp(b, args.scratch("k_packed_a"), longest, stride, self.ramp_lanes)
-        fill_ramp(b, args.scratch("rows_packed"), b.int(2 * most), 1, self.ramp_lanes)
+        fill_ramp(b, args.scratch("rows_packed"), b.int(self.isa.tile.rows), 1, self.ramp_lanes)
         fill_ramp(b, args.scratch("k_packed_b"), b.add(longest, b.int(AHEAD)), self.width, self.ramp_lanes)
         with b.loop(b.begin, b.end) as unit:
             others = b.op("div", unit, row_blocks)
@@ -234,6 +236,9 @@ class _Driver:
                 following = b.op("min", b.add(tile, b.int(together)), tiles)
                 end = b.add(b.mul(following, share), b.op("min", following, longer))
                 self._pack_a(b.get(row), b.sub(end, b.get(row)))
+            if together > 1:
+                with b.when(b.op("not", self.a_in_place)):
+                    self._take_strip(b.sub(b.get(row), b.get(self.group_start)))
             self._strip(b.get(row), count, number)
             b.set(row, b.add(b.get(row), count))
 
@@ -248,6 +253,20 @@ class _Driver:
                                        self.a_transposing,
                                        b.gep(args.scratch("packed_a"), b.int(first), self.library.accumulate),
                                        b.int(stride)))
+
+    def _a_base(self) -> Reg:
+        b, scratch = self.b, self.args.scratch
+        together = strips_together(self.isa, self.library.accumulate)
+        return b.select(self.a_in_place, self.a, scratch("strip" if together > 1 else "packed_a"))
+
+    def _take_strip(self, first: Reg) -> None:
+        """One strip of those packed together, on its own: half as many cache lines stream past the tiles."""
+        b, accumulate = self.b, self.library.accumulate
+        rows, vector = self.isa.tile.rows, Type(accumulate, self.isa.tile.rows)
+        stride, _ = strip_shape(self.isa, accumulate)
+        with b.loop(b.int(0), self.length) as k:
+            source = b.gep(self.args.scratch("packed_a"), b.add(b.mul(k, b.int(stride)), first), accumulate)
+            b.store(b.load(vector, source), b.gep(self.args.scratch("strip"), b.mul(k, b.int(rows)), accumulate))
 
     def _pack_b(self) -> None:
         """All panels; or, when B is read in place, only the last one if it is not whole vectors."""
@@ -274,8 +293,7 @@ class _Driver:
         b, args = self.b, self.args
         rows = b.gep(args.scratch("rows_a"), row, "i64")
         out_rows = b.gep(self.out_rows, row, "i64")
-        packed_rows = b.gep(args.scratch("rows_packed"), b.sub(row, b.get(self.group_start)), "i64")
-        table = b.select(self.a_in_place, rows, packed_rows)
+        table = b.select(self.a_in_place, rows, args.scratch("rows_packed"))
         together = strips_together(self.isa, self.library.accumulate)
         pieces = b.select(self.a_in_place, self.panels, b.mul(self.panels, b.int(together)))
         share = b.add(b.op("div", self.length, pieces), b.int(1))
@@ -324,7 +342,7 @@ class _Driver:
     def _streamed_tiles(self, rows: Reg, out_rows: Reg, count: Reg) -> None:
         """The strip in tiles of one vector, B read along k."""
         b, args = self.b, self.args
-        a = b.select(self.a_in_place, self.a, args.scratch("packed_a"))
+        a = self._a_base()
         with b.loop(b.int(0), self.columns, b.int(self.lanes)) as column:
             last = b.op("min", b.int(self.lanes), b.sub(self.columns, column))
             with b.loop(b.int(0), count, b.int(STREAMED_ROWS)) as row:
@@ -338,7 +356,7 @@ class _Driver:
     def _flat_tiles(self, first: Reg, rows: Reg, out_rows: Reg, count: Reg) -> None:
         """As many flat tiles as fit; `first` becomes the first panel they leave. Their widths are whole panels."""
         b, args, dtype = self.b, self.args, self.library.dtype
-        a = b.select(self.a_in_place, self.a, args.scratch("packed_a"))
+        a = self._a_base()
         least = 0
         for tile in self.isa.flat:
             step = tile.vectors // self.isa.tile.vectors
@@ -376,7 +394,7 @@ class _Driver:
                                         b.gep(args.scratch("packed_b"), place, accumulate)))
         index = b.add(b.mul(b.sub(vectors, b.int(1)), b.int(self.isa.tile.rows + 1)), count)
         kernel = b.load(PTR, b.gep(self.table, index, "ptr"))
-        a = b.select(self.a_in_place, self.a, args.scratch("packed_a"))
+        a = self._a_base()
         b.call(kernel, (a, rows, self.k_a, b.get(pointer), b.get(k_b), self.length,
                         b.gep(self.out, column, accumulate), out_rows, count, last, self.adding))
 

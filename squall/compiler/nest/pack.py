@@ -7,10 +7,13 @@ dimension, or one element at a time. The way changes the speed, never the values
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from squall.compiler.nest.isa import Isa
 from squall.ir.linear import BYTES, I64, PTR, Builder, Function, Reg, Type
 
 AHEAD = 16  # k steps ahead that copies prefetch; tables have as many entries to spare
+BATCH = 4  # k steps whose loads precede their stores
 PIECES = 4  # a vector made of more pieces than this is moved by elements
 
 
@@ -156,14 +159,28 @@ def _in_pieces(p: _Packer, starts: Reg, pieces: int) -> None:
         pointers.append(p.at(p.source, offset))
         from_start = b.compare("ge", lanes, b.splat(start, p.lanes))
         masks.append(b.op("and", from_start, b.compare("lt", lanes, b.splat(end, p.lanes))))
-    with b.loop(b.int(0), p.depth) as k:
+    def value(k: Reg) -> Reg:
         offset = p.k_offset(k)
         later = p.at(pointers[0], p.k_offset(b.add(k, b.int(AHEAD))))
         b.emit("prefetch", None, (later,), (False, 3))
-        value = b.load(p.vector, p.at(pointers[0], offset), masks[0])
+        made = b.load(p.vector, p.at(pointers[0], offset), masks[0])
         for pointer, mask in zip(pointers[1:], masks[1:], strict=True):
-            value = b.select(mask, b.load(p.vector, p.at(pointer, offset), mask), value)
-        p.put(value, k)
+            made = b.select(mask, b.load(p.vector, p.at(pointer, offset), mask), made)
+        return made
+
+    _by_batches(b, p.depth, BATCH if pieces == 1 else 1, value, p.put)
+
+
+def _by_batches(b: Builder, depth: Reg, batch: int, load: Callable[[Reg], Reg],
+                store: Callable[[Reg, Reg], None]) -> None:
+    """Copy k = 0 ... depth: a batch of loads, then their stores. A store still in flight delays every load from an
+    address that differs by a multiple of a page, and strided sources have many."""
+    whole = b.sub(depth, b.op("rem", depth, b.int(batch)))
+    for low, high, size in ((b.int(0), whole, batch), (whole, depth, 1)):
+        with b.loop(low, high, b.int(size)) as k:
+            steps = [b.add(k, b.int(u)) for u in range(size)]
+            for value, step in zip([load(step) for step in steps], steps, strict=True):
+                store(value, step)
 
 
 def copy_panel(isa: Isa, scalar: str, accumulate: str) -> Function:

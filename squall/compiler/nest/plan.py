@@ -162,8 +162,9 @@ def _scratch(isa: Isa, accumulate: str, choice: Choice) -> dict[str, int]:
     tables |= dict.fromkeys(("columns_b", "columns_c"), 8 * (columns + slack + lanes))
     tables |= dict.fromkeys(("k_a", "k_b", "k_packed_a", "k_packed_b"), 8 * (depth + slack + lanes))
     tables |= dict.fromkeys(("runs_a", "runs_b"), 16 * (depth + 1))
-    strips = strip_shape(isa, accumulate)[0] * depth + lanes
-    tables["packed_a"] = 0 if choice.a_mode == words.IN_PLACE else strips * size
+    packs = choice.a_mode != words.IN_PLACE
+    tables["packed_a"] = packs * (strip_shape(isa, accumulate)[0] * depth + 2 * lanes) * size
+    tables["strip"] = packs * (isa.tile.rows * depth + lanes) * size
     panels = {words.IN_PLACE: width, words.PREPACKED: 0, words.STREAMED: 0}.get(choice.b_mode, columns)
     tables["packed_b"] = panels * depth * size
     tables["stage"] = 0 if choice.c_mode == words.DIRECT else -(-rows // lanes) * lanes * columns * size
