@@ -9,6 +9,7 @@ from typing import Any
 
 from squall.base import config, trace
 from squall.base.caches import Cache
+from squall.engine.generalize import Family, Symbolic, abstract, families, generalize
 from squall.engine.keys import Signature, signature
 from squall.ir.node import Node
 from squall.ir.plan import Request
@@ -38,23 +39,46 @@ def evaluate(roots: list[Node]) -> None:
 
 def _run_planned(roots: list[Node]) -> None:
     found = signature(roots)
-    executable = plans.get(found.key)
-    if executable is None:
-        executable = plans.put(found.key, _compile(roots, found))
-    calls, buffers = executable.prepare([n.buffer for n in found.inputs], [n.buffer for n in found.scalars], {})
+    planned = plans.get(found.key)
+    if planned is None:
+        planned = plans.put(found.key, _plan(roots, found))
+    executable, sizes = planned
+    calls, buffers = executable.prepare([n.buffer for n in found.inputs], [n.buffer for n in found.scalars], sizes)
     fill = [(_set_buffer, root, buffer) for root, buffer in zip(roots, buffers, strict=True)]
     deque(starmap(call, (*calls, *fill)), maxlen=0)
     executable.check_status()
 
 
-def _compile(roots: list[Node], found: Signature) -> Any:
+def _plan(roots: list[Node], found: Signature) -> tuple[Any, dict[str, int]]:
+    """What runs a graph met for the first time, with the values of its symbols: a family's plan, or a new one."""
+    member = abstract(found)
+    if member is None:
+        return _compile(tuple(roots), tuple(found.inputs), found), {}
+    family = families.get_or_make(member.structure, Family)
+    for plan in family.plans:
+        sizes = plan.match(member)
+        if sizes is not None:
+            return plan.executable, sizes
+    for old in reversed(family.members[-4:]):
+        general = generalize(found, member, old)
+        if general is None:
+            continue
+        order, leaves, symbols, forms = general
+        position = {id(n): i for i, n in enumerate(found.order)}
+        executable = _compile(tuple(order[position[id(r)]] for r in roots), tuple(leaves), found)
+        family.plans.append(Symbolic(symbols, forms, executable))
+        return executable, family.plans[-1].match(member) or {}
+    family.members.append(member)
+    return _compile(tuple(roots), tuple(found.inputs), found), {}
+
+
+def _compile(roots: tuple, inputs: tuple, found: Signature) -> Any:
     from squall.compiler.pipeline import compile_plan
     from squall.engine.execute import Executable
 
     trace.count("plans compiled")
-    trace.debug(1, f"new plan: {len(found.order)} nodes, {len(roots)} results, {len(found.inputs)} inputs")
-    request = Request(tuple(roots), tuple(found.inputs), tuple(found.scalars), found.donatable,
-                      tuple(n.buffer.strides is None for n in found.inputs))
+    trace.debug(1, f"new plan: {len(found.order)} nodes, {len(roots)} results, {len(inputs)} inputs")
+    request = Request(roots, inputs, tuple(found.scalars), found.donatable, tuple(n.buffer.strides is None for n in found.inputs))
     return Executable(compile_plan(request))
 
 
