@@ -8,6 +8,7 @@ from typing import Any
 from squall.ir.families import elementwise
 from squall.ir.linear import Builder, Reg
 from squall.ir.op import Context, Sample, Scalar, declare, ops
+from squall.ops.arithmetic import only_float
 from squall.ops.common import unmasked, widened
 from squall.ops.samples import unary_samples
 from squall.ops.special_reference import erf_reference
@@ -52,7 +53,8 @@ def _log_sigmoid_reference(x: Any) -> Any:
 
 
 log_sigmoid = declare(
-    "log_sigmoid", elementwise, saves=(0,), lowering=Scalar(_log_sigmoid), reference=_log_sigmoid_reference,
+    "log_sigmoid", elementwise, dtype=only_float, saves=(0,), lowering=Scalar(_log_sigmoid),
+    reference=_log_sigmoid_reference,
     grad=widened(lambda context, g: ops.mul(g, ops.sigmoid(ops.neg(context.inputs[0])))), samples=unary_samples,
     doc="log(sigmoid(x)) = min(x, 0) - log1p(exp(-|x|)), which neither overflows nor cancels.")
 
@@ -75,7 +77,8 @@ def _silu_grad(context: Context, g: Any) -> Any:
 
 
 silu = declare(
-    "silu", elementwise, saves=(0,), grad=_silu_grad, lowering=Scalar(_silu), reference=_silu_reference,
+    "silu", elementwise, dtype=only_float, saves=(0,), grad=_silu_grad, lowering=Scalar(_silu),
+    reference=_silu_reference,
     samples=unary_samples, doc="x * sigmoid(x) = x / (1 + exp(-x)), also called swish.")
 
 
@@ -116,7 +119,8 @@ def _gelu_grad(context: Context, g: Any) -> Any:
 
 
 gelu = declare(
-    "gelu", elementwise, attributes=("approximate",), defaults={"approximate": "none"}, saves=(0,), grad=_gelu_grad,
+    "gelu", elementwise, dtype=only_float, attributes=("approximate",), defaults={"approximate": "none"},
+    saves=(0,), grad=_gelu_grad,
     lowering=Scalar(_gelu), reference=_gelu_reference,
     samples=lambda: [*_samples(approximate="none"), *_samples(approximate="tanh")],
     doc="x times the normal distribution function of x: x / 2 * (1 + erf(x / sqrt(2))); `approximate` \"tanh\" uses "
@@ -151,7 +155,8 @@ def _leaky_relu_reference(x: Any, slope: float) -> Any:
 
 
 leaky_relu = declare(
-    "leaky_relu", elementwise, attributes=("slope",), defaults={"slope": 0.01}, saves=(0,), lowering=Scalar(_leaky_relu),
+    "leaky_relu", elementwise, dtype=only_float, attributes=("slope",), defaults={"slope": 0.01}, saves=(0,),
+    lowering=Scalar(_leaky_relu),
     grad=lambda context, g: ops.where(ops.gt(context.inputs[0], 0.0), g, ops.mul(g, context.attrs[0])),
     reference=_leaky_relu_reference, samples=lambda: [*_samples(), *_samples(slope=-0.5)],
     doc="x above 0, slope * x elsewhere; the gradient at 0 is the slope.")
@@ -173,7 +178,8 @@ def _hardtanh_reference(x: Any, low: float, high: float) -> Any:
 
 
 hardtanh = declare(
-    "hardtanh", elementwise, attributes=("low", "high"), defaults={"low": -1.0, "high": 1.0}, saves=(0,),
+    "hardtanh", elementwise, dtype=only_float, attributes=("low", "high"), defaults={"low": -1.0, "high": 1.0},
+    saves=(0,),
     grad=_hardtanh_grad, lowering=Scalar(_hardtanh), reference=_hardtanh_reference,
     samples=lambda: [*_samples(), *_samples(low=0.0, high=6.0)],
     doc="x limited to [low, high]; the gradient at and beyond the limits is 0. With 0 and 6 it is relu6.")
@@ -201,14 +207,17 @@ def _elu_grad(context: Context, g: Any) -> Any:
 
 
 elu = declare(
-    "elu", elementwise, attributes=("alpha", "scale", "input_scale"), saves=(0,), grad=_elu_grad, lowering=Scalar(_elu),
+    "elu", elementwise, dtype=only_float, attributes=("alpha", "scale", "input_scale"), saves=(0,),
+    grad=_elu_grad, lowering=Scalar(_elu),
     defaults={"alpha": 1.0, "scale": 1.0, "input_scale": 1.0}, reference=_elu_reference,
     samples=lambda: [*_samples(), *_samples(alpha=0.5), *_samples(alpha=2.0, input_scale=0.5),
                      *_samples(alpha=SELU_ALPHA, scale=SELU_SCALE)],
-    doc="scale * x above 0, scale * alpha * expm1(input_scale * x) elsewhere. celu is `alpha` with `input_scale` 1 / alpha.")
+    doc="scale * x above 0, scale * alpha * expm1(input_scale * x) elsewhere. celu is `alpha` with "
+    "`input_scale` 1 / alpha.")
 
 selu = declare(
-    "selu", elementwise, saves=(0,), lowering=Scalar(lambda b, attrs, x: _elu(b, (SELU_ALPHA, SELU_SCALE, 1.0), x)),
+    "selu", elementwise, dtype=only_float, saves=(0,),
+    lowering=Scalar(lambda b, attrs, x: _elu(b, (SELU_ALPHA, SELU_SCALE, 1.0), x)),
     grad=widened(lambda context, g: _elu_grad(
         Context(context.op, (SELU_ALPHA, SELU_SCALE, 1.0), context.types, context.out_type, context.inputs, None,
                 context.needs), g)),
@@ -237,7 +246,8 @@ def _softplus_grad(context: Context, g: Any) -> Any:
 
 
 softplus = declare(
-    "softplus", elementwise, attributes=("beta", "threshold"), defaults={"beta": 1.0, "threshold": 20.0}, saves=(0,),
+    "softplus", elementwise, dtype=only_float, attributes=("beta", "threshold"),
+    defaults={"beta": 1.0, "threshold": 20.0}, saves=(0,),
     grad=_softplus_grad, lowering=Scalar(_softplus), reference=_softplus_reference,
     samples=lambda: [*_samples(), *_samples(beta=2.0, threshold=3.0)],
     doc="log(1 + exp(beta * x)) / beta; x itself where beta * x is above the threshold.")
@@ -261,7 +271,8 @@ def _mish_grad(context: Context, g: Any) -> Any:
 
 
 mish = declare(
-    "mish", elementwise, saves=(0,), grad=_mish_grad, lowering=Scalar(_mish), reference=_mish_reference,
+    "mish", elementwise, dtype=only_float, saves=(0,), grad=_mish_grad, lowering=Scalar(_mish),
+    reference=_mish_reference,
     samples=unary_samples, doc="x * tanh(log(1 + exp(x))).")
 
 
@@ -283,7 +294,8 @@ def _hardsigmoid_reference(x: Any) -> Any:
 
 
 hardsigmoid = declare(
-    "hardsigmoid", elementwise, saves=(0,), reference=_hardsigmoid_reference, samples=lambda: unary_samples(-5.0, 5.0),
+    "hardsigmoid", elementwise, dtype=only_float, saves=(0,), reference=_hardsigmoid_reference,
+    samples=lambda: unary_samples(-5.0, 5.0),
     grad=widened(lambda context, g: unmasked(ops.logical_not(_inside(context.inputs[0])), ops.div(g, 6.0))),
     lowering=Scalar(lambda b, attrs, x: b.op("div", _hard_gate(b, x), b.const(6.0, x.type))),
     doc="min(max(x + 3, 0), 6) / 6; the gradient at -3 and 3 is 0.")
@@ -297,7 +309,8 @@ def _hardswish_grad(context: Context, g: Any) -> Any:
 
 
 hardswish = declare(
-    "hardswish", elementwise, saves=(0,), grad=_hardswish_grad, reference=lambda x: x * _hardsigmoid_reference(x),
+    "hardswish", elementwise, dtype=only_float, saves=(0,), grad=_hardswish_grad,
+    reference=lambda x: x * _hardsigmoid_reference(x),
     samples=lambda: unary_samples(-5.0, 5.0),
     lowering=Scalar(lambda b, attrs, x: b.op("div", b.mul(x, _hard_gate(b, x)), b.const(6.0, x.type))),
     doc="x * min(max(x + 3, 0), 6) / 6; the gradient is 0 at -3 and 1 at 3.")

@@ -1,4 +1,4 @@
-"""Arithmetic of two operands: add, sub, mul, div. (The model for other elementwise files: record, gradient, samples.)"""
+"""Arithmetic of two operands: add, sub, mul, div. The model for other elementwise files: record, gradient, samples."""
 
 from __future__ import annotations
 
@@ -35,7 +35,15 @@ def no_bool(types: tuple, attrs: tuple) -> DType:
     """The dtype rule of ops that PyTorch refuses for bool."""
     dtype = types[-1].dtype
     if not dtype.category:
-        raise DtypeError("subtraction and negation of bool tensors are not defined: use ^ or logical_not, or cast first")
+        raise DtypeError("this operation is not defined for bool tensors: use ^ or logical_not, or cast first")
+    return dtype
+
+
+def only_float(types: tuple, attrs: tuple) -> DType:
+    """The dtype rule of ops that PyTorch refuses for integers and bool."""
+    dtype = types[-1].dtype
+    if dtype.category < 2:
+        raise DtypeError(f"this operation takes floating tensors, not {dtype}; cast first")
     return dtype
 
 
@@ -58,8 +66,10 @@ def _mul_grad(context: Context, g: Any) -> tuple:
 
 
 mul = declare(
-    "mul", elementwise, saves=_mul_saves, grad=_mul_grad, lowering=_either_or("mul", "and"), reference=lambda a, b: a * b,
-    samples=lambda: binary_samples(logical=True), doc="Product of two tensors; integers wrap around, bools are and'ed.")
+    "mul", elementwise, saves=_mul_saves, grad=_mul_grad, lowering=_either_or("mul", "and"), reference=lambda a,
+    b: a * b,
+    samples=lambda: binary_samples(logical=True),
+    doc="Product of two tensors; integers wrap around, bools are and'ed.")
 
 
 def _div_saves(needs: tuple[bool, ...]) -> tuple:

@@ -58,7 +58,8 @@ def _channel_samples(attributes: dict) -> list[Sample]:
     out = []
     for i, shape in enumerate(cases):
         operands = (floats(shape, i), floats(shape[1:2], i + 10, 0.5, 1.5), floats(shape[1:2], i + 20))
-        out += [Sample(operands[: n + 1], attributes, f"{shape} with {n} parameters") for n in ((0, 1, 2) if i == 1 else (2,))]
+        out += [Sample(operands[: n + 1], attributes,
+                       f"{shape} with {n} parameters") for n in ((0, 1, 2) if i == 1 else (2,))]
     return out
 
 
@@ -88,7 +89,8 @@ def _batch_norm_grad(context: Context, g: tuple) -> tuple:
         parameters = _channel_gradients(context, gy, h)
         over_x = through_rows(affine(gy, _spread(context.inputs[1:2], rank)), h, scale, dims)
     if gmean is not None:
-        share = ops.expand(_spread((ops.div(gmean, count_over(tuple(x.shape), dims, gmean)),), rank)[0], shape=tuple(x.shape))
+        share = ops.expand(_spread((ops.div(gmean, count_over(tuple(x.shape), dims, gmean)),), rank)[0],
+                           shape=tuple(x.shape))
         over_x = share if over_x is None else ops.add(over_x, share)
     if gvar is not None:
         slope = ops.div(ops.mul(gvar, 2.0), count_over(tuple(x.shape), dims, gvar))
@@ -101,9 +103,11 @@ def _batch_norm_tangent(context: Context, t: Any, *parameter_tangents: Any) -> t
     x, (eps,) = context.inputs[0], context.attrs
     rank, dims = len(x.shape), _others(tuple(x.shape))
     centred, scale, _, _ = standardized(x, dims, eps)
-    spread = Context(context.op, context.attrs, context.types, context.out_type, (x, *_spread(context.inputs[1:], rank)),
+    spread = Context(context.op, context.attrs, context.types, context.out_type,
+                     (x, *_spread(context.inputs[1:], rank)),
                      None, context.needs)
-    y = affine_tangent(spread, t, _spread(parameter_tangents, rank), ops.mul(centred, scale), scale, dims, through_rows)
+    y = affine_tangent(spread, t, _spread(parameter_tangents, rank), ops.mul(centred, scale), scale, dims,
+                       through_rows)
     if t is None:
         return y, None, None
     count = count_over(tuple(x.shape), dims, x)
@@ -121,7 +125,8 @@ batch_norm = declare(
     "batch_norm", opaque, attributes=("eps",), defaults={"eps": 1e-5}, infer=_batch_norm_type, saves=_saved,
     grad=_batch_norm_grad, jvp=_batch_norm_tangent, promotion="none", lowering=Decompose(_batch_norm_expand),
     reference=_batch_norm_reference, samples=lambda: _channel_samples({"eps": 1e-5}),
-    doc="(x - mean) / sqrt(variance + eps) with statistics over all dimensions but 1, times an optional weight and plus an "
+    doc="(x - mean) / sqrt(variance + eps) with statistics over all dimensions but 1, times an optional weight "
+    "and plus an "
     "optional bias per channel. Results are y, the mean, and the biased variance, which update running statistics.")
 
 
@@ -163,13 +168,15 @@ def _group_norm_tangent(context: Context, t: Any, *parameter_tangents: Any) -> A
     shape, rank = tuple(x.shape), len(x.shape)
     centred, scale, _, _ = standardized(_grouped(x, groups), (2,), eps)
     h = ops.mul(centred, scale)
-    spread = Context(context.op, context.attrs, context.types, context.out_type, (x, *_spread(context.inputs[1:], rank)),
+    spread = Context(context.op, context.attrs, context.types, context.out_type,
+                     (x, *_spread(context.inputs[1:], rank)),
                      None, context.needs)
 
     def through(tangent: Any, *_: Any) -> Any:
         return ops.reshape(through_rows(_grouped(tangent, groups), h, scale, (2,)), shape=shape)
 
-    return affine_tangent(spread, t, _spread(parameter_tangents, rank), ops.reshape(h, shape=shape), scale, (2,), through)
+    return affine_tangent(spread, t, _spread(parameter_tangents, rank), ops.reshape(h, shape=shape), scale,
+                          (2,), through)
 
 
 def _group_norm_reference(x: Any, *parameters: Any, groups: int, eps: float) -> Any:
@@ -181,5 +188,6 @@ group_norm = declare(
     "group_norm", opaque, attributes=("groups", "eps"), defaults={"eps": 1e-5}, infer=_group_norm_type, saves=_saved,
     grad=_group_norm_grad, jvp=_group_norm_tangent, promotion="none", lowering=Decompose(_group_norm_expand),
     reference=_group_norm_reference, samples=lambda: _channel_samples({"groups": 2, "eps": 1e-5}),
-    doc="(x - mean) / sqrt(variance + eps) with statistics over each sample's groups of channels, times an optional weight "
+    doc="(x - mean) / sqrt(variance + eps) with statistics over each sample's groups of channels, times an "
+    "optional weight "
     "and plus an optional bias per channel. As many groups as channels make it instance_norm.")

@@ -75,7 +75,8 @@ def _logic(name: str, instruction: str, doc: str) -> Op:
         return b.op(instruction, _truth(b, x), _truth(b, y))
 
     return declare(name, elementwise, grad=NON_DIFFERENTIABLE, lowering=Scalar(build), dtype=bool_,
-                   reference=numpy_function(name), samples=_with_ties, doc=doc + " Numbers other than 0, NaN too, are true.")
+                   reference=numpy_function(name), samples=_with_ties,
+                   doc=doc + " Numbers other than 0, NaN too, are true.")
 
 
 logical_and = _logic("logical_and", "and", "Whether both are true.")
@@ -84,7 +85,8 @@ logical_xor = _logic("logical_xor", "xor", "Whether one is true and the other no
 
 logical_not = declare(
     "logical_not", elementwise, grad=NON_DIFFERENTIABLE, dtype=bool_, reference=numpy_function("logical_not"),
-    lowering=Scalar(lambda b, attrs, x: b.op("not", _truth(b, x))), samples=lambda: [*unary_samples(whole=True), *_one_bool()],
+    lowering=Scalar(lambda b, attrs, x: b.op("not", _truth(b, x))),
+    samples=lambda: [*unary_samples(whole=True), *_one_bool()],
     doc="Whether x is 0 or False.")
 
 
@@ -148,4 +150,5 @@ shift_left = declare(
 shift_right = declare(
     "shift_right", elementwise, grad=NON_DIFFERENTIABLE, lowering=Scalar("shr"), dtype=_whole,
     reference=_shift_reference("right_shift"), samples=_shift_samples,
-    doc="Bits moved down, copies of the sign moving in; a shift by the width or more, or by less than 0, leaves the sign.")
+    doc="Bits moved down, copies of the sign moving in; a shift by the width or more, or by less than 0, leaves "
+    "the sign.")

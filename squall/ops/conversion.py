@@ -61,8 +61,10 @@ def _saturated(x: Any, dtype: Any) -> Any:
 def _cast_samples() -> list[Sample]:
     import numpy
 
-    values = numpy.concatenate([special_values(), [2.5, -2.5, 300.7, -300.7, 70000.0, 3e9, -3e9, 1.00390625, 65520.0]])
-    out = [Sample((floats((3, 4)),), {"dtype": float32}, "narrowed"), Sample((floats(()),), {"dtype": float64}, "zero-dim"),
+    values = numpy.concatenate([special_values(),
+                                [2.5, -2.5, 300.7, -300.7, 70000.0, 3e9, -3e9, 1.00390625, 65520.0]])
+    out = [Sample((floats((3, 4)),), {"dtype": float32}, "narrowed"),
+           Sample((floats(()),), {"dtype": float64}, "zero-dim"),
            Sample((floats((0, 2)),), {"dtype": int32}, "size 0")]
     out += [Sample((values,), {"dtype": d}, f"special values to {d.name}") for d in BY_SHORT.values()]
     whole = numpy.array([-300, -129, -1, 0, 1, 127, 128, 255, 256, 70000, 2**40 + 1])
@@ -70,9 +72,11 @@ def _cast_samples() -> list[Sample]:
 
 
 cast = declare(
-    "cast", elementwise, attributes=("dtype",), grad=_cast_grad, jvp=_cast_tangent, lowering=Scalar(_cast), dtype=_target,
+    "cast", elementwise, attributes=("dtype",), grad=_cast_grad, jvp=_cast_tangent, lowering=Scalar(_cast),
+    dtype=_target,
     promotion="none", reference=_cast_reference, samples=_cast_samples,
-    doc="The same values in another dtype. Floats become integers toward zero; values out of range saturate at int32 or "
+    doc="The same values in another dtype. Floats become integers toward zero; values out of range saturate at "
+    "int32 or "
     "int64, then wrap. A floating gradient is cast back; there is none for integers.")
 
 
@@ -80,7 +84,8 @@ cast = declare(
 def _bitcast_dtype(types: tuple, attrs: tuple) -> DType:
     source, target = types[0].dtype, attrs[0]
     if source.itemsize != target.itemsize:
-        raise DtypeError(f"bitcast: {source} has {source.itemsize} bytes an element and {target} has {target.itemsize}")
+        raise DtypeError(f"bitcast: {source} has {source.itemsize} bytes an element and {target} has "
+                         f"{target.itemsize}")
     return target
 
 
@@ -95,7 +100,8 @@ def _bitcast_reference(x: Any, dtype: DType) -> Any:
 
 
 bitcast = declare(
-    "bitcast", elementwise, attributes=("dtype",), grad=NON_DIFFERENTIABLE, lowering=Scalar(_bitcast), dtype=_bitcast_dtype,
+    "bitcast", elementwise, attributes=("dtype",), grad=NON_DIFFERENTIABLE, lowering=Scalar(_bitcast),
+    dtype=_bitcast_dtype,
     promotion="none", reference=_bitcast_reference,
     samples=lambda: [Sample((special_values(),), {"dtype": int64}, "special values"),
                      Sample((special_values().astype("float32"),), {"dtype": int32}, "special float32"),

@@ -1,6 +1,6 @@
 """Classification losses over class indices: nll_loss and cross_entropy.
 
-Classes are dimension 1, or the only one. Per position, with the target distribution q (one-hot, smoothed and weighted),
+Classes are dimension 1, or the only one. With the target distribution q of a position (one-hot, smoothed, weighted),
 the loss is -sum(q log p), and its gradient by the logits sum(q) softmax - q. Positions whose target is `ignore_index`
 count for nothing. "mean" divides by the summed weights of the targets that count.
 """
@@ -34,7 +34,8 @@ def _loss_type(name: str) -> Any:
             raise DtypeError(f"{name}: class indices must be int64, got {target.dtype}; cast them first")
         shape, d = tuple(x.shape), _class_dim(x.shape)
         if not shape or tuple(target.shape) != shape[:d] + shape[d + 1:]:
-            raise ShapeError(f"{name}: input of shape {shape} and target of shape {tuple(target.shape)} do not go together: "
+            raise ShapeError(f"{name}: input of shape {shape} and target of shape {tuple(target.shape)} do not "
+                             f"go together: "
                              f"classes are dimension {d} of the input, the other sizes must be equal")
         for weight in types[2:]:
             if tuple(weight.shape) != (shape[d],):
@@ -49,8 +50,8 @@ class _Targets:
     """What both losses need of their targets, laid out with a class dimension of size 1.
 
     Attributes:
-        kept: which positions count. index: the target, 0 where ignored; one below 0 becomes the number of classes, which
-            the gather reports as out of range. weight: the weight of each target, or None.
+        kept: which positions count. index: the target, 0 where ignored; one below 0 becomes the number of classes,
+            which the gather reports as out of range. weight: the weight of each target, or None.
     """
 
     def __init__(self, shape: tuple, target: Any, weight: Any, ignore_index: int, like: Any):
@@ -77,7 +78,8 @@ class _Targets:
 
     def mass(self) -> Any:
         """What "mean" divides by: the weights of the targets that count, summed."""
-        counted = ops.cast(self.kept, dtype=self.like.dtype) if self.weight is None else masked(self.kept, self.weight)
+        counted = ops.cast(self.kept, dtype=self.like.dtype) if self.weight is None else masked(self.kept,
+                                                                                                self.weight)
         return ops.sum(counted, dims=tuple(range(len(self.row))), keepdim=False)
 
     def reduce(self, loss: Any, reduction: str) -> Any:
@@ -119,6 +121,8 @@ def _operands(context: Context) -> tuple:
 
 def _nll_tangent(context: Context, tangent: Any, *others: Any) -> Any:
     ignore_index, reduction = context.attrs
+    if tangent is None:
+        return None
     return _nll_expand(tangent, *context.inputs[1:], ignore_index=ignore_index, reduction=reduction)
 
 
@@ -147,7 +151,8 @@ def _reference(x: Any, target: Any, weight: Any, ignore_index: int, smoothing: f
 def _class_samples(logarithms: bool, **attributes: Any) -> list[Sample]:
     import numpy
 
-    cases = [((4, 5), "mean"), ((4, 5), "sum"), ((4, 5), "none"), ((5,), "mean"), ((2, 3, 4), "mean"), ((2, 3, 2, 2), "none"),
+    cases = [((4, 5), "mean"), ((4, 5), "sum"), ((4, 5), "none"), ((5,), "mean"), ((2, 3, 4), "mean"),
+             ((2, 3, 2, 2), "none"),
              ((3, 130), "mean")]
     out = []
     for i, (shape, reduction) in enumerate(cases):
@@ -169,7 +174,8 @@ def _class_samples(logarithms: bool, **attributes: Any) -> list[Sample]:
 
 
 nll_loss = declare(
-    "nll_loss", opaque, attributes=("ignore_index", "reduction"), defaults={"ignore_index": -100, "reduction": "mean"},
+    "nll_loss", opaque, attributes=("ignore_index", "reduction"),
+    defaults={"ignore_index": -100, "reduction": "mean"},
     infer=_loss_type("nll_loss"), saves=_saved_targets, grad=_nll_grad, jvp=_nll_tangent, promotion="none",
     lowering=Decompose(widened_expand(_nll_expand)), samples=lambda: _class_samples(True),
     reference=lambda x, target, *weight, ignore_index, reduction:
@@ -178,7 +184,8 @@ nll_loss = declare(
 
 
 # ---------------------------------------------------------------- cross_entropy
-def _cross_entropy_expand(x: Any, target: Any, *weight: Any, ignore_index: int, label_smoothing: float, reduction: str) -> Any:
+def _cross_entropy_expand(x: Any, target: Any, *weight: Any, ignore_index: int, label_smoothing: float,
+                          reduction: str) -> Any:
     t = _Targets(tuple(x.shape), target, weight[0] if weight else None, ignore_index, x)
     c = centred(x, t.dim)
     log_total = ops.log(total(ops.exp(c), t.dim))
@@ -226,6 +233,8 @@ def _cross_entropy_grad(context: Context, g: Any) -> tuple:
 
 
 def _cross_entropy_tangent(context: Context, tangent: Any, *others: Any) -> Any:
+    if tangent is None:
+        return None
     t, slope = _slope(context, context.inputs[0])
     return t.reduce(total(ops.mul(slope, tangent), t.dim), context.attrs[2])
 

@@ -44,7 +44,8 @@ def _embedding_samples() -> list[Sample]:
 
     weight = floats((5, 3))
     cases = [([0, 4, 1, 1], None), ([[1, 2], [0, 3]], None), (2, None), ([1, 0, 1], 1)]
-    out = [Sample((weight, numpy.asarray(i, numpy.int64)), {"padding": p}, f"{i} padding {p}") for i, p in cases]
+    out = [Sample((weight, numpy.asarray(i, numpy.int64)), {"padding": p},
+                  f"{i}" if p is None else "special: padding") for i, p in cases]
     return [*out, Sample((weight, numpy.zeros((0,), numpy.int64)), {}, "no indices")]
 
 
@@ -53,5 +54,6 @@ embedding = declare(
     grad=_embedding_grad, jvp=lambda context, t, _: ops.take(t, context.inputs[1], dim=0), vmap=_embedding_batch,
     promotion="none", lowering=Decompose(lambda weight, index, padding: ops.take(weight, index, dim=0)),
     reference=lambda weight, index, padding: weight[index], samples=_embedding_samples,
-    doc="Rows of a weight by an int64 index of any shape. Gradients of rows used more than once add up in index order; the "
+    doc="Rows of a weight by an int64 index of any shape. Gradients of rows used more than once add up in index "
+    "order; the "
     "row `padding`, if given (from 0), gets none.")

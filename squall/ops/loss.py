@@ -42,7 +42,7 @@ def share(g: Any, shape: tuple, reduction: str) -> Any:
 
 def _pointwise(name: str, value: Callable, slopes: Callable, reference: Callable, doc: str, *, samples: Callable,
                attributes: dict[str, Any] | None = None) -> Op:
-    """Declare a loss. `value(x, y, **attributes)` and `slopes(...) -> (by x, by y)` call ops; `reference` calls NumPy."""
+    """Declare a loss by ops: `value(x, y, **attributes)` and `slopes(...) -> (by x, by y)`; `reference` is NumPy's."""
     given = attributes or {}
 
     def infer(types: tuple, attrs: tuple) -> TensorType:
@@ -63,7 +63,8 @@ def _pointwise(name: str, value: Callable, slopes: Callable, reference: Callable
     def grad(context: Context, g: Any) -> tuple:
         x, y = context.inputs
         g = share(g, tuple(x.shape), context.attrs[-1])
-        return tuple(ops.mul(s, g) if n else None for s, n in zip(slopes(x, y, **own_of(context)), context.needs, strict=True))
+        return tuple(ops.mul(s, g) if n else None for s,
+                     n in zip(slopes(x, y, **own_of(context)), context.needs, strict=True))
 
     def tangent(context: Context, *tangents: Any) -> Any:
         total = None
@@ -83,7 +84,8 @@ def _pointwise(name: str, value: Callable, slopes: Callable, reference: Callable
         out = reference(x, y, **own)
         return out if reduction == "none" else numpy.asarray(out.mean() if reduction == "mean" else out.sum())
 
-    return declare(name, opaque, attributes=(*given, "reduction"), defaults={**given, "reduction": "mean"}, infer=infer,
+    return declare(name, opaque, attributes=(*given, "reduction"), defaults={**given, "reduction": "mean"},
+                   infer=infer,
                    saves=(0, 1), grad=grad, jvp=tangent, vmap=batch, lowering=Decompose(widened_expand(expand)),
                    reference=oracle, samples=samples, doc=doc)
 

@@ -71,7 +71,8 @@ def _trailing_type(name: str) -> Any:
             raise ShapeError(f"{name}: rank {rank} of the normalized dimensions does not fit shape {tuple(x.shape)}")
         for parameter in types[1:]:
             if tuple(parameter.shape) != tuple(x.shape[-rank:]):
-                raise ShapeError(f"{name}: weight and bias must have shape {tuple(x.shape[-rank:])}, not {tuple(parameter.shape)}")
+                raise ShapeError(f"{name}: weight and bias must have shape {tuple(x.shape[-rank:])}, not "
+                                 f"{tuple(parameter.shape)}")
         return x
 
     return infer
@@ -99,7 +100,8 @@ def _trailing_samples(parameters: int) -> list[Sample]:
     for i, (shape, rank) in enumerate(cases):
         operands = [floats(shape, i), floats(shape[-rank:], i + 10, 0.5, 1.5), floats(shape[-rank:], i + 20)]
         for count in range(parameters + 1) if i < 2 else (parameters,):
-            out.append(Sample(tuple(operands[: count + 1]), {"rank": rank, "eps": 1e-5}, f"{shape} with {count} parameters"))
+            out.append(Sample(tuple(operands[: count + 1]), {"rank": rank, "eps": 1e-5},
+                              f"{shape} with {count} parameters"))
     offset = floats((2, 6), 3) * 1e-2 + 1e3
     special = numpy.array([[1.0, 1.0, 1.0], [numpy.inf, 1.0, 0.0], [numpy.nan, 1.0, 2.0]])
     return [*out, Sample((offset,), {"rank": 1, "eps": 1e-5}, "large mean"),
@@ -164,7 +166,8 @@ layer_norm = declare(
     "layer_norm", opaque, attributes=("rank", "eps"), defaults={"eps": 1e-5}, infer=_trailing_type("layer_norm"),
     saves=_needed_inputs, grad=_layer_norm_grad, jvp=_layer_norm_tangent, vmap=_trailing_batch, promotion="none",
     lowering=Decompose(_layer_norm_expand), reference=_layer_norm_reference, samples=lambda: _trailing_samples(2),
-    doc="(x - mean) / sqrt(variance + eps) over the last `rank` dimensions, times an optional weight, plus an optional bias. "
+    doc="(x - mean) / sqrt(variance + eps) over the last `rank` dimensions, times an optional weight, plus an "
+    "optional bias. "
     "The variance is taken in a second pass; 16-bit operands are computed in float32.")
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from squall.base.dtypes import float64
 from squall.base.errors import ShapeError
 from squall.ir.families import elementwise
-from squall.ir.op import NON_DIFFERENTIABLE, Decompose, Sample, declare, ops
+from squall.ir.op import NON_DIFFERENTIABLE, Decompose, Op, Sample, declare, ops
 from squall.ops.common import as_dtype_of, widen
 from squall.ops.samples import floats
 
@@ -29,6 +29,23 @@ def _numbers(*values: float) -> tuple:
     import numpy
 
     return tuple(numpy.asarray(v, numpy.float64) for v in values)
+
+
+def _batched_state(*own: int) -> Any:
+    """Batching when the operands at `own` are parameter-sized, which then all have a batch, and the others numbers."""
+
+    def batch(op: Op, operands: tuple, batched: tuple, size: Any, attrs: tuple) -> tuple:
+        rank = len(operands[0].shape) - batched[0]
+        aligned = []
+        for i, (operand, is_batched) in enumerate(zip(operands, batched, strict=True)):
+            if i in own and not is_batched:
+                operand = ops.expand(operand, shape=(size, *operand.shape))
+            elif i not in own and is_batched:
+                operand = ops.reshape(operand, shape=(size,) + (1,) * rank)
+            aligned.append(operand)
+        return op(*aligned, **op.named(attrs)), True
+
+    return batch
 
 
 # ---------------------------------------------------------------- SGD
@@ -55,7 +72,8 @@ def _sgd_expand(p: Any, g: Any, lr: Any, weight_decay: Any, *state: Any, decay: 
     return as_dtype_of(stepped, p.dtype), *kept
 
 
-def _sgd_reference(p: Any, g: Any, lr: Any, weight_decay: Any, *state: Any, decay: bool, nesterov: bool, maximize: bool,
+def _sgd_reference(p: Any, g: Any, lr: Any, weight_decay: Any, *state: Any, decay: bool, nesterov: bool,
+                   maximize: bool,
                    first: bool) -> tuple:
     g = -g if maximize else g
     g = g + p * weight_decay.astype(p.dtype) if decay else g
@@ -81,14 +99,17 @@ sgd_update = declare(
     "sgd_update", elementwise, attributes=("decay", "nesterov", "maximize", "first"), promotion="none",
     defaults={"decay": False, "nesterov": False, "maximize": False, "first": False}, grad=NON_DIFFERENTIABLE,
     infer=lambda types, attrs: _parameter_like("sgd_update", types, 2, (0, 4) if len(types) > 4 else (0,)),
-    lowering=Decompose(_sgd_expand), reference=_sgd_reference, samples=_sgd_samples,
-    doc="One step of torch.optim.SGD: operands p, g, lr, weight_decay and, for momentum, buffer, momentum, dampening; results "
-    "p and, for momentum, the buffer. `first` starts the buffer with the gradient (with a dampening of 0, zeros do as well); "
+    vmap=_batched_state(0, 1, 4), lowering=Decompose(_sgd_expand), reference=_sgd_reference, samples=_sgd_samples,
+    doc="One step of torch.optim.SGD: operands p, g, lr, weight_decay and, for momentum, buffer, momentum, "
+    "dampening; results "
+    "p and, for momentum, the buffer. `first` starts the buffer with the gradient (with a dampening of 0, zeros "
+    "do as well); "
     "`decay` says whether weight_decay counts.")
 
 
 # ---------------------------------------------------------------- Adam
-def _adam_expand(p: Any, g: Any, m: Any, v: Any, step: Any, lr: Any, beta1: Any, beta2: Any, eps: Any, weight_decay: Any, *,
+def _adam_expand(p: Any, g: Any, m: Any, v: Any, step: Any, lr: Any, beta1: Any, beta2: Any, eps: Any,
+                 weight_decay: Any, *,
                  decay: bool, decoupled: bool, maximize: bool) -> tuple:
     wide = widen(p)
     dtype = wide.dtype
@@ -111,19 +132,24 @@ def _adam_expand(p: Any, g: Any, m: Any, v: Any, step: Any, lr: Any, beta1: Any,
     return as_dtype_of(moved, p.dtype), as_dtype_of(first, m.dtype), as_dtype_of(second, v.dtype)
 
 
-def _adam_reference(p: Any, g: Any, m: Any, v: Any, step: Any, lr: Any, beta1: Any, beta2: Any, eps: Any, weight_decay: Any, *,
+def _adam_reference(p: Any, g: Any, m: Any, v: Any, step: Any, lr: Any, beta1: Any, beta2: Any, eps: Any,
+                    weight_decay: Any, *,
                     decay: bool, decoupled: bool, maximize: bool) -> tuple:
-    dtype = p.dtype
-    step, lr, beta1, beta2, eps, weight_decay = (float(value) for value in (step, lr, beta1, beta2, eps, weight_decay))
+    import numpy
+
+    def like(value: Any) -> Any:
+        return value.astype(p.dtype)
+
+    step, lr, beta1, beta2, eps, weight_decay = (
+        numpy.asarray(value, numpy.float64) for value in (step, lr, beta1, beta2, eps, weight_decay))
     g = -g if maximize else g
-    if decay and decoupled:
-        p = p * dtype.type(1 - lr * weight_decay)
-    elif decay:
-        g = g + p * dtype.type(weight_decay)
-    m = m + dtype.type(1 - beta1) * (g - m) if 1 - beta1 < 0.5 else g - (g - m) * (1 - dtype.type(1 - beta1))
-    v = v * dtype.type(beta2) + dtype.type(1 - beta2) * g * g
-    below = v**0.5 / dtype.type((1 - beta2**step) ** 0.5) + dtype.type(eps)
-    return p - dtype.type(lr / (1 - beta1**step)) * m / below, m, v
+    g = g + p * like(weight_decay) if decay and not decoupled else g
+    start = p * like(1 - lr * weight_decay) if decay and decoupled else p
+    weight = like(1 - beta1)
+    m = numpy.where(weight < 0.5, m + weight * (g - m), g - (g - m) * (1 - weight))
+    v = v * like(beta2) + like(1 - beta2) * g * g
+    below = v**0.5 / like((1 - beta2**step) ** 0.5) + like(eps)
+    return start - like(lr / (1 - beta1**step)) * m / below, m, v
 
 
 def _adam_samples() -> list[Sample]:
@@ -140,6 +166,8 @@ adam_update = declare(
     "adam_update", elementwise, attributes=("decay", "decoupled", "maximize"), promotion="none",
     defaults={"decay": False, "decoupled": False, "maximize": False}, grad=NON_DIFFERENTIABLE,
     infer=lambda types, attrs: _parameter_like("adam_update", types, 4, (0, 2, 3)), lowering=Decompose(_adam_expand),
+    vmap=_batched_state(0, 1, 2, 3),
     reference=_adam_reference, samples=_adam_samples,
-    doc="One step of torch.optim.Adam or, `decoupled`, AdamW: operands p, g, m, v, step (this one's number, from 1), lr, beta1, "
+    doc="One step of torch.optim.Adam or, `decoupled`, AdamW: operands p, g, m, v, step (this one's number, "
+    "from 1), lr, beta1, "
     "beta2, eps, weight_decay; results p, m, v. `decay` says whether weight_decay counts.")

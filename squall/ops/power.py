@@ -8,6 +8,7 @@ from typing import Any
 from squall.ir.families import elementwise
 from squall.ir.linear import I64, Builder, Reg
 from squall.ir.op import Context, Decompose, Op, Sample, Scalar, declare, ops
+from squall.ops.arithmetic import no_bool
 from squall.ops.common import unmasked, widened, widened_expand, zero_gradient, zeros_like
 from squall.ops.samples import binary_samples, floats, integers, unary_samples
 from squall.ops.unary import numpy_function
@@ -35,7 +36,8 @@ def _integer_pow(b: Builder, x: Reg, y: Reg) -> Reg:
         return b.get(result)
     even = b.compare("eq", b.op("and", y, one), zero)
     of_minus_one = b.select(even, one, b.const(-1, type))
-    inverse = b.select(b.compare("eq", x, one), one, b.select(b.compare("eq", x, b.const(-1, type)), of_minus_one, zero))
+    inverse = b.select(b.compare("eq", x, one), one,
+                       b.select(b.compare("eq", x, b.const(-1, type)), of_minus_one, zero))
     return b.select(b.compare("lt", y, zero), inverse, b.get(result))
 
 
@@ -75,7 +77,8 @@ def _pow_samples() -> list[Sample]:
 
 pow = declare(
     "pow", elementwise, saves=_pow_saves, grad=_pow_grad, lowering=Scalar(_pow), reference=_pow_reference,
-    samples=_pow_samples, doc="a to the power b. Integers wrap around; an integer to a negative power is 0 unless it is "
+    samples=_pow_samples, doc="a to the power b. Integers wrap around; an integer to a negative power is 0 "
+    "unless it is "
     "1 or -1. The gradient of a at b = 0 is 0, that of b at a = 0 and b >= 0 is 0.")
 
 
@@ -123,6 +126,13 @@ pow_scalar = declare(
 
 
 # ---------------------------------------------------------------- extremes
+def _extreme_samples() -> list[Sample]:
+    import numpy
+
+    ties = numpy.array([[1.0, 2.0, 3.0], [3.0, 2.0, 1.0]])
+    return [*binary_samples(logical=True), Sample((ties, ties[::-1].copy()), {}, "ties")]
+
+
 def _extreme(name: str, instruction: str, beaten: str, doc: str) -> Op:
     @widened
     def grad(context: Context, g: Any) -> tuple:
@@ -136,18 +146,14 @@ def _extreme(name: str, instruction: str, beaten: str, doc: str) -> Op:
         return tuple(parts)
 
     return declare(name, elementwise, saves=(0, 1), grad=grad, lowering=Scalar(instruction),
-                   reference=numpy_function(name), samples=lambda: _extreme_samples(), doc=doc)
+                   reference=numpy_function(name), samples=_extreme_samples, doc=doc)
 
 
-def _extreme_samples() -> list[Sample]:
-    import numpy
 
-    ties = numpy.array([[1.0, 2.0, 3.0], [3.0, 2.0, 1.0]])
-    return [*binary_samples(logical=True), Sample((ties, ties[::-1].copy()), {}, "ties")]
-
-
-maximum = _extreme("maximum", "max", "lt", "The larger of two; NaN if either is. At a tie each gets half of the gradient.")
-minimum = _extreme("minimum", "min", "gt", "The smaller of two; NaN if either is. At a tie each gets half of the gradient.")
+maximum = _extreme("maximum", "max", "lt",
+                   "The larger of two; NaN if either is. At a tie each gets half of the gradient.")
+minimum = _extreme("minimum", "min", "gt",
+                   "The smaller of two; NaN if either is. At a tie each gets half of the gradient.")
 
 
 # ---------------------------------------------------------------- quotients and remainders
@@ -198,23 +204,27 @@ def _two_zeros(context: Context, g: Any) -> tuple:
 
 
 floor_divide = declare(
-    "floor_divide", elementwise, grad=_two_zeros, lowering=Scalar("floordiv"), samples=_quotient_samples,
+    "floor_divide", elementwise, dtype=no_bool, grad=_two_zeros, lowering=Scalar("floordiv"),
+    samples=_quotient_samples,
     reference=_without_zero(lambda a, b: a // b, lambda a: a * 0),
     doc="Quotient rounded toward minus infinity, by Python's rules. Gradient 0; integers by 0 give 0.")
 
 trunc_divide = declare(
-    "trunc_divide", elementwise, grad=_two_zeros, samples=_quotient_samples,
-    lowering=Scalar(lambda b, attrs, x, y: b.op("trunc", b.op("div", x, y)) if x.type.is_float else b.op("div", x, y)),
+    "trunc_divide", elementwise, dtype=no_bool, grad=_two_zeros, samples=_quotient_samples,
+    lowering=Scalar(lambda b, attrs, x,
+                    y: b.op("trunc", b.op("div", x, y)) if x.type.is_float else b.op("div", x, y)),
     reference=_without_zero(_truncated_reference, lambda a: a * 0),
     doc="Quotient rounded toward zero. Gradient 0; integers by 0 give 0.")
 
 fmod = declare(
-    "fmod", elementwise, saves=_remainder_saves, grad=_remainder_grad("trunc_divide"), lowering=Scalar("rem"),
+    "fmod", elementwise, dtype=no_bool, saves=_remainder_saves, grad=_remainder_grad("trunc_divide"),
+    lowering=Scalar("rem"),
     samples=_quotient_samples, reference=_without_zero(numpy_function("fmod"), lambda a: a),
     doc="Remainder with the sign of the dividend, as C's fmod; integers by 0 give the dividend.")
 
 remainder = declare(
-    "remainder", elementwise, saves=_remainder_saves, grad=_remainder_grad("floor_divide"), lowering=Scalar("floormod"),
+    "remainder", elementwise, dtype=no_bool, saves=_remainder_saves, grad=_remainder_grad("floor_divide"),
+    lowering=Scalar("floormod"),
     samples=_quotient_samples, reference=_without_zero(numpy_function("remainder"), lambda a: a),
     doc="Remainder with the sign of the divisor, as Python's %; integers by 0 give the dividend.")
 

@@ -35,7 +35,8 @@ def reduction_samples(empty: bool = True, low: float = -2.0, whole: bool = False
     cases = [((3, 4), (1,), False), ((3, 4), (0,), True), ((3, 4), (0, 1), False), ((2, 3, 5), (1,), False),
              ((2, 3, 5), (0, 2), True), ((), (), False), ((2, 1), (1,), False), ((3, 130), (1,), False),
              ((130, 3), (0,), False), ((0, 3), (1,), False), *([((0, 3), (0,), False)] * empty)]
-    out = [Sample((floats(s, i, low),), {"dims": d, "keepdim": k}, f"{s} over {d}") for i, (s, d, k) in enumerate(cases)]
+    out = [Sample((floats(s, i, low),), {"dims": d, "keepdim": k}, f"{s} over {d}") for i,
+           (s, d, k) in enumerate(cases)]
     nan, inf = numpy.nan, numpy.inf
     special = numpy.array([[1.0, nan, 2.0], [inf, 1.0, -inf], [-inf, 1.0, 0.0], [-inf, -inf, -inf], [inf, inf, 1.0]])
     out += [Sample((special,), {"dims": (d,), "keepdim": False}, f"special values over {d}") for d in (0, 1)]
@@ -71,14 +72,15 @@ def _accumulated(name: str) -> Callable:
 
 sum = declare(
     "sum", reduce, attributes=("dims", "keepdim"), grad=_sum_grad, lowering=ByFamily("sum"), promotion="sum",
-    dtype=_sum_dtype, jvp=lambda context, t: ops.sum(t, **context.op.named(context.attrs)), reference=_accumulated("sum"),
+    dtype=_sum_dtype, jvp=lambda context, t: ops.sum(t, **context.op.named(context.attrs)),
+    reference=_accumulated("sum"),
     samples=lambda: reduction_samples(whole=True),
     doc="Sum over dims, in an order fixed by the extents alone. 16-bit floats accumulate in float32.")
 
 
 # ---------------------------------------------------------------- prod
 def _other_factors(x: Any, dims: tuple[int, ...]) -> Any:
-    """At each element the product of all others reduced with it; exact where factors are 0, to any order of derivative."""
+    """At each element the product of all others reduced with it; right where factors are 0, to any derivative."""
     shape, rank = tuple(x.shape), len(x.shape)
     kept = tuple(i for i in range(rank) if i not in dims)
     order = kept + dims
@@ -89,7 +91,8 @@ def _other_factors(x: Any, dims: tuple[int, ...]) -> Any:
     last = len(rows)
 
     def before(value: Any) -> Any:
-        shifted = ops.pad(value, low=(0,) * last + (1,), high=(0,) * last + (-1,), interior=(0,) * (last + 1), value=1)
+        shifted = ops.pad(value, low=(0,) * last + (1,), high=(0,) * last + (-1,), interior=(0,) * (last + 1),
+                          value=1)
         return ops.cumprod(shifted, dim=last)
 
     after = ops.flip(before(ops.flip(flat, dims=(last,))), dims=(last,))
@@ -125,7 +128,8 @@ prod = declare(
 def _needs_elements(op: Op, types: tuple, attrs: tuple) -> TensorType:
     (operand,), (dims, keepdim) = types, attrs
     if builtins.any(operand.shape[d] == 0 for d in dims):
-        raise ShapeError(f"{op.name}: a dimension of size 0 in shape {tuple(operand.shape)} has no largest or smallest element")
+        raise ShapeError(f"{op.name}: a dimension of size 0 in shape {tuple(operand.shape)} has no largest or "
+                         f"smallest element")
     return TensorType(reduced_shape(operand.shape, dims, keepdim), result_dtype(op, types, attrs), operand.device)
 
 
@@ -179,7 +183,7 @@ def _position_reference(name: str) -> Callable:
     def reference(x: Any, dims: tuple, keepdim: bool) -> Any:
         import numpy
 
-        return getattr(numpy, name)(x, axis=dims[0], keepdims=keepdim) if dims else numpy.zeros((), numpy.int64)
+        return getattr(numpy, name)(x, axis=dims[0], keepdims=keepdim) if dims else numpy.zeros(x.shape, numpy.int64)
 
     return reference
 
@@ -199,14 +203,17 @@ def _position(name: str, doc: str) -> Op:
                    samples=lambda: [s for s in _extreme_samples() if len(s.attributes["dims"]) < 2], doc=doc)
 
 
-argmax = _position("argmax", "The index of the first largest element along one dimension, as int64; of the first NaN if any.")
-argmin = _position("argmin", "The index of the first smallest element along one dimension, as int64; of the first NaN if any.")
+argmax = _position("argmax", "The index of the first largest element along one dimension, as int64; of the "
+                             "first NaN if any.")
+argmin = _position("argmin", "The index of the first smallest element along one dimension, as int64; of the "
+                             "first NaN if any.")
 
 
 # ---------------------------------------------------------------- logic
 def _logical(name: str, doc: str) -> Op:
     return declare(name, reduce, attributes=("dims", "keepdim"), grad=NON_DIFFERENTIABLE, dtype=bool_,
-                   lowering=ByFamily(name), reference=_by_name(name), samples=lambda: reduction_samples(whole=True), doc=doc)
+                   lowering=ByFamily(name), reference=_by_name(name),
+                   samples=lambda: reduction_samples(whole=True), doc=doc)
 
 
 any = _logical("any", "Whether any element is other than 0, as bool; False of none.")

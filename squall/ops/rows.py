@@ -22,10 +22,11 @@ def along_type(name: str) -> Any:
 
 
 def along_samples() -> list[Sample]:
-    """Last, first and middle dimension, zero-dim, sizes 0 and 1, past several vectors, large values, rows of -inf, NaN."""
+    """Last, first and middle dimension, zero-dim, sizes 0 and 1, past several vectors, large, infinite, NaN values."""
     import numpy
 
-    cases = [((3, 4), 1), ((3, 4), 0), ((2, 3, 5), 1), ((7,), 0), ((), 0), ((0, 3), 1), ((3, 0), 1), ((4, 1), 1), ((2, 130), 1)]
+    cases = [((3, 4), 1), ((3, 4), 0), ((2, 3, 5), 1), ((7,), 0), ((), 0), ((0, 3), 1), ((3, 0), 1),
+             ((4, 1), 1), ((2, 130), 1)]
     out = [Sample((floats(s, i, -3.0, 3.0),), {"dim": d}, f"{s} along {d}") for i, (s, d) in enumerate(cases)]
     inf, nan = numpy.inf, numpy.nan
     special = numpy.array([[-inf, -inf, -inf], [inf, 1.0, 0.0], [-inf, 0.0, 1.0], [nan, 0.0, 1.0], [1e5, 1e5, -1e5]])
@@ -112,7 +113,8 @@ def _log_softmax_reference(x: Any, dim: int) -> Any:
 
 
 log_softmax = declare(
-    "log_softmax", opaque, attributes=("dim",), infer=along_type("log_softmax"), saves=("out",), grad=_log_softmax_grad,
+    "log_softmax", opaque, attributes=("dim",), infer=along_type("log_softmax"), saves=("out",),
+    grad=_log_softmax_grad,
     jvp=_log_softmax_tangent, vmap=along_batch, lowering=Decompose(widened_expand(_log_softmax_expand)),
     reference=_log_softmax_reference, samples=along_samples,
     doc="log(softmax(x)) as x - max - log(sum(exp(x - max))), which neither overflows nor loses small probabilities.")

@@ -59,7 +59,8 @@ def binary_samples(floating: bool = False, nonzero: bool = False, logical: bool 
         floating: only floats. nonzero: second operands away from 0. logical: bools too.
     """
     low = 0.5 if nonzero else -2.0
-    pairs = [((3, 4), (3, 4)), ((5, 1, 3), (4, 1)), ((), (3,)), ((2, 3), ()), ((), ()), ((0, 3), (1, 3)), ((1, 40), (7, 1))]
+    pairs = [((3, 4), (3, 4)), ((5, 1, 3), (4, 1)), ((), (3,)), ((2, 3), ()), ((), ()), ((0, 3), (1, 3)),
+             ((1, 40), (7, 1))]
     out = [Sample((floats(a, 1), floats(b, 2, low)), {}, f"{a} with {b}") for a, b in pairs]
     special = special_values()
     out.append(Sample((special[:, None], special[None, :]), {}, "special values"))
@@ -73,7 +74,7 @@ def unary_samples(low: float = -3.0, high: float = 3.0, special: bool = True, wh
     """One operand: matrices, zero-dim, size 0, a length past several vectors, special values, integers.
 
     Args:
-        low, high: the range of ordinary values. special: zeros, infinities and NaN too. whole: int8, uint8 and int64 too.
+        low, high: the range of ordinary values. special: zeros, infinities, NaN too. whole: int8, uint8, int64 too.
         attributes: given with each sample.
     """
     import numpy
@@ -82,7 +83,8 @@ def unary_samples(low: float = -3.0, high: float = 3.0, special: bool = True, wh
     shapes = [(3, 4), (), (0, 2), (67,), (2, 3, 5)]
     out = [Sample((floats(s, i, low, high),), given, str(s)) for i, s in enumerate(shapes)]
     if special:
-        values = numpy.array([0.0, -0.0, 1.0, -1.0, numpy.inf, -numpy.inf, numpy.nan, 1e-30, -1e-30, 0.5, -2.5, 60.0, -60.0])
+        values = numpy.array([0.0, -0.0, 1.0, -1.0, numpy.inf, -numpy.inf, numpy.nan, 1e-30, -1e-30, 0.5, -2.5,
+                              60.0, -60.0])
         out.append(Sample((values,), given, "special values"))
     if whole:
         out.append(Sample((numpy.array([-128, -127, -2, -1, 0, 1, 2, 127], numpy.int8),), given, "int8 extremes"))

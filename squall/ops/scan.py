@@ -24,7 +24,8 @@ def _scan_type(types: tuple, attrs: tuple) -> TensorType:
 def _scan_samples() -> list[Sample]:
     import numpy
 
-    cases = [((3, 4), 1), ((3, 4), 0), ((2, 3, 5), 1), ((7,), 0), ((0, 3), 0), ((2, 0), 0), ((1,), 0), ((), 0), ((2, 70), 1)]
+    cases = [((3, 4), 1), ((3, 4), 0), ((2, 3, 5), 1), ((7,), 0), ((0, 3), 0), ((2, 0), 0), ((1,), 0), ((), 0),
+             ((2, 70), 1)]
     out = [Sample((floats(s, i, 0.5, 1.5),), {"dim": d}, f"{s} along {d}") for i, (s, d) in enumerate(cases)]
     special = numpy.array([1.0, numpy.inf, 2.0, -numpy.inf, 1.0, numpy.nan, 1.0])
     zeros = numpy.array([[1.5, 0.0, 2.0, 0.5], [0.0, 3.0, 0.0, 1.0]])
@@ -87,7 +88,8 @@ def _cumprod_tangent(context: Context, t: Any) -> Any:
 
 cumprod = declare(
     "cumprod", scan, attributes=("dim",), infer=_scan_type, saves=(0,), lowering=ByFamily("cumprod"), promotion="sum",
-    vmap=_batch, grad=widened(_cumprod_grad), jvp=_cumprod_tangent, reference=_running("cumprod"), samples=_scan_samples,
+    vmap=_batch, grad=widened(_cumprod_grad), jvp=_cumprod_tangent, reference=_running("cumprod"),
+    samples=_scan_samples,
     doc="Products of everything up to each element along a dimension. The gradient is right where factors are 0.")
 
 

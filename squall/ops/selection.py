@@ -8,6 +8,7 @@ from squall.base.dtypes import DType
 from squall.ir.families import elementwise
 from squall.ir.linear import Builder, Reg
 from squall.ir.op import Context, Op, Sample, Scalar, declare, ops
+from squall.ops.arithmetic import no_bool, only_float
 from squall.ops.common import masked, unmasked, widened
 from squall.ops.samples import binary_samples, floats, generator, unary_samples
 
@@ -15,7 +16,8 @@ from squall.ops.samples import binary_samples, floats, generator, unary_samples
 # ---------------------------------------------------------------- where
 def _where_grad(context: Context, g: Any) -> tuple:
     condition = context.inputs[0]
-    return (None, masked(condition, g) if context.needs[1] else None, unmasked(condition, g) if context.needs[2] else None)
+    return (None, masked(condition, g) if context.needs[1] else None,
+            unmasked(condition, g) if context.needs[2] else None)
 
 
 def _where_reference(condition: Any, a: Any, b: Any) -> Any:
@@ -25,16 +27,19 @@ def _where_reference(condition: Any, a: Any, b: Any) -> Any:
 
 
 def _where_samples() -> list[Sample]:
+    import numpy
+
     out = []
     for sample in binary_samples(logical=True):
         a, b = sample.inputs
-        condition = generator(7).random((a + b if a.dtype != bool else a | b).shape) < 0.5
+        condition = generator(7).random(numpy.broadcast_shapes(a.shape, b.shape)) < 0.5
         out.append(Sample((condition, a, b), {}, sample.name))
     return [*out, Sample((generator(3).random((4, 1)) < 0.5, floats((3,)), floats(())), {}, "broadcast condition")]
 
 
 where = declare(
-    "where", elementwise, saves=(0,), grad=_where_grad, promotion="none", reference=_where_reference, samples=_where_samples,
+    "where", elementwise, saves=(0,), grad=_where_grad, promotion="none", reference=_where_reference,
+    samples=_where_samples,
     lowering=Scalar(lambda b, attrs, condition, x, y: b.select(condition, x, y)),
     doc="The first value where a bool condition holds, else the second. Gradients are 0 where the other was taken.")
 
@@ -72,7 +77,8 @@ def _clamp_samples() -> list[Sample]:
 clamp = declare(
     "clamp", elementwise, saves=(0, 1, 2), grad=_clamp_grad, reference=_clamp_reference, samples=_clamp_samples,
     lowering=Scalar(lambda b, attrs, x, low, high: b.op("min", b.op("max", x, low), high)),
-    doc="x limited to [low, high], which may be tensors; where low is above high, high. The gradient passes at the bounds.")
+    doc="x limited to [low, high], which may be tensors; where low is above high, high. The gradient passes at "
+    "the bounds.")
 
 
 def _one_sided(name: str, instruction: str, passes: str, doc: str) -> Op:
@@ -114,7 +120,8 @@ nan_to_num = declare(
     "nan_to_num", elementwise, attributes=("nan", "posinf", "neginf"), saves=(0,), lowering=Scalar(_nan_to_num),
     grad=lambda context, g: masked(ops.isfinite(context.inputs[0]), g), reference=_nan_to_num_reference,
     samples=lambda: unary_samples(whole=True, attributes={"nan": 1.0, "posinf": 2.0, "neginf": -3.0}),
-    doc="NaN and the infinities replaced by given numbers (frontends pass 0 and the dtype's extremes). Gradient 0 there.")
+    doc="NaN and the infinities replaced by given numbers (frontends pass 0 and the dtype's extremes). Gradient "
+    "0 there.")
 
 
 # ---------------------------------------------------------------- lerp, addcmul, addcdiv
@@ -136,7 +143,8 @@ def _lerp_reference(start: Any, end: Any, weight: Any) -> Any:
 @widened
 def _lerp_grad(context: Context, g: Any) -> tuple:
     start, end, weight = context.inputs
-    return (ops.mul(g, ops.sub(1.0, weight)) if context.needs[0] else None, ops.mul(g, weight) if context.needs[1] else None,
+    return (ops.mul(g, ops.sub(1.0, weight)) if context.needs[0] else None,
+            ops.mul(g, weight) if context.needs[1] else None,
             ops.mul(g, ops.sub(end, start)) if context.needs[2] else None)
 
 
@@ -147,8 +155,10 @@ def _three(nonzero: bool = False) -> list[Sample]:
 
 
 lerp = declare(
-    "lerp", elementwise, saves=lambda needs: (0, 1, 2) if needs[2] else (2,), grad=_lerp_grad, lowering=Scalar(_lerp),
-    reference=_lerp_reference, samples=_three, doc="start + weight * (end - start), by the form exact at the nearer end.")
+    "lerp", elementwise, dtype=only_float, saves=lambda needs: (0, 1, 2) if needs[2] else (2,), grad=_lerp_grad,
+    lowering=Scalar(_lerp),
+    reference=_lerp_reference, samples=_three,
+    doc="start + weight * (end - start), by the form exact at the nearer end.")
 
 
 def _scaled(value: float, dtype: DType) -> float | int:
@@ -156,19 +166,26 @@ def _scaled(value: float, dtype: DType) -> float | int:
 
 
 def _addcmul(b: Builder, attrs: tuple, x: Reg, first: Reg, second: Reg) -> Reg:
-    return b.add(x, b.mul(b.mul(b.const(attrs[0], x.type), first), second))
+    value = attrs[0] if x.type.is_float else int(attrs[0])
+    return b.add(x, b.mul(b.mul(b.const(value, x.type), first), second))
+
+
+def _addcmul_reference(x: Any, first: Any, second: Any, value: float) -> Any:
+    return x + first * second * (value if x.dtype.kind == "f" else x.dtype.type(int(value)))
 
 
 @widened
 def _addcmul_grad(context: Context, g: Any) -> tuple:
     _, first, second = context.inputs
     scaled = ops.mul(g, _scaled(context.attrs[0], g.dtype))
-    return (g, ops.mul(scaled, second) if context.needs[1] else None, ops.mul(scaled, first) if context.needs[2] else None)
+    return (g, ops.mul(scaled, second) if context.needs[1] else None,
+            ops.mul(scaled, first) if context.needs[2] else None)
 
 
 addcmul = declare(
-    "addcmul", elementwise, attributes=("value",), defaults={"value": 1.0}, saves=(1, 2), grad=_addcmul_grad,
-    lowering=Scalar(_addcmul), reference=lambda x, first, second, value: x + first * second * value,
+    "addcmul", elementwise, dtype=no_bool, attributes=("value",), defaults={"value": 1.0}, saves=(1, 2),
+    grad=_addcmul_grad,
+    lowering=Scalar(_addcmul), reference=_addcmul_reference,
     samples=lambda: [Sample(s.inputs, {"value": v}, s.name) for s in _three() for v in (1.0, -0.5)],
     doc="x + value * first * second.")
 
@@ -187,6 +204,7 @@ def _addcdiv_grad(context: Context, g: Any) -> tuple:
 
 addcdiv = declare(
     "addcdiv", elementwise, attributes=("value",), defaults={"value": 1.0}, saves=(1, 2), grad=_addcdiv_grad,
-    lowering=Scalar(_addcdiv), promotion="float", reference=lambda x, first, second, value: x + first / second * value,
+    lowering=Scalar(_addcdiv), promotion="float", reference=lambda x, first, second,
+    value: x + first / second * value,
     samples=lambda: [Sample(s.inputs, {"value": v}, s.name) for s in _three(nonzero=True) for v in (1.0, -0.5)],
     doc="x + value * first / second.")

@@ -48,7 +48,8 @@ lgamma = declare(
     samples=lambda: unary_samples(0.3, 6.0), doc="The logarithm of |gamma(x)|; infinite at 0 and negative integers.")
 
 digamma = declare(
-    "digamma", elementwise, saves=(0,), grad=widened(lambda context, g: ops.mul(g, ops.polygamma(context.inputs[0], n=1))),
+    "digamma", elementwise, saves=(0,),
+    grad=widened(lambda context, g: ops.mul(g, ops.polygamma(context.inputs[0], n=1))),
     lowering=Scalar("digamma"), promotion="float", reference=reference.digamma_reference,
     samples=lambda: unary_samples(0.3, 6.0), doc="The derivative of lgamma; NaN at negative integers.")
 

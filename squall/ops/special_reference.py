@@ -1,4 +1,4 @@
-"""Exact float64 references of the special functions, over the standard library's `math`; no other package is needed."""
+"""Exact float64 references of the special functions, over the standard library's `math`: no other package needed."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def _erfinv(y: float) -> float:
     middle = 2 / (math.pi * 0.147) + bound / 2
     x = math.copysign(math.sqrt(max(math.sqrt(middle * middle - bound / 0.147) - middle, 0.0)), y)
     for _ in range(4):
-        error = math.erf(x) - y if abs(x) < 1 else math.copysign(1 - abs(y) - math.erfc(abs(x)), y)
+        error = math.erf(x) - y if abs(x) < 1 else math.copysign(1.0, y) * (1 - abs(y) - math.erfc(abs(x)))
         step = error / (2 / math.sqrt(math.pi) * math.exp(-x * x))
         x -= step / (1 + x * step)
     return x
@@ -82,7 +82,7 @@ digamma_reference = _elementwise(_digamma)
 
 
 def cotangent_coefficients(order: int) -> list[float]:
-    """The derivative of that order of cot(pi x), over pi**order, as a polynomial in the cotangent: lowest power first."""
+    """The derivative of an order of cot(pi x), over pi**order, as a polynomial in the cotangent, lowest power first."""
     poly = [0.0, 1.0]
     for _ in range(order):
         slope = [k * c for k, c in enumerate(poly)][1:]

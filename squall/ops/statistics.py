@@ -37,7 +37,8 @@ def _mean_grad(context: Context, g: Any) -> Any:
 
 mean = declare(
     "mean", reduce, attributes=("dims", "keepdim"), infer=_floating("mean"), grad=_mean_grad,
-    lowering=Decompose(widened_expand(average)), jvp=lambda context, t: ops.mean(t, **context.op.named(context.attrs)),
+    lowering=Decompose(widened_expand(average)), jvp=lambda context,
+    t: ops.mean(t, **context.op.named(context.attrs)),
     reference=lambda x, dims, keepdim: x.mean(axis=dims, keepdims=keepdim), samples=reduction_samples,
     doc="Sum over dims divided by the count; NaN of none.")
 
@@ -85,7 +86,8 @@ def _var_reference(x: Any, dims: tuple, keepdim: bool, correction: float) -> Any
 
 
 def _var_samples() -> list[Sample]:
-    return [Sample(s.inputs, {**s.attributes, "correction": c}, s.name) for c in (1.0, 0.0) for s in reduction_samples()]
+    return [Sample(s.inputs, {**s.attributes, "correction": c}, s.name) for c in (1.0,
+                                                                                  0.0) for s in reduction_samples()]
 
 
 var = declare(
@@ -212,7 +214,8 @@ def _norm_samples() -> list[Sample]:
 
 
 norm = declare(
-    "norm", reduce, attributes=("dims", "keepdim", "ord"), defaults={"ord": 2.0}, infer=_floating("norm"), saves=(0, "out"),
+    "norm", reduce, attributes=("dims", "keepdim", "ord"), defaults={"ord": 2.0}, infer=_floating("norm"),
+    saves=(0, "out"),
     grad=_norm_grad, jvp=_norm_tangent, lowering=Decompose(widened_expand(_norm_expand)), reference=_norm_reference,
     samples=_norm_samples,
     doc="The vector norm over dims: (sum |x|^ord)^(1/ord), the largest or smallest |x| for inf or -inf, the count of "

@@ -56,11 +56,13 @@ def _sign_reference(x: Any) -> Any:
 
 sign = declare(
     "sign", elementwise, grad=zero_gradient, lowering=Scalar(_sign), reference=_sign_reference,
-    samples=lambda: unary_samples(whole=True), doc="-1, 0 or 1 by the sign of x; 0 for NaN, as in PyTorch. Gradient 0.")
+    samples=lambda: unary_samples(whole=True),
+    doc="-1, 0 or 1 by the sign of x; 0 for NaN, as in PyTorch. Gradient 0.")
 
 
 def _rounding(name: str, instruction: str, function: str, doc: str) -> Op:
-    return declare(name, elementwise, grad=zero_gradient, lowering=Scalar(instruction), reference=_whole_stay(function),
+    return declare(name, elementwise, grad=zero_gradient, lowering=Scalar(instruction),
+                   reference=_whole_stay(function),
                    samples=lambda: unary_samples(whole=True), doc=doc + " Integers stay as they are. Gradient 0.")
 
 
@@ -81,7 +83,8 @@ round = _rounding("round", "rint", "rint", "The nearest integer, halves to even.
 # ---------------------------------------------------------------- powers and roots
 sqrt = declare(
     "sqrt", elementwise, saves=("out",), grad=lambda context, g: ops.div(g, ops.mul(context.output, 2.0)),
-    lowering=Scalar("sqrt"), promotion="float", reference=numpy_function("sqrt"), samples=lambda: unary_samples(0.2, 4.0),
+    lowering=Scalar("sqrt"), promotion="float", reference=numpy_function("sqrt"),
+    samples=lambda: unary_samples(0.2, 4.0),
     doc="Square root; NaN below 0.")
 
 
@@ -108,7 +111,8 @@ def _reciprocal_grad(context: Context, g: Any) -> Any:
 
 
 reciprocal = declare(
-    "reciprocal", elementwise, saves=("out",), grad=_reciprocal_grad, lowering=Scalar("reciprocal"), promotion="float",
+    "reciprocal", elementwise, saves=("out",), grad=_reciprocal_grad, lowering=Scalar("reciprocal"),
+    promotion="float",
     reference=lambda x: 1 / x, samples=lambda: unary_samples(0.3, 3.0), doc="1 / x.")
 
 square = declare(
