@@ -28,17 +28,21 @@ _FROM = {
                       "is_inference_mode_enabled set_eager",
     "frontend.evaluation": "flush",
     "frontend.display": "set_printoptions",
-    "frontend.functions": "cat concat concatenate where einsum tensordot meshgrid broadcast_to broadcast_tensors allclose equal "
-                          "isclose is_tensor numel add sub mul div pow matmul mm bmm dot outer maximum minimum abs neg sign sqrt "
-                          "rsqrt exp exp2 expm1 log log2 log10 log1p sin cos tan asin acos atan sinh cosh tanh asinh acosh atanh erf "
-                          "erfc erfinv floor ceil round trunc sigmoid relu isnan isinf isfinite square reciprocal clamp clip lerp addmm "
-                          "sum prod mean amax amin any all argmax argmin max min var std norm logsumexp softmax log_softmax cumsum "
-                          "cumprod median sort argsort topk reshape permute transpose t squeeze unsqueeze flatten movedim flip roll "
-                          "split chunk unbind narrow select diagonal gather scatter scatter_add index_select index_add masked_select "
-                          "masked_fill nonzero clone detach eq ne lt le gt ge logical_and logical_or logical_not logical_xor "
-                          "bitwise_and bitwise_or bitwise_xor bitwise_not fmod remainder floor_divide atan2 addcmul addcdiv "
-                          "repeat_interleave tile hstack vstack numel result_type promote_types finfo iinfo lgamma digamma copysign "
-                          "swapaxes ravel unflatten subtract multiply divide",
+    "frontend.functions": "allclose equal isclose is_tensor numel result_type promote_types finfo iinfo",
+    "frontend.functions_unary": "abs neg sign sqrt rsqrt exp exp2 expm1 log log2 log10 log1p sin cos tan asin acos atan sinh cosh "
+                                "tanh asinh acosh atanh erf erfc erfinv floor ceil round trunc sigmoid relu isnan isinf isfinite "
+                                "square reciprocal logical_not bitwise_not lgamma digamma",
+    "frontend.functions_arithmetic": "where add sub mul div pow matmul mm bmm dot outer maximum minimum clamp clip lerp addmm "
+                                     "eq ne lt le gt ge logical_and logical_or logical_xor bitwise_and bitwise_or bitwise_xor "
+                                     "fmod remainder floor_divide atan2 addcmul addcdiv copysign subtract multiply divide "
+                                     "masked_fill",
+    "frontend.functions_reduction": "sum prod mean amax amin any all argmax argmin max min var std norm logsumexp softmax "
+                                    "log_softmax cumsum cumprod median sort argsort topk",
+    "frontend.functions_movement": "cat concat concatenate meshgrid broadcast_to broadcast_tensors reshape permute transpose t "
+                                   "squeeze unsqueeze flatten movedim flip roll split chunk unbind narrow select diagonal gather "
+                                   "scatter scatter_add index_select index_add masked_select nonzero clone detach "
+                                   "repeat_interleave tile hstack vstack swapaxes ravel unflatten",
+    "frontend.einsum": "einsum tensordot",
     "frontend.transforms": "vmap vjp jvp jacrev jacfwd hessian value_and_grad checkpoint functional_call",
     "frontend.jit": "compile explain",
     "base.dim": "Dim",
