@@ -54,11 +54,12 @@ def need(condition: object, message: str) -> None:
         raise Broken(message)
 
 
-def verify(program: Program, expanded: bool = False) -> Program:
+def verify(program: Program, expanded: bool = False, kernel: bool = True) -> Program:
     """Check a program; returns it.
 
     Args:
         program: what a compiler stage made. expanded: also demand that no transcendental instruction is left.
+        kernel: the entry must follow the kernel ABI; else it is a function that kernels call by pointer.
 
     Raises:
         CompileError: names the function, the instruction, its number in the body, and the rule.
@@ -79,7 +80,7 @@ def verify(program: Program, expanded: bool = False) -> Program:
     entry = signatures.get(program.entry)
     if entry is None:
         raise CompileError(f"the entry {program.entry} is not among the functions {', '.join(signatures)}")
-    if [p.type for p in entry.parameters] != [PTR, I64, I64, PTR] or entry.result is not None:
+    if kernel and ([p.type for p in entry.parameters] != [PTR, I64, I64, PTR] or entry.result is not None):
         raise CompileError(f"{entry.name}: an entry's parameters are (ptr, i64, i64, ptr), and it returns nothing")
     for function in program.functions:
         _Check(function, signatures, expanded).run()

@@ -55,7 +55,8 @@ def test_fma_is_rounded_once(kind):
 def test_fma_of_special_values(kind):
     inf, nan, huge = np.inf, np.nan, np.finfo(kind).max
     cases = [(inf, 0, 1, nan), (inf, 1, -inf, nan), (huge, 2, -inf, -inf), (huge, 2, -huge, huge),
-             (0, 5, -0.0, 0.0), (-0.0, 5, -0.0, -0.0), (1, 1, -1, 0.0), (-1, 1, 1, 0.0), (nan, 1, 1, nan), (huge, huge, 0, inf)]  # fmt: skip
+             (0, 5, -0.0, 0.0), (-0.0, 5, -0.0, -0.0), (1, 1, -1, 0.0), (-1, 1, 1, 0.0), (nan, 1, 1, nan),
+             (huge, huge, 0, inf)]  # fmt: skip
     columns = [np.array(column, kind) for column in zip(*cases, strict=True)]
     with np.errstate(all="ignore"):
         got = fused_multiply_add(np, *columns[:3])

@@ -112,6 +112,7 @@ def test_entries_follow_the_kernel_abi():
     b = Builder("k", (PTR,))
     with pytest.raises(CompileError, match="an entry's parameters are"):
         verify(Program((b.finish(),), "k"))
+    verify(Program((b.finish(),), "k"), kernel=False)
     with pytest.raises(CompileError, match="the entry other is not among the functions k"):
         verify(Program((b.finish(),), "other"))
     with pytest.raises(CompileError, match="two functions are called k"):
@@ -182,8 +183,8 @@ def test_types_read_back():
 def test_bits_of_constants():
     cases = {("f32", 0.1): 0x3DCCCCCD, ("f32", 1e39): 0x7F800000, ("f64", -0.0): 1 << 63, ("bf16", 1.00390625): 0x3F80,
              ("bf16", 1.01171875): 0x3F82, ("bf16", math.nan): 0x7FC0, ("f16", 65519.0): 0x7BFF,
-             ("f16", 65520.0): 0x7C00, ("f16", -1e9): 0xFC00, ("i8", -1): 0xFF, ("u16", 65537): 1, ("bool", 2): 1, ("i32", -(2**31)): 1 << 31,
-             ("f32", 10**400): 0x7F800000}  # fmt: skip
+             ("f16", 65520.0): 0x7C00, ("f16", -1e9): 0xFC00, ("i8", -1): 0xFF, ("u16", 65537): 1,
+             ("bool", 2): 1, ("i32", -(2**31)): 1 << 31, ("f32", 10**400): 0x7F800000}  # fmt: skip
     for (scalar, value), bits in cases.items():
         assert encode(value, scalar) == bits, (scalar, value)
     for scalar, value in (("i8", -3), ("u64", 2**64 - 1), ("f64", 0.1), ("f16", -2.5), ("bf16", 3.0), ("bool", True)):
