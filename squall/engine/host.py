@@ -22,6 +22,14 @@ def array_at(address: int, shape: tuple[int, ...], dtype: DType) -> Any:
     return numpy.frombuffer(raw, dtype=kind).reshape(shape)
 
 
+def _widened(array: Any) -> Any:
+    """16-bit floats in float32, as every computation on them."""
+    import numpy
+
+    small = array.dtype.itemsize == 2 and (array.dtype.kind == "f" or array.dtype.name == "bfloat16")
+    return array.astype(numpy.float32) if small else array
+
+
 def host_call(binding: Any, step: HostStep) -> Callable[[list], None]:
     """A function of the values' words that runs the step."""
 
@@ -34,7 +42,7 @@ def host_call(binding: Any, step: HostStep) -> Callable[[list], None]:
 
         arrays = [view(*i, words) for i in step.inputs]
         with numpy.errstate(all="ignore"):
-            results = step.function(*arrays, **dict(step.attributes))
+            results = step.function(*map(_widened, arrays), **dict(step.attributes))
         results = results if isinstance(results, tuple) else (results,)
         for target, result in zip(step.outputs, results, strict=True):
             out = view(*target, words)
