@@ -233,7 +233,8 @@ remainder = declare(
 @widened
 def _atan2_grad(context: Context, g: Any) -> tuple:
     y, x = context.inputs
-    scaled = ops.div(g, ops.add(ops.mul(y, y), ops.mul(x, x)))
+    length = ops.add(ops.mul(y, y), ops.mul(x, x))
+    scaled = unmasked(ops.eq(length, 0.0), ops.div(g, length))
     return ops.mul(scaled, x), ops.neg(ops.mul(scaled, y))
 
 

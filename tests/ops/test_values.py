@@ -172,10 +172,10 @@ def test_dtypes(op):
 VOCABULARY = """
     add sub mul div pow maximum minimum fmod remainder floor_divide trunc_divide atan2 copysign bitwise_and bitwise_or
     bitwise_xor shift_left shift_right logical_and logical_or logical_xor eq ne lt le gt ge neg abs sign sqrt rsqrt
-    reciprocal square exp exp2 expm1 log log2 log10 log1p sin cos tan asin acos atan sinh cosh tanh asinh acosh atanh erf
-    erfc erfinv lgamma digamma floor ceil trunc round sigmoid logical_not bitwise_not isnan isinf isfinite where cast
-    bitcast relu gelu silu leaky_relu elu softplus log_sigmoid hardtanh clamp pow_scalar lerp addcmul addcdiv mish
-    hardswish hardsigmoid selu nan_to_num sum prod amax amin any all argmax argmin mean var logsumexp norm softmax
+    reciprocal square exp exp2 expm1 log log2 log10 log1p sin cos tan asin acos atan sinh cosh tanh asinh acosh atanh
+    erf erfc erfinv lgamma digamma floor ceil trunc round sigmoid logical_not bitwise_not isnan isinf isfinite where
+    cast bitcast relu gelu silu leaky_relu elu softplus log_sigmoid hardtanh clamp pow_scalar lerp addcmul addcdiv
+    mish hardswish hardsigmoid selu nan_to_num sum prod amax amin any all argmax argmin mean var logsumexp norm softmax
     log_softmax layer_norm rms_norm batch_norm group_norm cross_entropy nll_loss mse_loss l1_loss bce_with_logits
     embedding cumsum cumprod sgd_update adam_update
 """
