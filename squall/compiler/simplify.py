@@ -78,7 +78,7 @@ def simplify(roots: list[Node], leaves: list[Node]) -> list[Node]:
 
 def _number(node: Node) -> Any:
     """The value of a constant seen through expands and reshapes, or None."""
-    while node.op.name in ("expand", "reshape"):
+    while node.op.name in ("expand", "reshape") and node.inputs:  # a computed node has dropped its operands
         node = node.inputs[0]
     return constant_value(node) if node.op is ops.constant else None
 
