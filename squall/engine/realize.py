@@ -12,6 +12,7 @@ from squall.base.caches import Cache
 from squall.engine.generalize import Family, Symbolic, abstract, families, generalize
 from squall.engine.keys import Signature, signature
 from squall.ir.node import Node
+from squall.ir.op import ops
 from squall.ir.plan import Request
 
 plans = Cache("plans", 1024)
@@ -33,8 +34,8 @@ def evaluate(roots: list[Node]) -> None:
         deque(map(_set_buffer, roots, buffers), maxlen=0)
     else:
         _run_planned(roots)
-    for root in roots:
-        root.inputs = ()
+    for root in roots:  # computed: from now on a leaf, whatever made it
+        root.op, root.attrs, root.inputs = ops.buffer, (), ()
 
 
 def _run_planned(roots: list[Node]) -> None:

@@ -132,7 +132,7 @@ def _escaped(trace: Trace, holders: Placeholders, tensors: list) -> list:
             continue
         if held.__class__ is not Cell and held._cell is not None:
             continue
-        if held.__class__ is Cell or held._node.op is not ops.input:
+        if held._node.op is not ops.input:
             out.append(held)
     return out
 
