@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from squall.backends.ssa_arithmetic import NAMES, arithmetic, compare, integer, spell
+from squall.backends.ssa_arithmetic import NAMES, arithmetic, compare, integer, intrinsic, spell
 from squall.backends.ssa_casts import cast
 from squall.ir.bits import encode, round_single
 from squall.ir.linear import ARITHMETIC, BYTES, COMPARE, Instr, Type
@@ -44,7 +44,21 @@ def _arithmetic(w, i: Instr) -> str:
 
 def _compare(w, i: Instr) -> str:
     a, b = i.operands
-    return compare(w, i.name, a.type, w.operands[a.number], w.operands[b.number])
+    left, right = w.operands[a.number], w.operands[b.number]
+    if i.name == "lt" and right in w.spread and left in w.counting and a.type.lanes < 64:
+        return _lanes_below(w, a.type.lanes, w.spread[right])
+    return compare(w, i.name, a.type, left, right)
+
+
+def _lanes_below(w, lanes: int, count: str) -> str:
+    """The mask of the first `count` lanes: `iota < splat count` in i64, without comparing in 64 bits."""
+    one, word, bits = Type("i64"), Type("i32", lanes), spell(Type("bool", lanes))
+    count = intrinsic(w, "smax", one, intrinsic(w, "smin", one, count, str(lanes)), "0")
+    if w.table.mask_registers:
+        low = w.value(f"xor i64 {w.value(f'shl nsw i64 -1, {count}')}, -1")
+        return w.value(f"bitcast i{lanes} {w.value(f'trunc i64 {low} to i{lanes}')} to {bits}")
+    every = _spread(w, w.value(f"trunc i64 {count} to i32"), word)
+    return w.value(f"icmp ult {spell(word)} {_counts(word)}, {every}")
 
 
 def _const(w, i: Instr) -> str:
@@ -75,20 +89,35 @@ def _select(w, i: Instr) -> str:
 
 def _splat(w, i: Instr) -> str:
     (a,) = i.operands
-    type, operand, text = i.result.type, w.operands[a.number], spell(i.result.type)  # type: ignore[union-attr]
+    type, operand = i.result.type, w.operands[a.number]  # type: ignore[union-attr]
     if type.lanes == 1:
         return operand
     if operand[0] != "%":
         return f"splat ({spell(a.type)} {operand})"
-    first = w.value(f"insertelement {text} poison, {spell(a.type)} {operand}, i64 0")
+    spread = _spread(w, operand, type)
+    if type.scalar == "i64":
+        w.spread[spread] = operand
+    return spread
+
+
+def _spread(w, operand: str, type: Type) -> str:
+    text = spell(type)
+    first = w.value(f"insertelement {text} poison, {NAMES[type.scalar]} {operand}, i64 0")
     return w.value(f"shufflevector {text} {first}, {text} poison, <{type.lanes} x i32> zeroinitializer")
 
 
 def _iota(w, i: Instr) -> str:
     type = i.result.type  # type: ignore[union-attr]
-    name, one = NAMES[type.scalar], Type(type.scalar)
     if type.lanes == 1:
-        return literal(0, one)
+        return literal(0, type)
+    counts = _counts(type)
+    if type.scalar == "i64":
+        w.counting.add(counts)
+    return counts
+
+
+def _counts(type: Type) -> str:
+    name, one = NAMES[type.scalar], Type(type.scalar)
     return "<" + ", ".join([f"{name} {literal(lane, one)}" for lane in range(type.lanes)]) + ">"
 
 

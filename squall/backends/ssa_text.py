@@ -34,6 +34,8 @@ class Writer:
         self.operands = {p.number: f"%{i}" for i, p in enumerate(function.parameters)}
         self.count = len(function.parameters) - 1
         self.structures = 0
+        self.spread: dict[str, str] = {}  # i64 vectors that repeat one value, and which
+        self.counting: set[str] = set()  # i64 vectors that count their lanes
         self.block = "body"
         self.open: list[tuple] = []
         self.result = "void" if function.result is None else spell(function.result)
@@ -96,7 +98,7 @@ def write(program: Program, table) -> str:
 
     Args:
         program: a linear program without transcendental instructions.
-        table: what the machine has; `half` says whether it converts float16, `header` is put first.
+        table: what the machine has (see `backends/cpu/table`): `half`, `mask_registers`, and a `header`.
 
     Returns:
         The module's text; equal programs and tables give equal text.

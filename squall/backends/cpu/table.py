@@ -14,10 +14,12 @@ class Table(NamedTuple):
 
     Args:
         half: the CPU converts float16 itself (x86 with F16C, every AArch64); otherwise integer operations do.
+        mask_registers: masks are bits in registers of their own (AVX-512), best made from an integer.
         header: lines put before everything else, such as a target triple.
     """
 
     half: bool = True
+    mask_registers: bool = False
     header: str = ""
 
 
@@ -34,4 +36,5 @@ def table_for(architecture: str, features: str | Iterable[str] = "") -> Table:
     """
     if isinstance(features, str):
         features = [name[1:] for name in features.split(",") if name.startswith("+")]
-    return Table(half=not architecture.startswith(("x86", "i386", "i686")) or "f16c" in features)
+    half = not architecture.startswith(("x86", "i386", "i686")) or "f16c" in features
+    return Table(half, mask_registers="avx512f" in features)
