@@ -39,7 +39,7 @@ class Writer:
         self.block = "body"
         self.open: list[tuple] = []
         self.result = "void" if function.result is None else spell(function.result)
-        attributes = ("noalias readonly align 8", "", "", "noalias align 64") if is_entry else None
+        attributes = ("noalias align 8", "", "", "noalias align 64") if is_entry else None
         types = [spell(p.type) for p in function.parameters]
         if attributes and types == ["ptr", "i64", "i64", "ptr"]:
             types = [f"{text} {extra}".strip() for text, extra in zip(types, attributes, strict=True)]

@@ -7,7 +7,7 @@ can be run by either on the same buffers. What differs is speed, by some five or
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from squall.backends.python.values import STORAGE, arithmetic, cast, compare
@@ -19,6 +19,20 @@ from squall.ir.linear import ARITHMETIC, BYTES, COMPARE, Function, Instr, Progra
 _FUNCTION_BASE = 0xFFFF_FFFF_5000_0000
 
 
+# How values are passed to machine code and back, one lane each.
+_C_TYPES = {"ptr": ctypes.c_uint64, "i64": ctypes.c_int64, "u64": ctypes.c_uint64, "i32": ctypes.c_int32,
+            "u32": ctypes.c_uint32, "f32": ctypes.c_float, "f64": ctypes.c_double, "bool": ctypes.c_bool}  # fmt: skip
+
+
+def _prototype(parameters: Sequence[Type], result: Type | None) -> Any:
+    kinds = [*parameters, result] if result is not None else list(parameters)
+    for kind in kinds:
+        if kind.lanes > 1 or kind.scalar not in _C_TYPES:
+            raise CompileError(f"the python backend cannot exchange {kind} with machine code")
+    returned = None if result is None else _C_TYPES[result.scalar]
+    return ctypes.CFUNCTYPE(returned, *[_C_TYPES[kind.scalar] for kind in parameters])
+
+
 class _Return(Exception):  # noqa: N818
     pass
 
@@ -28,7 +42,8 @@ class Executor:
 
     Args:
         program: without transcendental instructions (`compiler/expand` removes them).
-        addresses: other executors' entries this program may call by pointer, by address.
+
+    What its code calls by pointer may be machine code or another executor's `address`.
 
     Example:
         >>> from squall.ir.linear import Builder
@@ -36,14 +51,15 @@ class Executor:
         >>> Executor(Program((b.finish(),), "nothing"))(0, 0, 1, 0)
     """
 
-    def __init__(self, program: Program, addresses: dict[int, Callable] | None = None):
+    def __init__(self, program: Program):
         import numpy as np
 
         self.np = np
         self.program = program
         self.trees = {f.name: (f, _nest(f)) for f in program.functions}
         self.names = [f.name for f in program.functions]
-        self.addresses = addresses or {}
+        self.error: BaseException | None = None
+        self._native: Any = None
 
     def __call__(self, args: int, begin: int, end: int, scratch: int) -> None:
         """Run the entry function, as a compiled kernel would be called."""
@@ -51,6 +67,29 @@ class Executor:
         words = [np.array([v], d) for v, d in zip((args, begin, end, scratch), ("u8", "i8", "i8", "u8"), strict=True)]
         with np.errstate(all="ignore"):
             self.call(self.program.entry, words)
+
+    @property
+    def address(self) -> int:
+        """An address at which machine code can call the entry, while this executor lives.
+
+        An error inside cannot pass through machine code: it is kept in `error`, and the call returns zero.
+        """
+        if self._native is None:
+            function = self.trees[self.program.entry][0]
+            kinds, result = [p.type for p in function.parameters], function.result
+
+            def entry(*values: Any) -> Any:
+                try:
+                    words = [self.np.array([v], STORAGE[k.scalar]) for v, k in zip(values, kinds, strict=True)]
+                    with self.np.errstate(all="ignore"):
+                        made = self.call(function.name, words)
+                    return None if result is None else made[0].item()
+                except BaseException as error:
+                    self.error = self.error or error
+                    return None if result is None else 0
+
+            self._native = _prototype(kinds, result)(entry)
+        return ctypes.cast(self._native, ctypes.c_void_p).value or 0
 
     def call(self, name: str, arguments: list) -> Any:
         """Call a function of the program with arrays; returns its result."""
@@ -244,9 +283,9 @@ def _call(f: Frame, i: Instr, v: list) -> Any:
     address = int(v[0][0])
     if 0 <= address - _FUNCTION_BASE < len(machine.names):
         return machine.call(machine.names[address - _FUNCTION_BASE], v[1:])
-    if address in machine.addresses:
-        return machine.addresses[address](*[int(a[0]) for a in v[1:]])
-    raise CompileError(f"the python backend cannot call machine code at {address:#x}")
+    types, result = [r.type for r in i.operands[1:]], i.result.type if i.result is not None else None
+    made = _prototype(types, result)(address)(*[a[0].item() for a in v[1:]])
+    return None if result is None else f.np.array([made], STORAGE[result.scalar])
 
 
 def _return(f: Frame, i: Instr, v: list) -> None:

@@ -8,10 +8,12 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
+from squall.backends.cpu import compile_program
 from squall.backends.python import Executor
 from squall.backends.python.values import cast, fused_multiply_add
 from squall.base.errors import CompileError
-from squall.ir.linear import F32, Builder, Program, Type
+from squall.ir.linear import F32, PTR, Builder, Program, Type
+from tests.unit.backends.linear_support import KERNEL
 
 
 def exact_fma(a: float, b: float, c: float, kind) -> float:
@@ -73,15 +75,52 @@ def test_float_to_integer_saturates_then_wraps():
     assert cast(np, x, f64, Type("u64", len(x)))[[1, 4, 6]].tolist() == [2**64 - 1, 2**64 - 1, 10**19]
 
 
-def test_calls_by_address():
+def scaled() -> Program:
+    """f(pointer, factor): doubles by `factor` what the pointer holds, and returns the new value."""
+    b = Builder("scaled", (PTR, F32), F32)
+    place, factor = b.parameters
+    made = b.mul(b.load(F32, place), factor)
+    b.store(made, place)
+    b.emit("return", None, (made,))
+    return Program((b.finish(),), "scaled")
+
+
+def caller() -> Program:
+    """A kernel that calls the function in word 0 on the pointer in word 1, and adds the result in word 2."""
     b = Builder.kernel("caller")
-    b.call(b.argument(0, Type("ptr")), (b.begin, b.end))
-    program, seen = Program((b.finish(),), "caller"), []
+    made = b.call(b.argument(0, PTR), (b.argument(1, PTR), b.const(3.0, F32)), F32)
+    b.store(b.cast(made, Type("f64")), b.gep(b.args, b.int(2), "f64"))
+    return Program((b.finish(),), "caller")
+
+
+@pytest.mark.parametrize("compiled_caller", [False, True])
+@pytest.mark.parametrize("compiled_callee", [False, True])
+def test_machine_code_and_executors_call_each_other(compiled_caller, compiled_callee):
+    callee = Executor(scaled())
+    address = compile_program(scaled()) if compiled_callee else callee.address
+    value = np.array([2.5], np.float32)
+    words = np.array([address, value.ctypes.data, 0], np.uint64)
+    run = KERNEL(compile_program(caller())) if compiled_caller else Executor(caller())
+    run(words.ctypes.data, 0, 1, 0)
+    assert value[0] == 7.5 and words.view(np.float64)[2] == 7.5
+    assert callee.error is None
+
+
+def test_errors_under_machine_code_are_kept():
+    b = Builder("scaled", (PTR, F32), F32)
+    b.emit("return", None, (b.op("exp", b.parameters[1]),))
+    callee = Executor(Program((b.finish(),), "scaled"))
+    words = np.array([callee.address, 0, 0], np.uint64)
+    KERNEL(compile_program(caller()))(words.ctypes.data, 0, 1, 0)
+    assert isinstance(callee.error, CompileError)
+
+
+def test_vectors_are_not_exchanged_with_machine_code():
+    b = Builder.kernel("k")
+    b.call(b.argument(0, PTR), (b.const(1.0, Type("f32", 4)),))
     words = np.array([1234], np.uint64)
-    Executor(program, {1234: lambda *a: seen.append(a)})(words.ctypes.data, 3, 9, 0)
-    assert seen == [(3, 9)]
-    with pytest.raises(CompileError, match="cannot call machine code at 0x4d2"):
-        Executor(program)(words.ctypes.data, 3, 9, 0)
+    with pytest.raises(CompileError, match="cannot exchange f32x4 with machine code"):
+        Executor(Program((b.finish(),), "k"))(words.ctypes.data, 0, 1, 0)
 
 
 def test_unknown_instructions_are_named():
