@@ -110,7 +110,7 @@ def test_attributes_move_between_registries():
         net.thing = 3
     del net.thing
     with pytest.raises(AttributeError, match="'Module' object has no attribute 'thing'"):
-        net.thing  # noqa: B018
+        net.thing
 
 
 def test_a_parameter_is_not_replaced_by_a_plain_tensor():
