@@ -70,15 +70,16 @@ def tile_cycles(rows: int, vectors: int) -> float:
 
 def compute_cycles(isa: Isa, lanes: int, rows: int, columns: int, depth: int) -> float:
     """Cycles of the microkernels of one batch."""
-    tiles = _ceiling(rows, isa.tile.rows)
-    height = _ceiling(rows, tiles) if tiles else 0
     vectors = _ceiling(columns, lanes)
     panels, rest = divmod(vectors, isa.tile.vectors)
-    if not tiles:
-        return 0.0
-    wide = panels * tile_cycles(isa.rows_for(height, isa.tile.vectors), isa.tile.vectors) if panels else 0.0
-    narrow = tile_cycles(isa.rows_for(height, rest), rest) if rest else 0.0
-    return tiles * (wide + narrow) * depth + tiles * (panels + bool(rest)) * 40
+    tiles, few = divmod(rows, isa.tile.rows)
+    total = 0.0
+    for count, height in ((tiles, isa.tile.rows), (1, few)):
+        if count and height:
+            wide = tile_cycles(isa.rows_for(height, isa.tile.vectors), isa.tile.vectors)
+            narrow = tile_cycles(isa.rows_for(height, rest), rest) if rest else 0.0
+            total += count * ((panels * wide + narrow) * depth + (panels + bool(rest)) * 40)
+    return total
 
 
 def pack_cost(isa: Isa, lanes: int, scalar: str, accumulate: str, across: int, along: int) -> tuple[int, float]:

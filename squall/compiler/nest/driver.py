@@ -224,23 +224,15 @@ class _Driver:
         self.runs_b = b.var(b.int(0))
         with b.when(b.op("not", self.b_prepacked)):
             self._pack_b()
-        tiles = _ceiling(b, self.rows, b.int(self.isa.tile.rows))
-        share, longer = b.op("div", self.rows, tiles), b.op("rem", self.rows, tiles)
-        row, together = b.var(b.int(0)), strips_together(self.isa, self.library.accumulate)
-        self.group_start = b.var(b.int(0))
-        with b.loop(b.int(0), tiles) as tile:
-            count = b.add(share, b.cast(b.compare("lt", tile, longer), I64))
-            number = b.op("rem", tile, b.int(together)) if together > 1 else b.int(0)
-            with b.when(b.op("and", b.op("not", self.a_in_place), b.compare("eq", number, b.int(0)))):
-                b.set(self.group_start, b.get(row))
-                following = b.op("min", b.add(tile, b.int(together)), tiles)
-                end = b.add(b.mul(following, share), b.op("min", following, longer))
-                self._pack_a(b.get(row), b.sub(end, b.get(row)))
-            if together > 1:
-                with b.when(b.op("not", self.a_in_place)):
-                    self._take_strip(b.sub(b.get(row), b.get(self.group_start)))
-            self._strip(b.get(row), count, number)
-            b.set(row, b.add(b.get(row), count))
+        height, together = self.isa.tile.rows, strips_together(self.isa, self.library.accumulate)
+        with b.loop(b.int(0), self.rows, b.int(height)) as row:
+            first = b.op("rem", row, b.int(height * together))
+            with b.when(b.op("not", self.a_in_place)):
+                with b.when(b.compare("eq", first, b.int(0))):
+                    self._pack_a(row, b.op("min", b.int(height * together), b.sub(self.rows, row)))
+                if together > 1:
+                    self._take_strip(first)
+            self._strip(row, b.op("min", b.int(height), b.sub(self.rows, row)), first)
 
     def _pack_a(self, row: Reg, count: Reg) -> None:
         """The rows of as many strips as fill a vector, k-major. A vector wider than that runs over into the next k."""
@@ -288,17 +280,21 @@ class _Driver:
                                   b.get(runs), self.b_transposing,
                                   b.gep(args.scratch("packed_b"), where, self.library.accumulate)))
 
-    def _strip(self, row: Reg, count: Reg, number: Reg) -> None:
-        """One tile's rows across all columns of the unit; then store or epilogue if it is finished."""
+    def _strip(self, row: Reg, count: Reg, place: Reg) -> None:
+        """One tile's rows across all columns of the unit; then store or epilogue if it is finished.
+
+        `place` is the first row's place among the strips that are packed together.
+        """
         b, args = self.b, self.args
-        rows = b.gep(args.scratch("rows_a"), row, "i64")
+        height, together = self.isa.tile.rows, strips_together(self.isa, self.library.accumulate)
+        table = b.select(self.a_in_place, b.gep(args.scratch("rows_a"), row, "i64"), args.scratch("rows_packed"))
         out_rows = b.gep(self.out_rows, row, "i64")
-        table = b.select(self.a_in_place, rows, args.scratch("rows_packed"))
-        together = strips_together(self.isa, self.library.accumulate)
+        # what is prefetched: the strip after this one, or a share of the strips that will be packed after these
         pieces = b.select(self.a_in_place, self.panels, b.mul(self.panels, b.int(together)))
         share = b.add(b.op("div", self.length, pieces), b.int(1))
+        number = b.op("div", place, b.int(height))
         done = b.select(self.a_in_place, b.int(0), b.mul(number, self.panels))
-        following = b.add(b.get(self.group_start), b.int(together * self.isa.tile.rows))
+        following = b.add(b.sub(row, place), b.int(together * height))
         ahead = b.gep(args.scratch("rows_a"), b.select(self.a_in_place, b.add(row, count), following), "i64")
         first = b.var(b.int(0))
         if self.isa.flat:
