@@ -125,9 +125,10 @@ def assemble(work: Work) -> Plan:
     """The plan of a compilation whose tasks are fused."""
     roots: dict[int, int] = {}
     for number, root in enumerate(work.roots):
-        held = work.memories[work.homes[id(root)].buffer]
-        held.kind, held.index = "output", number
-        roots[number] = work.homes[id(root)].buffer
+        roots[number] = work.joint(work.homes[id(root)].buffer)
+        held = work.memories[roots[number]]
+        if held.kind != "input":
+            held.kind, held.index = "output", number
     tasks = ordered(work)
     steps: list[Any] = []
     lives: dict[int, tuple[int, int]] = {}
@@ -137,19 +138,25 @@ def assemble(work: Work) -> Plan:
         touched = {work.homes[id(n)].buffer for n in task.reads}
         touched |= {t.home.buffer for t in task.targets} if isinstance(task, Group) else task.touches(work)  # type: ignore[attr-defined]
         touched |= set(range(before, len(work.memories)))
-        for m in touched:
+        for m in map(work.joint, touched):
             first, last = lives.get(m, (begin, begin))
             lives[m] = min(first, begin), max(last, len(steps) - 1)
     arena = [memory.Life(m, work.memories[m].nbytes, *span) for m, span in lives.items()
              if work.memories[m].kind == "arena"]
     offsets, arena_bytes = memory.plan(arena)
-    slots = tuple(Slot(m.kind, m.index, m.nbytes, offsets.get(i, 0)) for i, m in enumerate(work.memories))
-    return _plan(work, slots, tuple(steps), roots, arena_bytes)
+    slots = []
+    for i in range(len(work.memories)):
+        held = work.memories[work.joint(i)]
+        slots.append(Slot(held.kind, held.index, held.nbytes, offsets.get(work.joint(i), 0)))
+    return _plan(work, tuple(slots), tuple(steps), roots, arena_bytes)
 
 
 def _plan(work: Work, slots: tuple, steps: tuple, roots: dict[int, int], arena_bytes: Any) -> Plan:
     inputs = tuple(Input(tuple(n.shape), n.dtype, c)
                    for n, c in zip(work.inputs, work.request.contiguous, strict=True))
-    outputs = tuple(Output(tuple(r.shape), r.dtype, roots[i]) for i, r in enumerate(work.roots))
+    outputs = []
+    for i, r in enumerate(work.roots):
+        held = work.memories[roots[i]]
+        outputs.append(Output(tuple(r.shape), r.dtype, roots[i], donor=held.index if held.kind == "input" else None))
     scalars = tuple(n.dtype for n in work.request.scalars)
-    return Plan(inputs, scalars, slots, steps, outputs, arena_bytes, tuple(work.report), tuple(work.checks))
+    return Plan(inputs, scalars, slots, steps, tuple(outputs), arena_bytes, tuple(work.report), tuple(work.checks))

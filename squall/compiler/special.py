@@ -90,6 +90,8 @@ def _sequence(work: Work, node: Node, kind: str, target: Home, source: tuple[Nod
     task = Special(node.op.name, [source[0], *(n for n, *_ in indices)], [step], {target.buffer})
     task.checks = bool(indices)
     work.add(task, [node], node)
+    if work.copies and work.copies[-1][0] is node:
+        work.copies[-1][3].append(task)
 
 
 def scan(work: Work, node: Node) -> None:
@@ -106,8 +108,10 @@ def scan(work: Work, node: Node) -> None:
 def _copied(work: Work, node: Node) -> Home:
     from squall.compiler.tasks import write
 
-    home = work.homes[id(node)]
-    write(work, node, node.inputs[0], home)
+    home, base = work.homes[id(node)], node.inputs[0]
+    copy = write(work, node, base, home)
+    if copy is not None and work.home(base) is not None:
+        work.copies.append((node, base, copy, []))
     return home
 
 

@@ -116,13 +116,15 @@ def _update_slice(work: Work, node: Node) -> None:
     base, value, *starts = node.inputs
     dims, steps = node.attrs
     home = work.homes[id(node)]
-    write(work, node, base, home)
+    copy = write(work, node, base, home)
     strides = list(home.strides)
     places = []
     for d, step, start in zip(dims, steps, starts, strict=True):
         places.append((start, strides[d]))
         strides[d] = strides[d] * step
-    write(work, node, value, Home(home.buffer, tuple(strides), home.offset), tuple(places))
+    task = write(work, node, value, Home(home.buffer, tuple(strides), home.offset), tuple(places))
+    if copy is not None and work.home(base) is not None:
+        work.copies.append((node, base, copy, [] if task is None else [task]))
 
 
 def _interior_pad(work: Work, node: Node) -> None:

@@ -41,7 +41,9 @@ class Work:
     Attributes:
         order: nodes, operands first. roots: as requested. memories: buffers by number. homes: places of kept nodes
         and leaves. tasks: in order. writers: the tasks that must have run before a kept node may be read.
-        report: lines of text for `explain`. stuck: the node behind the last Unfit.
+        report: lines of text for `explain`. stuck: the node behind the last Unfit. copies: for each update its node, base,
+        the task that copies the base, and those that write. joined: buffers that became another; latest: the newest
+        value of such memory.
     """
 
     def __init__(self, request: Request, roots: list[Node], order: list[Node], inputs: list[Node], vector_bytes: int,
@@ -60,6 +62,9 @@ class Work:
         self.check_numbers: dict[tuple, int] = {}
         self.report: list[str] = []
         self.stuck: Node | None = None
+        self.copies: list[tuple[Node, Node, Task, list[Task]]] = []
+        self.joined: dict[int, int] = {}
+        self.latest: dict[int, Node] = {}
         self.root_ids = {id(n) for n in roots}
         for number, node in enumerate(inputs):
             self._place_input(number, node)
@@ -109,6 +114,16 @@ class Work:
         task.after.extend(earlier)
         earlier.append(task)
         self.tasks.append(task)
+
+    def join(self, buffer: int, other: int) -> None:
+        """Make a buffer the same memory as another."""
+        self.joined[self.joint(buffer)] = self.joint(other)
+
+    def joint(self, buffer: int) -> int:
+        """The buffer whose memory a buffer shares."""
+        while buffer in self.joined:
+            buffer = self.joined[buffer]
+        return buffer
 
     def note(self, text: str) -> None:
         """A line for the report."""

@@ -72,7 +72,7 @@ class Binding:
         args = tuple(self._word(w) for w in step.words)
         scratch = max(step.scratch_bytes, step.program.scratch_bytes)
         return Step(self.kernels[step.key], args, evaluate(step.units, self.sizes), max(1, evaluate(step.grain, self.sizes)),
-                    scratch, False, step.label)
+                    scratch, step.checks, step.label)
 
     def _word(self, word: Word) -> Bind | int:
         kind, value, offset = word
