@@ -188,7 +188,8 @@ def _atan_ratio(lanes: Lanes, small: Reg, large: Reg) -> tuple[Reg, Reg, Reg]:
     z = lanes.mul(q, q)
     value = lanes.fma(lanes.mul(q, z), lanes.polynomial(z, ATAN), q)
     zero = lanes.at(0.0)
-    return value, *(lanes.select(middle, lanes.at(part), zero) for part in QUARTER_PI)
+    high, low = (lanes.select(middle, lanes.at(part), zero) for part in QUARTER_PI)
+    return value, high, low
 
 
 def _plus(lanes: Lanes, value: Reg, high: Reg, low: Reg) -> Reg:

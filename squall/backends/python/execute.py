@@ -205,7 +205,7 @@ def _reduce(f: Frame, i: Instr, v: list) -> Any:
     a, scalar = v[0], i.operands[0].type.scalar
     while len(a) > 1:
         half = len(a) // 2
-        a = arithmetic(f.np, i.attr, Type(scalar, half), a[:half], a[half:])
+        a = arithmetic(f.np, str(i.attr), Type(scalar, half), a[:half], a[half:])
     return a
 
 
@@ -302,8 +302,8 @@ HANDLERS: dict[str, Callable[[Frame, Instr, list], Any]] = {
     "const": _const, "bitcast": _bitcast, "splat": _splat, "iota": _iota, "insert": _insert, "reduce": _reduce,
     "cast": lambda f, i, v: cast(f.np, v[0], i.operands[0].type, i.result.type),
     "select": lambda f, i, v: f.np.where(*v),
-    "extract": lambda f, i, v: v[0][i.attr : i.attr + 1],
-    "shuffle": lambda f, i, v: f.np.concatenate(v)[list(i.attr)],
+    "extract": lambda f, i, v: v[0][[i.attr]],
+    "shuffle": lambda f, i, v: f.np.concatenate(v)[f.np.array(i.attr)],
     "load": _load, "store": _store, "gather": _gather, "scatter": _scatter, "gep": _gep, "alloca": _alloca,
     "prefetch": lambda f, i, v: None, "fence": lambda f, i, v: None, "status": _status,
     "var": lambda f, i, v: v[0], "get": lambda f, i, v: v[0], "set": _set,
