@@ -22,8 +22,9 @@ UNIT_CYCLES = 60_000.0  # a unit shorter than this is not worth handing to anoth
 SERIAL_CYCLES = 150_000.0  # nor is a whole contraction shorter than this
 UNITS_PER_THREAD = 4
 
-# cycles per element moved
-COPY, PIECES, TRANSPOSE, ELEMENT, CONVERT = 0.12, 0.3, 0.45, 2.0, 0.1
+# cycles per element moved: packed by copies, in pieces, transposed, one by one; converted; read where it lies, along k
+# or a line of rows at each k
+COPY, PIECES, TRANSPOSE, ELEMENT, CONVERT, NEAR, LINES = 0.12, 0.3, 0.45, 2.0, 0.1, 0.02, 0.5
 
 
 class Choice(NamedTuple):
@@ -138,8 +139,11 @@ def _choose(contraction: Contraction, isa: Isa, threads: int, epilogue: bool, pr
     a_mode, a_cost = pack_cost(isa, lanes, scalar, accumulate, run_m, run_k_a)
     b_mode, b_cost = pack_cost(isa, lanes, scalar, accumulate, run_n, run_k_b)
     c_mode, c_cost = result_mode(contraction, groups, epilogue)
-    if not convert and (inner_run(groups["k"], "a", True) >= 4 or columns <= width):
-        a_mode, a_cost = words.IN_PLACE, 0.02
+    if not convert:
+        near = inner_run(groups["k"], "a", True) >= 4
+        lying = NEAR if near else LINES if run_m >= isa.tile.rows else ELEMENT
+        if near or (columns <= width and lying < a_cost):
+            a_mode, a_cost = words.IN_PLACE, lying
     if prepacked:
         b_mode, b_cost = words.PREPACKED, 0.0
     elif not convert and len(groups["n"]) == 1 and run_n >= lanes and run_n == columns and rows <= 2 * isa.tile.rows:
