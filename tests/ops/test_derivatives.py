@@ -99,6 +99,20 @@ def test_gradient(op):
 
 
 @pytest.mark.parametrize("op", DIFFERENTIABLE, ids=names(DIFFERENTIABLE))
+def test_gradient_compiled(op):
+    """The gradients' graphs through machine code, one program for the samples of an op."""
+    roots, bindings = [], {}
+    for sample in picked(smooth_samples(op)):
+        arrays = arrays_of(sample)
+        nodes, root, fixed = loss_of(op, sample, arrays)
+        if root is not None:
+            roots += [p for p in gradients(root, [nodes[i] for i in varied(op, arrays)]) if p is not None]
+            bindings.update({**bound(nodes, arrays), **fixed})
+    for got, want in zip(BACKENDS["cpu"](roots, bindings), BACKENDS["numpy"](roots, bindings), strict=True):
+        np.testing.assert_allclose(got, want, rtol=1e-10, atol=1e-10, err_msg=op.name)
+
+
+@pytest.mark.parametrize("op", DIFFERENTIABLE, ids=names(DIFFERENTIABLE))
 def test_second_gradient(op):
     for sample in picked(smooth_samples(op)):
         arrays = arrays_of(sample)

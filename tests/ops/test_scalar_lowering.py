@@ -67,7 +67,8 @@ def test_lowering(op):
             if not np.prod(node.shape) or has_16_bits(node.dtype):
                 continue
             with np.errstate(all="ignore"):
-                want = np.asarray(op.reference(*variant, **op.named(op.pack(sample.attributes)))).astype(node.dtype.name)
+                want = np.asarray(op.reference(*variant, **op.named(op.pack(sample.attributes))))
+                want = want.astype(node.dtype.name)
             got = run(op, sample, variant, node, LANES)
             tolerance = {"float32": 5e-6, "float64": 1e-13}.get(node.dtype.name, 0)
             np.testing.assert_allclose(got, want, rtol=tolerance, atol=tolerance,
