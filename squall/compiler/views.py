@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import prod
+
 from squall.compiler import movement
 from squall.compiler.affine import Affine, Atom, Run, Split, Unfit, flatten, of
 from squall.compiler.pull import Home, reshaped
@@ -45,9 +47,24 @@ def view_of(work: Work, node: Node) -> Home | None:
     return Home(home.buffer, tuple(address.terms.get(a, 0) for a in atoms), address.constant)
 
 
+def _source(work: Work, node: Node) -> Node:
+    """The value a chain of index maps moves, unless that has more elements than the node."""
+    base = node
+    while work.home(base) is None and movement.is_map(base):
+        base = base.inputs[0]
+    size, own = prod(base.shape), prod(node.shape)
+    smaller = isinstance(size, int) and isinstance(own, int) and size > own
+    return node if smaller or work.home(base) is not None else base
+
+
 def operand(work: Work, node: Node) -> tuple[Node, Home]:
     """A node to be read as memory: the kept node or leaf it lies in, and the view. It is kept itself if need be."""
     view = view_of(work, node)
+    if view is None:
+        base = _source(work, node)
+        if base is not node:  # windows and expansions are read through, not written out
+            work.keep(base)
+            view = view_of(work, node)
     if view is None:
         view = work.keep(node)
     base = node
