@@ -21,8 +21,6 @@ COSTS = {"div": 4, "sqrt": 5, "rem": 8, "fmod": 8, "remainder": 8, "floor_divide
          "reciprocal": 4}  # fmt: skip
 LEAVES = frozenset(("constant", "scalar", "iota", "extent", "buffer"))
 READERS = frozenset(("take", "gather", "index"))  # computed where read, from an operand in memory
-WRITERS = frozenset(("concat", "update_slice", "scatter", "scatter_add", "index_add", "index_put", "cumsum", "cumprod",
-                     "contract", "call"))  # fmt: skip
 
 
 def own_cost(node: Node) -> int:
@@ -74,6 +72,8 @@ def _operands(work: Work, node: Node, cost: dict[int, int]) -> None:
         base = base_of(node.inputs[0])
         if work.home(base) is None and cost[id(base)] > 0:
             work.keep(base)
+        return
+    if not is_inline(node) and node.op.family.name != "reduce":
         return
     size = None
     for operand in node.inputs:
