@@ -25,6 +25,7 @@ from squall.ops import (  # noqa: F401 - imported for what they declare
     movement,
     normalization,
     optimizer,
+    piecewise,
     pooling,
     power,
     products,

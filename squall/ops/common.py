@@ -69,7 +69,7 @@ def widened(rule: Callable) -> Callable:
     @wraps(rule)
     def run(context: Context, g: Any) -> Any:
         several = g.__class__ is tuple
-        if not any(is_narrow(v.dtype) for v in (g if several else (g,)) if v is not None):
+        if not is_narrow(context.types[0].dtype):
             return rule(context, g)
         output = context.output
         output = tuple(map(widen, output)) if output.__class__ is tuple else widen(output)

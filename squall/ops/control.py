@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import math
+from typing import Any
 
 from squall.base.dtypes import numpy_dtype
 from squall.base.errors import CompileError

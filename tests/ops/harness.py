@@ -13,7 +13,7 @@ import numpy as np
 
 import squall.ops  # noqa: F401 - fills the table
 from squall.base import config
-from squall.base.dtypes import as_dtype
+from squall.base.dtypes import as_dtype, float64
 from squall.engine.oracle import array_of, buffer_of
 from squall.engine.realize import evaluate as realize
 from squall.ir.graph import placeholder, rebuild
@@ -195,7 +195,8 @@ def inner(values: list, weights: list) -> Node | None:
     for value, weight in zip(values, weights, strict=True):
         if value is None or weight is None:
             continue
-        flat = ops.sum(ops.mul(value, weight), dims=tuple(range(len(value.shape))), keepdim=False)
+        product = ops.mul(*(n if n.dtype is float64 else ops.cast(n, dtype=float64) for n in (value, weight)))
+        flat = ops.sum(product, dims=tuple(range(len(value.shape))), keepdim=False)
         total = flat if total is None else ops.add(total, flat)
     return total
 

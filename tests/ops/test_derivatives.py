@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from squall.base.dtypes import as_dtype, numpy_dtype
 from squall.ir.node import Node
 from squall.ir.op import Op, Sample
 from tests.ops.harness import (
@@ -31,6 +32,8 @@ from tests.ops.harness import (
 
 # Operands that a rule gives no gradient although they are floats, as in PyTorch.
 CONSTANT_OPERANDS = {("nll_loss", 2), ("cross_entropy", 2)}
+# Their attribute, or the other operands, are of a float dtype of their own.
+WIDE_BY_NATURE = {"cast", "call"}
 
 
 def draw(shapes: list, seed: int) -> list:
@@ -61,7 +64,7 @@ def loss_of(op: Op, sample: Sample, arrays: list) -> tuple[list[Node], Node | No
     """Input nodes, the outputs' inner product with weights that are inputs too, and the weights' bindings."""
     nodes = placeholders(arrays)
     made = [n for n in outputs_of(op(*nodes, **sample.attributes)) if is_float_output(n)]
-    weights = draw([n.shape for n in made], 3)
+    weights = [w.astype(numpy_dtype(n.dtype)) for n, w in zip(made, draw([n.shape for n in made], 3), strict=True)]
     others = placeholders(weights, len(nodes))
     return nodes, inner(made, others), bound(others, weights)
 
@@ -199,3 +202,26 @@ def test_tangent_agrees_with_gradient(op):
             bindings = {**bound(nodes, arrays), **bound(moved, moves), **bound(incoming, weights)}
             a, b = (0.0 if n is None else float(BACKENDS["numpy"]([n], bindings)[0]) for n in (forward, backward))
             assert abs(a - b) <= 1e-9 * max(abs(a), 1.0), f"{described(op, sample)}: forward {a}, backward {b}"
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+@pytest.mark.parametrize("op", DIFFERENTIABLE, ids=names(DIFFERENTIABLE))
+def test_gradient_in_16_bits(op, dtype):
+    """Gradients of 16-bit operands have their dtype, and are near those of the same values in float64."""
+    target = numpy_dtype(as_dtype(dtype))
+    sample = next(iter(picked(smooth_samples(op))), None)
+    if sample is None or op.name in WIDE_BY_NATURE:
+        return
+    arrays = [a.astype(target) if a.dtype == np.float64 else a for a in arrays_of(sample)]
+    exact = [a.astype(np.float64) if a.dtype == target else a for a in arrays]
+    found = []
+    for values in (arrays, exact):
+        nodes, root, fixed = loss_of(op, sample, values)
+        positions = [i for i, a in enumerate(values) if a.dtype == values[floating(exact)[0]].dtype]
+        parts = gradients(root, [nodes[i] for i in positions if (op.name, i) not in CONSTANT_OPERANDS])
+        assert all(p.dtype is nodes[positions[0]].dtype for p in parts if p is not None)
+        found.append(BACKENDS["decomposed"]([p for p in parts if p is not None], {**bound(nodes, values), **fixed}))
+    for got, want in zip(*found, strict=True):
+        scale = np.abs(want).mean() + np.abs(want)
+        error = np.abs(got.astype(np.float64) - want) / np.where(scale == 0, 1, scale)
+        assert error.max(initial=0) < (0.01 if dtype == "float16" else 0.06), f"{described(op, sample)}: {error.max()}"

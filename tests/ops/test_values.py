@@ -54,7 +54,8 @@ def test_value(op, backend):
         assert got.shape == np.shape(want) == tuple(node.shape), label
         assert as_dtype(got.dtype) is node.dtype, label
         tolerance = 1e-11 if node.dtype.itemsize == 8 else 1e-5
-        np.testing.assert_allclose(got.astype(np.asarray(want).dtype), want, rtol=tolerance, atol=tolerance, err_msg=label)
+        got = got.astype(np.asarray(want).dtype)
+        np.testing.assert_allclose(got, want, rtol=tolerance, atol=tolerance, err_msg=label)
 
 
 # ---------------------------------------------------------------- vmap
