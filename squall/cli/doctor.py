@@ -75,7 +75,7 @@ def _processor() -> Finding:
     target = host_target()
     features = [name for name in _SHOWN_FEATURES if name in target.features]
     sizes = ", ".join(f"L{level} {size >> 10} KB" for level, size in enumerate(target.cache_bytes, 1))
-    return Finding("processor", True, f"{target.code.cpu}: {target.isa} ({' '.join(features)}); {sizes}")
+    return Finding("processor", True, f"{target.code.processor}: {target.isa} ({' '.join(features)}); {sizes}")
 
 
 def _threads() -> Finding:

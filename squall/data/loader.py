@@ -84,16 +84,18 @@ class DataLoader:
     def __iter__(self) -> Iterator[Any]:
         skip, self._skip = self._skip, 0
         source = self._random_source()
-        if skip and self._started is not None:
+        now = source.get_state()
+        if skip:
             source.set_state(self._started)  # the epoch's order is drawn again as it was
         else:
-            self._started = source.get_state()
+            self._started = now
         self._served = skip
-        for position, indices in enumerate(
-            self.sampler if self.batch_sampler is None else self.batch_sampler
-        ):
-            if position < skip:
-                continue
+        order = iter(self.sampler if self.batch_sampler is None else self.batch_sampler)
+        for _ in range(skip):
+            next(order)
+        if skip:
+            source.set_state(now)  # others drew from it since
+        for indices in order:
             batch = self._fetch(indices)
             self._served += 1
             yield batch
@@ -117,7 +119,12 @@ class DataLoader:
         return (self.collate_fn or default_collate)(samples)
 
     def state_dict(self) -> dict[str, Any]:
-        """Where the running epoch stands: the random state at its start, and batches served."""
+        """Where the running epoch stands: the random state at its start, and batches served.
+
+        After the last batch the next epoch is what is left to do.
+        """
+        if self._served == len(self):
+            return {"started": None, "served": 0}
         return {"started": self._started, "served": self._served}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:

@@ -120,7 +120,7 @@ def test_shuffling_differs_by_epoch_and_repeats_by_seed():
     data = TensorDataset(sq.arange(20))
     loader = DataLoader(data, 4, shuffle=True, generator=sq.Generator().manual_seed(1))
     first, second = epoch(loader), epoch(loader)
-    assert sorted(sum(first, [])) == list(range(20)) and first != second
+    assert sorted(i for batch in first for i in batch) == list(range(20)) and first != second
     again = DataLoader(data, 4, shuffle=True, generator=sq.Generator().manual_seed(1))
     assert [epoch(again), epoch(again)] == [first, second]
 

