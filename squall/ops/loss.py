@@ -63,8 +63,8 @@ def _pointwise(name: str, value: Callable, slopes: Callable, reference: Callable
     def grad(context: Context, g: Any) -> tuple:
         x, y = context.inputs
         g = share(g, tuple(x.shape), context.attrs[-1])
-        return tuple(ops.mul(s, g) if n else None for s,
-                     n in zip(slopes(x, y, **own_of(context)), context.needs, strict=True))
+        both = slopes(x, y, **own_of(context))
+        return tuple(ops.mul(s, g) if needed else None for s, needed in zip(both, context.needs, strict=True))
 
     def tangent(context: Context, *tangents: Any) -> Any:
         total = None

@@ -55,8 +55,8 @@ permute = declare(
 def _expand_type(types: tuple, attrs: tuple) -> TensorType:
     shape, new = types[0].shape, attrs[0]
     lead = len(new) - len(shape)
-    if lead < 0 or any(a != b and not (isinstance(a, int) and a == 1) for a,
-                       b in zip(shape, new[lead:], strict=True)):
+    if lead < 0 or any(a != b and not (isinstance(a, int) and a == 1)
+                       for a, b in zip(shape, new[lead:], strict=True)):
         raise ShapeError(f"expand: shape {tuple(shape)} cannot expand to {tuple(new)}: only sizes of 1 expand")
     return types[0].with_shape(tuple(new))
 
@@ -65,8 +65,8 @@ def sum_to(value: Any, shape: tuple) -> Any:
     """Undo a broadcast: sum a gradient over what was expanded from `shape`."""
     lead = len(value.shape) - len(shape)
     dims = tuple(range(lead)) + tuple(
-        i + lead for i,
-        size in enumerate(shape) if isinstance(size, int) and size == 1 and value.shape[i + lead] != 1)
+        i + lead for i, size in enumerate(shape)
+        if isinstance(size, int) and size == 1 and value.shape[i + lead] != 1)
     if not dims:
         return value
     value = ops.sum(value, dims=dims, keepdim=True)
@@ -90,6 +90,6 @@ def _broadcast_reference(x: Any, shape: tuple) -> Any:
 expand = declare(
     "expand", movement, attributes=("shape",), infer=_expand_type, lowering=ByFamily("expand"), promotion="none",
     grad=lambda context, g: sum_to(g, context.types[0].shape), reference=_broadcast_reference, vmap=_expand_batch,
-    samples=lambda: [Sample((floats(s),), {"shape": n}) for s,
-                     n in (((3, 1), (3, 4)), ((), (2, 2)), ((1,), (0,)), ((4,), (2, 4)))],
+    samples=lambda: [Sample((floats(s),), {"shape": n}) for s, n in
+                     (((3, 1), (3, 4)), ((), (2, 2)), ((1,), (0,)), ((4,), (2, 4)))],
     doc="Sizes of 1 repeated without copying, and new leading dimensions.")

@@ -35,8 +35,8 @@ def reduction_samples(empty: bool = True, low: float = -2.0, whole: bool = False
     cases = [((3, 4), (1,), False), ((3, 4), (0,), True), ((3, 4), (0, 1), False), ((2, 3, 5), (1,), False),
              ((2, 3, 5), (0, 2), True), ((), (), False), ((2, 1), (1,), False), ((3, 130), (1,), False),
              ((130, 3), (0,), False), ((0, 3), (1,), False), *([((0, 3), (0,), False)] * empty)]
-    out = [Sample((floats(s, i, low),), {"dims": d, "keepdim": k}, f"{s} over {d}") for i,
-           (s, d, k) in enumerate(cases)]
+    out = [Sample((floats(s, i, low),), {"dims": d, "keepdim": k}, f"{s} over {d}")
+           for i, (s, d, k) in enumerate(cases)]
     nan, inf = numpy.nan, numpy.inf
     special = numpy.array([[1.0, nan, 2.0], [inf, 1.0, -inf], [-inf, 1.0, 0.0], [-inf, -inf, -inf], [inf, inf, 1.0]])
     out += [Sample((special,), {"dims": (d,), "keepdim": False}, f"special values over {d}") for d in (0, 1)]
