@@ -48,7 +48,7 @@ _FROM = {
     "base.dim": "Dim",
     "base.dtypes": "set_default_dtype",
     "base.config": "set_option options",
-    "runtime.threads": "set_num_threads get_num_threads",
+    "runtime.native": "set_num_threads get_num_threads",
 }
 _NAMES = {name: module for module, names in _FROM.items() for name in names.split()}
 
