@@ -9,11 +9,10 @@ from typing import Any
 from squall.compiler import memory
 from squall.compiler.describe import BLOCK, LINES, Described, accumulator, describe
 from squall.compiler.group import Group, Target, Task
-from squall.compiler.keep import HEAVY
 from squall.compiler.lower import program_of
 from squall.compiler.lower_rows import TOTALS
 from squall.compiler.pull import Home
-from squall.compiler.spec import ELEMENT, Access, Spec, Store, Value
+from squall.compiler.spec import ELEMENT, HEAVY, Access, Spec, Store, Value
 from squall.compiler.work import Memory, Work
 from squall.ir.linear import BYTES
 from squall.ir.plan import Input, KernelStep, Output, Plan, Slot, Word

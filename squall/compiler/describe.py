@@ -10,6 +10,7 @@ from __future__ import annotations
 from math import prod
 from typing import Any, NamedTuple
 
+from squall.compiler import scratch
 from squall.compiler.affine import Affine, Atom, Run, Unfit
 from squall.compiler.group import Group
 from squall.compiler.pull import Raw
@@ -224,7 +225,10 @@ def _shape_spec(group: Group, d: Describer, outer: tuple, lines: tuple, inner: i
         chunk = CHUNK
     length = prod([d.loops.extent[a] for a in d.loops.lines]) if group.kind == "columns" else total
     blocked = bool(group.space.reduced) and _may_exceed(length, LINES if group.kind == "columns" else BLOCK)
-    return Spec(group.kind, outer, lines, inner, lanes, values, tuple(stores), chunk, blocked, group.split)
+    spec = Spec(group.kind, outer, lines, inner, lanes, values, tuple(stores), chunk, blocked, group.split)
+    if group.kind == "columns" or lines or group.split or _may_exceed(extent, scratch.ELEMENTS):
+        return spec
+    return spec._replace(scratch=scratch.choose(spec))
 
 
 def _may_exceed(size: Any, limit: int) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from squall.compiler import movement
-from squall.compiler.lower_rows import HEAVY
+from squall.compiler.spec import HEAVY
 from squall.compiler.work import Work
 from squall.ir.node import Node, users
 from squall.ir.op import Scalar

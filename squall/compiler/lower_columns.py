@@ -58,7 +58,7 @@ class Columns(Rows):
         self._after(j, mask)
 
     def _lines(self, bounds: tuple[Reg, Reg], j: Reg, mask: Reg) -> None:
-        order = self.needed(0, self.reducers)
+        order = self.needed(0)
         with self.b.loop(*bounds) as line, self.scope():
             self.enter_line(line, 0)
             self.body(0, order, self.reducers, j, mask)

@@ -12,16 +12,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from squall.compiler.describe import BLOCK
+from squall.compiler import scratch
+from squall.compiler.describe import BLOCK, compute_scalar
 from squall.compiler.lower_values import ELEMENT, KERNEL, LINE, ROW, Emitter
 from squall.compiler.reducers import Reducer, identity
-from squall.compiler.spec import Spec
+from squall.compiler.spec import HEAVY, Spec
 from squall.ir.linear import Builder, Program, Reg, Type
 
 TOTALS = 16
-HEAVY = frozenset(["exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "sin", "cos", "tan", "asin", "acos", "atan", "atan2", "sinh", "cosh", "tanh", "asinh", "acosh", "atanh", "erf", "erfc", "erfinv", "lgamma", "digamma", "pow", "sigmoid", "log_sigmoid"])
-
-
 def is_heavy(spec: Spec) -> bool:
     """Whether the element code is long enough to be written once, always masked."""
     return any(v.op == "random" or (v.op == "inst" and v.attr[0] in HEAVY) for v in spec.values) or len(spec.values) > 40
@@ -38,6 +36,8 @@ class Rows:
         self.phases = 1 + max([s.phase for s in spec.stores] + [v.phase for v in spec.values])
         self.reducers = [Reducer(spec, n) for n, v in enumerate(spec.values) if v.op == "reduce"]
         self.once = is_heavy(spec)
+        self.saved: dict[int, Reg] = {}
+        self.first = scratch.first_walks(spec)
 
     def build(self) -> Program:
         """The whole program."""
@@ -46,6 +46,8 @@ class Rows:
         e.enter_kernel()
         self.extent = e.word(spec.inner)
         self.line_count = self._product([e.word(w) for w in spec.lines])
+        for position, number in enumerate(spec.scratch):
+            self.saved[number] = b.gep(b.scratch, b.int(position * scratch.STEP), "i8")
         if spec.chunk and not spec.outer:
             with self.scope():
                 e.emit_level(ROW, 0)
@@ -55,7 +57,7 @@ class Rows:
         else:
             with b.loop(b.begin, b.end) as unit, self.scope():
                 self._unit(unit)
-        return Program((b.finish(),), "rows")
+        return Program((b.finish(),), "rows", len(spec.scratch) * scratch.STEP)
 
     def _product(self, factors: list[Reg]) -> Reg:
         total = self.b.int(1)
@@ -126,26 +128,15 @@ class Rows:
         for earlier in range(phase + 1):
             self.e.emit_level(LINE, earlier)
 
-    def needed(self, phase: int, reducers: list[Reducer]) -> list[int]:
-        """Element values that a phase's reductions and stores read, in order."""
-        values = self.spec.values
-        wanted = {n for r in reducers for n in r.value.operands}
-        wanted |= {s.value for s in self.spec.stores if s.phase == phase and s.level == ELEMENT}
-        out = []
-        for number in reversed(range(len(values))):
-            v = values[number]
-            if number in wanted and v.level == ELEMENT and v.op != "const":
-                out.append(number)
-                wanted |= set(v.operands)
-                if v.op in ("load", "position"):
-                    access = v.attr[0] if v.op == "load" else v.attr
-                    wanted |= {n for n, _ in access.indirect}
-        return out[::-1]
+    def needed(self, phase: int) -> list[int]:
+        """Element values that a walk computes or reads back from scratch, in order."""
+        kept = {n for n in self.spec.scratch if self.first[n] < phase}
+        return scratch.needed(self.spec, phase, kept)
 
     def segment(self, phase: int, low: Reg, high: Reg, reducers: list[Reducer]) -> None:
         """Elements low <= j < high of a line: whole vectors, then the tail under a mask."""
         b, lanes = self.b, self.spec.lanes
-        order = self.needed(phase, reducers)
+        order = self.needed(phase)
         step = b.int(lanes)
         if self.once:
             with b.loop(low, high, step) as j:
@@ -163,13 +154,27 @@ class Rows:
         e, b, spec = self.e, self.b, self.spec
         local: dict[int, Reg] = {}
         for number in order:
-            local[number] = e.emit(number, spec.values[number], local, j, mask)
+            if number in self.saved:
+                local[number] = self._through_scratch(phase, number, local, j, mask)
+            else:
+                local[number] = e.emit(number, spec.values[number], local, j, mask)
         for r in reducers:
             operands = [e.operand(n, local, spec.lanes) for n in r.value.operands]
             r.take(b, operands[0], operands[1] if r.is_arg else None, mask)
         for position, s in enumerate(spec.stores):
             if s.phase == phase and s.level == ELEMENT:
                 e.store(position, local, j, mask)
+
+    def _through_scratch(self, phase: int, number: int, local: dict[int, Reg], j: Reg, mask: Reg | None) -> Reg:
+        """A value that several walks read: computed and left in scratch by the first, read back by the others."""
+        b, v = self.b, self.spec.values[number]
+        scalar = compute_scalar(v.scalar)
+        place = b.gep(self.saved[number], j, scalar)
+        if self.first[number] < phase:
+            return b.load(Type(scalar, self.spec.lanes), place)
+        made = self.e.emit(number, v, local, j, mask)
+        b.store(made, place)
+        return made
 
     # reductions
     def _block_sizes(self) -> None:

@@ -17,6 +17,12 @@ from typing import Any, NamedTuple
 
 KERNEL, ROW, LINE, ELEMENT = range(4)
 
+# ops whose code is long: computed once where possible, and written once, always under a mask
+HEAVY = frozenset(
+    "exp exp2 expm1 log log2 log10 log1p sin cos tan asin acos atan atan2 sinh cosh tanh asinh acosh atanh erf erfc "
+    "erfinv lgamma digamma pow sigmoid log_sigmoid".split()
+)
+
 
 class Access(NamedTuple):
     """Where an element lies: `word` holds the pointer; strides of loops (loop number, word of the stride or None for 1).
@@ -63,7 +69,8 @@ class Spec(NamedTuple):
 
     `lanes`: of the inner loop. `kind`: "rows", "columns" or "combine". `chunk`: inner elements of one unit, 0 for a
     whole row. `blocked`: whether a reduction may be longer than one block. `partial`: reductions are left as one
-    partial result for each block, which are units of their own.
+    partial result for each block, which are units of their own. `scratch`: element values that several walks
+    read, kept for the length of a row.
     """
 
     kind: str
