@@ -115,7 +115,7 @@ class DataLoader:
             if batch is not None:
                 return batch
         many = getattr(self.dataset, "__getitems__", None)
-        samples = many(indices) if callable(many) else [self.dataset[i] for i in indices]
+        samples: Any = many(indices) if callable(many) else [self.dataset[i] for i in indices]
         return (self.collate_fn or default_collate)(samples)
 
     def state_dict(self) -> dict[str, Any]:

@@ -26,7 +26,8 @@ def encode(value: Any, arrays: list[tuple[str, Any]], where: str) -> Any:
     ):
         return value
     if isinstance(value, sq.Tensor):
-        arrays.append((value.dtype.name, value.detach_array()))
+        tensor: Any = value
+        arrays.append((tensor.dtype.name, tensor.detach_array()))
         return {"$tensor": len(arrays) - 1}
     if isinstance(value, DType):
         return {"$dtype": value.name}

@@ -185,5 +185,5 @@ class ModuleDict(Module):
 
     def update(self, modules: Mapping[str, Module] | Iterable[tuple[str, Module]]) -> None:
         """Add or replace modules by name."""
-        for name, module in modules.items() if isinstance(modules, Mapping) else modules:
+        for name, module in dict(modules).items():
             self[name] = module

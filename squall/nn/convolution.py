@@ -58,7 +58,7 @@ class _Convolution(Module):
         self.kernel_size = many(kernel_size, self.spatial, name, "kernel_size")
         self.stride = many(stride, self.spatial, name, "stride")
         self.dilation = many(dilation, self.spatial, name, "dilation")
-        self.padding = padding if isinstance(padding, str) else many(padding, self.spatial, name, "padding")
+        self.padding: Any = padding if isinstance(padding, str) else many(padding, self.spatial, name, "padding")
         if padding == "same" and max(self.stride) > 1:
             raise ValueError(f"{name}: padding='same' is not supported for strided convolutions")
         shape = (out_channels, in_channels // groups, *self.kernel_size)

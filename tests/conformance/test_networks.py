@@ -1,4 +1,4 @@
-"""The three networks against the same networks in PyTorch: gradients against float64 no worse than twice PyTorch's error.
+"""The three networks beside PyTorch's: gradients against float64 no worse than twice PyTorch's error.
 
 The PyTorch networks are written here, with the same parameter names, so that weights go over by name.
 """
@@ -52,8 +52,9 @@ class TorchGPTBlock(torch.nn.Module):
         super().__init__()
         self.heads = heads
         self.ln_1, self.ln_2 = torch.nn.LayerNorm(size), torch.nn.LayerNorm(size)
-        self.attn = torch.nn.ModuleDict({"c_attn": torch.nn.Linear(size, 3 * size), "c_proj": torch.nn.Linear(size, size)})
-        self.mlp = torch.nn.ModuleDict({"c_fc": torch.nn.Linear(size, 4 * size), "c_proj": torch.nn.Linear(4 * size, size)})
+        linear = torch.nn.Linear
+        self.attn = torch.nn.ModuleDict({"c_attn": linear(size, 3 * size), "c_proj": linear(size, size)})
+        self.mlp = torch.nn.ModuleDict({"c_fc": linear(size, 4 * size), "c_proj": linear(4 * size, size)})
 
     def forward(self, x):
         b, t, c = x.shape
@@ -146,7 +147,7 @@ def test_gradients_are_as_accurate_as_pytorchs(name, compiled):
 
     loss = (sq.compile(step) if compiled else step)(model, sq.tensor(inputs), sq.tensor(targets)).item()
     exact_loss, exact = torch_gradients(make_torch, state, inputs, targets, torch.float64)
-    torch_loss, theirs = torch_gradients(make_torch, state, inputs, targets, torch.float32)
+    _, theirs = torch_gradients(make_torch, state, inputs, targets, torch.float32)
     assert math.isclose(loss, exact_loss, rel_tol=1e-5)
     ours = {n: p.grad.numpy() for n, p in model.named_parameters()}
     assert set(ours) == set(exact)
@@ -173,8 +174,8 @@ def test_running_statistics_follow_pytorchs():
     for key, value in other.state_dict().items():
         np.testing.assert_allclose(mine[key].detach().numpy(), value.numpy(), rtol=1e-4, atol=1e-5, err_msg=key)
     model.eval(), other.eval()
-    np.testing.assert_allclose(
-        model(sq.tensor(x)).detach().numpy(), other(torch.tensor(x)).detach().numpy(), rtol=1e-3, atol=1e-4)  # fmt: skip
+    a, b = model(sq.tensor(x)).detach().numpy(), other(torch.tensor(x)).detach().numpy()
+    np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4)
 
 
 def test_initial_values_have_the_same_spread():

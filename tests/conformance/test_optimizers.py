@@ -1,4 +1,4 @@
-"""Fifty optimizer steps on the same gradients as PyTorch's: equal to float32 rounding. State dictionaries go both ways."""
+"""Fifty optimizer steps on the same gradients as PyTorch's: equal to float32 rounding. State goes both ways."""
 
 import numpy as np
 import pytest

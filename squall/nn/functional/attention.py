@@ -61,11 +61,11 @@ def scaled_dot_product_attention(
     if enable_gqa:
         key = key.repeat_interleave(query.shape[-3] // key.shape[-3], -3)
         value = value.repeat_interleave(query.shape[-3] // value.shape[-3], -3)
-    scale = query.shape[-1] ** -0.5 if scale is None else float(scale)
+    factor = query.shape[-1] ** -0.5 if scale is None else float(scale)
     if dropout_p > 0.0:
-        return dropout(_weights(query, key, attn_mask, is_causal, scale), dropout_p) @ value
+        return dropout(_weights(query, key, attn_mask, is_causal, factor), dropout_p) @ value
     operands = (query, key, value) if attn_mask is None else (query, key, value, attn_mask)
-    return apply(ops.attention, operands, causal=bool(is_causal), scale=scale)
+    return apply(ops.attention, operands, causal=bool(is_causal), scale=factor)
 
 
 def _weights(query: Any, key: Any, mask: Any, causal: bool, scale: float) -> Any:

@@ -45,8 +45,8 @@ def layer_norm(
 def rms_norm(input: Any, normalized_shape: Any, weight: Any = None, eps: float | None = None) -> Any:
     """Each row over the root of its mean square, times weight; eps is the dtype's own by default."""
     rank = _trailing("rms_norm", input, normalized_shape, weight=weight)
-    eps = sq.finfo(input.dtype).eps if eps is None else eps
-    return apply(ops.rms_norm, (input,) if weight is None else (input, weight), rank=rank, eps=float(eps))
+    least = sq.finfo(input.dtype).eps if eps is None else float(eps)
+    return apply(ops.rms_norm, (input,) if weight is None else (input, weight), rank=rank, eps=least)
 
 
 def _affine(input: Any, shape: tuple, weight: Any, bias: Any) -> tuple:

@@ -74,7 +74,8 @@ def max_pool2d(
             (height, width).
 
     Example:
-        >>>         >>> sq.nn.functional.max_pool2d(sq.arange(4.).view(1, 1, 2, 2), 2)
+        >>> import squall as sq
+        >>> sq.nn.functional.max_pool2d(sq.arange(4.).view(1, 1, 2, 2), 2)
         tensor([[[[3.]]]])
     """
     function = "max_pool2d"

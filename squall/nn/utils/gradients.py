@@ -3,7 +3,9 @@ be compiled."""
 
 from __future__ import annotations
 
+import functools
 import math
+import operator
 from collections.abc import Iterable
 from typing import Any
 
@@ -21,8 +23,7 @@ def get_total_norm(tensors: Iterable[Any], norm_type: float = 2.0) -> Any:
     if not tensors:
         return sq.tensor(0.0)
     if p == 2.0:
-        total = sum((t.square().sum() for t in tensors[1:]), tensors[0].square().sum())
-        return total.sqrt()
+        return functools.reduce(operator.add, (t.square().sum() for t in tensors)).sqrt()
     norms = [t.norm(p) for t in tensors]
     return norms[0] if len(norms) == 1 else sq.stack(norms).norm(p)
 
