@@ -9,6 +9,7 @@ from squall.base.errors import DtypeError, ShapeError
 from squall.base.shapes import normalize_dim, normalize_dims
 from squall.frontend.core import cast, record
 from squall.frontend.movement import reshape
+from squall.ir.families import result_dtype
 from squall.ir.op import Op, ops
 
 
@@ -30,7 +31,7 @@ def reduce_op(op: Op, x: Any, dim: Any, keepdim: bool, dtype: Any = None, floati
         raise DtypeError(f"{floating}: could not infer output dtype. Input dtype must be a floating point dtype. Got {node.dtype}")
     dims = normalize_dims(dim, len(node.shape), op.name)
     if not dims:
-        return x if op.dtype is None or x.node.dtype is op.dtype else cast(x, op.dtype)
+        return cast(x, result_dtype(op, (x.node.type,), (dims, keepdim)))
     return record(op, (x,), (dims, bool(keepdim)))
 
 
