@@ -19,9 +19,8 @@ from squall.compiler.nest.store import store_rows, store_transposed
 from squall.compiler.nest.stream import ROWS as STREAMED_ROWS
 from squall.compiler.nest.stream import stream_tile
 from squall.compiler.nest.tables import fill_offsets, fill_ramp, find_runs
-from squall.ir.linear import BYTES, I64, PTR, Builder, Program, Reg, Type
+from squall.ir.linear import I64, PTR, Builder, Program, Reg, Type
 
-LARGE = 1 << 18  # bytes of an A that is worth prefetching
 
 class Library(NamedTuple):
     """The key of a compiled driver: everything its code depends on. No extent and no stride is among it.
@@ -144,9 +143,6 @@ class _Driver:
         self.flat = b.op("and", self.b_in_place, b.compare("le", args["rows"], b.int(
             max((tile.rows for tile in self.isa.flat), default=0))))
         self.direct = b.compare("eq", args["c_mode"], b.int(words.DIRECT))
-        large = b.compare("gt", b.mul(args["rows"], args["depth"]), b.int(LARGE // BYTES[self.library.dtype]))
-        self.prefetching = large
-        self.a_along_rows = b.compare("eq", args["a_mode"], b.int(words.BY_VECTORS))
         self.k_a = b.select(self.a_in_place, args.scratch("k_a"), args.scratch("k_packed_a"))
         row_blocks = _ceiling(b, args["rows"], args["block_rows"])
         column_blocks = _ceiling(b, args["columns"], args["block_columns"])
@@ -232,7 +228,7 @@ class _Driver:
                     self._pack_a(row, b.op("min", b.int(height * together), b.sub(self.rows, row)))
                 if together > 1:
                     self._take_strip(first)
-            self._strip(row, b.op("min", b.int(height), b.sub(self.rows, row)), first)
+            self._strip(row, b.op("min", b.int(height), b.sub(self.rows, row)))
 
     def _pack_a(self, row: Reg, count: Reg) -> None:
         """The rows of as many strips as fill a vector, k-major. A vector wider than that runs over into the next k."""
@@ -280,22 +276,11 @@ class _Driver:
                                   b.get(runs), self.b_transposing,
                                   b.gep(args.scratch("packed_b"), where, self.library.accumulate)))
 
-    def _strip(self, row: Reg, count: Reg, place: Reg) -> None:
-        """One tile's rows across all columns of the unit; then store or epilogue if it is finished.
-
-        `place` is the first row's place among the strips that are packed together.
-        """
+    def _strip(self, row: Reg, count: Reg) -> None:
+        """One tile's rows across all columns of the unit; then store or epilogue if it is finished."""
         b, args = self.b, self.args
-        height, together = self.isa.tile.rows, strips_together(self.isa, self.library.accumulate)
         table = b.select(self.a_in_place, b.gep(args.scratch("rows_a"), row, "i64"), args.scratch("rows_packed"))
         out_rows = b.gep(self.out_rows, row, "i64")
-        # what is prefetched: the strip after this one, or a share of the strips that will be packed after these
-        pieces = b.select(self.a_in_place, self.panels, b.mul(self.panels, b.int(together)))
-        share = b.add(b.op("div", self.length, pieces), b.int(1))
-        number = b.op("div", place, b.int(height))
-        done = b.select(self.a_in_place, b.int(0), b.mul(number, self.panels))
-        following = b.add(b.sub(row, place), b.int(together * height))
-        ahead = b.gep(args.scratch("rows_a"), b.select(self.a_in_place, b.add(row, count), following), "i64")
         first = b.var(b.int(0))
         if self.isa.flat:
             with b.when(self.flat):
@@ -304,8 +289,6 @@ class _Driver:
             self._streamed_tiles(table, out_rows, count)
             b.set(first, self.panels)
         with b.loop(b.get(first), self.panels) as panel:
-            with b.when(self.prefetching):
-                self._prefetch_next(b.mul(b.add(done, panel), share), share, ahead)
             self._tile(panel, table, out_rows, count)
         source = b.gep(args.scratch("stage"), b.mul(row, self.stage_width), self.library.accumulate)
         storing = b.compare("eq", args["c_mode"], b.int(words.STAGED))
@@ -316,24 +299,6 @@ class _Driver:
         with b.when(b.op("and", self.last_block, finishing)):
             b.call(args["epilogue"], (args["epilogue_args"], source, self.stage_width, self.batch,
                                       b.add(self.row0, row), self.column0, count, self.columns))
-
-    def _prefetch_next(self, start: Reg, length: Reg, row_table: Reg) -> None:
-        """Ask for a share of the next strip's rows: the caches do not foresee many short pieces."""
-        b, dtype = self.b, self.library.dtype
-        end = b.op("min", b.add(start, length), self.length)
-
-        def line(k: Reg, row: int) -> None:
-            offset = b.add(b.load(I64, b.gep(self.args.scratch("k_a"), k, "i64")),
-                           b.load(I64, b.gep(row_table, b.int(row), "i64")))
-            b.emit("prefetch", None, (b.gep(self.a, offset, dtype),), (False, 2))
-
-        with b.when_else(self.a_along_rows) as otherwise:
-            with b.loop(start, end) as k:
-                line(k, 0)
-            otherwise()
-            with b.loop(start, end, b.int(64 // BYTES[dtype])) as k:
-                for i in range(self.isa.tile.rows):
-                    line(k, i)
 
     def _streamed_tiles(self, rows: Reg, out_rows: Reg, count: Reg) -> None:
         """The strip in tiles of one vector, B read along k."""
