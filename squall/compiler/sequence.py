@@ -145,7 +145,8 @@ class _Lowering:
         for i, place in enumerate(indices):
             width = lanes if spec.indices[i] else 1
             index = self._checked(self._read(self.indices[i], place, mask, width), i, mask if width > 1 else None)
-            offset = b.splat(b.mul(index, b.splat(self.sizes[i][1], width)), lanes)
+            offset = b.mul(index, b.splat(self.sizes[i][1], width))
+            offset = offset if width == lanes else b.splat(offset, lanes)
             total = offset if total is None else b.add(total, offset)
         if spec.kind == "add":
             s = self.target
