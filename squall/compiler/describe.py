@@ -21,6 +21,7 @@ from squall.ir.plan import Word
 BLOCK = 4096  # elements summed in lanes before a tree, see lower_rows
 LINES = 128  # rows summed one after the other in a "columns" kernel
 CHUNK = 8192  # elements of an elementwise unit
+TILE = (64, 32)  # outer positions and inner elements of a tile, see `_put_last`
 ORDERED = ("sum", "prod")
 
 
@@ -58,6 +59,7 @@ class Loops:
         if len(inner) > 1:
             raise Unfit
         self.inner = inner[0] if inner else None
+        self.is_tiled = False
         self.number = {a: i for i, a in enumerate(self.outer + self.lines)}
 
     def _collapse(self, atoms: list[Atom]) -> list[Atom]:
@@ -111,8 +113,26 @@ def fix_loops(group: Group, addresses: list[Affine]) -> Loops:
     loops = Loops(outer, lines, [], addresses)
     if loops.outer:
         loops.inner = loops.outer.pop()
+        if not group.space.reduced:
+            _put_last(loops, addresses)
         loops.number = {a: i for i, a in enumerate(loops.outer + loops.lines)}
     return loops
+
+
+def _put_last(loops: Loops, addresses: list[Affine]) -> None:
+    """Where an operand is strided along the inner loop and dense along another, that one becomes the last outer loop,
+    and both are walked in tiles, so that each cache line is used while it is near."""
+    for a in addresses:
+        c = a.terms.get(loops.inner, 0)
+        if isinstance(c, int) and c in (0, 1):
+            continue
+        for atom in loops.outer:
+            dense = a.terms.get(atom, 0)
+            if isinstance(dense, int) and dense == 1:
+                loops.outer.remove(atom)
+                loops.outer.append(atom)
+                loops.is_tiled = True
+                return
 
 
 class Describer:
@@ -212,6 +232,9 @@ def describe(group: Group, slot_of: Any, vector_bytes: int) -> Described:
     total = prod([loops.extent[a] for a in loops.lines]) * extent if group.space.reduced else extent
     spec = _shape_spec(group, d, outer, lines, inner, stores, vector_bytes, extent, total)
     rows = prod([loops.extent[a] for a in loops.outer])
+    if spec.tile:
+        last = loops.extent[loops.outer[-1]]
+        rows = prod([loops.extent[a] for a in loops.outer[:-1]]) * ((last + (spec.tile - 1)) // spec.tile)
     return Described(spec._replace(words=len(words.list)), tuple(words.list), *_units(spec, rows, extent, total))
 
 
@@ -221,11 +244,14 @@ def _shape_spec(group: Group, d: Describer, outer: tuple, lines: tuple, inner: i
     lanes = lane_count(group.kind, values, vector_bytes)
     chunk = 0
     plain = group.kind == "rows" and not group.space.reduced and d.loops.inner is not None
-    if plain and (not outer or _may_exceed(extent, 2 * CHUNK)):
+    if d.loops.is_tiled:
+        chunk = TILE[1]
+    elif plain and (not outer or _may_exceed(extent, 2 * CHUNK)):
         chunk = CHUNK
     length = prod([d.loops.extent[a] for a in d.loops.lines]) if group.kind == "columns" else total
     blocked = bool(group.space.reduced) and _may_exceed(length, LINES if group.kind == "columns" else BLOCK)
-    spec = Spec(group.kind, outer, lines, inner, lanes, values, tuple(stores), chunk, blocked, group.split)
+    spec = Spec(group.kind, outer, lines, inner, lanes, values, tuple(stores), chunk, blocked, group.split,
+                tile=TILE[0] if d.loops.is_tiled else 0)
     if group.kind == "columns" or lines or group.split or _may_exceed(extent, scratch.ELEMENTS):
         return spec
     return spec._replace(scratch=scratch.choose(spec))
@@ -268,7 +294,7 @@ def _units(spec: Spec, rows: Any, extent: Any, total: Any) -> tuple[Any, Any]:
         chunks = (extent + (spec.lanes - 1)) // spec.lanes
         return rows * chunks, spec.lanes * total
     if spec.chunk:
-        return rows * ((extent + (spec.chunk - 1)) // spec.chunk), spec.chunk
+        return rows * ((extent + (spec.chunk - 1)) // spec.chunk), spec.chunk * max(1, spec.tile)
     return rows, total
 
 

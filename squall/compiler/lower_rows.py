@@ -96,6 +96,9 @@ class Rows:
             self.block_number = b.op("rem", unit, blocks)
             row = b.op("div", unit, blocks)
         self.row_number = row
+        if spec.tile:
+            self._tile(row, low, high)
+            return
         indices = dict(enumerate(self.decompose(row, spec.outer)))
         e.advance(indices, 0, self.outer)
         for phase in range(self.phases):
@@ -109,6 +112,20 @@ class Rows:
         for position, s in enumerate(spec.stores):
             if s.level < LINE and not spec.partial:
                 e.store(position, {}, None, None)
+
+    def _tile(self, row: Reg, low: Reg, high: Reg) -> None:
+        """Some positions of the last outer loop, one after the other over one stretch of the inner loop."""
+        b, e, spec = self.b, self.e, self.spec
+        extent = e.word(spec.outer[-1])
+        count = b.op("div", b.add(extent, b.int(spec.tile - 1)), b.int(spec.tile))
+        start = b.mul(b.op("rem", row, count), b.int(spec.tile))
+        indices = dict(enumerate(self.decompose(b.op("div", row, count), spec.outer[:-1])))
+        last = self.outer - 1
+        e.advance(indices, 0, last)
+        with b.loop(*self._bounds(start, spec.tile, extent)) as position, self.scope():
+            e.advance({last: position}, last, self.outer)
+            e.emit_level(ROW, 0)
+            self.segment(0, low, high, [])
 
     # one walk over the row
     def walk(self, phase: int, body: Callable[[], None]) -> None:

@@ -70,7 +70,7 @@ class Spec(NamedTuple):
     `lanes`: of the inner loop. `kind`: "rows", "columns" or "combine". `chunk`: inner elements of one unit, 0 for a
     whole row. `blocked`: whether a reduction may be longer than one block. `partial`: reductions are left as one
     partial result for each block, which are units of their own. `scratch`: element values that several walks
-    read, kept for the length of a row.
+    read, kept for the length of a row. `tile`: units are tiles of so many positions of the last outer loop by `chunk`.
     """
 
     kind: str
@@ -85,3 +85,4 @@ class Spec(NamedTuple):
     partial: bool = False
     words: int = 0
     scratch: tuple[int, ...] = ()
+    tile: int = 0
