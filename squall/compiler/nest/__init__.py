@@ -5,20 +5,21 @@ How a contraction becomes a call (each file one stage):
     spec         the contraction as data; its normal form (merged, ordered, oriented)
     choose       cost model: orientation, what is packed, blocks and units
     plan         `plan(contraction, isa, threads) -> NestPlan`: steps with args words, units, scratch
-    driver       the kernel of a step, for any extents and strides; calls
+    driver       the kernel of a step, for any extents and strides (`prepack`: the one that packs B beforehand); calls
     tables       offsets of many strided dimensions as one flat index
     pack         blocks of an operand into vectors, dtypes converted on the way
-    microkernel  the tile: registers, multiply-adds
+    microkernel  the tile: registers, multiply-adds (`stream`: few rows, B transposed as it is read)
     store        staged tiles to a C of any strides
     arguments    the args block, word by word
     isa          tiles and vector widths per instruction set
+    convolution  convolutions and their gradients, written as contractions
 
 Nothing is compiled per shape, stride or epilogue: `program(step.library)` is the linear IR of a step's kernel and
 depends on dtypes and instruction set only. An epilogue is a function of `EPILOGUE_PARAMETERS` that receives each
 finished strip of the result and stores it where and how it likes.
 """
 
-from squall.compiler.nest.driver import Library, entry_name
+from squall.compiler.nest.common import Library, entry_name
 from squall.compiler.nest.isa import ACCUMULATE, ISAS
 from squall.compiler.nest.plan import EPILOGUE_PARAMETERS, NestPlan, Step, plan, program
 from squall.compiler.nest.spec import Contraction, Dimension, matmul

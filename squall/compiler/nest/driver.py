@@ -1,4 +1,4 @@
-"""The driver: the kernel that runs a contraction's units, and the one that packs B beforehand.
+"""The driver: the kernel that runs a contraction's units, and the programs of the nest.
 
 A unit is a block of C: (batch, block of columns, block of rows), rows innermost. Inside, k runs in blocks whose depth
 depends on k's extent and dtype alone; each block packs what is to be packed, then runs the microkernel over the block's
@@ -8,32 +8,26 @@ blocks of rows and columns, packing or the tile reaches the values.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from squall.compiler.nest import arguments as words
-from squall.compiler.nest.arguments import Arguments, Group
+from squall.compiler.nest.arguments import Arguments
+from squall.compiler.nest.common import (
+    Library,
+    batch_offsets,
+    ceiling,
+    entry_name,
+    fill,
+    strip_shape,
+    strips_together,
+)
 from squall.compiler.nest.isa import ISAS, Isa
 from squall.compiler.nest.microkernel import AHEAD, all_microkernels, name_of
 from squall.compiler.nest.pack import copy_panel, pack_panel, pack_vector
+from squall.compiler.nest.prepack import prepack_driver
 from squall.compiler.nest.store import store_rows, store_transposed
 from squall.compiler.nest.stream import ROWS as STREAMED_ROWS
 from squall.compiler.nest.stream import stream_tile
 from squall.compiler.nest.tables import fill_offsets, fill_ramp, find_runs
 from squall.ir.linear import I64, PTR, Builder, Program, Reg, Type
-
-
-class Library(NamedTuple):
-    """The key of a compiled driver: everything its code depends on. No extent and no stride is among it.
-
-    role: "contract", or "pack" for the kernel that packs B beforehand; dtype of the operands; accumulate dtype;
-    result dtype of C; name of the instruction set in `ISAS`.
-    """
-
-    role: str
-    dtype: str
-    accumulate: str
-    result: str
-    isa: str
 
 
 def build(library: Library) -> Program:
@@ -42,81 +36,13 @@ def build(library: Library) -> Program:
     functions = [fill_offsets(isa.register_bytes // 8), find_runs(), pack_vector(isa, dtype, accumulate),
                  copy_panel(isa, dtype, accumulate), pack_panel(isa, dtype, accumulate)]
     if library.role == "pack":
-        entry = _pack_driver(isa, library)
+        entry = prepack_driver(isa, library)
     else:
         functions += all_microkernels(isa, accumulate)
         functions.append(stream_tile(isa, dtype, accumulate))
         functions += [store_rows(isa, library.result, accumulate), store_transposed(isa, library.result, accumulate)]
         entry = _Driver(isa, library).build()
     return Program((*functions, entry), entry.name)
-
-
-def entry_name(library: Library) -> str:
-    """The entry's name."""
-    return f"nest_{library.role}_{library.dtype}_{library.accumulate}_{library.result}_{library.isa}"
-
-
-def strips_together(isa: Isa, accumulate: str) -> int:
-    """How many strips of A are packed at once: as many as fill a vector."""
-    return max(1, isa.lanes(accumulate) // isa.tile.rows)
-
-
-def strip_shape(isa: Isa, accumulate: str) -> tuple[int, int]:
-    """Of packed strips of A: elements between k steps, and the most rows."""
-    lanes, rows = isa.lanes(accumulate), isa.tile.rows * strips_together(isa, accumulate)
-    return (rows if rows <= lanes else -(-rows // lanes) * lanes), rows
-
-
-def _ceiling(b: Builder, value: Reg, by: Reg) -> Reg:
-    return b.op("div", b.sub(b.add(value, by), b.int(1)), by)
-
-
-def _batch_offsets(b: Builder, batch: Group, index: Reg, strides: tuple[int, ...]) -> list[Reg]:
-    """The offset of one batch index in each operand asked for."""
-    rest, totals = b.var(index), [b.var(b.int(0)) for _ in strides]
-    with b.loop(b.int(0), batch.count) as t:
-        record = b.mul(b.sub(b.sub(batch.count, b.int(1)), t), b.int(words.RECORD))
-        extent = b.load(I64, b.gep(batch.records, record, "i64"))
-        left = b.get(rest)
-        quotient = b.op("div", left, extent)
-        position = b.sub(left, b.mul(quotient, extent))
-        for total, stride in zip(totals, strides, strict=True):
-            step = b.load(I64, b.gep(batch.records, b.add(record, b.int(stride)), "i64"))
-            b.set(total, b.add(b.get(total), b.mul(position, step)))
-        b.set(rest, quotient)
-    return [b.get(total) for total in totals]
-
-
-def _fill(b: Builder, group: Group, stride: int, start: Reg, length: Reg, out: Reg) -> None:
-    b.call("fill_offsets", (group.records, group.count, b.int(stride), start, length, out))
-
-
-def _pack_driver(isa: Isa, library: Library):
-    """Units are (batch of B, panel); `c` is not read. Each unit packs one panel of every block of k."""
-    b = Builder.kernel(entry_name(library))
-    args = Arguments(b)
-    width, columns, depth = b.int(isa.columns(library.accumulate)), args["columns"], args["depth"]
-    panels = _ceiling(b, columns, width)
-    padded, lanes = b.mul(panels, width), b.int(isa.lanes(library.accumulate))
-    blocks = _ceiling(b, depth, args["block_depth"])
-    transposing = b.cast(b.compare("eq", args["b_mode"], b.int(words.BY_TRANSPOSING)), I64)
-    with b.loop(b.begin, b.end) as unit:
-        panel = b.op("rem", unit, panels)
-        source, target = _batch_offsets(b, args.group("batch"), b.op("div", unit, panels),
-                                        (words.STRIDE_B, words.STRIDE_PACKED))
-        first = b.mul(panel, width)
-        valid = b.op("min", width, b.sub(columns, first))
-        _fill(b, args.group("n"), words.STRIDE_B, first, valid, args.scratch("columns_b"))
-        with b.loop(b.int(0), blocks) as block:
-            start = b.mul(block, args["block_depth"])
-            length = b.op("min", args["block_depth"], b.sub(depth, start))
-            _fill(b, args.group("k"), words.STRIDE_B, start, length, args.scratch("k_b"))
-            runs = b.call("find_runs", (args.scratch("k_b"), length, lanes, args.scratch("runs_b")), I64)
-            place = b.add(target, b.add(b.mul(start, padded), b.mul(first, length)))
-            b.call("pack_panel", (b.gep(args["b"], source, library.dtype), args.scratch("columns_b"), valid,
-                                  args.scratch("k_b"), length, args.scratch("runs_b"), runs, transposing,
-                                  b.gep(args["packed"], place, library.accumulate)))
-    return b.finish()
 
 
 class _Driver:
@@ -144,8 +70,8 @@ class _Driver:
             max((tile.rows for tile in self.isa.flat), default=0))))
         self.direct = b.compare("eq", args["c_mode"], b.int(words.DIRECT))
         self.k_a = b.select(self.a_in_place, args.scratch("k_a"), args.scratch("k_packed_a"))
-        row_blocks = _ceiling(b, args["rows"], args["block_rows"])
-        column_blocks = _ceiling(b, args["columns"], args["block_columns"])
+        row_blocks = ceiling(b, args["rows"], args["block_rows"])
+        column_blocks = ceiling(b, args["columns"], args["block_columns"])
         longest = b.op("min", args["depth"], args["block_depth"])
         stride, _ = strip_shape(self.isa, self.library.accumulate)
         if strips_together(self.isa, self.library.accumulate) > 1:
@@ -169,19 +95,19 @@ class _Driver:
 
     def _unit(self, batch: Reg) -> None:
         b, args, library = self.b, self.args, self.library
-        a, other, c, packed = _batch_offsets(b, args.group("batch"), batch, (
+        a, other, c, packed = batch_offsets(b, args.group("batch"), batch, (
             words.STRIDE_A, words.STRIDE_B, words.STRIDE_C, words.STRIDE_PACKED))
         self.batch = batch
         self.a, self.source = b.gep(args["a"], a, library.dtype), b.gep(args["b"], other, library.dtype)
         self.c, self.packed = b.gep(args["c"], c, library.result), b.gep(args["packed"], packed, library.accumulate)
         self.rows = b.op("min", args["block_rows"], b.sub(args["rows"], self.row0))
         self.columns = b.op("min", args["block_columns"], b.sub(args["columns"], self.column0))
-        self.panels = _ceiling(b, self.columns, b.int(self.width))
+        self.panels = ceiling(b, self.columns, b.int(self.width))
         m, n = args.group("m"), args.group("n")
-        _fill(b, m, words.STRIDE_A, self.row0, self.rows, args.scratch("rows_a"))
-        _fill(b, m, words.STRIDE_C, self.row0, self.rows, args.scratch("rows_c"))
-        _fill(b, n, words.STRIDE_B, self.column0, self.columns, args.scratch("columns_b"))
-        _fill(b, n, words.STRIDE_C, self.column0, self.columns, args.scratch("columns_c"))
+        fill(b, m, words.STRIDE_A, self.row0, self.rows, args.scratch("rows_a"))
+        fill(b, m, words.STRIDE_C, self.row0, self.rows, args.scratch("rows_c"))
+        fill(b, n, words.STRIDE_B, self.column0, self.columns, args.scratch("columns_b"))
+        fill(b, n, words.STRIDE_C, self.column0, self.columns, args.scratch("columns_c"))
         self.stage_width = b.mul(self.panels, b.int(self.width))
         fill_ramp(b, args.scratch("rows_out"), self.rows, self.stage_width, self.ramp_lanes)
         self._repeat_last("rows_a")
@@ -190,7 +116,7 @@ class _Driver:
         self.out_rows = b.select(self.direct, args.scratch("rows_c"), args.scratch("rows_out"))
         first = b.load(I64, args.scratch("columns_c"))
         self.out = b.select(self.direct, b.gep(self.c, first, library.result), args.scratch("stage"))
-        blocks = b.op("max", b.int(1), _ceiling(b, args["depth"], args["block_depth"]))
+        blocks = b.op("max", b.int(1), ceiling(b, args["depth"], args["block_depth"]))
         with b.loop(b.int(0), blocks) as block:
             self.start = b.mul(block, args["block_depth"])
             self.length = b.op("min", args["block_depth"], b.sub(args["depth"], self.start))
@@ -212,7 +138,7 @@ class _Driver:
     def _block(self) -> None:
         """One block of k: its tables, what is to be packed, its tiles."""
         b, args, k = self.b, self.args, self.args.group("k")
-        _fill(b, k, words.STRIDE_A, self.start, self.length, args.scratch("k_a"))
+        fill(b, k, words.STRIDE_A, self.start, self.length, args.scratch("k_a"))
         self.runs_a = b.var(b.int(0))
         with b.when(b.compare("ne", self.a_transposing, b.int(0))):
             b.set(self.runs_a, b.call("find_runs", (args.scratch("k_a"), self.length, b.int(self.lanes),
@@ -259,7 +185,7 @@ class _Driver:
     def _pack_b(self) -> None:
         """All panels; or, when B is read in place, only the last one if it is not whole vectors."""
         b, args = self.b, self.args
-        _fill(b, args.group("k"), words.STRIDE_B, self.start, b.add(self.length, b.int(AHEAD)), args.scratch("k_b"))
+        fill(b, args.group("k"), words.STRIDE_B, self.start, b.add(self.length, b.int(AHEAD)), args.scratch("k_b"))
         ragged = b.compare("ne", b.op("rem", self.columns, b.int(self.lanes)), b.int(0))
         last = b.sub(self.panels, b.cast(ragged, I64))
         first = b.select(self.b_streamed, self.panels, b.select(self.b_in_place, last, b.int(0)))
@@ -337,7 +263,7 @@ class _Driver:
         b, args, accumulate = self.b, self.args, self.library.accumulate
         column = b.mul(panel, b.int(self.width))
         columns = b.op("min", b.int(self.width), b.sub(self.columns, column))
-        vectors = _ceiling(b, columns, b.int(self.lanes))
+        vectors = ceiling(b, columns, b.int(self.lanes))
         last = b.sub(columns, b.mul(b.sub(vectors, b.int(1)), b.int(self.lanes)))
         ragged = b.compare("ne", last, b.int(self.lanes))
         lying = b.op("and", self.b_in_place, b.op("not", ragged))
@@ -348,7 +274,7 @@ class _Driver:
             b.set(pointer, b.gep(self.source, offset, self.library.dtype))
             b.set(k_b, args.scratch("k_b"))
             otherwise()
-            whole = b.mul(_ceiling(b, args["columns"], b.int(self.width)), b.int(self.width))
+            whole = b.mul(ceiling(b, args["columns"], b.int(self.width)), b.int(self.width))
             before = b.add(b.mul(self.start, whole), b.mul(b.add(self.column0, column), self.length))
             with b.when(b.op("not", self.b_in_place)):
                 b.set(pointer, b.select(self.b_prepacked, b.gep(self.packed, before, accumulate),

@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 from squall.compiler.nest import arguments as words
 from squall.compiler.nest.choose import Choice, choose, inner_run, pack_cost
-from squall.compiler.nest.driver import Library, build, strip_shape
+from squall.compiler.nest.common import Library, strip_shape
+from squall.compiler.nest.driver import build
 from squall.compiler.nest.isa import ISAS, Isa
 from squall.compiler.nest.spec import Contraction, Dimension, check
 from squall.ir.linear import BYTES, I64, PTR, Program, Type
@@ -65,6 +66,7 @@ def plan(contraction: Contraction, isa: str, threads: int = 1, epilogue: bool = 
     Raises ValueError for dims whose strides contradict their kind, or more than `MAX_DIMS` unmergeable dims of a kind.
 
     Example:
+        >>> from squall.compiler.nest.spec import matmul
         >>> plan(matmul(64, 64, 64), "avx512").steps[0].units
         1
     """
