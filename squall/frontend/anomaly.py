@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable
+from collections.abc import Callable
+from typing import Any
 
 from squall.base.errors import AutogradError
+from squall.frontend.arrays import array_view
+from squall.frontend.core import Handle, wrap
+from squall.frontend.evaluation import evaluate_tensors
 from squall.frontend.tape import GradRecord
 
 
@@ -15,10 +19,6 @@ def checker(on: bool) -> Callable[[GradRecord, tuple], None] | None:
 
 def _check(record: GradRecord, gradients: tuple) -> None:
     import numpy
-
-    from squall.frontend.core import Handle, wrap
-    from squall.frontend.evaluation import evaluate_tensors
-    from squall.frontend.interop import array_view
 
     for position, gradient in enumerate(gradients):
         if gradient is None:

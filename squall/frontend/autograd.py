@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, Iterable
+import weakref
+from collections.abc import Iterable
+from typing import Any
 
 from squall.base.errors import AutogradError, ShapeError
+from squall.base.shapes import numel
+from squall.frontend.anomaly import checker
 from squall.frontend.core import Handle, record, result, wrap
+from squall.frontend.creation import zeros_like
 from squall.frontend.state import enable_grad, local, no_grad
 from squall.frontend.tape import GradRecord, Leaf, NodeRules, run_backward
-from squall.frontend.views import rare
+from squall.frontend.views import rare, write
 from squall.ir.node import Node
 from squall.ir.op import constant, make, ops
 
@@ -17,29 +22,31 @@ class TensorRules:
     """Runs gradient rules on Tensors, so that gradients have history of their own (`create_graph`)."""
 
     @staticmethod
-    def unpack(record: GradRecord, position: Any) -> Any:
-        if not record.saved or position not in record.saved:
-            return None
-        saved = record.saved[position]
-        if position == "out":
-            if isinstance(saved, tuple):
-                return tuple(wrap(n, _pick_edge(record, i, n)) for i, n in enumerate(saved))
-            return wrap(saved, record)
-        return wrap(saved, record.edges[position])
+    def inputs(record: GradRecord) -> tuple:
+        """What the rule reads of the operands, with their history."""
+        if record.inputs is None:
+            return (None,) * len(record.types)
+        return tuple([None if n is None else wrap(n, e) for n, e in zip(record.inputs, record.edges, strict=True)])
+
+    @staticmethod
+    def output(record: GradRecord) -> Any:
+        """What the rule reads of the result, with its history."""
+        saved = record.output
+        if saved.__class__ is tuple:
+            return tuple(wrap(n, _pick_edge(record, i, n)) for i, n in enumerate(saved))
+        return None if saved is None else wrap(saved, record)
 
 
 def _pick_edge(record: GradRecord, index: int, node: Node) -> Any:
     if node.dtype.category < 2:
         return None
-    return GradRecord(ops.pick, (index,), (record,), (node.type,), node.type, None, ())
+    return GradRecord(ops.pick, (index,), (record,), (node.type,), node.type)
 
 
 def _start(tensor: Any, gradient: Any, create_graph: bool) -> Any:
     node = tensor.node
     if gradient is None:
         if node.shape != ():
-            from squall.base.shapes import numel
-
             if numel(node.shape) != 1:
                 raise AutogradError(f"grad can be implicitly created only for scalar outputs; this one has shape "
                                     f"{list(node.shape)}: give gradient=")
@@ -65,8 +72,6 @@ def _gather_leaf(create_graph: bool) -> Any:
         elif leaf.grad is None:
             leaf.grad = result(gradient)
         else:
-            from squall.frontend.views import write
-
             before = leaf.grad
             if before.edge is not None:
                 leaf.grad = result(ops.add(before.node, gradient))
@@ -111,8 +116,6 @@ def backward(tensors: Any, gradients: Any = None, retain_graph: bool | None = No
 
 
 def _run(edges: list, seeds: list, create_graph: bool, on_leaf: Any, retain: bool, wanted: Any) -> dict[int, Any]:
-    from squall.frontend.anomaly import checker
-
     mode = enable_grad() if create_graph else no_grad()
     rules = TensorRules if create_graph else NodeRules
     with mode:
@@ -150,16 +153,10 @@ def grad(outputs: Any, inputs: Any, grad_outputs: Any = None, retain_graph: bool
             if not (allow_unused or materialize_grads):
                 raise AutogradError("One of the differentiated Tensors appears to not have been used in the graph. "
                                     "Set allow_unused=True if this is the desired behavior.")
-            out.append(_zeros_like(t) if materialize_grads else None)
+            out.append(zeros_like(t) if materialize_grads else None)
         else:
             out.append(gradient if isinstance(gradient, Handle) else result(gradient))
     return tuple(out)
-
-
-def _zeros_like(t: Any) -> Any:
-    from squall.frontend.creation import zeros_like
-
-    return zeros_like(t)
 
 
 class RemovableHandle:
@@ -211,8 +208,6 @@ def retain_grad(tensor: Any) -> None:
     """Keep the gradient of a tensor that is not a leaf in its `.grad`."""
     if tensor.edge.__class__ is Leaf or rare(tensor).get("retains"):
         return
-    import weakref
-
     rare(tensor)["retains"] = True
     reference = weakref.ref(tensor)
 

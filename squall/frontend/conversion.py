@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 from squall.base.dtypes import DType, as_dtype, dtype_named, numpy_dtype
@@ -9,6 +10,7 @@ from squall.base.errors import AutogradError
 from squall.frontend import creation, indexing, interop
 from squall.frontend.core import Handle, cast, require_no_grad_leaf, result, wrap
 from squall.frontend.evaluation import evaluate_tensors
+from squall.frontend.state import local
 from squall.frontend.tape import GradRecord, Leaf
 from squall.frontend.tracing import check_no_value
 from squall.frontend.views import write
@@ -48,8 +50,6 @@ def read_item(tensor: Any) -> Any:
 
 def clone(tensor: Any) -> Any:
     """A handle with storage of its own. Nodes are values, so nothing is copied until somebody writes."""
-    from squall.frontend.state import local
-
     edge = tensor.edge
     node = tensor.node
     state = local.state
@@ -57,9 +57,12 @@ def clone(tensor: Any) -> Any:
         state.trace.saw((tensor,), (node,))
     history = None
     if edge is not None and state.grad and not state.inference:
-        history = GradRecord(ops.reshape, (tuple(node.shape),), (edge,), (node.type,), node.type, None, ())
+        history = GradRecord(ops.reshape, (tuple(node.shape),), (edge,), (node.type,), node.type)
     if node.type.__class__ is not interop.SharedType:
-        return result(node, history) if node.buffer is None else wrap(node, history)
+        out = result(node, history) if node.buffer is None else wrap(node, history)
+        if state.trace is not None:
+            state.trace.made(out)
+        return out
     copy = wrap(interop.computed(interop.array_view(node).copy(order="C")))
     copy._edge = history
     return copy
@@ -127,8 +130,6 @@ def deep_copy(tensor: Any, memo: dict) -> Any:
     if edge is not None and edge.__class__ is not Leaf:
         raise AutogradError("Only Tensors created explicitly by the user (graph leaves) support the deepcopy protocol "
                             "at the moment; detach() first")
-    import copy
-
     out = object.__new__(type(tensor))
     fresh = clone(tensor.detach())
     out._node, out._cell, out._view, out._edge = fresh._node, fresh._cell, fresh._view, None

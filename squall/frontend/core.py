@@ -1,4 +1,4 @@
-"""The handle: what a Tensor is made of, and `apply`, which records every op.
+"""The handle: what a Tensor is made of, and `record` and `apply`, which record every op.
 
 A Tensor is a mutable handle on an immutable Node. A fresh result owns its Node alone; the first view, in-place write or
 `detach` gives it a `Cell`, the storage that aliases share: the current Node and a version. A view holds the cell and its
@@ -7,30 +7,19 @@ chain of view steps (`views.py`). History is an edge to the tape (`tape.py`).
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 from weakref import ref
 
-from squall.base.dtypes import DType, combine, default_dtype, promote
-from squall.base.errors import AutogradError, TraceError
+from squall.base.dtypes import DType, combine, default_dtype, int64, promote
+from squall.base.errors import AutogradError
+from squall.frontend.arrays import computed, literal
+from squall.frontend.cell import Cell
+from squall.frontend.evaluation import evaluate_tensors, pressure, user_line, value_unavailable
 from squall.frontend.state import local
 from squall.frontend.tape import GradRecord, Leaf, make_record
 from squall.ir.node import Node, SharedType, TensorType, tensor_type
-from squall.ir.op import NON_DIFFERENTIABLE, Op, make, ops
-
-
-class Cell:
-    """Storage: the current Node of the base, how often it was written, and who else can see the memory."""
-
-    __slots__ = ("_node", "version", "shared", "__weakref__")
-
-    def __init__(self, node: Node):
-        self._node, self.version, self.shared = node, 0, None
-
-    _cell = None
-
-    def describe(self) -> str:
-        """What version errors call it."""
-        return f"tensor of shape {list(self._node.shape)}"
+from squall.ir.op import NON_DIFFERENTIABLE, Op, constant, infer_type, ops
 
 
 class Handle:
@@ -40,7 +29,7 @@ class Handle:
     `_edge` the history (None: no gradient wanted), `_rare` a dictionary for what few tensors have.
     """
 
-    __slots__ = ("_node", "_cell", "_view", "_edge", "_rare", "__weakref__")
+    __slots__ = ("__weakref__", "_cell", "_edge", "_node", "_rare", "_view")
 
     @property
     def node(self) -> Node:
@@ -73,8 +62,6 @@ class Handle:
     @classmethod
     def __squall_apply__(cls, op: Op, operands: tuple, attrs: tuple) -> Any:
         """Ops called by rules on Tensors: numbers are constants, Nodes are values without history."""
-        from squall.ir.op import constant
-
         first = next(o for o in operands if isinstance(o, Handle))
         node = first.node
         lifted = tuple(
@@ -94,20 +81,22 @@ def set_tensor_class(cls: type) -> None:
 
 def wrap(node: Node, edge: Any = None) -> Any:
     """A Tensor around a Node, not listed as pending: for values that are computed or leaves."""
-    cls = _tensor_class[0]
-    out = _new(cls)
-    out._node, out._cell, out._view, out._edge = node, None, None, edge
+    out = _new(_tensor_class[0])
+    out._node, out._edge = node, edge
+    out._cell = out._view = None
     return out
 
 
 def result(node: Node, edge: Any = None) -> Any:
     """A Tensor around a new, uncomputed Node, listed as pending on this thread."""
-    out = wrap(node, edge)
+    out = _new(_tensor_class[0])
+    out._node, out._edge = node, edge
+    out._cell = out._view = None
     state = local.state
     pending = state.pending
     pending.append(ref(out))
     if len(pending) > state.limit:
-        _relieve(state)
+        pressure(state)
     return out
 
 
@@ -115,11 +104,22 @@ def ensure_cell(tensor: Any) -> Cell:
     """The storage of a Tensor, made when first asked for."""
     cell = tensor._cell
     if cell is None:
-        cell = tensor._cell = Cell(tensor._node)
-        tensor._view = None
+        cell = Cell(tensor._node)
+        edge = tensor._edge
+        if edge.__class__ is GradRecord:
+            note_cell(edge, cell, 0)
         if tensor._node.buffer is None:
             local.state.pending.append(ref(cell))
+        tensor._view, tensor._cell = None, cell
     return cell
+
+
+def note_cell(record: GradRecord, cell: Cell, version: int) -> None:
+    """Tell the record that made a Tensor which storage and version its saved result is in."""
+    if record.op is ops.pick:
+        record = record.edges[0]
+    if record.output is not None:
+        record.cells += ((cell, version),)
 
 
 def scalar_node(value: Any, dtype: DType, device: str = "cpu") -> Node:
@@ -127,74 +127,69 @@ def scalar_node(value: Any, dtype: DType, device: str = "cpu") -> Node:
     return Node(ops.scalar, (), (), tensor_type((), dtype, device), value)
 
 
+# (op, attributes, ids of operand types) -> (result type, operand types, plain, differentiable); the types keep their ids
+_known: dict[tuple, tuple] = {}
+
+
+def _learn(op: Op, nodes: tuple, attrs: tuple) -> tuple:
+    """What recording an op on operands of these types comes to. Raises what shapes and dtypes that do not fit raise."""
+    types = tuple([n.type for n in nodes])
+    type = infer_type(op, types, attrs)
+    many = type.__class__ is tuple
+    plain = not many and not any(t.__class__ is SharedType for t in types)
+    differentiable = op.grad is not NON_DIFFERENTIABLE and (many or type.dtype.category >= 2)
+    if len(_known) > 50000:
+        _known.clear()
+    found = _known[(op, attrs, *map(id, types))] = (type, types, plain, differentiable)
+    return found
+
+
 def record(op: Op, operands: tuple, attrs: tuple) -> Any:
     """Record an op on Tensors whose dtypes are already right. Gives a Tensor, or a tuple of them."""
     nodes = tuple([t._node if t._cell is None else t.node for t in operands])
+    type, types, plain, differentiable = _known.get((op, attrs, *[id(n.type) for n in nodes])) or _learn(op, nodes, attrs)
     state = local.state
-    made = make(op, nodes, attrs)
-    if state.level >= 2:
-        return _record_carefully(op, operands, nodes, attrs, made, state)
-    edges = tuple([t._edge if t._view is None else t.edge for t in operands]) if state.level else ()
-    if made.__class__ is Node and not any(edges) and not _shared_among(nodes):
-        return result(made)
-    return _finish(op, operands, nodes, attrs, made, edges)
+    level = state.level
+    if level > 1 or not plain:
+        return _record_carefully(op, operands, nodes, attrs, type, types, differentiable, state)
+    node = Node(op, nodes, attrs, type)
+    edge = None
+    if level and differentiable:
+        edges = tuple([t._edge if t._view is None else t.edge for t in operands])
+        if any(edges):
+            edge = make_record(op, attrs, operands, nodes, edges, types, node, type)
+    return result(node, edge)
 
 
-def _shared_among(nodes: tuple) -> bool:
-    for node in nodes:
-        if node.type.__class__ is SharedType:
-            return True
-    return False
-
-
-def _finish(op: Op, operands: tuple, nodes: tuple, attrs: tuple, made: Any, edges: tuple) -> Any:
+def _record_carefully(op: Op, operands: tuple, nodes: tuple, attrs: tuple, type: Any, types: tuple,
+                      differentiable: bool, state: Any) -> Any:
+    """`record` where something special holds: several results, shared memory, tracing, eager or inference mode."""
+    if state.trace is not None:
+        state.trace.saw(operands, nodes)
+    node = Node(op, nodes, attrs, type)
+    many = type.__class__ is tuple
+    made = tuple([Node(ops.pick, (node,), (i,), t) for i, t in enumerate(type)]) if many else node
     history = None
-    if any(edges) and op.grad is not NON_DIFFERENTIABLE:
-        many = made.__class__ is tuple
-        if many or made.type.dtype.category >= 2:
-            history = make_record(op, attrs, operands, nodes, edges, made)
-    if made.__class__ is tuple:
-        out = tuple(_output(history, node, i) for i, node in enumerate(made))
-        if history is not None and history.saved and "out" in history.saved:
-            history.versions += tuple((ensure_cell(t), 0) for t in out)
-    else:
-        out = result(made, history)
-        if history is not None and history.saved and "out" in history.saved:
-            history.versions += ((ensure_cell(out), 0),)
-    if _shared_among(nodes):
-        from squall.frontend.evaluation import evaluate_tensors
-
-        evaluate_tensors(out if isinstance(out, tuple) else (out,))
+    if differentiable and state.grad and not state.inference:
+        edges = tuple([t.edge for t in operands])
+        if any(edges):
+            history = make_record(op, attrs, operands, nodes, edges, types, made, type)
+            if state.anomaly:
+                history.where = user_line()
+    out = tuple([_output(history, n, i) for i, n in enumerate(made)]) if many else result(node, history)
+    if state.trace is not None:
+        state.trace.made(out)
+    shared = any(t.__class__ is SharedType for t in types)
+    if state.trace is None and not state.flushing and (shared or state.eager):
+        evaluate_tensors(out if many else (out,))
     return out
 
 
 def _output(history: GradRecord | None, node: Node, index: int) -> Any:
     edge = None
     if history is not None and node.type.dtype.category >= 2:
-        edge = GradRecord(ops.pick, (index,), (history,), (node.type,), node.type, None, ())
+        edge = GradRecord(ops.pick, (index,), (history,), (node.type,), node.type)
     return result(node, edge)
-
-
-def _record_carefully(op: Op, operands: tuple, nodes: tuple, attrs: tuple, made: Any, state: Any) -> Any:
-    if state.trace is not None:
-        state.trace.saw(operands, nodes)
-    edges = tuple([t.edge for t in operands]) if state.grad and not state.inference else ()
-    out = _finish(op, operands, nodes, attrs, made, edges)
-    if state.anomaly:
-        _note_line(out)
-    if state.eager and state.trace is None and not state.flushing:
-        from squall.frontend.evaluation import evaluate_tensors
-
-        evaluate_tensors(out if isinstance(out, tuple) else (out,))
-    return out
-
-
-def _note_line(out: Any) -> None:
-    from squall.frontend.evaluation import user_line
-
-    for tensor in out if isinstance(out, tuple) else (out,):
-        if tensor._edge.__class__ is GradRecord:
-            tensor._edge.where = user_line()
 
 
 # ---------------------------------------------------------------- operands as users give them
@@ -229,6 +224,7 @@ def operand(value: Any, dtype: DType, device: str = "cpu") -> Any:
     """A Tensor of a dtype from a Tensor, ndarray or Python number (which becomes a run-time scalar)."""
     if isinstance(value, Handle):
         return cast(value, dtype)
+    value = plain_number(value)
     if isinstance(value, (int, float)):
         if dtype.category < 2 and isinstance(value, float):
             value = int(value)
@@ -236,14 +232,18 @@ def operand(value: Any, dtype: DType, device: str = "cpu") -> Any:
     return cast(as_tensor_operand(value), dtype)
 
 
+def plain_number(value: Any) -> Any:
+    """A NumPy scalar as the Python number it counts as in arithmetic; anything else as it is."""
+    numpy = sys.modules.get("numpy")
+    return value.item() if numpy is not None and isinstance(value, numpy.generic) else value
+
+
 def as_tensor_operand(value: Any) -> Any:
-    """A Tensor from what arithmetic accepts besides numbers: arrays and NumPy scalars; TypeError otherwise."""
+    """A Tensor from what arithmetic accepts besides numbers: arrays; TypeError otherwise."""
     if isinstance(value, Handle):
         return value
-    if hasattr(value, "__array__") or hasattr(value, "__dlpack__"):
-        from squall.frontend.creation import tensor
-
-        return tensor(value)
+    if hasattr(value, "__array__"):
+        return wrap(computed(literal(value)))
     raise TypeError(f"expected a Tensor, an array or a number, got {type(value).__name__}")
 
 
@@ -265,8 +265,13 @@ def apply(op: Op, operands: tuple, **attributes: Any) -> Any:
         >>> apply(ops.maximum, (sq.tensor([1.0, 5.0]), 2)).tolist()
         [2.0, 5.0]
     """
-    operands = tuple(v if isinstance(v, (Handle, int, float)) else as_tensor_operand(v) for v in operands)
+    operands = tuple([v if isinstance(v, Handle) else _accepted(v) for v in operands])
     return record(op, prepare(op, operands), op.pack(attributes))
+
+
+def _accepted(value: Any) -> Any:
+    value = plain_number(value)
+    return value if isinstance(value, (int, float)) else as_tensor_operand(value)
 
 
 def prepare(op: Op, operands: tuple) -> tuple:
@@ -278,10 +283,7 @@ def prepare(op: Op, operands: tuple) -> tuple:
         dtype = operands[0].node.type.dtype
     elif kind == "sum":
         dtype = operands[0].node.type.dtype
-        if dtype.category < 2:
-            from squall.base.dtypes import int64
-
-            dtype = int64
+        dtype = int64 if dtype.category < 2 else dtype
     else:
         tensors = [v for v in operands if isinstance(v, Handle)]
         return tuple(v if isinstance(v, Handle) else operand(v, tensors[0].node.dtype) for v in operands)
@@ -289,26 +291,31 @@ def prepare(op: Op, operands: tuple) -> tuple:
     return tuple(v if isinstance(v, Handle) and v.node.type.dtype is dtype else operand(v, dtype, device) for v in operands)
 
 
+# ---------------------------------------------------------------- short paths of everyday operators
 _scalar_types: dict[DType, TensorType] = {}
 
 
-def _short_result(op: Op, operands: tuple, nodes: tuple, edges: tuple, type: TensorType, state: Any) -> Any:
-    """`record` and `result` written out for elementwise ops whose result has the operands' one type."""
-    node = Node(op, nodes, (), type)
+def _scalar_type(dtype: DType) -> TensorType:
+    found = _scalar_types.get(dtype)
+    if found is None:
+        found = _scalar_types[dtype] = tensor_type((), dtype)
+    return found
+
+
+def _elementwise(op: Op, operands: tuple, nodes: tuple, edges: tuple, types: tuple, type: TensorType, state: Any) -> Any:
+    """`record` and `result` written out for an elementwise op whose operands and result have one floating type (but for
+    numbers), or whose operands have no history."""
+    node = _new(Node)
+    node.op, node.inputs, node.attrs, node.type, node.buffer = op, nodes, (), type, None
     out = _new(_tensor_class[0])
     out._node = node
     out._cell = out._view = out._edge = None
-    if state.level and any(edges) and type.dtype.category >= 2 and op.grad is not NON_DIFFERENTIABLE:
-        if op.saves == ():
-            out._edge = GradRecord(op, (), edges, (type,) * len(nodes), type, None, ())
-        else:
-            out._edge = make_record(op, (), operands, nodes, edges, node)
-            if "out" in out._edge.saved:
-                out._edge.versions += ((ensure_cell(out), 0),)
+    if state.level and any(edges):
+        out._edge = make_record(op, (), operands, nodes, edges, types, node, type)
     pending = state.pending
     pending.append(ref(out))
     if len(pending) > state.limit:
-        _relieve(state)
+        pressure(state)
     return out
 
 
@@ -318,7 +325,7 @@ def unary(op: Op, x: Any) -> Any:
     type = node.type
     state = local.state
     if state.level < 2 and type.__class__ is TensorType and type.dtype.category == 2 and op.dtype is None:
-        return _short_result(op, (x,), (node,), (x._edge if x._view is None else x.edge,), type, state)
+        return _elementwise(op, (x,), (node,), (x._edge if x._view is None else x.edge,), (type,), type, state)
     return apply(op, (x,))
 
 
@@ -329,27 +336,25 @@ def binary(op: Op, floating: bool = False, reverse: bool = False) -> Any:
 
     def method(self: Any, other: Any) -> Any:
         state = local.state
-        if short and state.level < 2:
-            a = self._node if self._cell is None else self.node
-            type = a.type
-            if type.__class__ is TensorType and type.dtype.category >= least:
-                e = self._edge if self._view is None else self.edge
-                if other.__class__ is float or other.__class__ is int:
-                    if type.dtype.category == 2 or (other.__class__ is int and type.dtype.category == 1):
-                        scalar = _scalar_types.get(type.dtype) or _scalar_types.setdefault(type.dtype, tensor_type((), type.dtype))
-                        b = Node(ops.scalar, (), (), scalar, other)
-                        if reverse:
-                            return _number_result(op, (None, self), (b, a), (None, e), type, state)
-                        return _number_result(op, (self, None), (a, b), (e, None), type, state)
-                elif isinstance(other, Handle):
-                    b = other._node if other._cell is None else other.node
-                    if type is not b.type and type == b.type and b.type.__class__ is TensorType:
-                        b.type = type  # equal: the next comparison is of identities
-                    if type is b.type:
-                        f = other._edge if other._view is None else other.edge
-                        if reverse:
-                            return _short_result(op, (other, self), (b, a), (f, e), type, state)
-                        return _short_result(op, (self, other), (a, b), (e, f), type, state)
+        a = self._node if self._cell is None else self.node
+        type = a.type
+        kind = other.__class__
+        if short and state.level < 2 and type.__class__ is TensorType and type.dtype.category >= least:
+            e = self._edge if self._view is None else self.edge
+            if kind is float or kind is int:
+                if type.dtype.category == 2 or (kind is int and type.dtype.category == 1):
+                    scalar = _scalar_types.get(type.dtype) or _scalar_type(type.dtype)
+                    b = Node(ops.scalar, (), (), scalar, other)
+                    if reverse:
+                        return _elementwise(op, (None, self), (b, a), (None, e), (scalar, type), type, state)
+                    return _elementwise(op, (self, None), (a, b), (e, None), (type, scalar), type, state)
+            elif isinstance(other, Handle):
+                b = other._node if other._cell is None else other.node
+                if type is b.type or (type == b.type and b.type.__class__ is TensorType):
+                    f = other._edge if other._view is None else other.edge
+                    if reverse:
+                        return _elementwise(op, (other, self), (b, a), (f, e), (type, type), type, state)
+                    return _elementwise(op, (self, other), (a, b), (e, f), (type, type), type, state)
         if not is_operand(other):
             return NotImplemented
         return apply(op, (other, self) if reverse else (self, other))
@@ -359,39 +364,21 @@ def binary(op: Op, floating: bool = False, reverse: bool = False) -> Any:
     return method
 
 
-def _number_result(op: Op, operands: tuple, nodes: tuple, edges: tuple, type: TensorType, state: Any) -> Any:
-    """`_short_result` with a number among the operands."""
-    if state.level and any(edges) and op.grad is not NON_DIFFERENTIABLE:
-        node = Node(op, nodes, (), type)
-        history = make_record(op, (), operands, nodes, edges, node)
-        out = result(node, history)
-        if history is not None and history.saved and "out" in history.saved:
-            history.versions += ((ensure_cell(out), 0),)
-        return out
-    return result(Node(op, nodes, (), type))
-
-
-def _relieve(state: Any) -> None:
-    from squall.frontend.evaluation import pressure
-
-    pressure(state)
-
-
+# ---------------------------------------------------------------- in-place writes and leaves
 def require_no_grad_leaf(tensor: Any) -> None:
     """AutogradError when an in-place write would lose a leaf's gradient."""
-    if not local.state.grad or local.state.inference:
+    state = local.state
+    if not state.grad or state.inference:
         return
     view = tensor._view
     base = view.base if view is not None else None
-    if base is not None and base._edge.__class__ is Leaf:
-        raise AutogradError("a view of a leaf Variable that requires grad is being used in an in-place operation.")
     if tensor._edge.__class__ is Leaf:
         raise AutogradError("a leaf Variable that requires grad is being used in an in-place operation.")
+    if base is not None and base._edge.__class__ is Leaf and view.origin == "":
+        raise AutogradError("a view of a leaf Variable that requires grad is being used in an in-place operation.")
 
 
-def value_unavailable(what: str) -> TraceError:
-    """The error for asking a traced Tensor for its value."""
-    return TraceError(
-        f"{what}: the value of a traced tensor was asked for. Inside sq.compile and vmap values are not known yet: use "
-        "sq.where or sq.cond in place of a Python if on a value, return the tensor and read it outside, or leave this "
-        "part uncompiled.")
+__all__ = ["Cell", "Handle", "apply", "as_tensor_operand", "binary", "cast", "category_of", "common_dtype", "ensure_cell",
+           "is_operand", "operand", "plain_number",
+           "prepare", "record", "require_no_grad_leaf", "result", "scalar_node", "set_tensor_class",
+           "unary", "value_unavailable", "wrap"]

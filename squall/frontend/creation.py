@@ -6,10 +6,13 @@ from typing import Any
 
 from squall.base.dtypes import DType, as_dtype, bool_, default_dtype, int64, numpy_dtype
 from squall.base.errors import DeviceError, ShapeError
+from squall.frontend.arrays import array_view, computed, literal
 from squall.frontend.core import Handle, cast, record, scalar_node, wrap
-from squall.frontend.interop import computed
+from squall.frontend.evaluation import evaluate_tensors
+from squall.frontend.interop import from_numpy
 from squall.frontend.movement import shape_argument
 from squall.frontend.tape import Leaf
+from squall.frontend.tracing import check_no_value
 from squall.ir.op import ops
 
 
@@ -58,41 +61,28 @@ def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Any:
     if isinstance(data, Handle):
         return data if dtype is None else cast(data, as_dtype(dtype))
     if isinstance(data, numpy.ndarray) and data.flags.writeable and (dtype is None or numpy_dtype(as_dtype(dtype)) == data.dtype):
-        from squall.frontend.interop import from_numpy
-
         return from_numpy(data)
     return tensor(data, dtype=dtype)
 
 
 def _array(data: Any, dtype: DType | None) -> Any:
-    import numpy
-
     if isinstance(data, Handle):
-        from squall.frontend.evaluation import evaluate_tensors
-        from squall.frontend.interop import array_view
-
+        check_no_value("tensor()")
         evaluate_tensors((data,))
-        array = numpy.array(array_view(data.node))
-    elif isinstance(data, (list, tuple)) and _holds_tensors(data):
-        array = numpy.asarray(_plain(data))
-    elif isinstance(data, (numpy.ndarray, numpy.generic)):
-        array = numpy.array(data)
-    else:
-        array = numpy.array(data)
-        if array.dtype.kind == "f":
-            array = array.astype(numpy_dtype(default_dtype()), copy=False)
-    if array.dtype.kind in "OUSV" and array.dtype.name not in ("bfloat16",):
-        raise TypeError(f"tensor: cannot make a tensor of {type(data).__name__} data (NumPy sees dtype {array.dtype}); "
-                        "give numbers in sequences of equal lengths")
-    wanted = None if dtype is None else numpy_dtype(dtype)
-    if wanted is not None and array.dtype != wanted:
-        with numpy.errstate(all="ignore"):
-            array = array.astype(wanted)
-    return array
+        return literal(array_view(data.node), dtype)
+    if isinstance(data, (list, tuple)):
+        first = _first(data)
+        if isinstance(first, Handle):
+            return literal(_plain(data), dtype or first.node.dtype)
+        if dtype is None and hasattr(first, "dtype"):
+            return literal(data, as_dtype(first.dtype))
+    return literal(data, dtype)
 
 
-def _holds_tensors(data: Any) -> bool:
-    return any(isinstance(d, Handle) or (isinstance(d, (list, tuple)) and _holds_tensors(d)) for d in data[:1])
+def _first(data: Any) -> Any:
+    while isinstance(data, (list, tuple)) and data:
+        data = data[0]
+    return data
 
 
 def _plain(data: Any) -> Any:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from squall.frontend.state import local
+
 
 class PrintOptions(NamedTuple):
     """Digits after the point, elements before summarising, elements shown at each end, and characters a line."""
@@ -26,8 +28,6 @@ def set_printoptions(precision: int | None = None, threshold: int | None = None,
 
 def render(tensor: Any) -> str:
     """The text of a Tensor: values, dtype when it is not the usual one, and history."""
-    from squall.frontend.state import local
-
     node = tensor.node
     suffix = []
     if local.state.trace is not None and node.buffer is None:

@@ -8,13 +8,15 @@ a long loop without reads meets the same plan again and again.
 from __future__ import annotations
 
 import sys
-from typing import Any, Iterable
+from collections.abc import Iterable
+from typing import Any
 
 from squall.base import config, trace
+from squall.base.errors import TraceError
 from squall.engine import realize
-from squall.frontend.core import Cell, value_unavailable
+from squall.frontend.cell import Cell
 from squall.frontend.state import ThreadState, local
-from squall.frontend.tape import saved_nodes
+from squall.frontend.tape import NEW, WALKED, saved_nodes
 from squall.ir.node import Node
 
 
@@ -38,37 +40,38 @@ def evaluate(requested: Iterable[Node]) -> None:
     """Evaluate Nodes together with all live pending values of this thread."""
     state = local.state
     if state.trace is not None:
-        if any(n.buffer is None for n in requested):
+        waiting = [n for n in requested if n.buffer is None]
+        if waiting and not state.trace.evaluates(waiting):
             raise value_unavailable("evaluate")
         return
     roots = [n for n in requested if n.buffer is None]
     if state.flushing:
         realize.evaluate(roots)
         return
-    state.flushing = True
-    kept, records = [], []
+    pending, records = state.pending, []
     try:
-        roots += _live(state, kept, records)
+        state.flushing = True
+        state.pending = []
+        roots += _live(pending, records)
         if roots:
             trace.count("flushes")
             realize.evaluate(roots)
+        state.retained = 0
     except BaseException:
-        state.pending[:0] = kept
+        state.pending = pending + state.pending
         for record in records:
-            record.settled = False
+            if record.state == WALKED:
+                record.state = NEW
         raise
     finally:
         state.flushing = False
 
 
-def _live(state: ThreadState, kept: list, records: list) -> list[Node]:
-    """Uncomputed Nodes of live handles and cells, and what their history saved; empties the pending list into `kept`."""
+def _live(pending: list, records: list) -> list[Node]:
+    """Uncomputed Nodes of live handles and cells, and what their history saved."""
     roots: list[Node] = []
     edges: list[Any] = []
-    seen: set[int] = set()
-    kept.extend(state.pending)
-    state.pending[:] = []
-    for reference in kept:
+    for reference in pending:
         held = reference()
         if held is None:
             continue
@@ -78,13 +81,9 @@ def _live(state: ThreadState, kept: list, records: list) -> list[Node]:
             if held._cell is not None:
                 continue
         node = held._node
-        if node.buffer is None and id(node) not in seen:
-            seen.add(id(node))
+        if node.buffer is None:
             roots.append(node)
-    for node in saved_nodes(edges, records):
-        if id(node) not in seen:
-            seen.add(id(node))
-            roots.append(node)
+    roots += saved_nodes(edges, records)
     return roots
 
 
@@ -96,20 +95,43 @@ def user_line() -> str:
     return f"{frame.f_code.co_filename}:{frame.f_lineno}" if frame is not None else "?"
 
 
+def value_unavailable(what: str) -> TraceError:
+    """The error for asking a traced Tensor for its value."""
+    return TraceError(
+        f"{what}: the value of a traced tensor was asked for. Inside sq.compile and vmap values are not known yet: use "
+        "sq.where or sq.cond in place of a Python if on a value, return the tensor and read it outside, or leave this "
+        "part uncompiled.")
+
+
+def retained(state: ThreadState, nbytes: int) -> None:
+    """Note memory that pending work may keep alive; too much forces a flush."""
+    state.retained += nbytes
+    if state.retained > config.get("pending_megabytes") << 20 and not state.flushing and state.pending:
+        evaluate(())
+
+
 def pressure(state: ThreadState) -> None:
     """Too much is pending. Listen until the period of what is recorded is known, flush, and from then on flush once every
-    so many whole periods: equal graphs, one plan."""
+    so many whole periods: equal graphs, one plan. Another loop shows by another op at that point, or by new plans."""
     if state.trace is not None or state.flushing:
         state.limit = len(state.pending) + 1000
         return
+    latest = _signature(state.pending[-1]())
     if state.rhythm is None:
+        anchor, strikes = state.anchor
+        if latest == anchor and strikes < 2:
+            before = realize.plans.misses
+            evaluate(())
+            state.anchor = (anchor, strikes + 1 if realize.plans.misses > before else 0)
+            return
         state.rhythm = []
-    state.rhythm.append(_signature(state.pending[-1]()))
+    state.rhythm.append(latest)
     heard = len(state.rhythm)
     period = _period(state.rhythm) if heard in (64, 256, 1024, 4096) else 0
     if not period and heard < 4096:
         return
     state.rhythm = None
+    state.anchor = (latest, 0)
     base = config.get("pending_nodes")
     evaluate(())
     state.limit = max(base // period, 1) * period - 1 if period else base

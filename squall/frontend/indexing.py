@@ -7,7 +7,9 @@ from typing import Any
 from squall.base.dtypes import bool_, int64, uint8
 from squall.base.errors import IndexRangeError, ShapeError
 from squall.base.shapes import broadcast
+from squall.frontend.arrays import computed
 from squall.frontend.core import Handle, cast, operand, record, require_no_grad_leaf, wrap
+from squall.frontend.creation import tensor
 from squall.frontend.movement import permute, reshape, slice_view
 from squall.frontend.views import make_view, write
 from squall.ir.op import ops
@@ -18,8 +20,6 @@ def _is_array(item: Any) -> bool:
 
 
 def _as_index(item: Any) -> Any:
-    from squall.frontend.creation import tensor
-
     out = item if isinstance(item, Handle) else tensor(item)
     if out.node.dtype.category > 1:
         if out.node.shape == (0,):
@@ -113,8 +113,6 @@ def _positions(view: Any, left: dict[int, Any]) -> tuple[tuple, tuple[int, ...]]
     dims: list[int] = []
     for dim, item in sorted(left.items()):
         if item is True or item is False:
-            from squall.frontend.creation import tensor
-
             indices.append(tensor([0] if item else [], dtype=int64))
             dims.append(dim)
         elif item.node.dtype in (bool_, uint8):
@@ -134,8 +132,6 @@ def _positions(view: Any, left: dict[int, Any]) -> tuple[tuple, tuple[int, ...]]
 def nonzero(x: Any) -> tuple:
     """The positions of nonzero elements, one int64 Tensor a dimension. The value is evaluated."""
     import numpy
-
-    from squall.frontend.interop import computed
 
     array = x.detach_array()
     if array.ndim == 0:
@@ -200,21 +196,3 @@ def fitted(value: Any, shape: tuple, dtype: Any, function: str) -> Any:
     if broadcast(given, shape, function) != shape:
         raise ShapeError(f"{function}: shape mismatch: value of shape {list(given)} cannot be broadcast to {list(shape)}")
     return record(ops.expand, (value,), (shape,))
-
-
-def write_diagonal(parent: Any, value: Any, attrs: tuple) -> Any:
-    """`parent` with a diagonal replaced."""
-    from squall.frontend.creation import arange
-
-    offset, first, second = attrs
-    rank = len(parent.node.shape)
-    count = value.node.shape[-1]
-    steps = arange(count)
-    rows = steps - min(offset, 0)
-    columns = steps + max(offset, 0)
-    order = tuple(d for d in range(rank) if d not in (first, second)) + (first, second)
-    moved = permute(parent, order)
-    put = record(ops.index_put, (moved, value, rows, columns), ((rank - 2, rank - 1), False))
-    return permute(put, tuple(order.index(d) for d in range(rank)))
-
-

@@ -10,7 +10,7 @@ from typing import Any
 
 from squall.base.dtypes import as_dtype, numpy_dtype
 from squall.base.errors import AutogradError, DtypeError
-from squall.engine.oracle import array_of
+from squall.frontend.arrays import array_view, computed
 from squall.frontend.core import ensure_cell, wrap
 from squall.frontend.evaluation import evaluate_tensors, flush
 from squall.frontend.state import local
@@ -18,11 +18,7 @@ from squall.frontend.tracing import check_no_value
 from squall.ir.node import Node, SharedType, tensor_type
 from squall.ir.op import ops
 from squall.runtime.buffer import Buffer
-
-
-def array_view(node: Node) -> Any:
-    """A NumPy view of a computed Node's memory, for squall's own use."""
-    return array_of(node)
+from squall.runtime.dlpack import CPU, from_capsule
 
 
 class _Export:
@@ -112,19 +108,6 @@ def _share(array: Any) -> Any:
     return tensor
 
 
-def computed(array: Any, device: str = "cpu") -> Node:
-    """A leaf Node over a private row-major array (nobody else may keep it)."""
-    import numpy
-
-    array = numpy.ascontiguousarray(array) if array.ndim else numpy.array(array)
-    dtype = as_dtype(array.dtype)
-    node = Node(ops.buffer, (), (), tensor_type(tuple(array.shape), dtype, device),
-                Buffer(array, array.__array_interface__["data"][0]))
-    if local.state.trace is not None:
-        local.state.trace.constant(node)
-    return node
-
-
 def to_dlpack(tensor: Any, *, stream: Any = None, **options: Any) -> Any:
     """A DLPack capsule of the Tensor's memory (through the array it shares)."""
     array = to_numpy(tensor)
@@ -133,8 +116,6 @@ def to_dlpack(tensor: Any, *, stream: Any = None, **options: Any) -> Any:
 
 def from_dlpack(source: Any) -> Any:
     """A Tensor over another library's CPU tensor, sharing its memory."""
-    from squall.runtime.dlpack import CPU, from_capsule
-
     capsule = source.__dlpack__() if hasattr(source, "__dlpack__") else source
     foreign = from_capsule(capsule)
     if foreign.device[0] != CPU:
@@ -149,3 +130,4 @@ def from_dlpack(source: Any) -> Any:
     return tensor
 
 
+__all__ = ["SharedType", "array_view", "computed", "from_dlpack", "from_numpy", "to_dlpack", "to_numpy"]

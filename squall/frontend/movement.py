@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from squall.base.dim import Dim
-from squall.base.dtypes import int64
+from squall.base.dtypes import DType, int64
 from squall.base.errors import IndexRangeError, ShapeError
 from squall.base.shapes import infer_reshape, normalize_dim, numel
 from squall.frontend.core import Handle, record, scalar_node
@@ -221,8 +221,6 @@ def matrix_transpose(x: Any) -> Any:
 
 def view_as_dtype(x: Any, shape: tuple) -> Any:
     """`view` by shape, or by a dtype of the same width."""
-    from squall.base.dtypes import DType
-
     if len(shape) == 1 and isinstance(shape[0], DType):
         if shape[0].itemsize != x.node.dtype.itemsize:
             raise ShapeError(f"view: dtype {shape[0]} has another width than {x.node.dtype}")

@@ -12,6 +12,7 @@ from typing import Any
 from squall.base.dtypes import as_dtype, default_dtype, int64
 from squall.base.shapes import numel
 from squall.frontend import creation
+from squall.frontend.conversion import copy_
 from squall.frontend.core import cast, record, result, scalar_node
 from squall.frontend.movement import shape_argument
 from squall.frontend.state import local
@@ -191,8 +192,6 @@ def normal(mean: Any, std: Any, size: Any = None, *, generator: Generator | None
 
 def fill_random(target: Any, values: Any) -> Any:
     """Write drawn values in place; history of the target ends there."""
-    from squall.frontend.conversion import copy_
-
     return copy_(target, values)
 
 

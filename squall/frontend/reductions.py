@@ -8,6 +8,7 @@ from squall.base.dtypes import as_dtype, bool_, int64
 from squall.base.errors import DtypeError, ShapeError
 from squall.base.shapes import normalize_dim, normalize_dims
 from squall.frontend.core import cast, record
+from squall.frontend.creation import zeros
 from squall.frontend.movement import reshape
 from squall.ir.families import result_dtype
 from squall.ir.op import Op, ops
@@ -69,8 +70,6 @@ def extreme(x: Any, name: str, dim: Any, keepdim: bool) -> Any:
         return reduce_op(value, x, None, False)
     shape = x.node.shape
     if not shape:
-        from squall.frontend.creation import zeros
-
         return ValuesIndices(x, zeros((), dtype=int64))
     d = normalize_dim(dim, len(shape), name)
     _not_empty(name, shape[d])

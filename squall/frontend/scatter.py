@@ -6,11 +6,12 @@ from typing import Any
 
 from squall.base.dtypes import int64
 from squall.base.errors import DtypeError, ShapeError
-from squall.base.shapes import normalize_dim
+from squall.base.shapes import broadcast, normalize_dim
 from squall.frontend import indexing
 from squall.frontend.arithmetic import in_place, scaled
 from squall.frontend.core import Handle, apply, cast, record
-from squall.frontend.movement import reshape
+from squall.frontend.joining import stack
+from squall.frontend.movement import expand, reshape
 from squall.ir.op import ops
 
 __all__ = ["gather", "in_place", "index_add", "index_select", "masked_select", "nonzero", "scatter", "scatter_add"]
@@ -64,9 +65,6 @@ def index_select(x: Any, dim: int, index: Any) -> Any:
 
 def masked_select(x: Any, mask: Any) -> Any:
     """Elements where the broadcast mask is true, in one dimension (evaluates the mask)."""
-    from squall.base.shapes import broadcast
-    from squall.frontend.movement import expand
-
     shape = broadcast(tuple(x.node.shape), tuple(mask.node.shape), "masked_select")
     return indexing.getitem(expand(x, shape), expand(mask, shape))
 
@@ -76,7 +74,5 @@ def nonzero(x: Any, as_tuple: bool) -> Any:
     positions = indexing.nonzero(x)
     if as_tuple:
         return positions
-    from squall.frontend.joining import stack
-
     out = stack(positions, 1)
     return out if x.node.shape else apply(ops.reshape, (out,), shape=(out.node.shape[0], 0)) if out.node.shape[1] == 0 else out

@@ -9,7 +9,8 @@ from __future__ import annotations
 import functools
 import os
 import threading
-from typing import Any, Callable
+from collections.abc import Callable
+from typing import Any
 
 from squall.base import config
 
@@ -20,15 +21,19 @@ class ThreadState:
     Attributes:
         level: 0, 1 or 2 as the module says. grad: whether history is recorded. inference: inference mode.
         trace: the innermost abstract trace, or None. pending: weak references to Tensors and cells recorded since the last flush.
-        limit: pending length at which a flush is forced. anomaly: detect-anomaly mode.
+        limit: pending length at which a flush is forced. anomaly: detect-anomaly mode. flushing: a flush is going on.
+        rhythm, anchor: what `evaluation.pressure` hears of a loop, and where in it it flushed. retained: bytes of new leaves since the last flush.
     """
 
-    __slots__ = ("level", "grad", "inference", "trace", "pending", "limit", "eager", "anomaly", "flushing", "autocast", "rhythm")
+    __slots__ = ("anchor", "anomaly", "autocast", "eager", "flushing", "grad", "inference", "level", "limit", "pending",
+                 "retained", "rhythm", "trace")
 
     def __init__(self) -> None:
         self.grad, self.inference, self.trace, self.anomaly, self.flushing = True, False, None, False, False
         self.autocast: Any = None
         self.rhythm: list | None = None
+        self.anchor: tuple = (None, 0)
+        self.retained = 0
         self.pending: list = []
         self.eager = config.get("eager")
         self.limit = config.get("pending_nodes")

@@ -1,23 +1,28 @@
 """The tape: history beside the values, and backward over it.
 
 A Tensor that needs a gradient holds an edge: a `Leaf` (it gathers `.grad`) or a `GradRecord` (the op that made it).
-Records know their operands' edges, never the operands' handles, so history keeps alive only what the gradients read.
-Backward asks each op's rule; the rule runs on Nodes, or on Tensors under `create_graph`, and records what it computes.
+Records know their operands' edges. What the gradient reads is kept as Nodes, which never change; the handles they were
+read from are kept only to notice that one was written in place since. Backward asks each op's rule; the rule runs on
+Nodes, or on Tensors under `create_graph`, and records what it computes.
 """
 
 from __future__ import annotations
 
-from typing import Any, Callable, Iterable
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
 
 from squall.base.errors import AutogradError
 from squall.ir.node import Node, TensorType
 from squall.ir.op import NON_DIFFERENTIABLE, Context, Op, ops
+from squall.ops.movement import sum_to
+
+NEW, WALKED, FREED = 0, 1, 2
 
 
 class Leaf:
     """Where gradients of a leaf gather. Shared by every record that read the leaf."""
 
-    __slots__ = ("grad", "hooks", "type", "after", "name")
+    __slots__ = ("after", "grad", "hooks", "name", "type")
 
     def __init__(self, type: TensorType):
         self.type, self.grad, self.hooks, self.after = type, None, None, None
@@ -29,118 +34,184 @@ class Leaf:
 
 
 class GradRecord:
-    """One op's history: its rule's inputs, and where the gradients go.
+    """One op's history: what its gradient rule reads, and where the gradients go.
 
     Attributes:
         op, attrs: what was applied. edges: per operand a GradRecord, a Leaf or None. types: operand types.
-        out_type: the result's type. saved: Nodes by operand position and "out", as the op's `saves` asks; None once freed.
-        versions: (holder, version) pairs that must not have changed. settled: saved values computed. hooks: on the gradients.
-        where: the line that recorded it (anomaly mode).
+        out_type: the result's type. inputs: per operand the Node the rule reads, or None; None when it reads none.
+        output: the result's Node (a tuple for several), if the rule reads it. holders, versions: per operand the handle
+        `inputs` was read from and its version then (None: all 0). cells: (cell, version) of the result, once it has a cell.
+        state: NEW, WALKED (a flush saw to what is saved) or FREED. hooks, where, extra: hooks on the gradients, the line
+        that recorded it (anomaly mode), and what takes the place of the op's rule; few records have them.
     """
 
-    __slots__ = ("op", "attrs", "edges", "types", "out_type", "saved", "versions", "settled", "hooks", "where",
-                 "retain", "extra")
+    __slots__ = ("_rare", "attrs", "cells", "edges", "holders", "inputs", "op", "out_type", "output", "state", "types",
+                 "versions")
 
-    def __init__(self, op: Any, attrs: tuple, edges: tuple, types: tuple, out_type: Any, saved: Any, versions: tuple):
+    def __init__(self, op: Any, attrs: tuple, edges: tuple, types: tuple, out_type: Any, inputs: tuple | None = None,
+                 output: Any = None):
         self.op, self.attrs, self.edges, self.types, self.out_type = op, attrs, edges, types, out_type
-        self.saved, self.versions = saved, versions
-        self.settled = False
-        self.hooks = self.where = self.retain = self.extra = None
+        self.inputs, self.output = inputs, output
+        self.holders = self.versions = self._rare = None
+        self.cells = ()
+        self.state = NEW
+
+    def _get(self, name: str) -> Any:
+        rare = self._rare
+        return None if rare is None else rare.get(name)
+
+    def _set(self, name: str, value: Any) -> None:
+        if self._rare is None:
+            self._rare = {}
+        self._rare[name] = value
+
+    hooks = property(lambda self: self._get("hooks"), lambda self, value: self._set("hooks", value))
+    where = property(lambda self: self._get("where"), lambda self, value: self._set("where", value))
+    extra = property(lambda self: self._get("extra"), lambda self, value: self._set("extra", value))
 
     def name(self) -> str:
-        """PyTorch's style of name, such as AddBackward."""
-        return "".join(p.capitalize() for p in self.op.name.split("_")) + "Backward"
+        """PyTorch's style of name, such as AddBackward0."""
+        if self.op is None:
+            return f"{self.extra.name}Backward"
+        return "".join(p.capitalize() for p in self.op.name.split("_")) + "Backward0"
 
     @property
     def next_functions(self) -> tuple:
-        """(edge, 0) pairs of the operands that need gradients, as PyTorch lists them."""
+        """(edge, 0) pairs of the operands, as PyTorch lists them; None where no gradient flows."""
         return tuple((e, 0) for e in self.edges)
 
     def __repr__(self) -> str:
         return f"<{self.name()}>"
 
+    def saved_nodes(self) -> Iterable[Node]:
+        """The values the rule reads."""
+        if self.inputs is not None:
+            yield from (n for n in self.inputs if n is not None)
+        if self.output is not None:
+            yield from self.output if self.output.__class__ is tuple else (self.output,)
+
+    def release(self) -> None:
+        """Forget what the rule reads; a record that read something cannot be used again."""
+        if self.inputs is not None or self.output is not None:
+            self.state = FREED
+        if self.extra is not None:
+            self.state = FREED
+            self.extra.release()
+        self.inputs = self.output = self.holders = self.versions = None
+        self.cells = ()
+
     def check_versions(self) -> None:
         """AutogradError if a saved value was modified in place since."""
-        for holder, version in self.versions:
-            now = holder.version
-            if now != version:
-                raise AutogradError(
-                    "one of the variables needed for gradient computation has been modified by an inplace operation: "
-                    f"a {holder.describe()} saved by {self.name()} is at version {now}; expected version {version} instead."
-                    + (f" It was recorded at {self.where}." if self.where else
-                       " Run with sq.set_detect_anomaly(True) to see the line that recorded it."))
+        holders, versions = self.holders, self.versions
+        for position, holder in enumerate(holders or ()):
+            if holder is not None:
+                self._compare(holder, 0 if versions is None else versions[position])
+        for cell, version in self.cells:
+            self._compare(cell, version)
+
+    def _compare(self, holder: Any, version: int) -> None:
+        now = holder.version
+        if now != version:
+            raise AutogradError(
+                "one of the variables needed for gradient computation has been modified by an inplace operation: "
+                f"a {holder.describe()}, saved by {self.name()}, is at version {now}; expected version {version} instead."
+                + (f" It was recorded at {self.where}." if self.where else
+                   " Hint: with sq.set_detect_anomaly(True) this error names the line that recorded it."))
 
 
-def make_record(op: Op, attrs: tuple, operands: tuple, nodes: tuple, edges: tuple, node: Any) -> GradRecord | None:
-    """The record of applying an op to Tensors with the given edges; None when it is not differentiable."""
+class _Saving(NamedTuple):
+    """What an op saves for given needs: operand positions, whether that is all of them, and whether the result."""
+
+    positions: tuple[int, ...]
+    everything: bool
+    output: bool
+
+
+_savings: dict[Any, _Saving] = {}
+
+
+def _saving_of(op: Op, edges: tuple) -> _Saving:
+    needs = tuple([e is not None for e in edges])
+    key = op if op.saves.__class__ is tuple else (op, needs)
+    found = _savings.get(key)
+    if found is None:
+        saves = op.saved(needs)
+        positions = tuple(s for s in saves if s != "out")
+        everything = len(set(positions)) == len(edges)
+        found = _savings[key] = _Saving(positions, everything, "out" in saves)
+    return found
+
+
+_new = object.__new__
+
+
+def make_record(op: Op, attrs: tuple, operands: tuple, nodes: tuple, edges: tuple, types: tuple, made: Any,
+                out_type: Any) -> GradRecord | None:
+    """The record of applying an op to Tensors with the given edges; None when it is not differentiable.
+
+    Args:
+        operands: the Tensors, None for operands nobody can write. nodes, types: theirs. made: the result's Node or Nodes.
+    """
     if op.grad is NON_DIFFERENTIABLE:
         return None
-    saved, versions = None, ()
-    wanted = op.saves
-    if wanted.__class__ is not tuple:
-        wanted = wanted(tuple([e is not None for e in edges]))
-    if wanted:
-        saved = {}
-        held = []
-        for position in wanted:
-            if position == "out":
-                saved["out"] = node
-            else:
-                saved[position] = nodes[position]
-                if operands[position] is not None:
-                    held.append((operands[position], operands[position].version))
-        versions = tuple(held)
-    types = tuple([n.type for n in nodes])
-    out_type = node.type if node.__class__ is Node else tuple(n.type for n in node)
-    return GradRecord(op, attrs, edges, types, out_type, saved, versions)
+    record = _new(GradRecord)
+    record.op, record.attrs, record.edges, record.types, record.out_type = op, attrs, edges, types, out_type
+    record.state, record.cells = NEW, ()
+    record.inputs = record.output = record.holders = record.versions = record._rare = None
+    if op.saves == ():
+        return record
+    saving = _savings.get(op) or _saving_of(op, edges)
+    if saving.output:
+        record.output = made
+    if saving.everything:
+        record.inputs, record.holders = nodes, operands
+    elif saving.positions:
+        keep = saving.positions
+        record.inputs = tuple([n if i in keep else None for i, n in enumerate(nodes)])
+        record.holders = tuple([o if i in keep else None for i, o in enumerate(operands)])
+    if record.holders is not None:
+        for holder in operands:
+            if holder is not None and holder._cell is not None:
+                record.versions = tuple([0 if h is None else h.version for h in record.holders])
+                break
+    return record
 
 
 class NodeRules:
     """Runs gradient rules on Nodes: the gradients carry no history."""
 
     @staticmethod
-    def unpack(record: GradRecord, position: Any) -> Any:
-        return record.saved.get(position) if record.saved else None
+    def inputs(record: GradRecord) -> tuple:
+        """What the rule reads of the operands."""
+        return record.inputs if record.inputs is not None else (None,) * len(record.types)
 
     @staticmethod
-    def wrap(gradient: Node) -> Any:
-        return gradient
+    def output(record: GradRecord) -> Any:
+        """What the rule reads of the result."""
+        return record.output
 
     @staticmethod
-    def node(gradient: Any) -> Node:
+    def node(gradient: Node) -> Node:
+        """The Node of a gradient."""
         return gradient
 
 
 def context_of(record: GradRecord, rules: Any) -> Context:
     """What the rule of a record sees, with saved values unpacked as Nodes or Tensors."""
-    count = len(record.types)
-    inputs = tuple(rules.unpack(record, i) for i in range(count))
-    output = rules.unpack(record, "out")
-    needs = tuple(e is not None for e in record.edges)
-    return Context(record.op, record.attrs, record.types, record.out_type, inputs, output, needs)
-
-
-def sum_to_shape(gradient: Any, shape: tuple) -> Any:
-    """A gradient summed back over what broadcasting repeated."""
-    if gradient.shape == shape:
-        return gradient
-    from squall.ops.movement import sum_to
-
-    return sum_to(gradient, shape)
+    needs = tuple([e is not None for e in record.edges])
+    return Context(record.op, record.attrs, record.types, record.out_type, rules.inputs(record), rules.output(record), needs)
 
 
 def input_gradients(record: GradRecord, gradient: Any, rules: Any) -> tuple:
     """One gradient an operand (None where none is wanted), shaped and typed like the operand."""
-    if record.saved is None and record.retain == "freed":
+    if record.state == FREED:
         raise AutogradError(
             "Trying to backward through the graph a second time (or directly access saved tensors after they have already "
             "been freed). Saved intermediate values of the graph are freed when you call .backward() or autograd.grad(). "
             "Specify retain_graph=True if you need to backward through the graph a second time.")
     record.check_versions()
-    if record.extra is not None:
-        parts = record.extra.backward(record, gradient, rules)
-    else:
-        parts = record.op.grad(context_of(record, rules), gradient)
+    extra = record.extra
+    parts = record.op.grad(context_of(record, rules), gradient) if extra is None else extra.backward(record, gradient, rules)
     if not isinstance(parts, tuple):
         parts = (parts,)
     if len(parts) != len(record.edges):
@@ -151,15 +222,15 @@ def input_gradients(record: GradRecord, gradient: Any, rules: Any) -> tuple:
         if part is None or edge is None:
             out.append(None)
             continue
-        if unbroadcast:
-            part = sum_to_shape(part, type.shape)
+        if unbroadcast and part.shape != type.shape:
+            part = sum_to(part, type.shape)
         if part.dtype is not type.dtype:
             part = ops.cast(part, dtype=type.dtype)
         out.append(part)
     return tuple(out)
 
 
-def _reachable(roots: Iterable[Any], keep: set[int] | None) -> dict[int, int]:
+def _reachable(roots: Iterable[Any], keep: set[int] | None, stop: frozenset | set) -> dict[int, int]:
     """How many consumers each record or leaf has among what the roots reach; with `keep`, only what leads to it."""
     counts: dict[int, int] = {}
     useful: dict[int, bool] = {}
@@ -175,13 +246,13 @@ def _reachable(roots: Iterable[Any], keep: set[int] | None) -> dict[int, int]:
             continue
         seen.add(id(edge))
         stack.append((edge, True))
-        if edge.__class__ is GradRecord:
+        if edge.__class__ is GradRecord and id(edge) not in stop:
             stack.extend((e, False) for e in edge.edges if e is not None and id(e) not in seen)
     for edge in order:  # operands first
-        inner = edge.edges if edge.__class__ is GradRecord else ()
+        inner = edge.edges if edge.__class__ is GradRecord and id(edge) not in stop else ()
         useful[id(edge)] = keep is None or id(edge) in keep or any(e is not None and useful[id(e)] for e in inner)
     for edge in order:
-        if useful[id(edge)] and edge.__class__ is GradRecord:
+        if useful[id(edge)] and edge.__class__ is GradRecord and id(edge) not in stop:
             for e in edge.edges:
                 if e is not None and useful[id(e)]:
                     counts[id(e)] = counts.get(id(e), 0) + 1
@@ -210,18 +281,19 @@ class _Gathered:
 
 
 def run_backward(roots: list, gradients: list, rules: Any, on_leaf: Callable[[Leaf, Any], None], retain: bool,
-                 wanted: dict[int, Any] | None = None, check: Callable | None = None) -> dict[int, Any]:
+                 wanted: dict[int, Any] | None = None, check: Callable | None = None,
+                 stop: frozenset | set = frozenset()) -> dict[int, Any]:
     """Walk the tape from `roots` (edges) with their gradients, latest record first.
 
     Args:
         on_leaf: called with each leaf and its summed gradient. retain: keep saved values for another backward.
         wanted: edges by id whose gradient is returned; when given, only what leads to them is computed.
-        check: called with (record, gradients) after each rule (anomaly mode).
+        check: called with (record, gradients) after each rule (anomaly mode). stop: ids of edges not to go beyond.
 
     Returns:
         The gradients of the wanted edges, by id.
     """
-    counts = _reachable(roots, set(wanted) if wanted is not None else None)
+    counts = _reachable(roots, set(wanted) if wanted is not None else None, stop)
     gathered: dict[int, _Gathered] = {}
     results: dict[int, Any] = {}
     ready: list = []
@@ -242,7 +314,7 @@ def run_backward(roots: list, gradients: list, rules: Any, on_leaf: Callable[[Le
             if wanted is None or id(edge) in wanted:
                 on_leaf(edge, gradient)
             continue
-        if not any(e is not None and id(e) in counts for e in edge.edges):
+        if id(edge) in stop or not any(e is not None and id(e) in counts for e in edge.edges):
             continue
         for target, part, index in _spread(edge, gradient, rules, check):
             if target is None or id(target) not in counts:
@@ -256,7 +328,7 @@ def run_backward(roots: list, gradients: list, rules: Any, on_leaf: Callable[[Le
                 else:
                     _skip(target, counts, gathered, ready)
         if not retain:
-            _free(edge)
+            edge.release()
     return results
 
 
@@ -297,27 +369,16 @@ def _hooked(edge: Any, gradient: Any) -> Any:
     return gradient
 
 
-def _free(record: GradRecord) -> None:
-    if record.saved is not None or record.extra is not None:
-        record.retain = "freed"
-    record.saved, record.versions = None, ()
-
-
 def saved_nodes(edges: Iterable[Any], walked: list) -> list[Node]:
-    """Uncomputed values that history not yet settled will read; marks the records settled and lists them in `walked`."""
+    """Uncomputed values that history not yet walked will read; marks the records WALKED and lists them in `walked`."""
     out: list[Node] = []
-    stack = [e for e in edges if e.__class__ is GradRecord]
-    seen: set[int] = set()
+    stack = [e for e in edges if e.__class__ is GradRecord and e.state == NEW]
     while stack:
         record = stack.pop()
-        if id(record) in seen or record.settled == "walked":
+        if record.state != NEW:
             continue
-        seen.add(id(record))
-        for value in (record.saved or {}).values():
-            for node in value if isinstance(value, tuple) else (value,):
-                if node.buffer is None:
-                    out.append(node)
-        record.settled = "walked"
+        record.state = WALKED
         walked.append(record)
-        stack.extend(e for e in record.edges if e.__class__ is GradRecord)
+        out.extend([n for n in record.saved_nodes() if n.buffer is None])
+        stack.extend([e for e in record.edges if e.__class__ is GradRecord and e.state == NEW])
     return out

@@ -8,7 +8,8 @@ from squall.base.dtypes import DType, as_dtype, bool_, default_dtype
 from squall.base.errors import AutogradError, ShapeError
 from squall.base.shapes import is_contiguous, normalize_dim, numel
 from squall.frontend import autograd, conversion, creation, interop, tracing
-from squall.frontend.core import Handle, apply, cast, record, set_tensor_class, wrap
+from squall.frontend.core import Handle, apply, cast, ensure_cell, record, set_tensor_class, wrap
+from squall.frontend.display import render
 from squall.frontend.evaluation import evaluate_tensors
 from squall.frontend.methods_arithmetic import ArithmeticMethods
 from squall.frontend.methods_movement import MovementMethods
@@ -136,8 +137,6 @@ class Tensor(Handle, ArithmeticMethods, UnaryMethods, ReductionMethods, Movement
             self._cell = value_cell
 
     def _adopt(self, value: Tensor) -> Any:
-        from squall.frontend.core import ensure_cell
-
         return ensure_cell(value) if value._view is None or value._cell is None else ensure_cell(wrap(value.node))
 
     def size(self, dim: int | None = None) -> Any:
@@ -273,8 +272,6 @@ class Tensor(Handle, ArithmeticMethods, UnaryMethods, ReductionMethods, Movement
         return bool((self == value).any())
 
     def __repr__(self) -> str:
-        from squall.frontend.display import render
-
         return render(self)
 
     def __format__(self, spec: str) -> str:

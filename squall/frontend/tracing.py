@@ -7,12 +7,14 @@ the function is done, `restore` puts every outside object back as it was: a trac
 
 from __future__ import annotations
 
-from typing import Any, Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any
 
 from squall.base import epoch
 from squall.base.dtypes import float64, int64
 from squall.base.errors import TraceError
 from squall.frontend.core import Handle, scalar_node, wrap
+from squall.frontend.evaluation import user_line, value_unavailable
 from squall.frontend.state import local
 from squall.ir.node import Node
 from squall.ir.op import ops
@@ -45,6 +47,13 @@ class Trace:
         for tensor, node in zip(operands, nodes, strict=True):
             if node.buffer is not None and id(node) not in self.tensors:  # holding others would keep them from dying
                 self.tensors[id(node)] = (node, tensor)
+
+    def made(self, tensors: Any) -> None:
+        """A result (or a tuple of them) was recorded, with its history."""
+
+    def evaluates(self, nodes: Sequence[Node]) -> bool:
+        """Evaluate Nodes whose value is asked for inside, if that may be; else False, and asking is an error."""
+        return False
 
     def wrote(self, cell: Any, handle: Any = None) -> None:
         """A cell is about to be written, through a handle whose history may change."""
@@ -141,9 +150,6 @@ def current_node(source: Any) -> Node:
 def check_no_value(what: str) -> None:
     """TraceError when a value is asked for while a function is traced."""
     if local.state.trace is not None:
-        from squall.frontend.core import value_unavailable
-        from squall.frontend.evaluation import user_line
-
         raise TraceError(f"{user_line()}: {value_unavailable(what)}")
 
 

@@ -7,19 +7,31 @@ the cell gets the new base. With history, the same is done on Tensors, so the ba
 
 from __future__ import annotations
 
+from collections import deque
+from itertools import starmap
+from operator import call, setitem
 from typing import Any
 from weakref import ref
 
-from squall.base.errors import ShapeError
-from squall.base.shapes import Shape, contiguous_strides
-from squall.frontend.core import Cell, Handle, _new, _tensor_class, ensure_cell, record, wrap
+from squall.base.dtypes import int64
+from squall.base.errors import AutogradError, ShapeError
+from squall.base.shapes import Shape, contiguous_strides, numel
+from squall.frontend.arrays import array_view
+from squall.frontend.cell import Cell
+from squall.frontend.core import Handle, cast, ensure_cell, note_cell, record, require_no_grad_leaf, wrap
+from squall.frontend.evaluation import evaluate_tensors
 from squall.frontend.state import local
 from squall.frontend.strides import step_strides, view_node
-from squall.frontend.tape import make_record
+from squall.frontend.tape import GradRecord, Leaf, make_record
 from squall.ir.node import Node
-from squall.ir.op import Op, ops
+from squall.ir.op import Op, make, ops
 
 Step = tuple[Op, tuple, tuple[Node, ...]]
+
+
+_set_node = Cell._node.__set__  # type: ignore[attr-defined]
+_set_version = Cell.version.__set__  # type: ignore[attr-defined]
+_set_edge = Handle._edge.__set__  # type: ignore[attr-defined]
 
 
 class View:
@@ -27,15 +39,17 @@ class View:
 
     Attributes:
         steps: from the cell's base to this handle. base: the handle whose history this one's derives from, or None.
-        epoch: the base's count of in-place writes with history when `_edge` was made. source: the cell's Node the cached
-        `_node` was replayed from. strides, offset: the logical layout, in elements.
+        epoch: the cell's version `_edge` was made for. source: the cell's Node the cached `_node` was replayed from.
+        strides, offset: the logical layout, in elements. origin: "no_grad" or "several" for views PyTorch does not let be
+        written in grad mode, else "".
     """
 
-    __slots__ = ("steps", "base", "epoch", "source", "strides", "offset")
+    __slots__ = ("base", "epoch", "offset", "origin", "source", "steps", "strides")
 
-    def __init__(self, steps: tuple[Step, ...], base: Any, epoch: int, source: Node, strides: Shape, offset: Any):
+    def __init__(self, steps: tuple[Step, ...], base: Any, epoch: int, source: Node, strides: Shape, offset: Any,
+                 origin: str = ""):
         self.steps, self.base, self.epoch, self.source = steps, base, epoch, source
-        self.strides, self.offset = strides, offset
+        self.strides, self.offset, self.origin = strides, offset, origin
 
     def current(self, handle: Any, cell: Cell) -> Node:
         """The view's Node for the cell's present value."""
@@ -49,22 +63,15 @@ class View:
         return source
 
     def history(self, handle: Any) -> Any:
-        """The view's edge, made again when its base was written since."""
-        now = epoch_of(self.base)
-        if now != self.epoch:
+        """The view's edge, made again when its storage was written since."""
+        now = handle._cell.version
+        if now != self.epoch and self.origin != "no_grad" and handle._edge.__class__ is not Leaf:
             base = self.base
             steps = self.steps[len(base._view.steps):] if base._view is not None else self.steps
-            handle._edge = replay(wrap(base.node, base.edge), steps)[-1]._edge
+            edge = base.edge
+            handle._edge = None if edge is None else replay(wrap(base.node, edge), steps)[-1]._edge
             self.epoch = now
         return handle._edge
-
-
-def epoch_of(handle: Any) -> int:
-    """How often a handle's history was replaced by in-place writes."""
-    try:
-        return handle._rare.get("epoch", 0)
-    except AttributeError:
-        return 0
 
 
 def rare(handle: Any) -> dict:
@@ -99,18 +106,25 @@ def make_view(tensor: Any, op: Op, attrs: tuple, starts: tuple[int, ...] = (), e
     base = tensor if view is None or view.base is None else view.base
     steps = (view.steps if view is not None else ()) + ((op, attrs, extra),)
     state = local.state
-    edge = tensor.edge
     if state.trace is not None:
         state.trace.saw((tensor,), (parent,))
     history = None
-    if edge is not None and state.grad and not state.inference:
-        history = make_record(op, attrs, (tensor,) + (None,) * len(extra), (parent, *extra),
-                              (edge,) + (None,) * len(extra), node)
-    out = _new(_tensor_class[0])
-    out._node, out._cell, out._edge = node, cell, history
-    out._view = View(steps, base, epoch_of(base), cell._node, layout[0], offset + layout[1])
+    origin = view.origin if view is not None else ""
+    if not state.grad or state.inference:
+        origin = "no_grad"
+    else:
+        edge = tensor.edge
+        if edge is not None:
+            none = (None,) * len(extra)
+            nodes = (parent, *extra)
+            history = make_record(op, attrs, (tensor, *none), nodes, (edge, *none), tuple([n.type for n in nodes]), node, node.type)
+    out = wrap(node, history)
+    out._cell = cell
+    out._view = View(steps, base, cell.version, cell._node, layout[0], offset + layout[1], origin)
     if node.buffer is None:
         state.pending.append(ref(cell))
+    if state.trace is not None:
+        state.trace.made(out)
     return out
 
 
@@ -118,8 +132,8 @@ def alias(tensor: Any) -> Any:
     """Another handle on the same storage without history (`detach`)."""
     cell = ensure_cell(tensor)
     view = tensor._view
-    out = _new(_tensor_class[0])
-    out._node, out._cell, out._edge, out._view = tensor.node, cell, None, None
+    out = wrap(tensor.node)
+    out._cell = cell
     if view is not None:
         out._view = View(view.steps, None, 0, cell._node, view.strides, view.offset)
     return out
@@ -143,7 +157,7 @@ def write_back(start: Any, steps: tuple[Step, ...], value: Any) -> Any:
             value = record(ops.update_slice, (parent, value, *(wrap(n) for n in extra)), (dims, strides))
         elif op is ops.permute:
             value = record(ops.permute, (value,), (tuple(attrs[0].index(i) for i in range(len(shape))),))
-        elif op is ops.reshape or (op is ops.expand and value.node.shape != shape and _same_count(value.node.shape, shape)):
+        elif op is ops.reshape or (op is ops.expand and value.node.shape != shape and numel(value.node.shape) == numel(shape)):
             value = record(ops.reshape, (value,), (shape,))
         elif op is ops.diagonal:
             value = _write_diagonal(parent, value, attrs)
@@ -154,82 +168,115 @@ def write_back(start: Any, steps: tuple[Step, ...], value: Any) -> Any:
     return value
 
 
-def _same_count(a: Shape, b: Shape) -> bool:
-    from squall.base.shapes import numel
-
-    return numel(a) == numel(b)
-
-
 def _write_diagonal(parent: Any, value: Any, attrs: tuple) -> Any:
-    from squall.frontend.indexing import write_diagonal
+    """`parent` with a diagonal replaced."""
+    offset, first, second = attrs
+    rank = len(parent.node.shape)
+    steps = wrap(make(ops.iota, (), (value.node.shape[-1], int64)))
+    rows, columns = steps - min(offset, 0), steps + max(offset, 0)
+    order = tuple(d for d in range(rank) if d not in (first, second)) + (first, second)
+    moved = record(ops.permute, (parent,), (order,))
+    put = record(ops.index_put, (moved, value, rows, columns), ((rank - 2, rank - 1), False))
+    return record(ops.permute, (put,), (tuple(order.index(d) for d in range(rank)),))
 
-    return write_diagonal(parent, value, attrs)
 
-
+# ---------------------------------------------------------------- writing
 def write(target: Any, value: Any, tracked: bool = True) -> None:
     """Replace what `target` shows by `value` (a Tensor of the same shape and dtype) in place.
+
+    Everything that can fail or be interrupted comes first; the write itself is a row of plain attribute stores, between
+    which Python runs no signal handler, so that Ctrl-C leaves every tensor as it was before or after.
 
     Args:
         tracked: False for `.data`, whose writes neither count as versions nor change history.
     """
     cell = ensure_cell(target)
     state = local.state
-    if state.trace is not None:
-        state.trace.wrote(cell, target)
-    elif cell.shared is not None:
+    view = target._view
+    if state.trace is None and cell.shared is not None:
         _write_shared(target, cell, value, tracked)
         return
-    view = target._view
     history = tracked and state.grad and not state.inference
-    if view is None:
-        node = value.node
-        if history and (target._edge is not None or value.edge is not None):
-            target._edge = value.edge
-            _new_epoch(target)
-    else:
-        node = _write_view(target, cell, view, value, history)
-    cell._node = node
-    if tracked:
-        cell.version += 1
+    if history:
+        check_in_place(target, value)
+    holder, edge, node = _written(target, cell, view, value, history)
+    if state.trace is not None:
+        state.trace.wrote(cell, target)
+        if holder is not None and holder is not target:
+            state.trace.wrote(cell, holder)
+    version = cell.version + tracked
+    _note_result(value, cell, version)
     state.pending.append(ref(cell))
+    if holder is None:
+        cell._node = node
+        cell.version = version
+        return
+    state.pending.append(ref(holder))
+    cell._node = node
+    cell.version = version
+    holder._edge = edge
 
 
-def _new_epoch(base: Any) -> None:
-    extra = rare(base)
-    extra["epoch"] = extra.get("epoch", 0) + 1
+def _note_result(value: Any, cell: Cell, version: int) -> None:
+    """An op's saved result is from now on what the written storage shows."""
+    if value._edge.__class__ is GradRecord and value._cell is None:
+        note_cell(value._edge, cell, version)
 
 
-def _write_view(target: Any, cell: Cell, view: View, value: Any, history: bool) -> Node:
+def _written(target: Any, cell: Cell, view: View | None, value: Any, history: bool) -> tuple[Any, Any, Node]:
+    """(the handle whose history changes or None, its new edge, the storage's new Node)."""
+    if view is None:
+        changes = history and (target._edge is not None or value.edge is not None)
+        return (target if changes else None), value.edge, value.node
     base = view.base if history else None
-    if base is None:
-        return write_back(wrap(cell._node), view.steps, wrap(value.node)).node
+    if base is None or (base.edge is None and value.edge is None):
+        node = write_back(wrap(cell._node), view.steps, wrap(value.node)).node
+        if history and base is None and (target._edge is not None or value.edge is not None):
+            return target, value.edge, node  # a detached view: history of its own
+        return None, None, node
     prefix = base._view.steps if base._view is not None else ()
     new_base = write_back(wrap(base.node, base.edge), view.steps[len(prefix):], value)
-    base._edge = new_base._edge
-    _new_epoch(base)
-    if prefix:
-        return write_back(wrap(cell._node), prefix, wrap(new_base.node)).node
-    return new_base.node
+    node = write_back(wrap(cell._node), prefix, wrap(new_base.node)).node if prefix else new_base.node
+    return base, new_base._edge, node
 
 
 def _write_shared(target: Any, cell: Cell, value: Any, tracked: bool) -> None:
     """Memory that NumPy sees is written at once; everything pending that read it was evaluated when recorded."""
-    from squall.frontend.evaluation import evaluate_tensors
-    from squall.frontend.interop import array_view
-
-    evaluate_tensors((value,))
-    array_view(target.node)[...] = array_view(value.node)
-    old = cell._node
-    cell._node = Node(old.op, (), old.attrs, old.type, old.buffer)
     history = tracked and local.state.grad and not local.state.inference
-    if history and (target.edge is not None or value.edge is not None):
-        if target._view is None:
-            target._edge = value.edge
-            _new_epoch(target)
-        else:
-            _write_view(target, cell, target._view, value, True)
-    if tracked:
-        cell.version += 1
+    if history:
+        check_in_place(target, value)
+    holder, edge, _ = _written(target, cell, target._view, value, history)
+    evaluate_tensors((value,))
+    old = cell._node
+    node = Node(old.op, (), old.attrs, old.type, old.buffer)
+    version = cell.version + tracked
+    _note_result(value, cell, version)
+    steps = [(setitem, array_view(target.node), ..., array_view(value.node)), (_set_node, cell, node), (_set_version, cell, version)]
+    if holder is not None:
+        local.state.pending.append(ref(holder))
+        steps.append((_set_edge, holder, edge))
+    deque(starmap(call, steps), maxlen=0)  # one call of C: no signal handler runs in between
+
+
+def check_in_place(target: Any, value: Any) -> None:
+    """AutogradError where PyTorch refuses an in-place write in grad mode."""
+    view = target._view
+    base = view.base if view is not None else None
+    if target.edge is None and value.edge is None and (base is None or base.edge is None):
+        return
+    if base is not None and view.origin:
+        raise AutogradError(_REFUSED[view.origin])
+    require_no_grad_leaf(target)
+
+
+_REFUSED = {
+    "no_grad": "A view was created in no_grad mode and is being modified inplace with grad mode enabled. Given that this use "
+               "case is ambiguous and error-prone, it is forbidden. You can clarify your code by moving both the view and the "
+               "inplace either both inside the no_grad block (if you don't want the inplace to be tracked) or both outside (if "
+               "you want the inplace to be tracked).",
+    "several": "Output of a function that returns multiple views is being modified inplace. Such functions do not allow the "
+               "output views to be modified inplace. You should replace the inplace operation by an out-of-place one.",
+}
 
 
 def write_op(target: Any, out: Any, name: str) -> Any:
@@ -239,8 +286,14 @@ def write_op(target: Any, out: Any, name: str) -> Any:
         raise ShapeError(f"{name}: output with shape {list(mine.shape)} doesn't match the broadcast shape {list(node.shape)}")
     if node.dtype.category > mine.dtype.category:
         raise ShapeError(f"{name}: result type {node.dtype} can't be cast to the desired output type {mine.dtype}")
-    from squall.frontend.core import cast
-
-    data = isinstance(target, Handle) and getattr(target, "_rare", None)
-    write(target, cast(out, mine.dtype), not (data and data.get("untracked")))
+    record = out._edge
+    if record.__class__ is GradRecord and record.holders is not None and record.holders[0] is target:
+        record.holders = (None, *record.holders[1:])  # the rule reads the value as it was, which nobody can change
+    write(target, cast(out, mine.dtype), not untracked(target))
     return target
+
+
+def untracked(target: Any) -> bool:
+    """Whether writes through a handle count neither as versions nor as history (`.data`)."""
+    extra = getattr(target, "_rare", None)
+    return bool(extra) and extra.get("untracked", False)

@@ -1,0 +1,59 @@
+"""NumPy arrays and Nodes: memory as arrays, arrays as computed Nodes. No Tensors here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from squall.base.dtypes import DType, as_dtype, default_dtype, numpy_dtype
+from squall.engine.oracle import array_of
+from squall.frontend.evaluation import retained
+from squall.frontend.state import local
+from squall.ir.node import Node, tensor_type
+from squall.ir.op import ops
+from squall.runtime.buffer import Buffer
+
+
+def array_view(node: Node) -> Any:
+    """A NumPy view of a computed Node's memory, for squall's own use."""
+    return array_of(node)
+
+
+def computed(array: Any, device: str = "cpu") -> Node:
+    """A leaf Node over a private row-major array (nobody else may keep it)."""
+    import numpy
+
+    array = numpy.ascontiguousarray(array) if array.ndim else numpy.array(array)
+    dtype = as_dtype(array.dtype)
+    node = Node(ops.buffer, (), (), tensor_type(tuple(array.shape), dtype, device),
+                Buffer(array, array.__array_interface__["data"][0]))
+    state = local.state
+    if state.trace is not None:
+        state.trace.constant(node)
+    else:
+        retained(state, array.nbytes)
+    return node
+
+
+def literal(data: Any, dtype: DType | None = None) -> Any:
+    """A new ndarray of numbers, nested sequences or arrays; Python floats become the default dtype.
+
+    Raises:
+        TypeError: for data of no shape or dtype squall has.
+    """
+    import numpy
+
+    from_array = isinstance(data, (numpy.ndarray, numpy.generic)) or hasattr(data, "__array__")
+    try:
+        array = numpy.array(data)
+    except ValueError as error:
+        raise ValueError(f"tensor: expected sequences of equal lengths at every depth ({error})") from None
+    if array.dtype.kind == "f" and not from_array and array.dtype.name == "float64":
+        array = array.astype(numpy_dtype(default_dtype()), copy=False)
+    if array.dtype.kind in "OUSVMm" and array.dtype.name != "bfloat16":
+        raise TypeError(f"tensor: cannot make a tensor of {type(data).__name__} data (NumPy sees dtype {array.dtype}); "
+                        "give numbers in sequences of equal lengths")
+    wanted = None if dtype is None else numpy_dtype(dtype)
+    if wanted is not None and array.dtype != wanted:
+        with numpy.errstate(all="ignore"):
+            array = array.astype(wanted)
+    return array
