@@ -37,14 +37,18 @@ def is_inline(node: Node) -> bool:
     """Whether a node can be computed where it is read."""
     name = node.op.name
     return (isinstance(node.op.lowering, Scalar) or movement.is_map(node) or movement.is_simple_pad(node)
-            or name in READERS or name in LEAVES or name == "random_bits")
+            or movement.is_placement(node) or name in READERS or name in LEAVES or name == "random_bits")
 
 
 def base_of(node: Node) -> Node:
     """The value that a chain of index maps moves."""
-    while movement.is_map(node) or movement.is_simple_pad(node):
-        node = node.inputs[0]
-    return node
+    while True:
+        if movement.is_map(node) or movement.is_simple_pad(node):
+            node = node.inputs[0]
+        elif movement.is_placement(node):
+            node = node.inputs[1]
+        else:
+            return node
 
 
 def choose(work: Work) -> None:
@@ -100,7 +104,7 @@ def _is_kept(work: Work, node: Node, reading: dict[int, list[Node]], cost: dict,
     if id(node) in work.root_ids or not is_inline(node):
         return True
     readers = {id(n) for n in reading.get(id(node), ())}
-    if movement.is_map(node) or movement.is_simple_pad(node):
+    if movement.is_map(node) or movement.is_simple_pad(node) or movement.is_placement(node):
         return False
     if not work.fuse:
         return True

@@ -159,3 +159,16 @@ def is_map(node: Node) -> bool:
 def is_simple_pad(node: Node) -> bool:
     """Whether a node is a `pad` that puts nothing between elements."""
     return node.op.name == "pad" and all(isinstance(n, int) and n == 0 for n in node.attrs[2])
+
+
+def uniform_value(node: Node) -> Node | None:
+    """The constant that every element of a node is, or None."""
+    while node.op.name in ("expand", "reshape", "permute", "slice", "flip"):
+        node = node.inputs[0]
+    return node if node.op.name == "constant" else None
+
+
+def is_placement(node: Node) -> bool:
+    """Whether a node is a value placed, densely, into a constant: an `update_slice` that is a pad."""
+    return (node.op.name == "update_slice" and all(isinstance(k, int) and k == 1 for k in node.attrs[1])
+            and uniform_value(node.inputs[0]) is not None)

@@ -179,6 +179,22 @@ def _pad(p: Puller, node: Node, index: Index, guard: int | None) -> int:
     return p.add("select", node.dtype.short, (guard, read, p.add("const", node.dtype.short, (), text)))  # type: ignore[arg-type]
 
 
+def _placed(p: Puller, node: Node, index: Index, guard: int | None) -> int:
+    """An `update_slice` of a constant: the value where it was placed, the constant elsewhere."""
+    if not movement.is_placement(node):
+        raise Unfit
+    base, value, *starts = node.inputs
+    inner = list(index)
+    for d, start in zip(node.attrs[0], starts, strict=True):
+        inner[d] = index[d] + p.start(start) * -1
+        if value.shape[d] != node.shape[d]:
+            test = p.add("inside", "bool", (p.position(inner[d]),), value.shape[d])
+            guard = test if guard is None else p.add("and", "bool", (guard, test))
+    read = p.value(value, movement.canonical(tuple(inner), value.shape), guard)
+    rest = p.value(movement.uniform_value(base), (), None)  # type: ignore[arg-type]
+    return read if guard is None else p.add("select", node.dtype.short, (guard, read, rest))
+
+
 def _wrapped(p: Puller, node: Node, index_node: Node, index: Index, size: Any, guard: int | None) -> Affine:
     """An index tensor's value as a position: negative ones count from the end, others are checked."""
     number = p.value(index_node, index, guard)
@@ -237,5 +253,6 @@ def _random(p: Puller, node: Node, index: Index, guard: int | None) -> int:
 
 _SPECIAL: dict[str, Callable[[Puller, Node, Index, int | None], int]] = {
     "constant": _constant, "scalar": _scalar, "iota": _iota, "extent": _extent, "pad": _pad,
+    "update_slice": _placed,
     "take": _take, "gather": _gather, "index": _index, "random_bits": _random,
 }

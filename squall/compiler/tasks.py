@@ -38,7 +38,7 @@ def build_node(work: Work, node: Node) -> None:
     if isinstance(prod(node.shape), int) and prod(node.shape) == 0:
         return
     make = SPECIAL.get(node.op.name) or _WRITES.get(node.op.name)
-    if node.op.name == "pad" and movement.is_simple_pad(node):
+    if movement.is_simple_pad(node) or movement.is_placement(node):
         make = None
     if make is None and node.op.lowering.__class__.__name__ == "Library":
         make = SPECIAL["library"]
