@@ -77,7 +77,7 @@ class Subset(Dataset):
 
     def __getitems__(self, indices: Sequence[int]) -> list[Any]:
         chosen = [self.indices[i] for i in indices]
-        many = getattr(self.dataset, "__getitems__", None)
+        many: Any = getattr(self.dataset, "__getitems__", None)
         return many(chosen) if callable(many) else [self.dataset[i] for i in chosen]
 
     def __getbatch__(self, indices: Sequence[int]) -> Any:

@@ -159,7 +159,7 @@ def _structure(value: Any) -> tuple:
     if hasattr(value, "param_groups"):
         groups = tuple(tuple(sorted((k, _option(v)) for k, v in g.items() if k != "params")) + (tuple(map(id, g["params"])),)
                        for g in value.param_groups)
-        return (id(value), groups, len(getattr(value, "state", ())))
+        return (id(value), groups, len(getattr(value, "state", ())), getattr(value, "structure_version", 0))
     parts = []
     for module in value.modules():
         store = module.__dict__

@@ -102,6 +102,7 @@ class Adam(Optimizer):
         for p in parameters:
             state = self.state[p]
             if not state:
+                self._restructured()
                 started = sq.tensor(0.0, dtype=sq.float32) if started is None else started
                 self._start(state, p, group, started)
                 holders[id(started)] = holders.get(id(started), 0) + 1
@@ -112,6 +113,7 @@ class Adam(Optimizer):
                 step.add_(1)
             else:
                 step = step + 1
+                self._restructured()
                 for p in joint:
                     self.state[p]["step"] = step
             out.append((step, joint))
@@ -134,6 +136,7 @@ class Adam(Optimizer):
                     step = self.state[p]["step"]
                     step = step if isinstance(step, sq.Tensor) else sq.tensor(float(step))
                     self.state[p]["step"] = shared.setdefault(float(step.item()), step)
+        self._restructured()
 
     def _update_group(self, group: dict[str, Any], parameters: list[Any]) -> None:
         beta1, beta2 = (precise(beta) for beta in group["betas"])

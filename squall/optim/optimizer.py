@@ -41,6 +41,7 @@ class Optimizer:
     Attributes:
         param_groups: dictionaries with "params" and the options; numbers in them may be changed at any time.
         state: what the rule keeps for each parameter, by the parameter.
+        structure_version: how often groups or the Tensors of the state were replaced; compiled functions watch it.
 
     Raises:
         ValueError: for no parameters, or one in two groups. TypeError: for something that is no Tensor.
@@ -56,6 +57,7 @@ class Optimizer:
         self.defaults = defaults
         self.state: defaultdict[Any, dict[str, Any]] = defaultdict(dict)
         self.param_groups: list[dict[str, Any]] = []
+        self.structure_version = 0
         self._before: dict[int, Callable] = {}
         self._after: dict[int, Callable] = {}
         groups = list(params)
@@ -92,6 +94,11 @@ class Optimizer:
         merged = {**self.defaults, **group, "params": params}
         self._check_options(merged)
         self.param_groups.append(ParamGroup(merged))
+        self._restructured()
+
+    def _restructured(self) -> None:
+        """Tell compiled functions that they must look at groups and state again."""
+        self.structure_version += 1
         epoch.bump()
 
     @staticmethod
@@ -199,7 +206,7 @@ class Optimizer:
         for theirs, ours in zip(saved, self.param_groups, strict=True):
             ours.update({key: value for key, value in theirs.items() if key != "params"})
         self.state = state
-        epoch.bump()
+        self._restructured()
 
     @staticmethod
     def _adopt(parameter: Any, name: str, value: Any) -> Any:

@@ -89,6 +89,7 @@ class SGD(Optimizer):
             if momentum:
                 first = state.get("momentum_buffer") is None
                 if first:
+                    self._restructured()
                     state["momentum_buffer"] = zeros_for(p)
                 kept = (state["momentum_buffer"], *numbers[2:])
             # Without dampening the first direction is what zeros lead to anyway: one program serves every step.
