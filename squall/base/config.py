@@ -41,6 +41,8 @@ KNOBS = {k.name: k for k in (
 )}
 
 _values: dict[str, Any] = {}
+_code_key: list[int | None] = [None]
+_known_codes: dict[tuple, int] = {}
 
 
 def _parse(knob: Knob, text: str) -> Any:
@@ -80,6 +82,7 @@ def set_option(name: str, value: Any) -> None:
     if not isinstance(value, knob.type):
         raise TypeError(f"option {name!r} takes {knob.type.__name__}, not {type(value).__name__}")
     _values[name] = value
+    _code_key[0] = None
 
 
 @contextmanager
@@ -92,8 +95,17 @@ def options(**values: Any) -> Iterator[None]:
         yield
     finally:
         _values.update(before)
+        _code_key[0] = None
 
 
-def code_key() -> tuple:
-    """The values of all knobs that change generated code."""
+def code_key() -> int:
+    """A number for the values of all knobs that change generated code: equal numbers mean equal values."""
+    found = _code_key[0]
+    if found is None:
+        found = _code_key[0] = _known_codes.setdefault(code_values(), len(_known_codes))
+    return found
+
+
+def code_values() -> tuple:
+    """The names and values of all knobs that change generated code."""
     return tuple((k.name, get(k.name)) for k in KNOBS.values() if k.changes_code)

@@ -10,7 +10,7 @@ import sys
 from typing import Any, NamedTuple
 
 from squall.base import config
-from squall.ir.node import Node, SharedType, toposort
+from squall.ir.node import Node, SharedType
 from squall.ir.op import ops
 
 
@@ -24,37 +24,54 @@ class Signature(NamedTuple):
     donatable: tuple[bool, ...]
 
 
-def _computed(node: Node) -> bool:
-    return node.buffer is not None
-
-
 def attrs_key(attrs: tuple) -> tuple:
     """Attribute values with floats replaced by their bits, so that 0.0 and -0.0, 1 and 1.0 and True stay apart."""
-    return tuple([(a.__class__.__name__, a.hex() if a.__class__ is float else a)
-                  if a.__class__ in (float, bool) else attrs_key(a) if a.__class__ is tuple else a for a in attrs])
+    return tuple([_apart[a.__class__](a) if a.__class__ in _apart else a for a in attrs])
+
+
+_apart: dict[type, Any] = {float: lambda a: ("float", a.hex()), bool: lambda a: ("bool", a), tuple: attrs_key}
 
 
 def signature(roots: list[Node], donate: bool = True) -> Signature:
-    """The key and leaves of the graph below `roots`."""
-    order = toposort(roots, _computed)
+    """The key and leaves of the graph below `roots`.
+
+    One flat tuple: a leaf gives its layout, type and shape; any other node its op, attributes and operand numbers. What
+    follows from those (the types of inner nodes) is left out.
+    """
     numbers: dict[int, int] = {}
+    order: list[Node] = []
     entries: list[Any] = []
     inputs: list[Node] = []
     scalars: list[Node] = []
-    for position, node in enumerate(order):
-        numbers[id(node)] = position
-        type = node.type
+    stack = roots[::-1]
+    while stack:
+        node = stack[-1]
+        if id(node) in numbers:
+            stack.pop()
+            continue
         buffer = node.buffer
         if buffer is None:
-            types = type if type.__class__ is tuple else (type.shape, type.dtype.short)
-            operands = tuple([numbers[id(o)] for o in node.inputs])
-            entries.append((node.op.name, attrs_key(node.attrs) if node.attrs else (), operands, types))
+            operands = node.inputs
+            missing = [n for n in operands if id(n) not in numbers]
+            if missing:
+                stack += missing[::-1]
+                continue
+            entries.append(node.op)
+            entries.append(attrs_key(node.attrs) if node.attrs else ())
+            entries += [numbers[id(n)] for n in operands]
         elif node.op is ops.scalar:
-            entries.append((0, type.dtype.short))
+            entries.append("scalar")
+            entries.append(node.type.dtype)
             scalars.append(node)
         else:
-            entries.append((1, type.shape, type.dtype.short, buffer.strides is None))
+            type = node.type
+            entries.append("rows" if buffer.strides is None else "strided")
+            entries.append(type.dtype)
+            entries.append(type.shape)
             inputs.append(node)
+        stack.pop()
+        numbers[id(node)] = len(order)
+        order.append(node)
     donatable = _donatable(order, roots, inputs) if donate and config.get("donate") else (False,) * len(inputs)
     key = (tuple(entries), tuple([numbers[id(r)] for r in roots]), donatable, config.code_key())
     return Signature(key, order, inputs, scalars, donatable)
@@ -65,14 +82,16 @@ def _donatable(order: list[Node], roots: list[Node], inputs: list[Node]) -> tupl
 
     Counts references: an object that only the graph's tuples and this call's lists hold is private.
     """
-    if not inputs:
-        return ()
+    count = sys.getrefcount
     uses: dict[int, int] = {}
     for node in order:
         for operand in node.inputs:
             uses[id(operand)] = uses.get(id(operand), 0) + 1
+    node = operand = None  # let go of the last ones
+    # held by order, inputs, the comprehension's variable and getrefcount's argument: cheap, and usually the answer
+    if not any([count(n) <= uses.get(id(n), 0) + 4 for n in inputs]):
+        return (False,) * len(inputs)
     is_root = {id(r) for r in roots}
-    count = sys.getrefcount
     for node in order:  # an interior node somebody else holds would have to be computed again from its inputs
         # held by: the order list, the loop variable, getrefcount's argument
         if node.buffer is None and id(node) not in is_root and count(node) > uses.get(id(node), 0) + 3:
