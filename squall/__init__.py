@@ -43,7 +43,10 @@ _FROM = {
                                    "scatter scatter_add index_select index_add masked_select nonzero clone detach "
                                    "repeat_interleave tile hstack vstack swapaxes ravel unflatten",
     "frontend.einsum": "einsum tensordot",
-    "frontend.transforms": "vmap vjp jvp jacrev jacfwd hessian value_and_grad checkpoint functional_call",
+    "frontend.transforms": "vjp jvp jacrev jacfwd hessian value_and_grad",
+    "frontend.batching": "vmap",
+    "frontend.checkpointing": "checkpoint",
+    "frontend.functional": "functional_call",
     "frontend.jit": "compile explain",
     "base.dim": "Dim",
     "base.dtypes": "set_default_dtype",

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
-from weakref import WeakKeyDictionary
 
+from squall.base.caches import Cache
 from squall.ir.graph import Graph
 from squall.ir.op import Context, ops
 from squall.ops.calls import derive_calls
@@ -13,15 +13,13 @@ from squall.transforms.batch import batch_graph
 from squall.transforms.grad import gradient_graph
 from squall.transforms.tangent import tangent_graph
 
-_derived: WeakKeyDictionary[Graph, dict] = WeakKeyDictionary()
+_derived = Cache("derived graphs", 1024)
 
 
-def derived(graph: Graph, key: tuple, derive: Callable[[], Any]) -> Any:
-    """What was derived from a graph under a key; derived when first asked for, forgotten with the graph."""
-    known = _derived.setdefault(graph, {})
-    if key not in known:
-        known[key] = derive()
-    return known[key]
+def derived(graph: Graph, key: tuple, derive: Callable[[], Graph]) -> Graph:
+    """What was derived from a graph under a key; derived when first asked for."""
+    found = _derived.get((graph, *key))
+    return _derived.put((graph, *key), derive()) if found is None else found
 
 
 def _call_grad(context: Context, g: tuple) -> tuple:

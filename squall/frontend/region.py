@@ -1,0 +1,327 @@
+"""A function traced for one element of a batch, and what stands outside for what was recorded inside.
+
+Inside a region Tensors are placeholders of one element and carry a tape of their own. `lift` takes results out: their
+Nodes are batched by the `vmap` rules of ops, and the tape becomes one GradRecord, whose rule runs the inner tape again
+under the same region and lifts the gradients. So detach, `no_grad`, custom Functions and in-place history mean inside
+what they mean elsewhere, and gradients of lifted values have history of their own, to any order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from squall.base.dtypes import int64
+from squall.base.errors import TraceError
+from squall.frontend.core import result, wrap
+from squall.frontend.evaluation import evaluate_tensors
+from squall.frontend.state import local
+from squall.frontend.tape import GradRecord, Leaf, NodeRules, run_backward
+from squall.frontend.tracing import Trace
+from squall.ir.node import Node, SharedType, TensorType, tensor_type, toposort
+from squall.ir.op import ops
+from squall.transforms.batch import batch_nodes, spread
+
+
+class Region:
+    """What inside and outside of a trace per element share.
+
+    Attributes:
+        name: for messages. size: of the batch. randomness: "error", "different" or "same". values: by id of an inner Node
+        its batched Node. kept: inner Nodes and records, so that ids stay theirs. draws: ids of offsets that differ by
+        element. records: ids of the GradRecords made inside. leaves: by id of an inner Leaf, (leaf, the edge outside it
+        stands for, whether that one is batched).
+    """
+
+    def __init__(self, name: str, size: Any, randomness: str):
+        self.name, self.size, self.randomness = name, size, randomness
+        self.values: dict[int, Any] = {}
+        self.kept: list[Any] = []
+        self.draws: set[int] = set()
+        self.records: set[int] = set()
+        self.leaves: dict[int, tuple[Leaf, Any, bool]] = {}
+
+    def placeholder(self, outside: Node, edge: Any) -> Any:
+        """An inner Tensor for a batched Node outside; with an edge outside, gradients flow to it."""
+        type = outside.type
+        inner = self.stand_in(tensor_type(tuple(type.shape[1:]), type.dtype, type.device), outside)
+        if edge is None:
+            return wrap(inner)
+        leaf = Leaf(inner.type)
+        self.leaves[id(leaf)] = (leaf, edge, True)
+        return wrap(inner, leaf)
+
+    def stand_in(self, type: TensorType, outside: Node) -> Node:
+        """An inner Node that stands for a Node outside."""
+        inner = Node(ops.input, (), (len(self.kept),), type)
+        self.values[id(inner)] = outside
+        self.kept.append(inner)
+        return inner
+
+    def depends(self, roots: Iterable[Node]) -> bool:
+        """Whether one of some Nodes needs a value that differs by element."""
+        inner = self.values
+        return any(id(n) in inner for n in toposort(roots, lambda n: n.buffer is not None or id(n) in inner))
+
+    def batch(self, roots: Sequence[Node]) -> bool:
+        """Make `values` hold the roots that depend on a batched value; tells whether shared memory was read."""
+        order = toposort(roots, lambda n: n.buffer is not None or id(n) in self.values)
+        batch_nodes(order, self.values, self.size, self.draws)
+        self.kept.extend(order)
+        return any(n.type.__class__ is SharedType for n in order)
+
+
+class ElementTrace(Trace):
+    """The thread's trace while a region's function or tape runs. What it hears it tells the trace around it too."""
+
+    def __init__(self, region: Region):
+        super().__init__()
+        self.region = region
+
+    @property
+    def around(self) -> Any:
+        """The trace this one is nested in, or None."""
+        return self._before[0] if self._before is not None else None
+
+    def saw(self, operands: tuple, nodes: tuple) -> None:
+        """Tensors are being read."""
+        if self.around is not None:
+            self.around.saw(operands, nodes)
+
+    def made(self, tensors: Any) -> None:
+        """Results were recorded."""
+        region = self.region
+        for tensor in tensors if tensors.__class__ is tuple else (tensors,):
+            edge = tensor._edge
+            if edge.__class__ is GradRecord:
+                record = edge.edges[0] if edge.op is ops.pick else edge
+                region.records.add(id(record))
+                region.kept.append(record)
+        if self.around is not None:
+            self.around.made(tensors)
+
+    def wrote(self, cell: Any, handle: Any = None) -> None:
+        """A cell is about to be written."""
+        super().wrote(cell, handle)
+        if self.around is not None:
+            self.around.wrote(cell, handle)
+
+    def leaf(self, leaf: Any) -> None:
+        """A leaf's gradient is about to be read or replaced."""
+        if self.around is not None:
+            self.around.leaf(leaf)
+
+    def constant(self, node: Node) -> None:
+        """A leaf was made from literal data inside the function."""
+        super().constant(node)
+        if self.around is not None:
+            self.around.constant(node)
+
+    def number(self, container: Any, key: Any) -> Any:
+        """A tracked number, which only `compile` makes a run-time input."""
+        return container[key] if self.around is None else self.around.number(container, key)
+
+    def draw(self, generator: Any, words: Any) -> tuple[Node, Node]:
+        """Random numbers: refused, one stream for all elements, or one that every element moves on for itself."""
+        region = self.region
+        if region.randomness == "error":
+            raise TraceError("vmap: called random operation while in randomness error mode. Please either use the 'same' "
+                             "or 'different' randomness flags on vmap or perform the randomness operation out of vmap")
+        different = region.randomness == "different"
+        seed, offset = self._outside(generator, words * region.size if different else words)
+        if different:
+            offset = region.stand_in(tensor_type((), int64, "cpu"), offset)
+            region.draws.add(id(offset))
+        return seed, offset
+
+    def _outside(self, generator: Any, words: Any) -> tuple[Node, Node]:
+        state = local.state
+        state.trace = self.around
+        try:
+            return generator.take(words)
+        finally:
+            state.trace = self
+
+    def evaluates(self, nodes: Sequence[Node]) -> bool:
+        """Evaluate Nodes that are the same for every element; False when one is not."""
+        if self.region.depends(nodes) or (self.around is not None and not self.around.evaluates(nodes)):
+            return False
+        state = local.state
+        state.trace = self.around
+        try:
+            evaluate_tensors([wrap(n) for n in nodes])
+        finally:
+            state.trace = self
+        return True
+
+    def __enter__(self) -> ElementTrace:
+        state = local.state
+        self._before = (state.trace, state.pending)
+        state.trace, state.pending = self, []
+        state.update()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        state = local.state
+        assert self._before is not None
+        self.pending = state.pending
+        state.trace, state.pending = self._before
+        state.update()
+        if error[0] is None:
+            self._check_writes()
+        else:
+            self.restore()
+        waiting = local.state.pending
+        for reference in self.pending:
+            held = reference()
+            if held is not None and held._node is not None and held._node.buffer is None \
+                    and not self.region.depends([held._node]):
+                waiting.append(reference)
+
+    def _check_writes(self) -> None:
+        """TraceError when a value that differs by element went into a Tensor from outside."""
+        outside = {id(held._node) for held in (r() for r in local.state.pending) if held is not None}
+        for cell, before, _ in self.cells.values():
+            existed = (before.buffer is not None and id(before) not in self.constants) or id(before) in outside
+            if existed and not self.region.depends([before]) and self.region.depends([cell._node]):
+                shape = list(before.shape)
+                self.restore()
+                raise TraceError(f"{self.region.name}: a value that differs by element of the batch was written in place "
+                                 f"into a tensor of shape {shape} from outside, which is not batched. Return the value "
+                                 "instead, or pass the tensor as a batched argument.")
+
+
+def edge_type(edge: Any) -> TensorType:
+    """The type of the value an edge is the history of."""
+    return edge.type if edge.__class__ is Leaf else edge.out_type
+
+
+def frontier(edges: Iterable[Any], records: set[int], leaves: Any = ()) -> tuple[list[Leaf], list[Any], list[Node]]:
+    """What the tape below some edges ends in: given leaves, edges from outside; and what the records above them saved.
+
+    Args:
+        records: ids of the GradRecords that are inside. leaves: a container of ids of leaves that are inside.
+    """
+    own, captured, saved = [], [], []
+    seen: set[int] = set()
+    stack = [e for e in edges if e is not None]
+    while stack:
+        edge = stack.pop()
+        if id(edge) in seen:
+            continue
+        seen.add(id(edge))
+        if id(edge) in leaves:
+            own.append(edge)
+            continue
+        record = edge.edges[0] if edge.__class__ is GradRecord and edge.op is ops.pick else edge
+        if id(record) not in records:
+            captured.append(edge)
+            continue
+        saved.extend(edge.saved_nodes())
+        stack.extend(e for e in edge.edges if e is not None)
+    return own, captured, saved
+
+
+def lift(region: Region, nodes: Sequence[Node], edges: Sequence[Any]) -> list[tuple[Any, bool]]:
+    """Inner values as Tensors outside, with whether they carry the batch (at dimension 0).
+
+    Args:
+        nodes: inner Nodes. edges: their inner history, None for none.
+    """
+    own, captured, saved = frontier(edges, region.records, region.leaves)
+    shared = region.batch([*nodes, *saved])
+    lifted: list[tuple[Any, bool]] = []
+    tracked = [i for i, e in enumerate(edges) if e is not None] if own or captured else []
+    if tracked:
+        record = _record(region, [nodes[i] for i in tracked], [edges[i] for i in tracked], own, captured, saved)
+    for i, node in enumerate(nodes):
+        history = None
+        if i in tracked:
+            type = record.out_type[tracked.index(i)]
+            history = GradRecord(ops.pick, (tracked.index(i),), (record,), (type,), type)
+        is_batched = history is not None or id(node) in region.values
+        outside = spread(node, region.values, region.size) if is_batched else node
+        lifted.append((result(outside, history) if outside.buffer is None else wrap(outside, history), is_batched))
+    state = local.state
+    if state.trace is not None:
+        state.trace.made(tuple(t for t, _ in lifted))
+    elif shared or state.eager:
+        evaluate_tensors([t for t, _ in lifted])
+    return lifted
+
+
+def _record(region: Region, nodes: list[Node], edges: list[Any], own: list[Leaf], captured: list[Any],
+            saved: list[Node]) -> GradRecord:
+    targets = [*own, *captured]
+    outer = [region.leaves[id(leaf)] for leaf in own]
+    above = (*(edge for _, edge, _ in outer), *captured)
+    types = (*(_with_batch(leaf.type, region.size) if batched else leaf.type for leaf, _, batched in outer),
+             *(edge_type(e) for e in captured))
+    out_types = tuple(_with_batch(n.type, region.size) for n in nodes)
+    residuals = tuple(region.values.get(id(n), n) for n in saved)
+    record = GradRecord(None, (), above, types, out_types, tuple(r for r in residuals if r.__class__ is Node) or None)
+    record.extra = _Inner(region, edges, targets)
+    return record
+
+
+def _with_batch(type: TensorType, size: Any) -> TensorType:
+    return tensor_type((size, *type.shape), type.dtype, type.device)
+
+
+class _Inner:
+    """The rule of a lifted record: the inner tape, run for one element and lifted again.
+
+    Attributes:
+        edges: the inner history of the outputs. targets: the inner leaves and outside edges that get gradients.
+    """
+
+    name = "Vmap"
+
+    def __init__(self, region: Region, edges: list[Any], targets: list[Any]):
+        self.region: Region | None = region
+        self.edges, self.targets = edges, targets
+
+    def release(self) -> None:
+        """Forget what was computed inside."""
+        self.region, self.edges = None, []
+
+    def backward(self, record: GradRecord, gradient: tuple, rules: Any) -> tuple:
+        """Gradients of the record's operands, batched where those are."""
+        region = self.region
+        assert region is not None
+        plain = rules is NodeRules
+        with ElementTrace(region):
+            roots, seeds = [], []
+            for edge, part in zip(self.edges, gradient, strict=True):
+                if part is not None:
+                    seed = region.placeholder(part, None) if plain else region.placeholder(part.node, part.edge)
+                    roots.append(edge)
+                    seeds.append(seed.node if plain else seed)
+            wanted = {id(t): t for t in self.targets}
+            found = run_backward(roots, seeds, rules, _ignore, True, wanted, None, set(wanted))
+        return self._lifted([found.get(id(t)) for t in self.targets], plain)
+
+    def _lifted(self, parts: list[Any], plain: bool) -> tuple:
+        region = self.region
+        assert region is not None
+        present = [p for p in parts if p is not None]
+        if plain:
+            region.batch(present)
+            made = iter([(spread(p, region.values, region.size), True) for p in present])
+        else:
+            made = iter(lift(region, [p.node for p in present], [p.edge for p in present]))
+        out: list[Any] = []
+        for part, target in zip(parts, self.targets, strict=True):
+            if part is None:
+                out.append(None)
+                continue
+            value, is_batched = next(made)
+            if not is_batched:
+                value = ops.expand(value, shape=(region.size, *value.node.shape))
+            batched_target = target.__class__ is Leaf and region.leaves.get(id(target), (None, None, False))[2]
+            out.append(value if batched_target else ops.sum(value, dims=(0,), keepdim=False))
+        return tuple(out)
+
+
+def _ignore(leaf: Leaf, gradient: Any) -> None:
+    """Gradients of inner leaves are returned, not gathered."""
