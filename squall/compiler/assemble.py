@@ -9,10 +9,11 @@ from typing import Any
 from squall.compiler import memory
 from squall.compiler.describe import BLOCK, LINES, Described, accumulator, describe
 from squall.compiler.group import Group, Target, Task
+from squall.compiler.heavy import weight
 from squall.compiler.lower import program_of
 from squall.compiler.lower_rows import TOTALS
 from squall.compiler.pull import Home
-from squall.compiler.spec import ELEMENT, HEAVY, Access, Spec, Store, Value
+from squall.compiler.spec import ELEMENT, Access, Spec, Store, Value
 from squall.compiler.work import Memory, Work
 from squall.ir.linear import BYTES
 from squall.ir.plan import Input, KernelStep, Output, Plan, Slot, Word
@@ -51,9 +52,7 @@ def grain(d: Described) -> int:
     """Units below which a step stays on its thread."""
     if not isinstance(d.unit_cost, int):
         return 1
-    weight = sum(12 if v.op == "inst" and v.attr[0] in HEAVY else 40 if v.op == "random" else 1
-                 for v in d.spec.values if v.level == ELEMENT)
-    return max(1, GRAIN_CYCLES // max(1, d.unit_cost * weight // d.spec.lanes))
+    return max(1, GRAIN_CYCLES // max(1, d.unit_cost * weight(d.spec) // d.spec.lanes))
 
 
 def _step(d: Described, label: str, checks: bool = False) -> KernelStep:

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from squall.compiler import movement
-from squall.compiler.spec import HEAVY
+from squall.compiler import movement, views
+from squall.compiler.heavy import is_heavy
 from squall.compiler.work import Work
-from squall.ir.node import Node, users
-from squall.ir.op import Scalar
+from squall.ir.node import Node
+from squall.ir.op import Library, Scalar
 
 CHEAP = 4  # recomputing this much costs less than a store and a load
 LOCAL = 8  # more than this is not computed again for each element of a broadcast
@@ -20,6 +20,7 @@ MOST_NODES = 64  # nodes of one kernel's expression below a kept value
 COSTS = {"div": 4, "sqrt": 5, "rem": 8, "fmod": 8, "remainder": 8, "floor_divide": 6, "trunc_divide": 5, "rsqrt": 6,
          "reciprocal": 4}  # fmt: skip
 LEAVES = frozenset(("constant", "scalar", "iota", "extent", "buffer"))
+MEMORY_READERS = frozenset(("contract", "cumsum", "cumprod"))  # and library calls: operands are views of memory
 READERS = frozenset(("take", "gather", "index"))  # computed where read, from an operand in memory
 
 
@@ -29,7 +30,7 @@ def own_cost(node: Node) -> int:
     if name == "random_bits":
         return 60
     if isinstance(node.op.lowering, Scalar):
-        return 12 if name in HEAVY else COSTS.get(name, 1)
+        return 12 if is_heavy(name, node.attrs, len(node.inputs)) else COSTS.get(name, 1)
     return 0
 
 
@@ -53,7 +54,7 @@ def base_of(node: Node) -> Node:
 
 def choose(work: Work) -> None:
     """Mark the nodes to be kept, in order."""
-    reading = users(work.order)
+    reading = _readers(work)
     cost: dict[int, int] = {}
     nodes: dict[int, int] = {}
     for node in work.order:
@@ -63,6 +64,9 @@ def choose(work: Work) -> None:
                 work.keep(node)
             continue
         _operands(work, node, cost)
+        if node.op.name in MEMORY_READERS or isinstance(node.op.lowering, Library):
+            for n in node.inputs:
+                views.operand(work, n)
         cost[id(node)] = min(own_cost(node) + sum(cost[id(n)] for n in node.inputs), 10_000)
         nodes[id(node)] = 1 + sum(nodes[id(n)] for n in node.inputs)
         if _is_kept(work, node, reading, cost, nodes):
@@ -100,16 +104,30 @@ def _is_smaller(a: Any, b: Any) -> bool:
     return a < b if isinstance(a, int) and isinstance(b, int) else a != b
 
 
-def _is_kept(work: Work, node: Node, reading: dict[int, list[Node]], cost: dict, nodes: dict) -> bool:
+def _readers(work: Work) -> dict[int, int]:
+    """How many ops read each value, index maps between them looked through."""
+    found: dict[int, set[int]] = {}
+    for node in work.order:
+        if work.home(node) is None and not is_moved(node):
+            for operand in node.inputs:
+                found.setdefault(id(base_of(operand)), set()).add(id(node))
+    return {k: len(v) for k, v in found.items()}
+
+
+def is_moved(node: Node) -> bool:
+    """Whether a node is its first (for a placement: second) operand at other positions."""
+    return movement.is_map(node) or movement.is_simple_pad(node) or movement.is_placement(node)
+
+
+def _is_kept(work: Work, node: Node, reading: dict[int, int], cost: dict, nodes: dict) -> bool:
     if id(node) in work.root_ids or not is_inline(node):
         return True
-    readers = {id(n) for n in reading.get(id(node), ())}
-    if movement.is_map(node) or movement.is_simple_pad(node) or movement.is_placement(node):
+    if is_moved(node):
         return False
     if not work.fuse:
         return True
     if nodes[id(node)] > MOST_NODES:
         return True
-    return len(readers) > 1 and cost[id(node)] > CHEAP
+    return reading.get(id(node), 0) > 1 and cost[id(node)] > CHEAP
 
 

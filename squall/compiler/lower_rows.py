@@ -14,15 +14,16 @@ from typing import Any
 
 from squall.compiler import scratch
 from squall.compiler.describe import BLOCK, compute_scalar
+from squall.compiler.heavy import is_heavy_value
 from squall.compiler.lower_values import ELEMENT, KERNEL, LINE, ROW, Emitter
 from squall.compiler.reducers import Reducer, identity
-from squall.compiler.spec import HEAVY, Spec
+from squall.compiler.spec import Spec
 from squall.ir.linear import Builder, Program, Reg, Type
 
 TOTALS = 16
-def is_heavy(spec: Spec) -> bool:
+def is_long(spec: Spec) -> bool:
     """Whether the element code is long enough to be written once, always masked."""
-    return any(v.op == "random" or (v.op == "inst" and v.attr[0] in HEAVY) for v in spec.values) or len(spec.values) > 40
+    return len(spec.values) > 40 or any(v.op == "random" or is_heavy_value(v) for v in spec.values)
 
 
 class Rows:
@@ -35,7 +36,7 @@ class Rows:
         self.outer = len(spec.outer)
         self.phases = 1 + max([s.phase for s in spec.stores] + [v.phase for v in spec.values])
         self.reducers = [Reducer(spec, n) for n, v in enumerate(spec.values) if v.op == "reduce"]
-        self.once = is_heavy(spec)
+        self.once = is_long(spec)
         self.saved: dict[int, Reg] = {}
         self.first = scratch.first_walks(spec)
 

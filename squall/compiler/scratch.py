@@ -6,7 +6,8 @@ fit.
 
 from __future__ import annotations
 
-from squall.compiler.spec import ELEMENT, HEAVY, Spec
+from squall.compiler.heavy import is_heavy_value
+from squall.compiler.spec import ELEMENT, Spec
 
 ELEMENTS = 8192  # of the longest row that is kept
 STEP = ELEMENTS * 8 + 1024  # bytes of one value, with room for a last vector
@@ -52,7 +53,7 @@ def choose(spec: Spec) -> tuple[int, ...]:
     chosen: list[int] = []
     for number in reversed(range(len(spec.values))):
         v = spec.values[number]
-        if v.op != "inst" or v.attr[0] not in HEAVY or v.level != ELEMENT:
+        if v.level != ELEMENT or not is_heavy_value(v):
             continue
         trial = spec._replace(scratch=tuple(chosen))
         first = first_walks(trial)

@@ -17,13 +17,6 @@ from typing import Any, NamedTuple
 
 KERNEL, ROW, LINE, ELEMENT = range(4)
 
-# ops whose code is long: computed once where possible, and written once, always under a mask
-HEAVY = frozenset(
-    "exp exp2 expm1 log log2 log10 log1p sin cos tan asin acos atan atan2 sinh cosh tanh asinh acosh atanh erf erfc "
-    "erfinv lgamma digamma pow sigmoid log_sigmoid".split()
-)
-
-
 class Access(NamedTuple):
     """Where an element lies: `word` holds the pointer; strides of loops (loop number, word of the stride or None for 1).
 
