@@ -115,6 +115,8 @@ class Fuser:
 
     def _reason_against(self, first: Group, second: Group) -> str | None:
         a, b = first.space, second.space
+        if len(first.puller.values) + len(second.puller.values) > MOST_VALUES:  # type: ignore[union-attr]
+            return "one kernel of both would be too long"
         if first.split or second.split:
             return "a long reduction is done in two steps"
         if a.reduced and b.reduced:

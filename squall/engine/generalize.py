@@ -195,8 +195,8 @@ def _rebuild(found: Signature, forms: tuple) -> list[Node]:
             else:
                 shape = tuple(next(feed) for _ in node.shape)
                 copy = Node(ops.input, (), (sum(n.op is ops.input for n in order),), TensorType(shape, node.dtype, node.device))
-        elif node.op is ops.constant and constant_number(node) is not None:
-            copy = _count(node, next(feed))
+        elif node.op is ops.constant:
+            copy = node if constant_number(node) is None else _count(node, next(feed))
         else:
             copy = _again(node, tuple(made[id(o)] for o in node.inputs), feed)
         made[id(node)] = copy
