@@ -25,11 +25,11 @@ def vmap(func: Callable, in_dims: Any = 0, out_dims: Any = 0, randomness: str = 
     """A function over batches from a function of one element.
 
     Args:
-        func: takes and returns Tensors in nested containers. in_dims: which dimension of each argument is the batch; None
-            for arguments that are the same for all; one number for all arguments, or a structure like them. out_dims:
-            where the batch goes in each result; None for results that are the same for all. randomness: "error" refuses
-            random numbers inside, "different" draws anew for each element, "same" once for all. chunk_size: at most so
-            many elements at once.
+        func: takes and returns Tensors in nested containers. in_dims: which dimension of each argument is the batch;
+            None for arguments that are the same for all; one number for all arguments, or a structure like them.
+            out_dims: where the batch goes in each result; None for results that are the same for all. randomness:
+            "error" refuses random numbers inside, "different" draws anew for each element, "same" once for all.
+            chunk_size: at most so many elements at once.
 
     Returns:
         Callable: of the same arguments, batched. It nests, differentiates and compiles like any function. Keyword
@@ -109,18 +109,18 @@ def _batch_size(leaves: list, dims: list, name: str) -> Any:
         if d is None:
             continue
         if not isinstance(leaf, Handle):
-            raise ValueError(f"{name}: Got in_dim={d} for an input but the input is of type {type(leaf)}. We cannot vmap over "
-                             "non-Tensor arguments, please use None as the respective in_dim")
+            raise ValueError(f"{name}: Got in_dim={d} for an input but the input is of type {type(leaf)}. We cannot "
+                             "vmap over non-Tensor arguments, please use None as the respective in_dim")
         rank = len(leaf.node.shape)
         if not -rank <= d < rank:
-            raise ValueError(f"{name}: Got in_dim={d} for some input, but that input is a Tensor of dimensionality {rank} so "
-                             f"expected in_dim to satisfy -{rank} <= in_dim < {rank}.")
+            raise ValueError(f"{name}: Got in_dim={d} for some input, but that input is a Tensor of dimensionality "
+                             f"{rank} so expected in_dim to satisfy -{rank} <= in_dim < {rank}.")
         sizes.append(leaf.node.shape[d])
     if not sizes:
         raise ValueError(f"{name}: at least one input must be a Tensor with an in_dim that is not None")
     if any(s != sizes[0] for s in sizes):
-        raise ValueError(f"{name}: Expected all tensors to have the same size in the mapped dimension, got sizes {sizes} for the "
-                         "mapped dimension")
+        raise ValueError(f"{name}: Expected all tensors to have the same size in the mapped dimension, got sizes "
+                         f"{sizes} for the mapped dimension")
     return sizes[0]
 
 
@@ -142,7 +142,8 @@ def _run(func: Callable, outside: list, where: list[bool], structure: Any, kwarg
         made, out_structure = pytree.flatten(func(*pytree.unflatten(structure, inner), **kwargs))
         for value in made:
             if not isinstance(value, Handle):
-                raise ValueError(f"{name}: expected the function to return only Tensors, got type {type(value)} as a return")
+                raise ValueError(f"{name}: expected the function to return only Tensors, got type {type(value)} as a "
+                                 "return")
         nodes, edges = [t.node for t in made], [t.edge for t in made]
     del inner
     return lift(region, nodes, edges), out_structure
@@ -155,7 +156,8 @@ def _place(results: tuple, out_dims: Any, name: str, size: Any) -> Any:
         out_dims = tuple(out_dims)
     if isinstance(out_dims, tuple) and len(out_dims) == 1 and structure.type is None:
         out_dims = out_dims[0]
-    dims = _broadcast(out_dims, structure, f"{name}: out_dims {out_dims!r} is not compatible with the structure of the outputs")
+    dims = _broadcast(out_dims, structure, f"{name}: out_dims {out_dims!r} is not compatible with the structure of the "
+                                           "outputs")
     out = []
     for (tensor, is_batched), d in zip(pairs, dims, strict=True):
         if d is None:

@@ -22,7 +22,7 @@ from squall.ir.op import ops
 
 
 class _Watch(Trace):
-    """Notes the records and draws of a function, and lets everything else pass; or gives it the draws of another run."""
+    """Notes the records and draws of a function and lets all else pass; or gives it the draws of another run."""
 
     def __init__(self, draws: Sequence[tuple] | None = None):
         super().__init__()
@@ -65,8 +65,8 @@ class _Watch(Trace):
         if self.around is not None:
             self.around.wrote(cell, handle)
         elif cell.shared is not None:
-            raise TraceError("checkpoint: the function writes in place to memory shared with NumPy; running it again in "
-                             "backward would write it again. Write outside of the function.")
+            raise TraceError("checkpoint: the function writes in place to memory shared with NumPy; running it again "
+                             "in backward would write it again. Write outside of the function.")
 
     def leaf(self, leaf: Any) -> None:
         """A leaf's gradient is about to be read or replaced."""
@@ -114,9 +114,10 @@ def checkpoint(function: Callable, *args: Any, use_reentrant: bool | None = None
     """Call a function so that backward runs it again instead of keeping what it computed.
 
     Args:
-        function: takes and returns Tensors in nested containers; may use modules and random numbers. args, kwargs: for it.
-        use_reentrant: accepted for PyTorch's sake; there is one way. preserve_rng_state: whether the second run draws the
-            random numbers of the first.
+        function: takes and returns Tensors in nested containers; may use modules and random numbers.
+        args, kwargs: for it.
+        use_reentrant: accepted for PyTorch's sake; there is one way. preserve_rng_state: whether the second run draws
+            the random numbers of the first.
 
     Returns:
         What the function returns.
@@ -184,13 +185,14 @@ class _Again:
         args, kwargs = pytree.unflatten(self.structure, leaves)
         with _Watch(self.draws), enable_grad():
             made, _ = pytree.flatten(self.function(*args, **kwargs))
-        types = tuple(made[i].node.type if i < len(made) and isinstance(made[i], Handle) else None for i in self.tracked)
+        types = tuple(made[i].node.type if isinstance(made[i], Handle) else None for i in self.tracked if i < len(made))
         if types != record.out_type:
             raise AutogradError("checkpoint: the function gave other results when it ran again in backward: "
                                 f"{types} instead of {record.out_type}")
         pairs = [(made[i].edge, g) for i, g in zip(self.tracked, gradient, strict=True) if g is not None]
         wanted = {id(e): e for e in self.captured}
-        found = run_backward([e for e, _ in pairs], [g for _, g in pairs], rules, _ignore, True, wanted, None, set(wanted))
+        roots, seeds = [e for e, _ in pairs], [g for _, g in pairs]
+        found = run_backward(roots, seeds, rules, _ignore, True, wanted, None, set(wanted))
         return tuple(found.get(id(e)) for e in self.captured)
 
 

@@ -2,8 +2,8 @@
 
 Applying one runs its forward without history and hangs one GradRecord on the results, whose rule calls the user's
 backward. It is never a Node: what forward records is fused and compiled like anything else, also inside `compile`,
-`vmap` and every other transform. With `create_graph`, backward runs on Tensors with history, so it can be differentiated
-again.
+`vmap` and every other transform. With `create_graph`, backward runs on Tensors with history, so it can be
+differentiated again.
 """
 
 from __future__ import annotations
@@ -178,8 +178,8 @@ class Function:
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Any) -> Any:
         """The gradients of the arguments; to be overridden."""
-        raise NotImplementedError("You must implement either the backward or vjp method for your custom autograd.Function "
-                                  "to use it with backward mode AD.")
+        raise NotImplementedError("You must implement either the backward or vjp method for your custom "
+                                  "autograd.Function to use it with backward mode AD.")
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         raise AutogradError("Legacy autograd function with non-static forward method is deprecated. Please use "
@@ -239,7 +239,7 @@ class _Applied:
         return tuple(outputs) if several else outputs[0]
 
     def _own(self, output: Any) -> Any:
-        """The output as a handle of its own: one that is an argument or sees its memory gets a new one, unless dirty."""
+        """The output as a handle of its own: an argument, or what sees its memory, gets a new one, unless dirty."""
         if not isinstance(output, Handle) or any(output is d for d in self.context._dirty):
             return output
         is_argument = any(output is a for a in self.args)
@@ -249,8 +249,8 @@ class _Applied:
     def _attach(self, tensor: Any, edge: Any) -> None:
         if any(tensor is d for d in self.context._dirty):
             if tensor._view is not None:
-                raise AutogradError(f"{self.function.__name__}: mark_dirty on a view is not supported; clone() it first, or "
-                                    "write to its base outside of the Function")
+                raise AutogradError(f"{self.function.__name__}: mark_dirty on a view is not supported; clone() it "
+                                    "first, or write to its base outside of the Function")
             require_no_grad_leaf(tensor)
         tensor._edge = edge
 

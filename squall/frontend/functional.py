@@ -13,10 +13,10 @@ def functional_call(module: Any, parameter_and_buffer_dicts: Any, args: Any = No
     """Call a module with the Tensors of a dictionary in place of its parameters and buffers.
 
     Args:
-        module: a `nn.Module`. parameter_and_buffer_dicts: Tensors by dotted name, or a sequence of such dictionaries whose
-            names differ. args: positional arguments, a tuple or one value. kwargs: keyword arguments. tie_weights: a
-            parameter known under several names is replaced under all of them. strict: every parameter and buffer must be
-            given, and nothing else.
+        module: a `nn.Module`. parameter_and_buffer_dicts: Tensors by dotted name, or a sequence of such dictionaries
+            whose names differ. args: positional arguments, a tuple or one value. kwargs: keyword arguments.
+            tie_weights: a parameter known under several names is replaced under all of them. strict: every parameter
+            and buffer must be given, and nothing else.
 
     Returns:
         What the module returns. Gradients flow to the given Tensors.
@@ -55,8 +55,8 @@ def _merged(dicts: Any) -> dict[str, Any]:
     for part in dicts:
         twice = set(out) & set(part)
         if twice:
-            raise ValueError(f"functional_call: {sorted(twice)} appeared in multiple dictionaries; behavior of functional "
-                             "call is ambiguous")
+            raise ValueError(f"functional_call: {sorted(twice)} appeared in multiple dictionaries; behavior of "
+                             "functional call is ambiguous")
         out.update(part)
     return out
 
@@ -96,8 +96,8 @@ def _chosen(given: dict, places: dict, tie_weights: bool) -> list[tuple[dict, st
         registry, key = places[name]
         own = id(registry[key])
         if tie_weights and own in tied and tied[own][1] is not value:
-            raise ValueError(f"functional_call got multiple values for keys {[tied[own][0], name]}, which are tied. Consider "
-                             "using tie_weights=False")
+            raise ValueError(f"functional_call got multiple values for keys {[tied[own][0], name]}, which are tied. "
+                             "Consider using tie_weights=False")
         tied[own] = (name, value)
         chosen[id(registry), key] = (registry, key, value)
     if tie_weights:

@@ -1,4 +1,4 @@
-"""Shapes, joining, splitting and indexing as functions, under PyTorch's names; views where Tensor's methods give views."""
+"""Shapes, joining, splitting and indexing as functions, under PyTorch's names; views where methods give views."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Gradients compared with central differences: `sq.autograd.gradcheck` and `gradgradcheck`, with PyTorch's arguments."""
+"""Gradients compared with central differences: `gradcheck` and `gradgradcheck` of `sq.autograd`, as in PyTorch."""
 
 from __future__ import annotations
 
@@ -28,11 +28,12 @@ def gradcheck(func: Callable, inputs: Any, *, eps: float = 1e-6, atol: float = 1
     """Compare the gradients of a function with central differences of its values.
 
     Args:
-        func: takes the inputs, returns Tensors. inputs: a Tensor or a tuple; those that require grad are checked and should
-            be float64. eps: the step of the differences. atol, rtol: tolerances. raise_exception: raise instead of returning
-            False. nondet_tol: how far two backward passes may differ. check_undefined_grad: outputs that get no gradient
-            count as zeros. check_grad_dtypes: gradients have their input's dtype. check_batched_grad: gradients of a batch
-            of cotangents through vmap agree. check_forward_ad: jvp agrees too. check_backward_ad: gradients are checked.
+        func: takes the inputs, returns Tensors. inputs: a Tensor or a tuple; those that require grad are checked and
+            should be float64. eps: the step of the differences. atol, rtol: tolerances. raise_exception: raise instead
+            of returning False. nondet_tol: how far two backward passes may differ. check_undefined_grad: outputs that
+            get no gradient count as zeros. check_grad_dtypes: gradients have their input's dtype. check_batched_grad:
+            gradients of a batch of cotangents through vmap agree. check_forward_ad: jvp agrees too. check_backward_ad:
+            gradients are checked.
             fast_mode: accepted; the whole jacobian is compared in any case.
 
     Returns:
@@ -65,12 +66,12 @@ class _Check:
         self.inputs = (inputs,) if isinstance(inputs, Handle) else tuple(inputs)
         self.chosen = [i for i, t in enumerate(self.inputs) if isinstance(t, Handle) and t.requires_grad]
         if not self.chosen:
-            raise ValueError("gradcheck expects at least one input tensor to require gradient, but none of the them have "
-                             "requires_grad=True.")
+            raise ValueError("gradcheck expects at least one input tensor to require gradient, but none of the them "
+                             "have requires_grad=True.")
         for i in self.chosen:
             if self.inputs[i].node.dtype is not float64:
-                warnings.warn(f"Input #{i} requires gradient and is not a double precision floating point. This check will "
-                              "likely fail if all the inputs are not of double precision.", stacklevel=4)
+                warnings.warn(f"Input #{i} requires gradient and is not a double precision floating point. This check "
+                              "will likely fail if all the inputs are not of double precision.", stacklevel=4)
         with enable_grad():
             self.outputs = self._differentiable(self.func(*self.inputs))
 
@@ -88,8 +89,8 @@ class _Check:
             for row in numerical:
                 for jacobian in row:
                     if numpy.abs(jacobian).max(initial=0.0) > self.atol:
-                        raise GradcheckError("Numerical gradient for function expected to be zero: no output requires grad, "
-                                             f"but values change with the inputs:\n{jacobian}")
+                        raise GradcheckError("Numerical gradient for function expected to be zero: no output requires "
+                                             f"grad, but values change with the inputs:\n{jacobian}")
             return
         if checks["backward"]:
             analytical = self._analytical(checks["dtypes"])
@@ -146,8 +147,8 @@ class _Check:
                 for k, (gradient, i) in enumerate(zip(found, self.chosen, strict=True)):
                     tensor = self.inputs[i]
                     if gradient is not None and tuple(gradient.shape) != tuple(tensor.shape):
-                        raise GradcheckError(f"Analytical gradient has incorrect shape {list(gradient.shape)} for input {i} of "
-                                             f"shape {list(tensor.shape)}")
+                        raise GradcheckError(f"Analytical gradient has incorrect shape {list(gradient.shape)} for "
+                                             f"input {i} of shape {list(tensor.shape)}")
                     if dtypes and gradient is not None and gradient.dtype is not tensor.dtype:
                         raise GradcheckError(f"Gradient has dtype {gradient.dtype}, input {i} has {tensor.dtype}")
                     rows[k].append(numpy.zeros(tensor.numel()) if gradient is None
@@ -202,7 +203,8 @@ class _Check:
             for k, (made, expected) in enumerate(zip(row, expected_row, strict=True)):
                 if not numpy.allclose(made, expected, rtol=self.rtol, atol=self.atol, equal_nan=False):
                     worst = numpy.abs(made - expected).max()
-                    raise GradcheckError(f"Jacobian mismatch for output {o} with respect to input {self.chosen[k]}{how}, largest "
+                    raise GradcheckError(f"Jacobian mismatch for output {o} with respect to input "
+                                         f"{self.chosen[k]}{how}, largest "
                                          f"difference {worst:.3g},\nnumerical:\n{expected.T}\nanalytical:\n{made.T}\n")
 
     def _check_repeats(self, analytical: list, tolerance: float) -> None:
@@ -211,9 +213,10 @@ class _Check:
         for row, again in zip(analytical, self._analytical(), strict=True):
             for first, second in zip(row, again, strict=True):
                 if numpy.abs(first - second).max(initial=0.0) > tolerance:
-                    raise GradcheckError("Backward is not reentrant, i.e., running backward with same input and grad_output "
-                                         "multiple times gives different values, although analytical gradient matches numerical "
-                                         f"gradient. The tolerance for nondeterminism was {tolerance}.")
+                    raise GradcheckError("Backward is not reentrant, i.e., running backward with same input and "
+                                         "grad_output "
+                                         "multiple times gives different values, although analytical gradient matches "
+                                         f"numerical gradient. The tolerance for nondeterminism was {tolerance}.")
 
     def _check_undefined(self) -> None:
         """Zero cotangents must give zero gradients."""
@@ -224,8 +227,8 @@ class _Check:
                 continue
             for gradient in self._gradients(output, creation.zeros_like(output.detach())):
                 if gradient is not None and numpy.abs(gradient.detach().detach_array()).max(initial=0.0) > 0:
-                    raise GradcheckError(f"Expected zero gradients for a zero gradient of output {o}: a custom backward must be "
-                                         "linear in the gradients it gets")
+                    raise GradcheckError(f"Expected zero gradients for a zero gradient of output {o}: a custom "
+                                         "backward must be linear in the gradients it gets")
 
 
 def _units(tensor: Any) -> list:
@@ -283,6 +286,6 @@ def gradgradcheck(func: Callable, inputs: Any, grad_outputs: Any = None, *, eps:
         return tuple(g for g in found if g is not None)
 
     return gradcheck(gradients, (*given, *cotangents), eps=eps, atol=atol, rtol=rtol, raise_exception=raise_exception,
-                     nondet_tol=nondet_tol, check_undefined_grad=check_undefined_grad, check_grad_dtypes=check_grad_dtypes,
-                     check_batched_grad=check_batched_grad, check_forward_ad=check_fwd_over_rev,
-                     check_backward_ad=check_rev_over_rev, fast_mode=fast_mode)
+                     nondet_tol=nondet_tol, check_undefined_grad=check_undefined_grad,
+                     check_grad_dtypes=check_grad_dtypes, check_batched_grad=check_batched_grad,
+                     check_forward_ad=check_fwd_over_rev, check_backward_ad=check_rev_over_rev, fast_mode=fast_mode)

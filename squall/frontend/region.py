@@ -27,10 +27,10 @@ class Region:
     """What inside and outside of a trace per element share.
 
     Attributes:
-        name: for messages. size: of the batch. randomness: "error", "different" or "same". values: by id of an inner Node
-        its batched Node. kept: inner Nodes and records, so that ids stay theirs. draws: ids of offsets that differ by
-        element. records: ids of the GradRecords made inside. leaves: by id of an inner Leaf, (leaf, the edge outside it
-        stands for, whether that one is batched).
+        name: for messages. size: of the batch. randomness: "error", "different" or "same". values: by id of an inner
+        Node its batched Node. kept: inner Nodes and records, so that ids stay theirs. draws: ids of offsets that differ
+        by element. records: ids of the GradRecords made inside. leaves: by id of an inner Leaf, (leaf, the edge outside
+        it stands for, whether that one is batched).
     """
 
     def __init__(self, name: str, size: Any, randomness: str):
@@ -125,7 +125,8 @@ class ElementTrace(Trace):
         """Random numbers: refused, one stream for all elements, or one that every element moves on for itself."""
         region = self.region
         if region.randomness == "error":
-            raise TraceError("vmap: called random operation while in randomness error mode. Please either use the 'same' "
+            raise TraceError("vmap: called random operation while in randomness error mode. Please either use the "
+                             "'same' "
                              "or 'different' randomness flags on vmap or perform the randomness operation out of vmap")
         different = region.randomness == "different"
         seed, offset = self._outside(generator, words * region.size if different else words)
@@ -186,7 +187,8 @@ class ElementTrace(Trace):
             if existed and not self.region.depends([before]) and self.region.depends([cell._node]):
                 shape = list(before.shape)
                 self.restore()
-                raise TraceError(f"{self.region.name}: a value that differs by element of the batch was written in place "
+                raise TraceError(f"{self.region.name}: a value that differs by element of the batch was written in "
+                                 "place "
                                  f"into a tensor of shape {shape} from outside, which is not batched. Return the value "
                                  "instead, or pass the tensor as a batched argument.")
 

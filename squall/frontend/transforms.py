@@ -100,9 +100,9 @@ def pull(outputs: Sequence[Any], cotangents: Sequence[Any], edges: Sequence[Any]
     """
     pairs = [(t, c) for t, c in zip(outputs, cotangents, strict=True) if t.edge is not None and c is not None]
     rules = TensorRules if create else NodeRules
+    roots, seeds = [t.edge for t, _ in pairs], [c if create else c.node for _, c in pairs]
     with enable_grad() if create else no_grad():
-        found = run_backward([t.edge for t, _ in pairs], [c if create else c.node for _, c in pairs], rules, _ignore, True,
-                             {id(e): e for e in edges})
+        found = run_backward(roots, seeds, rules, _ignore, True, {id(e): e for e in edges})
     gradients = [found.get(id(e)) for e in edges]
     return [g if g is None or isinstance(g, Handle) else result(g) for g in gradients]
 
@@ -163,18 +163,22 @@ class _Linearized:
         return [_zeros(a) if g is None else self.level.released(g)
                 for g, a in zip(gradients, self.level.arguments, strict=True)]
 
-    def forth(self, tangents: Sequence[Any]) -> list[Any]:
-        """One tangent an output; tangents of None are zeros."""
+    def transposed(self) -> tuple[list, list]:
+        """Stand-ins for cotangents of the outputs (None where no gradient flows), and the gradients they give."""
         if self._back is None:
-            holders = [wrap(zeros(t.node.type), Leaf(t.node.type)) if t.edge is not None else None for t in self.outputs]
+            holders = [None if t.edge is None else wrap(zeros(t.node.type), Leaf(t.node.type)) for t in self.outputs]
             if local.state.trace is not None:
                 local.state.trace.made(tuple(h for h in holders if h is not None))
             self._back = holders, pull(self.outputs, holders, self.level.edges, True)
-        holders, gradients = self._back
+        return self._back
+
+    def forth(self, tangents: Sequence[Any]) -> list[Any]:
+        """One tangent an output; tangents of None are zeros."""
+        holders, gradients = self.transposed()
         pairs = [(g, t) for g, t in zip(gradients, tangents, strict=True) if g is not None and t is not None]
-        present = [h for h in holders if h is not None]
-        pushed = iter(pull([g for g, _ in pairs], [t for _, t in pairs], [h.edge for h in present], self.create(tangents)))
-        own = frozenset(id(h.edge) for h in present)
+        edges = [h.edge for h in holders if h is not None]
+        pushed = iter(pull([g for g, _ in pairs], [t for _, t in pairs], edges, self.create(tangents)))
+        own = frozenset(map(id, edges))
         out = []
         for holder, output in zip(holders, self.outputs, strict=True):
             tangent = None if holder is None else next(pushed)
@@ -189,8 +193,8 @@ def vjp(func: Callable, *primals: Any, has_aux: bool = False) -> tuple:
         func: takes the primals. primals: Tensors in nested containers. has_aux: func returns (output, aux).
 
     Returns:
-        tuple: (output, vjp_fn) or (output, vjp_fn, aux); vjp_fn takes cotangents like the output and gives one gradient a
-            primal (alone when there is one), as often as it is called.
+        tuple: (output, vjp_fn) or (output, vjp_fn, aux); vjp_fn takes cotangents like the output and gives one gradient
+            a primal (alone when there is one), as often as it is called.
 
     Example:
         >>> import squall as sq
@@ -215,15 +219,16 @@ def _check_like(given: list, outputs: list, function: str, what: str) -> None:
     for g, o in zip(given, outputs, strict=True):
         if not isinstance(g, Handle) or tuple(g.node.shape) != tuple(o.node.shape) or g.node.dtype is not o.node.dtype:
             got = f"{list(g.node.shape)} of {g.node.dtype}" if isinstance(g, Handle) else type(g).__name__
-            raise ShapeError(f"{function}: expected a {what} of shape {list(o.node.shape)} and dtype {o.node.dtype}, got {got}")
+            raise ShapeError(f"{function}: expected a {what} of shape {list(o.node.shape)} and dtype {o.node.dtype}, "
+                             f"got {got}")
 
 
 def jvp(func: Callable, primals: tuple, tangents: tuple, *, strict: bool = False, has_aux: bool = False) -> tuple:
     """The result of a function, and its derivative in a direction (forward mode).
 
     Args:
-        primals, tangents: tuples of one structure, of Tensors of equal shapes and dtypes. strict: refuse outputs that do not
-            depend on the primals. has_aux: func returns (output, aux).
+        primals, tangents: tuples of one structure, of Tensors of equal shapes and dtypes. strict: refuse outputs that
+            do not depend on the primals. has_aux: func returns (output, aux).
 
     Returns:
         tuple: (output, tangent of it) or (output, tangent, aux).
@@ -273,7 +278,8 @@ def _scalar_gradients(func: Callable, args: tuple, kwargs: dict, argnums: Any, h
                             f"{'a structure of ' + str(len(made.outputs)) + ' Tensors'}")
     (output,) = made.outputs
     if output.node.shape != ():
-        raise AutogradError(f"{name}: Expected f(*args) to return a scalar tensor, got tensor with {len(output.node.shape)} "
+        raise AutogradError(f"{name}: Expected f(*args) to return a scalar tensor, got tensor with "
+                            f"{len(output.node.shape)} "
                             "dims. Maybe you wanted to use the vjp or jacrev APIs instead?")
     gradients = pytree.unflatten(made.structure, made.back([wrap(_one(output))]))
     return made.value(), gradients[0] if isinstance(argnums, int) else gradients, made.aux
@@ -289,7 +295,8 @@ def grad(func: Callable, argnums: Any = 0, has_aux: bool = False) -> Callable:
     """The gradient of a function that returns a scalar, as a function.
 
     Args:
-        argnums: the position, or positions, of the arguments to differentiate by; they may be nested containers of Tensors.
+        argnums: the position, or positions, of the arguments to differentiate by; they may be nested containers of
+            Tensors.
         has_aux: func returns (output, aux), and the result is (gradients, aux).
 
     Example:
@@ -350,8 +357,8 @@ def jacrev(func: Callable, argnums: Any = 0, *, has_aux: bool = False, chunk_siz
     """The jacobian of a function by reverse mode: one pull back an output element, all at once.
 
     Args:
-        argnums: the position, or positions, of the arguments to differentiate by. has_aux: func returns (output, aux), and
-            the result is (jacobian, aux). chunk_size: output elements at a time.
+        argnums: the position, or positions, of the arguments to differentiate by. has_aux: func returns (output, aux),
+            and the result is (jacobian, aux). chunk_size: output elements at a time.
 
     Returns:
         Callable: gives, in the structure of the output and inside it of the arguments, Tensors of the output's shape
@@ -392,6 +399,7 @@ def jacfwd(func: Callable, argnums: Any = 0, has_aux: bool = False, *, randomnes
         chosen = _chosen(args, argnums, "jacfwd")
         made = _Linearized(_partial(func, args, kwargs, chosen), tuple(args[n] for n in chosen), has_aux, "jacfwd")
         arguments = made.level.arguments
+        made.transposed()
         columns = []
         for k, argument in enumerate(arguments):
             def column(t: Any, k: int = k) -> tuple:
