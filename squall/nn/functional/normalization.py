@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import squall as sq
+from squall.frontend.core import wrap
 from squall.nn.functional.core import ShapeError, apply, check_floating, ops
+from squall.ops.slicing import position
 
 
 def _trailing(function: str, input: Any, shape: Any, **weights: Any) -> int:
@@ -113,8 +115,16 @@ def batch_norm(
         if running_mean is not None:
             running_mean.mul_(1 - momentum).add_(mean.detach() * momentum)
         if running_var is not None:
-            running_var.mul_(1 - momentum).add_(variance.detach() * (momentum * (count / (count - 1))))
+            running_var.mul_(1 - momentum).add_(variance.detach() * (momentum * _unbiased(count, variance)))
     return out
+
+
+def _unbiased(count: Any, like: Any) -> Any:
+    """count / (count - 1); a scalar Tensor where the count is symbolic."""
+    if isinstance(count, int):
+        return count / (count - 1)
+    size = wrap(position(count)).to(like.dtype)
+    return size / (size - 1)
 
 
 def _with_statistics(input: Any, mean: Any, variance: Any, weight: Any, bias: Any, eps: float) -> Any:
