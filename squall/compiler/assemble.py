@@ -97,7 +97,8 @@ def _split_steps(work: Work, group: Group) -> list[KernelStep]:
     return [_step(first, group.label + " in blocks", group.checks), _step(last, group.label)]
 
 
-def _combine(spec: Spec, scalar: str, node: Any, partial: int, home: Home, outer: int, blocks: int, inner: int) -> Described:
+def _combine(spec: Spec, scalar: str, node: Any, partial: int, home: Home, outer: int, blocks: int,
+             inner: int) -> Described:
     """Adds partial results: 16 running totals and a tree, or in order for columns, as one kernel would have."""
     kind = next(v.attr for v in spec.values if v.op == "reduce")
     short, is_rows = node.dtype.short, spec.kind == "rows"

@@ -19,7 +19,7 @@ def contraction_of(node: Node, a: Home, b: Home, c: Home) -> nest.Contraction:
     dims = []
     for letter in dict.fromkeys(out + left + right):
         sides = [(left, node.inputs[0], a), (right, node.inputs[1], b), (out, node, c)]
-        found = [(n.shape[x.index(letter)], home.strides[x.index(letter)]) if letter in x else None for x, n, home in sides]
+        found = [(n.shape[x.index(letter)], h.strides[x.index(letter)]) if letter in x else None for x, n, h in sides]
         extent = next(f[0] for f in found if f is not None)
         kind = "batch" if all(found) else "m" if found[1] is None else "n" if found[0] is None else "k"
         dims.append(nest.Dimension(kind, extent, *(0 if f is None else f[1] for f in found)))

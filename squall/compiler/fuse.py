@@ -10,8 +10,8 @@ from __future__ import annotations
 from squall.compiler.affine import Unfit
 from squall.compiler.describe import ordered_alike
 from squall.compiler.group import Group, Task
-from squall.compiler.tasks import check_loops
 from squall.compiler.work import Work
+from squall.compiler.writing import check_loops
 from squall.ir.node import Node
 
 MOST_VALUES = 300
@@ -83,10 +83,12 @@ class Fuser:
         reads = {id(n) for n in group.reads}
         for other in reversed(others[-NEIGHBOURS:]):
             if other.merged is None and other is not group and reads & {id(n) for n in other.reads}:
-                if group.first - other.last <= REACH and not self.waits(group, other, True) and not self.waits(other, group, True):
-                    merged = self.merge(other, group)
-                    if merged is not None:
-                        group = merged
+                apart = group.first - other.last > REACH
+                if apart or self.waits(group, other, True) or self.waits(other, group, True):
+                    continue
+                merged = self.merge(other, group)
+                if merged is not None:
+                    group = merged
         others.append(group)
 
     def merge(self, first: Group, second: Group) -> Group | None:
@@ -97,7 +99,8 @@ class Fuser:
             return None
         wide = first if first.space.reduced or not second.space.reduced else second
         inside = [*first.inside.values(), *second.inside.values()]
-        group = Group(wide.space.shape, tuple(sorted(wide.space.reduced)), first.targets + second.targets, inside, wide.kind)
+        targets, reduced = first.targets + second.targets, tuple(sorted(wide.space.reduced))
+        group = Group(wide.space.shape, reduced, targets, inside, wide.kind)
         readers = {id(t.node): self.readers.get(id(t.node), set()) for t in group.targets}
         own = {first, second}
         group.targets = [t for t in group.targets if id(t.node) in self.work.root_ids or readers[id(t.node)] - own

@@ -89,7 +89,8 @@ class Space:
 class Task:
     """Something to be run: what it reads (kept nodes) and what must have run before.
 
-    `first` and `last` are positions in the graph's order of the nodes computed; `checks`: whether it may write the status.
+    `first` and `last` are positions in the graph's order of the nodes computed; `checks`: whether it may write the
+    status.
     """
 
     def __init__(self) -> None:

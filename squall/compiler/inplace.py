@@ -119,7 +119,7 @@ class Overwriter:
         work = self.work
         for target in group.targets:
             node = target.node
-            if id(node) not in work.root_ids or not target.home.buffer == work.homes[id(node)].buffer:
+            if id(node) not in work.root_ids or target.home.buffer != work.homes[id(node)].buffer:
                 continue
             if work.joint(target.home.buffer) != target.home.buffer or target.starts:
                 continue

@@ -6,6 +6,7 @@ cost more than reading them back; the rest costs nothing but its instructions. C
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
 from squall.compiler import movement, views
@@ -94,8 +95,6 @@ def _operands(work: Work, node: Node, cost: dict[int, int]) -> None:
 
 
 def _count(node: Node) -> Any:
-    from math import prod
-
     shape = node.inputs[0].shape if node.op.family.name == "reduce" else node.shape
     return prod(shape) if node.type.__class__ is not tuple else 0
 

@@ -8,14 +8,14 @@ blocks units of their own and leaves their sums to a second kernel. What depends
 from __future__ import annotations
 
 from squall.compiler.describe import LINES
-from squall.compiler.lower_rows import Rows
-from squall.compiler.lower_values import ELEMENT, LINE, ROW
+from squall.compiler.lower_values import ELEMENT, ROW
+from squall.compiler.lower_walk import Walker
 from squall.compiler.reducers import identity
 from squall.compiler.spec import Spec
 from squall.ir.linear import Program, Reg, Type
 
 
-class Columns(Rows):
+class Columns(Walker):
     """Writes one "columns" kernel."""
 
     def __init__(self, spec: Spec):
@@ -28,7 +28,7 @@ class Columns(Rows):
         e.load_words()
         e.enter_kernel()
         self.extent = e.word(spec.inner)
-        self.line_count = self._product([e.word(w) for w in spec.lines])
+        self.line_count = self.product([e.word(w) for w in spec.lines])
         self.chunks = b.op("div", b.add(self.extent, b.int(spec.lanes - 1)), b.int(spec.lanes))
         self.blocks = b.op("div", b.add(self.line_count, b.int(LINES - 1)), b.int(LINES))
         with b.loop(b.begin, b.end) as unit, self.scope():
@@ -48,7 +48,7 @@ class Columns(Rows):
         for r in self.reducers:
             r.start(b, spec.lanes)
         if block is not None:
-            self._lines(self._bounds(b.mul(block, b.int(LINES)), LINES, self.line_count), j, mask)
+            self._lines(self.bounds(b.mul(block, b.int(LINES)), LINES, self.line_count), j, mask)
             self._store_partial(rest, block, j, mask)
             return
         if spec.blocked:
@@ -66,11 +66,12 @@ class Columns(Rows):
     def _in_blocks(self, j: Reg, mask: Reg) -> None:
         b = self.b
         ordered = [r for r in self.reducers if not r.is_arg]
-        totals = {r.number: b.var(b.const(identity(r.kind, r.scalar), Type(r.scalar, self.spec.lanes))) for r in ordered}
+        nothing = {r.number: b.const(identity(r.kind, r.scalar), Type(r.scalar, self.spec.lanes)) for r in ordered}
+        totals = {number: b.var(zero) for number, zero in nothing.items()}
         with b.loop(b.int(0), self.line_count, b.int(LINES)) as start:
             for r in ordered:
-                b.set(r.state, b.const(identity(r.kind, r.scalar), Type(r.scalar, self.spec.lanes)))
-            self._lines(self._bounds(start, LINES, self.line_count), j, mask)
+                b.set(r.state, nothing[r.number])
+            self._lines(self.bounds(start, LINES, self.line_count), j, mask)
             for r in ordered:
                 b.set(totals[r.number], r.combine(b, b.get(totals[r.number]), b.get(r.state)))
         for r in ordered:
@@ -120,5 +121,3 @@ def lower(spec: Spec) -> Program:
     """The program of a "columns" spec, transcendental instructions included."""
     return Columns(spec).build()
 
-
-__all__ = ["LINE", "Columns", "lower"]

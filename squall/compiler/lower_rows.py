@@ -8,37 +8,21 @@ tree; block k is added to one of 16 totals, number k % 16; those are added as a 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Any
 
 from squall.compiler import scratch
-from squall.compiler.describe import BLOCK, compute_scalar
-from squall.compiler.heavy import is_heavy_value
-from squall.compiler.lower_values import ELEMENT, KERNEL, LINE, ROW, Emitter
-from squall.compiler.reducers import Reducer, identity
+from squall.compiler.describe import BLOCK
+from squall.compiler.lower_values import ELEMENT, LINE, ROW
+from squall.compiler.lower_walk import Walker
+from squall.compiler.reducers import FAR, Reducer, identity
 from squall.compiler.spec import Spec
-from squall.ir.linear import Builder, Program, Reg, Type
+from squall.ir.linear import Program, Reg, Type
 
 TOTALS = 16
-def is_long(spec: Spec) -> bool:
-    """Whether the element code is long enough to be written once, always masked."""
-    return len(spec.values) > 40 or any(v.op == "random" or is_heavy_value(v) for v in spec.values)
 
 
-class Rows:
+class Rows(Walker):
     """Writes one "rows" kernel."""
-
-    def __init__(self, spec: Spec):
-        self.spec = spec
-        self.b = Builder.kernel("rows")
-        self.e = Emitter(spec, self.b)
-        self.outer = len(spec.outer)
-        self.phases = 1 + max([s.phase for s in spec.stores] + [v.phase for v in spec.values])
-        self.reducers = [Reducer(spec, n) for n, v in enumerate(spec.values) if v.op == "reduce"]
-        self.once = is_long(spec)
-        self.saved: dict[int, Reg] = {}
-        self.first = scratch.first_walks(spec)
 
     def build(self) -> Program:
         """The whole program."""
@@ -46,7 +30,7 @@ class Rows:
         e.load_words()
         e.enter_kernel()
         self.extent = e.word(spec.inner)
-        self.line_count = self._product([e.word(w) for w in spec.lines])
+        self.line_count = self.product([e.word(w) for w in spec.lines])
         for position, number in enumerate(spec.scratch):
             self.saved[number] = b.gep(b.scratch, b.int(position * scratch.STEP), "i8")
         if spec.chunk and not spec.outer:
@@ -59,29 +43,6 @@ class Rows:
             with b.loop(b.begin, b.end) as unit, self.scope():
                 self._unit(unit)
         return Program((b.finish(),), "rows", len(spec.scratch) * scratch.STEP)
-
-    def _product(self, factors: list[Reg]) -> Reg:
-        total = self.b.int(1)
-        for f in factors:
-            total = self.b.mul(total, f)
-        return total
-
-    @contextmanager
-    def scope(self) -> Iterator[None]:
-        """Values and places made inside are forgotten afterwards."""
-        e = self.e
-        kept = dict(e.regs), dict(e.spread), dict(e.places)
-        yield
-        e.regs, e.spread, e.places = kept
-
-    def decompose(self, flat: Reg, words: tuple[int, ...]) -> list[Reg]:
-        """A row-major position from its number."""
-        b, out = self.b, []
-        for w in reversed(words[1:]):
-            size = self.e.word(w)
-            out.append(b.op("rem", flat, size))
-            flat = b.op("div", flat, size)
-        return [flat, *reversed(out)] if words else []
 
     def _unit(self, unit: Reg) -> None:
         b, e, spec = self.b, self.e, self.spec
@@ -123,77 +84,12 @@ class Rows:
         indices = dict(enumerate(self.decompose(b.op("div", row, count), spec.outer[:-1])))
         last = self.outer - 1
         e.advance(indices, 0, last)
-        with b.loop(*self._bounds(start, spec.tile, extent)) as position, self.scope():
+        with b.loop(*self.bounds(start, spec.tile, extent)) as position, self.scope():
             e.advance({last: position}, last, self.outer)
             e.emit_level(ROW, 0)
             self.segment(0, low, high, [])
 
     # one walk over the row
-    def walk(self, phase: int, body: Callable[[], None]) -> None:
-        """Run the body for every line."""
-        if not self.spec.lines:
-            body()
-            return
-        with self.b.loop(self.b.int(0), self.line_count) as line, self.scope():
-            self.enter_line(line, phase)
-            body()
-
-    def enter_line(self, line: Reg, phase: int) -> None:
-        """Advance to a line and compute what is known there."""
-        found = self.decompose(line, self.spec.lines)
-        indices = {self.outer + i: r for i, r in enumerate(found)}
-        self.e.advance(indices, self.outer, self.outer + len(found))
-        for earlier in range(phase + 1):
-            self.e.emit_level(LINE, earlier)
-
-    def needed(self, phase: int) -> list[int]:
-        """Element values that a walk computes or reads back from scratch, in order."""
-        kept = {n for n in self.spec.scratch if self.first[n] < phase}
-        return scratch.needed(self.spec, phase, kept)
-
-    def segment(self, phase: int, low: Reg, high: Reg, reducers: list[Reducer]) -> None:
-        """Elements low <= j < high of a line: whole vectors, then the tail under a mask."""
-        b, lanes = self.b, self.spec.lanes
-        order = self.needed(phase)
-        step = b.int(lanes)
-        if self.once:
-            with b.loop(low, high, step) as j:
-                self.body(phase, order, reducers, j, b.mask_below(b.sub(high, j), lanes))
-            return
-        whole = b.sub(high, b.op("rem", b.sub(high, low), step)) if lanes > 1 else high
-        with b.loop(low, whole, step) as j:
-            self.body(phase, order, reducers, j, None)
-        if lanes > 1:
-            with b.when(b.compare("lt", whole, high)):
-                self.body(phase, order, reducers, whole, b.mask_below(b.sub(high, whole), lanes))
-
-    def body(self, phase: int, order: list[int], reducers: list[Reducer], j: Reg, mask: Reg | None) -> None:
-        """One vector of elements."""
-        e, b, spec = self.e, self.b, self.spec
-        local: dict[int, Reg] = {}
-        for number in order:
-            if number in self.saved:
-                local[number] = self._through_scratch(phase, number, local, j, mask)
-            else:
-                local[number] = e.emit(number, spec.values[number], local, j, mask)
-        for r in reducers:
-            operands = [e.operand(n, local, spec.lanes) for n in r.value.operands]
-            r.take(b, operands[0], operands[1] if r.is_arg else None, mask)
-        for position, s in enumerate(spec.stores):
-            if s.phase == phase and s.level == ELEMENT:
-                e.store(position, local, j, mask)
-
-    def _through_scratch(self, phase: int, number: int, local: dict[int, Reg], j: Reg, mask: Reg | None) -> Reg:
-        """A value that several walks read: computed and left in scratch by the first, read back by the others."""
-        b, v = self.b, self.spec.values[number]
-        scalar = compute_scalar(v.scalar)
-        place = b.gep(self.saved[number], j, scalar)
-        if self.first[number] < phase:
-            return b.load(Type(scalar, self.spec.lanes), place)
-        made = self.e.emit(number, v, local, j, mask)
-        b.store(made, place)
-        return made
-
     # reductions
     def _block_sizes(self) -> None:
         """Lines and inner elements of a block, and how many blocks there are: functions of the extents."""
@@ -216,14 +112,8 @@ class Rows:
             for r in reducers:
                 self.finish(r, r.tree(self.b))
 
-    def finish(self, r: Reducer, result: Reg) -> None:
-        """A reduction's result as a value of the row."""
-        scalar = r.value.scalar
-        if result.type.scalar != scalar:
-            result = self.e.convert(result, scalar)
-        self.e.set_value(r.number, self.e.rounded(result, scalar))
-
-    def _one_block(self, phase: int, reducers: list[Reducer], lines: tuple[Reg, Reg] | None, low: Reg, high: Reg) -> None:
+    def _one_block(self, phase: int, reducers: list[Reducer], lines: tuple[Reg, Reg] | None, low: Reg,
+                   high: Reg) -> None:
         b = self.b
         for r in reducers:
             r.start(b, self.spec.lanes)
@@ -233,10 +123,6 @@ class Rows:
         with b.loop(*lines) as line, self.scope():
             self.enter_line(line, phase)
             self.segment(phase, low, high, reducers)
-
-    def _bounds(self, start: Reg, step: Reg | int, limit: Reg) -> tuple[Reg, Reg]:
-        b = self.b
-        return start, b.op("min", b.add(start, b.int(step) if isinstance(step, int) else step), limit)
 
     def _blocked(self, phase: int, reducers: list[Reducer]) -> None:
         b = self.b
@@ -248,12 +134,13 @@ class Rows:
         args = [r for r in reducers if r.is_arg]
         others = [r for r in reducers if not r.is_arg]
         count = b.var(b.int(0))
-        bests = {r.number: (b.var(b.const(identity(r.kind, r.scalar), Type(r.scalar))), b.var(b.int(1 << 62))) for r in args}
+        bests = {r.number: (b.var(b.const(identity(r.kind, r.scalar), Type(r.scalar))), b.var(b.int(FAR)))
+                 for r in args}
         self._block_sizes()
 
         def block(lines: tuple[Reg, Reg] | None) -> None:
             with b.loop(b.int(0), self.extent, b.int(BLOCK)) as start:
-                self._one_block(phase, reducers, lines, *self._bounds(start, BLOCK, self.extent))
+                self._one_block(phase, reducers, lines, *self.bounds(start, BLOCK, self.extent))
                 k = b.get(count)
                 at = b.op("and", k, b.int(TOTALS - 1))
                 for r in others:
@@ -265,7 +152,7 @@ class Rows:
 
         if self.spec.lines:
             with b.loop(b.int(0), self.line_count, self.block_lines) as start:
-                block(self._bounds(start, self.block_lines, self.line_count))
+                block(self.bounds(start, self.block_lines, self.line_count))
         else:
             block(None)
         for r in others:
@@ -280,7 +167,7 @@ class Rows:
         b = self.b
         value, at = r.best(b)
         held, place = b.get(best[0]), b.get(best[1])
-        wins = b.op("or", r.better(b, value, held), b.compare("eq", place, b.int(1 << 62)))
+        wins = b.op("or", r.better(b, value, held), b.compare("eq", place, b.int(FAR)))
         b.set(best[0], b.select(wins, value, held))
         b.set(best[1], b.select(wins, at, place))
 
@@ -289,11 +176,11 @@ class Rows:
         b, e = self.b, self.e
         number = self.block_number
         inner = b.op("rem", number, self.inner_blocks)  # type: ignore[arg-type]
-        low, high = self._bounds(b.mul(inner, b.int(BLOCK)), BLOCK, self.extent)
+        low, high = self.bounds(b.mul(inner, b.int(BLOCK)), BLOCK, self.extent)
         lines = None
         if self.spec.lines:
             outer = b.op("div", number, self.inner_blocks)  # type: ignore[arg-type]
-            lines = self._bounds(b.mul(outer, self.block_lines), self.block_lines, self.line_count)
+            lines = self.bounds(b.mul(outer, self.block_lines), self.block_lines, self.line_count)
         self._one_block(phase, reducers, lines, low, high)
         blocks = b.mul(self.line_blocks, self.inner_blocks)
         flat = b.mul(self.row_number, blocks)
@@ -306,5 +193,3 @@ def lower(spec: Spec) -> Program:
     """The program of a "rows" spec, transcendental instructions included."""
     return Rows(spec).build()
 
-
-__all__ = ["KERNEL", "TOTALS", "Rows", "lower"]

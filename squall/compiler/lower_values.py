@@ -126,7 +126,7 @@ class Emitter:
         return reg
 
     def emit(self, number: int, v: Value, local: dict[int, Reg], j: Reg | None, mask: Reg | None) -> Reg:
-        """One value; `j` is the inner index of lane 0 and `mask` the live lanes (None: all) for those of the inner loop."""
+        """One value; for those of the inner loop `j` is the index of lane 0 and `mask` the live lanes (None: all)."""
         b, lanes = self.b, self.lanes if v.level == ELEMENT else 1
         if v.op == "const":
             return self.constant(v, lanes)

@@ -64,7 +64,7 @@ def _smaller(a: Any, b: Any) -> bool:
     return exact(b, a) is not None
 
 
-def reshape(node: Node, index: Index, starts: Starts) -> Index:
+def _reshape(node: Node, index: Index, starts: Starts) -> Index:
     """Merge and split positions, run by run of dimensions of equal element count."""
     old, new = node.inputs[0].shape, node.shape
     out: list[Affine] = []
@@ -79,18 +79,18 @@ def reshape(node: Node, index: Index, starts: Starts) -> Index:
     return canonical(tuple(out), old)
 
 
-def permute(node: Node, index: Index, starts: Starts) -> Index:
+def _permute(node: Node, index: Index, starts: Starts) -> Index:
     out: list[Affine] = [ZERO] * len(index)
     for position, d in enumerate(node.attrs[0]):
         out[d] = index[position]
     return tuple(out)
 
 
-def expand(node: Node, index: Index, starts: Starts) -> Index:
+def _expand(node: Node, index: Index, starts: Starts) -> Index:
     return broadcast(index, node.inputs[0].shape)
 
 
-def slice(node: Node, index: Index, starts: Starts) -> Index:
+def _slice(node: Node, index: Index, starts: Starts) -> Index:
     dims, _, steps = node.attrs
     out = list(index)
     for d, step, start in zip(dims, steps, node.inputs[1:], strict=True):
@@ -98,14 +98,14 @@ def slice(node: Node, index: Index, starts: Starts) -> Index:
     return tuple(out)
 
 
-def flip(node: Node, index: Index, starts: Starts) -> Index:
+def _flip(node: Node, index: Index, starts: Starts) -> Index:
     out = list(index)
     for d in node.attrs[0]:
         out[d] = index[d] * -1 + (node.shape[d] - 1)
     return canonical(tuple(out), node.shape)
 
 
-def window(node: Node, index: Index, starts: Starts) -> Index:
+def _window(node: Node, index: Index, starts: Starts) -> Index:
     dims, _, steps, dilations = node.attrs
     rank = len(node.inputs[0].shape)
     out = list(index[:rank])
@@ -114,7 +114,7 @@ def window(node: Node, index: Index, starts: Starts) -> Index:
     return canonical(tuple(out), node.inputs[0].shape)
 
 
-def diagonal(node: Node, index: Index, starts: Starts) -> Index:
+def _diagonal(node: Node, index: Index, starts: Starts) -> Index:
     offset, first, second = node.attrs
     rest = list(index[:-1])
     along = index[-1]
@@ -146,8 +146,8 @@ def _may_exceed(size: Any) -> bool:
 
 
 MAPS: dict[str, Callable[[Node, Index, Starts], Index]] = {
-    "reshape": reshape, "permute": permute, "expand": expand, "slice": slice, "flip": flip, "window": window,
-    "diagonal": diagonal,
+    "reshape": _reshape, "permute": _permute, "expand": _expand, "slice": _slice, "flip": _flip, "window": _window,
+    "diagonal": _diagonal,
 }
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from squall.base.dtypes import int64
 from squall.compiler import movement
 from squall.ir.node import Node, toposort
 from squall.ir.op import constant, constant_value, make, ops
@@ -175,15 +176,9 @@ def _pad(node: Node) -> Node | None:
     grown = tuple(max(n, 0) if isinstance(n, int) else n for n in low), tuple(
         max(n, 0) if isinstance(n, int) else n for n in high)
     whole = make(ops.pad, node.inputs, (*grown, interior, value))
-    starts = [constant(max(-n, 0) if isinstance(n, int) else 0, _int64(), node.device) for n in low]
+    starts = [constant(max(-n, 0) if isinstance(n, int) else 0, int64, node.device) for n in low]
     shape = tuple(node.shape)
     return make(ops.slice, (whole, *starts), (tuple(range(len(shape))), shape, (1,) * len(shape)))
-
-
-def _int64() -> Any:
-    from squall.base.dtypes import int64
-
-    return int64
 
 
 def _cast(node: Node) -> Node | None:

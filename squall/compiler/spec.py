@@ -18,10 +18,9 @@ from typing import Any, NamedTuple
 KERNEL, ROW, LINE, ELEMENT = range(4)
 
 class Access(NamedTuple):
-    """Where an element lies: `word` holds the pointer; strides of loops (loop number, word of the stride or None for 1).
+    """Where an element lies: `word` holds the pointer; strides of loops are (loop number, word or None for 1).
 
-    `unit`: the inner loop's stride is 1 ("unit"), absent ("none") or in a word ("strided"). `indirect` are
-    (value number, word of the stride or None) of run-time integers.
+    `inner` says how the inner loop moves it. `indirect` are run-time integers: (value number, word or None).
     """
 
     word: int
@@ -36,7 +35,7 @@ class Value(NamedTuple):
     const (attr: text) | word (attr: args word) | load (attr: Access; operands: indirect values, then the guard)
     position (attr: Access whose word is the constant) | inside (operand: i64; attr: word of the size) -> bool
     wrap (operands: i64[, guard]; attr: words of size and code) -> i64 | inst (attr: op name, attributes)
-    select, and, cast, bitcast | random (operands: seed, offset, i64) | reduce (attr: kind) | store through `Spec.stores`.
+    select, and, convert | random (operands: seed, offset, i64) | reduce (attr: kind).
     """
 
     op: str

@@ -9,12 +9,14 @@ from collections.abc import Callable
 from math import prod
 from typing import Any
 
+from squall.compiler.contract import contraction_of
 from squall.compiler.group import Task
 from squall.compiler.lower import sequence_program
 from squall.compiler.pull import Home, index_layout
 from squall.compiler.sequence import SequenceSpec
 from squall.compiler.views import operand
 from squall.compiler.work import Memory, Work
+from squall.compiler.writing import write
 from squall.ir.linear import BYTES
 from squall.ir.node import Node
 from squall.ir.plan import ContractStep, HostStep, KernelStep, Word
@@ -48,8 +50,6 @@ def pointer(view: Home, scalar: str) -> Word:
 
 def contract(work: Work, node: Node) -> None:
     """A contraction through the nest."""
-    from squall.compiler.contract import contraction_of
-
     (a, view_a), (b, view_b) = (operand(work, n) for n in node.inputs)
     home = work.homes[id(node)]
     short = node.dtype.short
@@ -106,8 +106,6 @@ def scan(work: Work, node: Node) -> None:
 
 
 def _copied(work: Work, node: Node) -> Home:
-    from squall.compiler.tasks import write
-
     home, base = work.homes[id(node)], node.inputs[0]
     copy = write(work, node, base, home)
     if copy is not None and work.home(base) is not None:
@@ -167,7 +165,8 @@ def index_put(work: Work, node: Node) -> None:
     walked = [(common[k], 0, s_view.strides[place + k], *(s[k] for s in strides)) for k in range(rank)]
     rest = [d for d in range(len(x.shape)) if d not in dims]
     spots = [k for k in range(len(value.shape)) if not place <= k < place + rank]
-    free = [(x.shape[d], home.strides[d], s_view.strides[k], *(0,) * len(dims)) for d, k in zip(rest, spots, strict=True)]
+    still = (0,) * len(dims)
+    free = [(x.shape[d], home.strides[d], s_view.strides[k], *still) for d, k in zip(rest, spots, strict=True)]
     _sequence(work, node, "add" if accumulate else "set", home, (s_base, s_view), indices, free, walked)
 
 

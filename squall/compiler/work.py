@@ -41,9 +41,9 @@ class Work:
     Attributes:
         order: nodes, operands first. roots: as requested. memories: buffers by number. homes: places of kept nodes
         and leaves. tasks: in order. writers: the tasks that must have run before a kept node may be read.
-        report: lines of text for `explain`. stuck: the node behind the last Unfit. copies: for each update its node, base,
-        the task that copies the base, and those that write. joined: buffers that became another; latest: the newest
-        value of such memory.
+        report: lines of text for `explain`. stuck: the node behind the last Unfit. copies: for each update its
+        node, base, the task that copies the base, and those that write. joined: buffers that became another;
+        latest: the newest value of such memory.
     """
 
     def __init__(self, request: Request, roots: list[Node], order: list[Node], inputs: list[Node], vector_bytes: int,
@@ -75,7 +75,8 @@ class Work:
         if self.request.contiguous[number]:
             strides = contiguous_strides(shape)
         else:
-            strides = tuple(known[d] if known and known[d] >= 0 else Dim(stride_symbol(number, d)) for d in range(len(shape)))
+            symbols = [Dim(stride_symbol(number, d)) for d in range(len(shape))]
+            strides = tuple(s if known is None or k < 0 else k for s, k in zip(symbols, known or symbols, strict=True))
         self.memories.append(Memory("input", number, prod(shape) * node.dtype.itemsize))
         self.homes[id(node)] = Home(number, strides)
 

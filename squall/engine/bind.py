@@ -11,6 +11,10 @@ from math import prod
 from typing import Any
 
 from squall.base.dim import evaluate
+from squall.compiler.contract import resolve
+from squall.engine.host import host_call
+from squall.engine.interpreted import Interpreted
+from squall.engine.link import build
 from squall.ir.plan import ContractStep, HostStep, KernelStep, Plan, Word
 from squall.runtime.buffer import Buffer
 from squall.runtime.memory import allocate
@@ -50,16 +54,11 @@ class Binding:
 
     def _image(self, steps: list[Any]) -> Any:
         if self.backend == "python":
-            from squall.engine.interpreted import Interpreted
-
             return Interpreted(steps)
         return PlanImage(steps, len(self.layout), Bind(self.status_at), self.layout)
 
     def _steps(self, step: KernelStep | ContractStep) -> list[Step]:
         if isinstance(step, ContractStep):
-            from squall.compiler.contract import resolve
-            from squall.engine.link import build
-
             out = []
             for made in resolve(step, self.sizes):
                 if made.key not in self.kernels:
@@ -71,8 +70,8 @@ class Binding:
     def _step(self, step: KernelStep) -> Step:
         args = tuple(self._word(w) for w in step.words)
         scratch = max(step.scratch_bytes, step.program.scratch_bytes)
-        return Step(self.kernels[step.key], args, evaluate(step.units, self.sizes), max(1, evaluate(step.grain, self.sizes)),
-                    scratch, step.checks, step.label)
+        units, grain = evaluate(step.units, self.sizes), max(1, evaluate(step.grain, self.sizes))
+        return Step(self.kernels[step.key], args, units, grain, scratch, step.checks, step.label)
 
     def _word(self, word: Word) -> Bind | int:
         kind, value, offset = word
@@ -129,6 +128,4 @@ class Binding:
         return tuple(calls), outputs
 
     def _host(self, step: HostStep) -> Callable[[list], None]:
-        from squall.engine.host import host_call
-
         return host_call(self, step)

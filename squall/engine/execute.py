@@ -15,6 +15,7 @@ from typing import Any
 from squall.base import config
 from squall.base.dim import evaluate, symbols
 from squall.base.errors import IndexRangeError
+from squall.base.shapes import contiguous_strides
 from squall.engine.bind import Binding
 from squall.engine.link import link
 from squall.ir.plan import Plan
@@ -62,8 +63,6 @@ class Executable:
         for i in self.strided:
             strides = inputs[i].strides
             if strides is None:
-                from squall.base.shapes import contiguous_strides
-
                 strides = contiguous_strides(tuple(evaluate(n, sizes) for n in self.plan.inputs[i].shape))
             values.update((f"@{i}.{d}", s) for d, s in enumerate(strides))
         key = tuple(sorted(values.items()))
@@ -95,7 +94,8 @@ class Executable:
         if code:
             self.status[0] = 0
             check = self.plan.checks[code - 1]
-            raise IndexRangeError(f"{check.op}: index {self.status[1]} is out of range for a dimension of size {check.size}")
+            wrong = f"{check.op}: index {self.status[1]} is out of range for a dimension of size {check.size}"
+            raise IndexRangeError(wrong)
 
 
 def _symbols(plan: Plan) -> set:

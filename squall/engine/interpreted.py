@@ -6,7 +6,7 @@ import ctypes
 from collections.abc import Sequence
 from typing import Any
 
-from squall.runtime.plan_image import Bind, Step, ValueBlock
+from squall.runtime.plan_image import Bind, Step, ValueBlock, bits_of
 
 
 class Interpreted:
@@ -46,8 +46,6 @@ class _Values:
 
     def fill(self, *values: Any) -> None:
         """Keep all words, floats as bits."""
-        from squall.runtime.plan_image import bits_of
-
         self.words = [bits_of(v) if isinstance(v, float) else v for v in values]
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from squall.backends.cpu.build import compile_functions
 from squall.backends.cpu.table import table_for
 from squall.backends.cpu.target import host_target
+from squall.backends.python.execute import Executor
 from squall.backends.ssa_text import write
 from squall.ir.linear import Program
 from squall.ir.plan import KernelStep, Plan
@@ -28,8 +29,6 @@ def build(programs: dict[Any, Program], backend: str) -> dict[Any, Any]:
     if not programs:
         return {}
     if backend == "python":
-        from squall.backends.python.execute import Executor
-
         return {key: Executor(program) for key, program in programs.items()}
     target = host_target()
     table = table_for(target.architecture, target.features)

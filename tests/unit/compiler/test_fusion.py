@@ -24,7 +24,8 @@ CASES = {
     "softmax": (1, lambda x, w, b: [ops.softmax(chain(x, w, b), dim=1)]),
     "log_softmax": (1, lambda x, w, b: [ops.log_softmax(x, dim=1)]),
     "layer_norm": (1, lambda x, w, b: [ops.layer_norm(x, w, b, rank=1, eps=1e-5)]),
-    "residual and layer_norm": (1, lambda x, w, b: [ops.add(x, w), ops.layer_norm(ops.add(x, w), w, b, rank=1, eps=1e-5)]),
+    "residual and layer_norm": (1, lambda x, w, b: [
+        ops.add(x, w), ops.layer_norm(ops.add(x, w), w, b, rank=1, eps=1e-5)]),
     "rms_norm": (1, lambda x, w, b: [ops.rms_norm(x, w, rank=1, eps=1e-5)]),
     "two sums of columns": (1, lambda x, w, b: [
         ops.sum(ops.mul(x, w), dims=(0,), keepdim=False), ops.sum(x, dims=(0,), keepdim=False)]),

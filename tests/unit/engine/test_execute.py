@@ -93,8 +93,8 @@ def test_a_symbolic_size_is_compiled_once_and_gives_the_bits_of_each_size():
 def test_another_batch_needs_no_new_kernel():
     def step(rows):
         leaves = Leaf()
-        x, w, b, t = leaves(normal(rows, 20)), leaves(normal(30, 20)), leaves(normal(30)), leaves(random.integers(0, 30, rows))
-        return compiled(network(x, w, b, t))
+        t = leaves(random.integers(0, 30, rows))
+        return compiled(network(leaves(normal(rows, 20)), leaves(normal(30, 20)), leaves(normal(30)), t))
 
     step(24)
     before = trace.counters.get("kernels compiled", 0)

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from squall.ir.op import constant, ops
 from squall.base.dtypes import int64
+from squall.ir.op import constant, ops
 from squall.runtime.native import native
 from tests.unit.engine.harness import Leaf, compiled, expected, same_bits
 
