@@ -72,6 +72,13 @@ def where(condition: Any, x: Any, other: Any) -> Any:
     return record(ops.where, (cast(condition, bool_), x, other), ())
 
 
+def masked_fill(x: Any, mask: Any, value: Any) -> Any:
+    """value where mask, else x; the dtype stays that of x."""
+    if isinstance(value, Handle) and value.node.shape:
+        raise ShapeError(f"masked_fill: value must be a number or a 0-dimensional tensor, got shape {list(value.node.shape)}")
+    return record(ops.where, (cast(mask, bool_), operand(value, x.node.dtype), x), ())
+
+
 def clamp(x: Any, low: Any, high: Any) -> Any:
     """Limited to [low, high]; NaN stays; when low exceeds high the result is high."""
     if low is None and high is None:

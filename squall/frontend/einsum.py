@@ -185,7 +185,7 @@ def tensordot(a: Any, b: Any, dims: Any = 2, *, out: Any = None) -> Any:
     left = ascii_letters[:x]
     right = list(ascii_letters[x:x + y])
     for i, j in pairs:
-        if a.node.shape[i] != b.node.shape[j]:
+        if a.node.shape[i] != b.node.shape[j] and 1 not in (a.node.shape[i], b.node.shape[j]):
             raise ShapeError(f"tensordot: contracted dimensions need to match, but first has size {a.node.shape[i]} in "
                              f"dim {i} and second has size {b.node.shape[j]} in dim {j}")
         right[j] = left[i]

@@ -60,8 +60,9 @@ def roll(x: Any, shifts: Any, dims: Any = None) -> Any:
 
 
 def flip(x: Any, dims: Any) -> Any:
-    """Dimensions reversed."""
-    return record(ops.flip, (x,), (normalize_dims(dims, len(x.node.shape), "flip"),))
+    """Dimensions reversed; none for ()."""
+    dims = (dims,) if isinstance(dims, int) else tuple(dims)
+    return record(ops.flip, (x,), (normalize_dims(dims, len(x.node.shape), "flip"),)) if dims else x.clone()
 
 
 def pad(x: Any, low: tuple, high: tuple, value: float = 0.0, interior: tuple | None = None) -> Any:

@@ -389,7 +389,7 @@ class ArithmeticMethods:
 
     def masked_fill(self, mask: Tensor, value: Any) -> Tensor:
         """value where mask, else self."""
-        return arithmetic.where(mask.logical_not(), self, value)
+        return arithmetic.masked_fill(self, mask, value)
 
     def masked_fill_(self, mask: Tensor, value: Any) -> Tensor:
         """In place: value where mask."""

@@ -54,7 +54,7 @@ class ReductionMethods:
 
     def logsumexp(self, dim: Any, keepdim: bool = False) -> Tensor:
         """log(sum(exp(x))) without overflow."""
-        return reductions.reduce_op(ops.logsumexp, self, dim, keepdim)
+        return reductions.logsumexp(self, dim, keepdim)
 
     def var(self, dim: Any = None, unbiased: bool | None = None, keepdim: bool = False, *, correction: float | None = None) -> Tensor:
         """Variance over dims."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from squall.base.dtypes import as_dtype, bool_, int64
+from squall.base.dtypes import as_dtype, bool_, default_dtype, int64
 from squall.base.errors import DtypeError, ShapeError
 from squall.base.shapes import normalize_dim, normalize_dims
 from squall.frontend.core import cast, record
@@ -26,6 +26,8 @@ def reduce_op(op: Op, x: Any, dim: Any, keepdim: bool, dtype: Any = None, floati
     node = x.node
     if dtype is not None:
         x = cast(x, as_dtype(dtype))
+        if x.node.dtype is bool_ and op.promotion == "sum":
+            return cast(reduce_op(op, cast(x, int64), dim, keepdim), bool_)
     elif op.promotion == "sum" and node.dtype.category < 2:
         x = cast(x, int64)
     if floating and x.node.dtype.category < 2:
@@ -80,6 +82,11 @@ def extreme(x: Any, name: str, dim: Any, keepdim: bool) -> Any:
     return ValuesIndices(values, indices)
 
 
+def logsumexp(x: Any, dim: Any, keepdim: bool) -> Any:
+    """log(sum(exp(x))) over dims without overflow; integers in the default floating dtype."""
+    return reduce_op(ops.logsumexp, x if x.node.dtype.category >= 2 else cast(x, default_dtype()), dim, keepdim)
+
+
 def correction_of(unbiased: Any, correction: Any) -> float:
     """PyTorch's two ways to say what is subtracted from the count."""
     if correction is not None:
@@ -99,6 +106,8 @@ def variance(x: Any, dim: Any, unbiased: Any, correction: Any, keepdim: bool) ->
 
 def median(x: Any, dim: Any, keepdim: bool) -> Any:
     """The lower median: of everything, or (values, indices) along a dim."""
+    if not x.node.shape:
+        return x.clone() if dim is None else extreme(x, "max", dim, keepdim)
     if dim is None:
         flat = reshape(x, -1)
         return record(ops.sort, (flat,), (0, False))[0][(flat.node.shape[0] - 1) // 2]
@@ -112,6 +121,8 @@ def median(x: Any, dim: Any, keepdim: bool) -> Any:
 def topk(x: Any, k: int, dim: int, largest: bool) -> Any:
     """The k largest or smallest along a dim, in order, with their positions."""
     d = normalize_dim(dim, len(x.node.shape), "topk")
+    if not x.node.shape:
+        return topk(reshape(x, 1), k, 0, largest) if k == 0 else extreme(x, "max", dim, False)
     if not 0 <= k <= x.node.shape[d]:
         raise ShapeError(f"topk: k={k} is out of range for dimension {d} of size {x.node.shape[d]}")
     values, indices = record(ops.sort, (x,), (d, bool(largest)))
@@ -137,21 +148,13 @@ def running(op: Op, x: Any, dim: int, dtype: Any) -> Any:
 
 def norm(x: Any, p: Any, dim: Any, keepdim: bool) -> Any:
     """Vector norm of order p (2, 1, inf, -inf, 0, "fro" or any number) over dims."""
-    order = 2.0 if p in ("fro", None) else float(p)
-    if order == 2.0:
-        return _euclidean(x, dim, keepdim)
-    if order == float("inf"):
-        return reduce_op(ops.amax, x.abs(), dim, keepdim)
-    if order == float("-inf"):
-        return reduce_op(ops.amin, x.abs(), dim, keepdim)
-    if order == 0.0:
-        return reduce_op(ops.sum, cast(x != 0, x.node.dtype), dim, keepdim)
-    return reduce_op(ops.sum, x.abs() ** order, dim, keepdim) ** (1.0 / order)
-
-
-def _euclidean(x: Any, dim: Any, keepdim: bool) -> Any:
+    if p == "nuc":
+        raise ValueError('norm: the nuclear norm (p="nuc") needs singular values, which squall does not compute yet')
     dims = normalize_dims(dim, len(x.node.shape), "norm")
-    return record(ops.norm, (x,), (dims, bool(keepdim))) if dims else x.abs()
+    order = 2.0 if p in ("fro", None) else float(p)
+    if dims:
+        return record(ops.norm, (x,), (dims, bool(keepdim), order))
+    return x.abs() if order else cast(x != 0, x.node.dtype)
 
 
 def largest(x: Any, dim: Any, keepdim: bool) -> Any:

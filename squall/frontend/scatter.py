@@ -9,7 +9,8 @@ from squall.base.errors import DtypeError, ShapeError
 from squall.base.shapes import broadcast, normalize_dim
 from squall.frontend import indexing
 from squall.frontend.arithmetic import in_place, scaled
-from squall.frontend.core import Handle, apply, cast, record
+from squall.frontend.core import Handle, cast, record
+from squall.frontend.creation import zeros
 from squall.frontend.joining import stack
 from squall.frontend.movement import expand, reshape
 from squall.ir.op import ops
@@ -28,9 +29,19 @@ def _dim(x: Any, dim: int, function: str) -> int:
     return normalize_dim(dim, len(x.node.shape), function)
 
 
+def _row(x: Any) -> Any:
+    """A Tensor without dimensions as one of a single element, as PyTorch reads it along "dimension 0"."""
+    return x if x.node.shape else reshape(x, 1)
+
+
 def gather(x: Any, dim: int, index: Any) -> Any:
-    """Elements along a dimension by an index of the same rank."""
-    return record(ops.gather, (x, _index(index, "gather")), (_dim(x, dim, "gather"),))
+    """Elements along a dimension by an index of the same rank; an empty index gives an empty result of its shape."""
+    index, d = _index(index, "gather"), _dim(x, dim, "gather")
+    shape = index.node.shape
+    if 0 in shape and len(shape) != len(x.node.shape):
+        return zeros(shape, dtype=x.node.dtype)
+    out = record(ops.gather, (_row(x), _row(index)), (d,))
+    return out if shape else reshape(out, ())
 
 
 def scatter(x: Any, dim: int, index: Any, source: Any) -> Any:
@@ -40,33 +51,46 @@ def scatter(x: Any, dim: int, index: Any, source: Any) -> Any:
         source = indexing.fitted(source, tuple(index.node.shape), x.node.dtype, "scatter")
     elif source.node.dtype is not x.node.dtype:
         raise DtypeError(f"scatter: expected self.dtype to be equal to src.dtype, got {x.node.dtype} and {source.node.dtype}")
-    return record(ops.scatter, (x, index, source), (_dim(x, dim, "scatter"),))
+    return _along(ops.scatter, x, dim, index, source)
+
+
+def _along(op: Any, x: Any, dim: int, index: Any, source: Any) -> Any:
+    """Scatter as an op does it; nothing for an empty index; Tensors without dimensions count as one element."""
+    d = _dim(x, dim, op.name)
+    if 0 in index.node.shape:
+        return x.clone()
+    out = record(op, (_row(x), _row(index), _row(source)), (d,))
+    return out if x.node.shape else reshape(out, ())
 
 
 def scatter_add(x: Any, dim: int, index: Any, source: Any) -> Any:
     """A copy with elements added by index, in index order."""
     if source.node.dtype is not x.node.dtype:
         raise DtypeError(f"scatter_add: expected self.dtype to be equal to src.dtype, got {x.node.dtype} and {source.node.dtype}")
-    return record(ops.scatter_add, (x, _index(index, "scatter_add"), source), (_dim(x, dim, "scatter_add"),))
+    return _along(ops.scatter_add, x, dim, _index(index, "scatter_add"), source)
 
 
 def index_add(x: Any, dim: int, index: Any, source: Any, alpha: float = 1) -> Any:
     """A copy with slices of source added by a 1-d index."""
     source = source if alpha == 1 else scaled(source, alpha)
-    return record(ops.index_add, (x, _index(index, "index_add"), source), (_dim(x, dim, "index_add"),))
+    index = reshape(_index(index, "index_add"), -1)
+    out = record(ops.index_add, (_row(x), index, _row(source)), (_dim(x, dim, "index_add"),))
+    return out if x.node.shape else reshape(out, ())
 
 
 def index_select(x: Any, dim: int, index: Any) -> Any:
     """Positions of a dimension by a 1-d index."""
     if len(index.node.shape) > 1:
         raise ShapeError(f"index_select: index must be 0-d or 1-d, got shape {list(index.node.shape)}")
-    return record(ops.take, (x, reshape(_index(index, "index_select"), -1)), (_dim(x, dim, "index_select"),))
+    index, d = reshape(_index(index, "index_select"), -1), _dim(x, dim, "index_select")
+    out = record(ops.take, (_row(x), index), (d,))
+    return out if x.node.shape else reshape(out, ())
 
 
 def masked_select(x: Any, mask: Any) -> Any:
     """Elements where the broadcast mask is true, in one dimension (evaluates the mask)."""
     shape = broadcast(tuple(x.node.shape), tuple(mask.node.shape), "masked_select")
-    return indexing.getitem(expand(x, shape), expand(mask, shape))
+    return indexing.getitem(_row(expand(x, shape)), _row(expand(mask, shape)))
 
 
 def nonzero(x: Any, as_tuple: bool) -> Any:
@@ -74,5 +98,4 @@ def nonzero(x: Any, as_tuple: bool) -> Any:
     positions = indexing.nonzero(x)
     if as_tuple:
         return positions
-    out = stack(positions, 1)
-    return out if x.node.shape else apply(ops.reshape, (out,), shape=(out.node.shape[0], 0)) if out.node.shape[1] == 0 else out
+    return stack(positions, 1) if x.node.shape else zeros((positions[0].node.shape[0], 0), dtype=int64)
