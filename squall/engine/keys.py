@@ -44,33 +44,35 @@ def signature(roots: list[Node], donate: bool = True) -> Signature:
     inputs: list[Node] = []
     scalars: list[Node] = []
     stack = roots[::-1]
+    pop, note, scalar = stack.pop, entries.append, ops.scalar
     while stack:
-        node = stack[-1]
-        if id(node) in numbers:
-            stack.pop()
+        node = pop()
+        number = id(node)
+        if number in numbers:
             continue
         buffer = node.buffer
         if buffer is None:
             operands = node.inputs
-            missing = [n for n in operands if id(n) not in numbers]
-            if missing:
-                stack += missing[::-1]
+            try:
+                known = [numbers[id(n)] for n in operands]
+            except KeyError:  # operands first, then this node again
+                stack.append(node)
+                stack += operands[::-1]
                 continue
-            entries.append(node.op)
-            entries.append(attrs_key(node.attrs) if node.attrs else ())
-            entries += [numbers[id(n)] for n in operands]
-        elif node.op is ops.scalar:
-            entries.append("scalar")
-            entries.append(node.type.dtype)
+            note(node.op)
+            note(attrs_key(node.attrs) if node.attrs else ())
+            entries += known
+        elif node.op is scalar:
+            note("scalar")
+            note(node.type.dtype)
             scalars.append(node)
         else:
             type = node.type
-            entries.append("rows" if buffer.strides is None else "strided")
-            entries.append(type.dtype)
-            entries.append(type.shape)
+            note("rows" if buffer.strides is None else "strided")
+            note(type.dtype)
+            note(type.shape)
             inputs.append(node)
-        stack.pop()
-        numbers[id(node)] = len(order)
+        numbers[number] = len(order)
         order.append(node)
     donatable = _donatable(order, roots, inputs) if donate and config.get("donate") else (False,) * len(inputs)
     key = (tuple(entries), tuple([numbers[id(r)] for r in roots]), donatable, config.code_key())
