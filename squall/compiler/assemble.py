@@ -151,8 +151,8 @@ def assemble(work: Work) -> Plan:
 
 
 def _plan(work: Work, slots: tuple, steps: tuple, roots: dict[int, int], arena_bytes: Any) -> Plan:
-    inputs = tuple(Input(tuple(n.shape), n.dtype, c)
-                   for n, c in zip(work.inputs, work.request.contiguous, strict=True))
+    inputs = tuple(Input(tuple(n.shape), n.dtype, c, work.dense.get(i))
+                   for i, (n, c) in enumerate(zip(work.inputs, work.request.contiguous, strict=True)))
     outputs = []
     for i, r in enumerate(work.roots):
         held = work.memories[roots[i]]

@@ -28,11 +28,12 @@ def stride_symbol(number: int, d: int) -> str:
     return f"@{number}.{d}"
 
 
-def layout(node: Node) -> tuple[int, ...] | None:
-    """Which strides of a leaf's buffer are structure: for each dimension 1 or 0 when its stride is, else -1; None for
-    row-major. Part of a plan's key."""
+def dense_dim(node: Node) -> int | None:
+    """The dimension along which a leaf of general layout lies dense (stride 1), the last one if several; None if none.
+    It is structure: kernels read vectors along it. All other strides are run-time numbers."""
     strides = None if node.buffer is None else getattr(node.buffer, "strides", None)
-    return None if strides is None else tuple(s if s in (0, 1) else -1 for s in strides)
+    found = [d for d, s in enumerate(strides or ()) if s == 1]
+    return found[-1] if found else None
 
 
 class Work:
@@ -43,7 +44,7 @@ class Work:
         and leaves. tasks: in order. writers: the tasks that must have run before a kept node may be read.
         report: lines of text for `explain`. stuck: the node behind the last Unfit. copies: for each update its
         node, base, the task that copies the base, and those that write. joined: buffers that became another;
-        latest: the newest value of such memory.
+        latest: the newest value of such memory. dense: of inputs of general layout, see `dense_dim`.
     """
 
     def __init__(self, request: Request, roots: list[Node], order: list[Node], inputs: list[Node], vector_bytes: int,
@@ -65,18 +66,17 @@ class Work:
         self.copies: list[tuple[Node, Node, Task, list[Task]]] = []
         self.joined: dict[int, int] = {}
         self.latest: dict[int, Node] = {}
+        self.dense: dict[int, int | None] = {}
         self.root_ids = {id(n) for n in roots}
         for number, node in enumerate(inputs):
             self._place_input(number, node)
 
     def _place_input(self, number: int, node: Node) -> None:
-        known = None if self.request.contiguous[number] else layout(node)
         shape = tuple(node.shape)
-        if self.request.contiguous[number]:
-            strides = contiguous_strides(shape)
-        else:
-            symbols = [Dim(stride_symbol(number, d)) for d in range(len(shape))]
-            strides = tuple(s if known is None or k < 0 else k for s, k in zip(symbols, known or symbols, strict=True))
+        strides: tuple = contiguous_strides(shape)
+        if not self.request.contiguous[number]:
+            dense = self.dense[number] = dense_dim(node)
+            strides = tuple(1 if d == dense else Dim(stride_symbol(number, d)) for d in range(len(shape)))
         self.memories.append(Memory("input", number, prod(shape) * node.dtype.itemsize))
         self.homes[id(node)] = Home(number, strides)
 

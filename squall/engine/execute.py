@@ -17,6 +17,7 @@ from squall.base.dim import evaluate, symbols
 from squall.base.errors import IndexRangeError
 from squall.base.shapes import contiguous_strides
 from squall.engine.bind import Binding
+from squall.engine.host import dense_copy
 from squall.engine.link import link
 from squall.ir.plan import Plan
 from squall.runtime.buffer import Buffer
@@ -54,9 +55,23 @@ class Executable:
         """
         binding = self.plain
         if binding is None:
+            inputs = self._fitting(inputs, sizes or {})
             binding = self._binding(inputs, sizes or {})
         self.status[0] = 0
         return binding.prepare(inputs, scalars, self.status)
+
+    def _fitting(self, inputs: Sequence[Buffer], sizes: dict[str, int]) -> Sequence[Buffer]:
+        """The inputs, with a copy of each that does not lie dense where the kernels read it as dense."""
+        out: Any = inputs
+        for i in self.strided:
+            x, strides = self.plan.inputs[i], inputs[i].strides
+            shape = tuple(evaluate(n, sizes) for n in x.shape)
+            if strides is None:
+                strides = contiguous_strides(shape)
+            if x.dense is not None and strides[x.dense] != 1:
+                out = list(out)
+                out[i] = dense_copy(inputs[i], shape, x.dtype, x.dense)
+        return out
 
     def _binding(self, inputs: Sequence[Buffer], sizes: dict[str, int]) -> Binding:
         values = dict(sizes)

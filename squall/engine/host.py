@@ -9,7 +9,9 @@ from typing import Any
 
 from squall.base.dim import evaluate
 from squall.base.dtypes import DType, numpy_dtype
+from squall.base.shapes import contiguous_strides
 from squall.ir.plan import HostStep
+from squall.runtime.buffer import Buffer
 
 
 def array_at(address: int, shape: tuple[int, ...], dtype: DType) -> Any:
@@ -20,6 +22,28 @@ def array_at(address: int, shape: tuple[int, ...], dtype: DType) -> Any:
     nbytes = prod(shape) * dtype.itemsize
     raw = (ctypes.c_char * nbytes).from_address(address) if nbytes else b""
     return numpy.frombuffer(raw, dtype=kind).reshape(shape)
+
+
+def dense_copy(buffer: Buffer, shape: tuple[int, ...], dtype: DType, dense: int) -> Buffer:
+    """A copy of a value in which one dimension lies dense."""
+    import numpy
+
+    kind = numpy_dtype(dtype)
+    strides = buffer.strides or contiguous_strides(shape)
+    window = Window(buffer.pointer, shape, tuple(s * dtype.itemsize for s in strides), dtype.itemsize)
+    order = [d for d in range(len(shape)) if d != dense] + [dense]
+    moved = numpy.ascontiguousarray(numpy.asarray(window).view(kind).transpose(order))
+    back = moved.transpose(numpy.argsort(order))
+    return Buffer(moved, moved.__array_interface__["data"][0], tuple(s // dtype.itemsize for s in back.strides))
+
+
+class Window:
+    """Memory through NumPy's array interface, as integers of the right width."""
+
+    def __init__(self, pointer: int, shape: tuple[int, ...], strides: tuple[int, ...], width: int):
+        kind = {1: "|u1", 2: "<u2", 4: "<u4", 8: "<u8"}[width]
+        self.__array_interface__ = {"shape": shape, "typestr": kind, "data": (pointer, False), "strides": strides,
+                                    "version": 3}
 
 
 def _widened(array: Any) -> Any:

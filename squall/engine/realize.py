@@ -46,7 +46,11 @@ def _run_planned(roots: list[Node]) -> None:
     executable, sizes = planned
     calls, buffers = executable.prepare([n.buffer for n in found.inputs], [n.buffer for n in found.scalars], sizes)
     fill = [(_set_buffer, root, buffer) for root, buffer in zip(roots, buffers, strict=True)]
-    deque(starmap(call, (*calls, *fill)), maxlen=0)
+    try:
+        deque(starmap(call, (*calls, *fill)), maxlen=0)
+    except IndexError:  # the runner stopped at a kernel that reported a failure: say which
+        executable.check_status()
+        raise
     executable.check_status()
 
 

@@ -82,11 +82,13 @@ class HostStep(NamedTuple):
 
 
 class Input(NamedTuple):
-    """A leaf that holds a buffer: its shape, dtype, and whether the plan expects row-major layout or takes any strides."""
+    """A leaf that holds a buffer: its shape, dtype, and whether the plan expects row-major layout or takes any strides,
+    but for the one of dimension `dense`, which is 1."""
 
     shape: Shape
     dtype: DType
     contiguous: bool
+    dense: int | None = None
 
 
 class Output(NamedTuple):

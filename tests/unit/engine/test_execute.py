@@ -238,3 +238,13 @@ def test_a_call_costs_microseconds():
             once()
         best = min(best, (time.perf_counter() - started) / 100)
     assert best < 50e-6  # 5 on a quiet machine
+
+
+def test_another_layout_than_the_plan_was_made_for():
+    leaves = Leaf()
+    x = leaves(WHOLE[:, 3:9])
+    built = Built([ops.exp(x), ops.sum(x, dims=(1,), keepdim=False)])
+    other = normal(6, 20).T
+    x.buffer = leaves(other).buffer
+    leaves.arrays[id(x)] = other
+    close(built.run(), expected(built.roots, leaves))
