@@ -10,6 +10,7 @@ import sys
 from typing import Any, NamedTuple
 
 from squall.base import config
+from squall.compiler.work import dense_dim
 from squall.ir.node import Node, SharedType
 from squall.ir.op import ops
 
@@ -68,7 +69,7 @@ def signature(roots: list[Node], donate: bool = True) -> Signature:
             scalars.append(node)
         else:
             type = node.type
-            note("rows" if buffer.strides is None else "strided")
+            note("rows" if buffer.strides is None else dense_dim(node))
             note(type.dtype)
             note(type.shape)
             inputs.append(node)
