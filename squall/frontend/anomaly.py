@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from squall.base.errors import AutogradError
@@ -12,12 +11,8 @@ from squall.frontend.evaluation import evaluate_tensors
 from squall.frontend.tape import GradRecord
 
 
-def checker(on: bool) -> Callable[[GradRecord, tuple], None] | None:
-    """The check `run_backward` calls after each rule, or None when the mode is off."""
-    return _check if on else None
-
-
-def _check(record: GradRecord, gradients: tuple) -> None:
+def check_gradients(record: GradRecord, gradients: tuple) -> None:
+    """AutogradError when a rule gave a NaN, naming the op and the line that recorded it."""
     import numpy
 
     for position, gradient in enumerate(gradients):

@@ -15,6 +15,11 @@ from squall.runtime.buffer import Buffer
 
 def array_view(node: Node) -> Any:
     """A NumPy view of a computed Node's memory, for squall's own use."""
+    if node.op is ops.scalar:
+        import numpy
+
+        with numpy.errstate(all="ignore"):
+            return numpy.asarray(node.buffer).astype(numpy_dtype(node.dtype))
     return array_of(node)
 
 

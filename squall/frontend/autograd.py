@@ -8,13 +8,14 @@ from typing import Any
 
 from squall.base.errors import AutogradError, ShapeError
 from squall.base.shapes import numel
-from squall.frontend.anomaly import checker
+from squall.frontend.anomaly import check_gradients
 from squall.frontend.core import Handle, record, result, wrap
 from squall.frontend.creation import zeros_like
+from squall.frontend.evaluation import flush
 from squall.frontend.state import enable_grad, local, no_grad
 from squall.frontend.tape import GradRecord, Leaf, NodeRules, run_backward
 from squall.frontend.views import rare, write
-from squall.ir.node import Node
+from squall.ir.node import Node, SharedType
 from squall.ir.op import constant, make, ops
 
 
@@ -118,8 +119,29 @@ def backward(tensors: Any, gradients: Any = None, retain_graph: bool | None = No
 def _run(edges: list, seeds: list, create_graph: bool, on_leaf: Any, retain: bool, wanted: Any) -> dict[int, Any]:
     mode = enable_grad() if create_graph else no_grad()
     rules = TensorRules if create_graph else NodeRules
+    watch = _Watch(local.state.anomaly)
     with mode:
-        return run_backward(edges, seeds, rules, on_leaf, retain, wanted, checker(local.state.anomaly))
+        found = run_backward(edges, seeds, rules, on_leaf, retain, wanted, watch)
+    if watch.shared and local.state.trace is None:  # before somebody writes that memory
+        found = {k: g if g is None or isinstance(g, Handle) else result(g) for k, g in found.items()}
+        flush()
+    return found
+
+
+class _Watch:
+    """Sees each record after its rule ran: whether it read memory that NumPy can write, and in anomaly mode its gradients."""
+
+    __slots__ = ("anomaly", "shared")
+
+    def __init__(self, anomaly: bool):
+        self.anomaly, self.shared = anomaly, False
+
+    def __call__(self, record: GradRecord, gradients: tuple) -> None:
+        for node in record.inputs or ():
+            if node is not None and node.type.__class__ is SharedType:
+                self.shared = True
+        if self.anomaly:
+            check_gradients(record, gradients)
 
 
 def grad(outputs: Any, inputs: Any, grad_outputs: Any = None, retain_graph: bool | None = None, create_graph: bool = False,

@@ -13,7 +13,8 @@ from squall.frontend.evaluation import evaluate_tensors
 from squall.frontend.state import local
 from squall.frontend.tape import GradRecord, Leaf
 from squall.frontend.tracing import check_no_value
-from squall.frontend.views import write
+from squall.frontend.views import overwrite, untracked
+from squall.ir.node import Node, tensor_type
 from squall.ir.op import ops
 from squall.runtime.peek import read
 
@@ -40,7 +41,7 @@ class Device(str):
 
 def read_item(tensor: Any) -> Any:
     """The one value of a tensor, as a Python number."""
-    check_no_value("item()")
+    check_no_value("item()", tensor)
     node = tensor.node
     if node.buffer is None or node.op is ops.scalar:
         evaluate_tensors((tensor,))
@@ -58,6 +59,8 @@ def clone(tensor: Any) -> Any:
     history = None
     if edge is not None and state.grad and not state.inference:
         history = GradRecord(ops.reshape, (tuple(node.shape),), (edge,), (node.type,), node.type)
+    if node.type.__class__ is interop.SharedType and state.trace is not None:
+        node = Node(ops.reshape, (node,), (tuple(node.shape),), tensor_type(tuple(node.shape), node.dtype, node.device))
     if node.type.__class__ is not interop.SharedType:
         out = result(node, history) if node.buffer is None else wrap(node, history)
         if state.trace is not None:
@@ -72,9 +75,7 @@ def copy_(target: Any, source: Any) -> Any:
     """Write values in place: cast, broadcast, with history."""
     require_no_grad_leaf(target)
     node = target.node
-    rare = getattr(target, "_rare", None)
-    value = indexing.fitted(source, tuple(node.shape), node.dtype, "copy_")
-    write(target, value, not (rare and rare.get("untracked")))
+    overwrite(target, indexing.fitted(source, tuple(node.shape), node.dtype, "copy_"), not untracked(target))
     return target
 
 

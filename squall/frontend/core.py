@@ -71,6 +71,7 @@ class Handle:
 
 
 _tensor_class: list[type] = [Handle]
+_watching = [0]
 _new = object.__new__
 
 
@@ -84,7 +85,14 @@ def wrap(node: Node, edge: Any = None) -> Any:
     out = _new(_tensor_class[0])
     out._node, out._edge = node, edge
     out._cell = out._view = None
+    if _watching[0] and local.state.trace is not None:
+        local.state.trace.wrapped(out)
     return out
+
+
+def watch_wrapping(change: int) -> None:
+    """One trace more or less in the process that wants to know which handles are put around Nodes."""
+    _watching[0] += change
 
 
 def result(node: Node, edge: Any = None) -> Any:
@@ -110,7 +118,7 @@ def ensure_cell(tensor: Any) -> Cell:
             note_cell(edge, cell, 0)
         if tensor._node.buffer is None:
             local.state.pending.append(ref(cell))
-        tensor._view, tensor._cell = None, cell
+        tensor._view, tensor._cell, tensor._node = None, cell, None  # a stale Node would keep its memory
     return cell
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from squall.base.dtypes import DType, as_dtype, bool_, default_dtype, int64, numpy_dtype
 from squall.base.errors import DeviceError, ShapeError
+from squall.base.formats import check_format
 from squall.frontend.arrays import array_view, computed, literal
 from squall.frontend.core import Handle, cast, record, scalar_node, wrap
 from squall.frontend.evaluation import evaluate_tensors
@@ -129,33 +130,47 @@ def _float_dtype(dtype: Any) -> DType:
     return default_dtype() if dtype is None else as_dtype(dtype)
 
 
-def full_like(input: Any, fill_value: Any, *, dtype: Any = None, requires_grad: bool = False) -> Any:
+def full_like(input: Any, fill_value: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False,
+              layout: Any = None, memory_format: Any = None) -> Any:
     """A Tensor of one value, shaped and typed like another."""
     node = input.node
+    check_device(device, "full_like")
+    check_format(memory_format, layout, "full_like")
     return filled(node.shape, fill_value, node.dtype if dtype is None else as_dtype(dtype), node.device, requires_grad)
 
 
-def zeros_like(input: Any, *, dtype: Any = None, requires_grad: bool = False) -> Any:
+def zeros_like(input: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False, layout: Any = None,
+               memory_format: Any = None) -> Any:
     """Zeros, shaped and typed like another Tensor."""
-    return full_like(input, 0, dtype=dtype, requires_grad=requires_grad)
+    return full_like(input, 0, dtype=dtype, device=device, requires_grad=requires_grad, layout=layout,
+                     memory_format=memory_format)
 
 
-def ones_like(input: Any, *, dtype: Any = None, requires_grad: bool = False) -> Any:
+def ones_like(input: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False, layout: Any = None,
+              memory_format: Any = None) -> Any:
     """Ones, shaped and typed like another Tensor."""
-    return full_like(input, 1, dtype=dtype, requires_grad=requires_grad)
+    return full_like(input, 1, dtype=dtype, device=device, requires_grad=requires_grad, layout=layout,
+                     memory_format=memory_format)
 
 
-def empty_like(input: Any, *, dtype: Any = None, requires_grad: bool = False) -> Any:
-    """Values that mean nothing yet, shaped and typed like another Tensor."""
-    return full_like(input, 0, dtype=dtype, requires_grad=requires_grad)
+def empty_like(input: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False, layout: Any = None,
+               memory_format: Any = None) -> Any:
+    """Values that mean nothing yet (they are zeros), shaped and typed like another Tensor."""
+    return full_like(input, 0, dtype=dtype, device=device, requires_grad=requires_grad, layout=layout,
+                     memory_format=memory_format)
 
 
 def arange(start: Any, end: Any = None, step: Any = 1, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Any:
-    """Numbers from start (0 when one argument is given) below end by step; float32 when any is a float, else int64."""
+    """Numbers from start (0 when one argument is given) below end by step; float32 when any is a float, else int64.
+
+    With an integer dtype the arguments are cut to integers first, as in PyTorch.
+    """
     import math
 
     if end is None:
         start, end = 0, start
+    if dtype is not None and as_dtype(dtype).category == 1:
+        start, end, step = int(start), int(end), int(step)
     if step == 0:
         raise ValueError("arange: step must not be zero")
     count = math.ceil((end - start) / step)

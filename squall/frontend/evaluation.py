@@ -32,8 +32,12 @@ def flush() -> None:
 
 
 def evaluate_tensors(tensors: Iterable[Any]) -> None:
-    """Evaluate Tensors, and whatever else is pending."""
-    evaluate([t.node for t in tensors])
+    """Evaluate Tensors, and whatever else is pending. A view needs its storage, of which it is a window."""
+    tensors = tuple(tensors)
+    evaluate([t.node if t._cell is None or t._cell._node.buffer is not None else t._cell._node for t in tensors])
+    apart = [node for node in [t.node for t in tensors] if node.buffer is None]
+    if apart:  # the storage lies in a way the view's strides cannot express
+        evaluate(apart)
 
 
 def evaluate(requested: Iterable[Node]) -> None:

@@ -11,7 +11,7 @@ from squall.frontend.arrays import computed
 from squall.frontend.core import Handle, cast, operand, record, require_no_grad_leaf, wrap
 from squall.frontend.creation import tensor
 from squall.frontend.movement import permute, reshape, slice_view
-from squall.frontend.views import make_view, write
+from squall.frontend.views import make_view, overwrite, untracked, write
 from squall.ir.op import ops
 
 
@@ -166,18 +166,18 @@ def setitem(x: Any, items: Any, value: Any) -> None:
     if isinstance(mask, Handle) and mask.node.dtype is bool_ and tuple(mask.node.shape) == tuple(x.node.shape) \
             and _single(value):
         node = x.node
-        write(x, record(ops.where, (mask, operand(value, node.dtype, node.device), x), ()))
+        write(x, record(ops.where, (mask, operand(value, node.dtype, node.device), x), ()), not untracked(x))
         return
     view, left = _basic(x, _expand_items(x, items))
     node = view.node
     if not left:
-        write(view, fitted(value, tuple(node.shape), node.dtype, "__setitem__"))
+        overwrite(view, fitted(value, tuple(node.shape), node.dtype, "__setitem__"), not untracked(x))
         return
     indices, dims = _positions(view, left)
     view, dims = _together(view, dims)
     shape = record(ops.index, (view, *indices), (dims,)).node.shape
     update = fitted(value, tuple(shape), node.dtype, "__setitem__")
-    write(view, record(ops.index_put, (view, update, *indices), (dims, False)))
+    write(view, record(ops.index_put, (view, update, *indices), (dims, False)), not untracked(x))
 
 
 def _single(value: Any) -> bool:

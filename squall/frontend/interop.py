@@ -6,15 +6,17 @@ While NumPy can see a storage, reads of it are evaluated when recorded and write
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 from squall.base.dtypes import as_dtype, numpy_dtype
-from squall.base.errors import AutogradError, DtypeError
+from squall.base.errors import AutogradError, DtypeError, ShapeError
 from squall.frontend.arrays import array_view, computed
-from squall.frontend.core import ensure_cell, wrap
-from squall.frontend.evaluation import evaluate_tensors, flush
-from squall.frontend.state import local
+from squall.frontend.cell import Cell
+from squall.frontend.core import ensure_cell
+from squall.frontend.evaluation import evaluate, flush
 from squall.frontend.tracing import check_no_value
+from squall.frontend.views import shared_tensor
 from squall.ir.node import Node, SharedType, tensor_type
 from squall.ir.op import ops
 from squall.runtime.buffer import Buffer
@@ -24,19 +26,20 @@ from squall.runtime.dlpack import CPU, from_capsule
 class _Export:
     """Keeps memory alive for an array handed out, and tells the storage when the array is gone."""
 
-    def __init__(self, cell: Any, buffer: Buffer, interface: dict):
+    def __init__(self, cell: Cell, buffer: Buffer, interface: dict):
         self.cell, self.buffer, self.__array_interface__ = cell, buffer, interface
         cell.shared = (cell.shared or 0) + 1
 
     def __del__(self) -> None:
         cell = self.cell
+        assert cell.shared is not None
         cell.shared -= 1
         if not cell.shared:
             cell.shared = None
             node = cell._node
-            self.buffer.shared = False
-            if node.type.__class__ is SharedType:
-                node.type = tensor_type(node.type.shape, node.type.dtype, node.type.device)
+            if node.buffer is self.buffer:
+                self.buffer.shared = False
+                cell._node = Node(ops.buffer, (), (), tensor_type(node.shape, node.dtype, node.device), node.buffer)
 
 
 def to_numpy(tensor: Any, force: bool = False) -> Any:
@@ -50,24 +53,42 @@ def to_numpy(tensor: Any, force: bool = False) -> Any:
     if tensor.edge is not None and not force:
         raise AutogradError("Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead.")
     check_no_value("numpy()")
-    evaluate_tensors((tensor,))
     flush()
     cell = ensure_cell(tensor)
-    base = cell._node
-    if base.buffer is None:
-        evaluate_tensors((wrap(base),))
+    evaluate((cell._node,))
+    if cell.shared is None:
+        _expose(cell, tensor._view)
     node = tensor.node
-    if node.buffer is None:  # a view that strides cannot express
-        evaluate_tensors((tensor,))
-    base.buffer.shared = node.buffer.shared = True
-    if base.type.__class__ is not SharedType:
-        base.type = SharedType(base.type.shape, base.type.dtype, base.type.device)
+    if node.buffer is None:
+        raise ShapeError("numpy(): the storage lies in an order that this view's strides cannot express; use .contiguous()")
+    node.buffer.shared = True
     dtype = numpy_dtype(node.dtype)
     buffer = node.buffer
     strides = None if buffer.strides is None else tuple(s * dtype.itemsize for s in buffer.strides)
     kind = {1: "|u1", 2: "<u2", 4: "<u4", 8: "<u8"}[dtype.itemsize]
     interface = {"shape": tuple(node.shape), "typestr": kind, "data": (buffer.pointer, False), "strides": strides, "version": 3}
-    return numpy.asarray(_Export(cell, base.buffer, interface)).view(dtype)
+    return numpy.asarray(_Export(cell, cell._node.buffer, interface)).view(dtype)
+
+
+def _expose(cell: Cell, view: Any) -> None:
+    """Give the storage a Node marked as shared, over memory that no other value lies in: values never change."""
+    node = cell._node
+    buffer = node.buffer
+    if not _is_private(node, view) or node.op is ops.scalar or buffer.strides is not None:
+        buffer = computed(array_view(node).copy(order="C")).buffer
+    buffer.shared = True
+    cell._node = Node(ops.buffer, (), (), SharedType(node.shape, node.dtype, node.device), buffer)
+
+
+def _is_private(node: Node, view: Any) -> bool:
+    """Whether only its cell (and the view asked for) refers to a Node and its memory, told by reference counts."""
+    if node.op is ops.scalar:
+        return False
+    count = sys.getrefcount
+    windows = 0 if view is None else 1
+    buffer = node.buffer
+    # held by: the cell, two callers' variables, the argument (and the view's source and cached Node); each a slot and variables
+    return count(node) <= 4 + 2 * windows and count(buffer) <= 4 and count(buffer.block) <= 2 + windows
 
 
 def from_numpy(array: Any) -> Any:
@@ -103,9 +124,7 @@ def _share(array: Any) -> Any:
     item = array.dtype.itemsize
     strides = None if array.flags.c_contiguous else tuple(s // item for s in array.strides)
     buffer = Buffer(array, array.__array_interface__["data"][0], strides, True)
-    tensor = wrap(Node(ops.buffer, (), (), SharedType(array.shape, dtype), buffer))
-    ensure_cell(tensor).shared = 1
-    return tensor
+    return shared_tensor(Node(ops.buffer, (), (), SharedType(array.shape, dtype), buffer), strides)
 
 
 def to_dlpack(tensor: Any, *, stream: Any = None, **options: Any) -> Any:
@@ -125,9 +144,7 @@ def from_dlpack(source: Any) -> Any:
         raise DtypeError(f"from_dlpack: element kind {foreign.kind!r} has no counterpart in squall")
     dtype = as_dtype("bool" if name == "bool" else f"{name}{foreign.bits}")
     buffer = Buffer(foreign.block, foreign.block.pointer, foreign.strides, True)
-    tensor = wrap(Node(ops.buffer, (), (), SharedType(foreign.shape, dtype), buffer))
-    ensure_cell(tensor).shared = 1
-    return tensor
+    return shared_tensor(Node(ops.buffer, (), (), SharedType(foreign.shape, dtype), buffer), foreign.strides)
 
 
 __all__ = ["SharedType", "array_view", "computed", "from_dlpack", "from_numpy", "to_dlpack", "to_numpy"]

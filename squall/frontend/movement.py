@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from squall.base.dim import Dim
@@ -141,6 +142,15 @@ def select(x: Any, dim: int, index: int) -> Any:
     return make_view(part, ops.reshape, (shape[:d] + shape[d + 1:],))
 
 
+def several(views: Iterable[Any]) -> tuple:
+    """Views that one call gives: PyTorch lets none of them be written in place when history is recorded."""
+    out = tuple(views)
+    for v in out:
+        if v._view.origin == "":
+            v._view.origin = "several"
+    return out
+
+
 def split(x: Any, size: int | list[int], dim: int = 0) -> tuple:
     """Views of consecutive parts: of `size` each (the last may be smaller), or of the listed sizes."""
     d = normalize_dim(dim, len(x.node.shape), "split")
@@ -154,7 +164,7 @@ def split(x: Any, size: int | list[int], dim: int = 0) -> tuple:
         if sum(sizes) != total:
             raise ShapeError(f"split: sizes {sizes} add up to {sum(sizes)}, not to {total}, the size of dimension {d}")
     starts = [sum(sizes[:i]) for i in range(len(sizes))]
-    return tuple(narrow(x, d, start, length) for start, length in zip(starts, sizes, strict=True))
+    return several(narrow(x, d, start, length) for start, length in zip(starts, sizes, strict=True))
 
 
 def chunk(x: Any, chunks: int, dim: int = 0) -> tuple:
@@ -168,7 +178,7 @@ def chunk(x: Any, chunks: int, dim: int = 0) -> tuple:
 def unbind(x: Any, dim: int = 0) -> tuple:
     """Each position of a dimension as a view."""
     d = normalize_dim(dim, len(x.node.shape), "unbind")
-    return tuple(select(x, d, i) for i in range(x.node.shape[d]))
+    return several(select(x, d, i) for i in range(x.node.shape[d]))
 
 
 def diagonal(x: Any, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Any:

@@ -85,6 +85,8 @@ class Tensor(Handle, ArithmeticMethods, UnaryMethods, ReductionMethods, Movement
     def requires_grad_(self, requires_grad: bool = True) -> Tensor:
         """Make it a leaf that gathers gradients, or stop that."""
         edge = self.edge
+        if local.state.trace is not None and requires_grad is (edge is None):
+            local.state.trace.rebinds(self, "requires_grad_()")
         if requires_grad and edge is None:
             creation.require_grad(self, True, "requires_grad_")
         elif not requires_grad and edge is not None:
@@ -124,12 +126,12 @@ class Tensor(Handle, ArithmeticMethods, UnaryMethods, ReductionMethods, Movement
     @property
     def data(self) -> Tensor:
         """The same memory without history; writes to it do not count as in-place modifications."""
-        out = alias(self)
-        rare(out)["untracked"] = True
-        return out
+        return alias(self, "data")
 
     @data.setter
     def data(self, value: Tensor) -> None:
+        if local.state.trace is not None:
+            local.state.trace.rebinds(self, "setting .data")
         node = value.node
         self._cell, self._view, self._node = None, None, node
         if node.buffer is None:
@@ -225,7 +227,7 @@ class Tensor(Handle, ArithmeticMethods, UnaryMethods, ReductionMethods, Movement
 
     def detach_array(self) -> Any:
         """The values as an ndarray that must not be written or kept (no sharing is set up)."""
-        tracing.check_no_value("reading values")
+        tracing.check_no_value("reading values", self)
         evaluate_tensors((self,))
         return interop.array_view(self.node)
 

@@ -23,7 +23,7 @@ from squall.frontend.evaluation import evaluate_tensors
 from squall.frontend.state import local
 from squall.frontend.strides import step_strides, view_node
 from squall.frontend.tape import GradRecord, Leaf, make_record
-from squall.ir.node import Node
+from squall.ir.node import Node, SharedType
 from squall.ir.op import Op, make, ops
 
 Step = tuple[Op, tuple, tuple[Node, ...]]
@@ -38,10 +38,10 @@ class View:
     """How a handle sees its cell.
 
     Attributes:
-        steps: from the cell's base to this handle. base: the handle whose history this one's derives from, or None.
+        steps: from the cell's base to this handle (none for `.data`). base: the handle whose history this one's derives from, or None.
         epoch: the cell's version `_edge` was made for. source: the cell's Node the cached `_node` was replayed from.
         strides, offset: the logical layout, in elements. origin: "no_grad" or "several" for views PyTorch does not let be
-        written in grad mode, else "".
+        written in grad mode, "data" for `.data` and its views, whose writes do not count, else "".
     """
 
     __slots__ = ("base", "epoch", "offset", "origin", "source", "steps", "strides")
@@ -69,9 +69,23 @@ class View:
             base = self.base
             steps = self.steps[len(base._view.steps):] if base._view is not None else self.steps
             edge = base.edge
-            handle._edge = None if edge is None else replay(wrap(base.node, edge), steps)[-1]._edge
+            handle._edge = None if edge is None else view_edge(base.node, edge, steps)
             self.epoch = now
         return handle._edge
+
+
+def _view_record(op: Op, attrs: tuple, nodes: tuple, edge: Any, made: Node) -> Any:
+    none = (None,) * (len(nodes) - 1)
+    return make_record(op, attrs, (None, *none), nodes, (edge, *none), tuple([n.type for n in nodes]), made, made.type)
+
+
+def view_edge(node: Node, edge: Any, steps: tuple[Step, ...]) -> Any:
+    """The history of what view steps make of a Node with history `edge`, whatever the grad mode."""
+    for op, attrs, extra in steps:
+        made = view_node(op, node, attrs, extra)
+        edge = _view_record(op, attrs, (node, *extra), edge, made)
+        node = made
+    return edge
 
 
 def rare(handle: Any) -> dict:
@@ -84,13 +98,9 @@ def rare(handle: Any) -> dict:
 
 
 def layout_of(tensor: Any) -> tuple[Shape, Any]:
-    """Logical strides and storage offset of a Tensor, in elements."""
+    """Logical strides and storage offset of a Tensor, in elements: row-major but for views, however the buffer lies."""
     view = tensor._view if tensor._cell is not None else None
-    if view is not None:
-        return view.strides, view.offset
-    node = tensor.node
-    strides = getattr(node.buffer, "strides", None)
-    return (strides if strides is not None else contiguous_strides(node.shape)), 0
+    return (contiguous_strides(tensor.node.shape), 0) if view is None else (view.strides, view.offset)
 
 
 def make_view(tensor: Any, op: Op, attrs: tuple, starts: tuple[int, ...] = (), extra: tuple[Node, ...] = ()) -> Any:
@@ -111,13 +121,11 @@ def make_view(tensor: Any, op: Op, attrs: tuple, starts: tuple[int, ...] = (), e
     history = None
     origin = view.origin if view is not None else ""
     if not state.grad or state.inference:
-        origin = "no_grad"
+        origin = origin if origin == "data" else "no_grad"
     else:
         edge = tensor.edge
         if edge is not None:
-            none = (None,) * len(extra)
-            nodes = (parent, *extra)
-            history = make_record(op, attrs, (tensor, *none), nodes, (edge, *none), tuple([n.type for n in nodes]), node, node.type)
+            history = _view_record(op, attrs, (parent, *extra), edge, node)
     out = wrap(node, history)
     out._cell = cell
     out._view = View(steps, base, cell.version, cell._node, layout[0], offset + layout[1], origin)
@@ -128,14 +136,31 @@ def make_view(tensor: Any, op: Op, attrs: tuple, starts: tuple[int, ...] = (), e
     return out
 
 
-def alias(tensor: Any) -> Any:
-    """Another handle on the same storage without history (`detach`)."""
+def shared_tensor(node: Node, strides: Shape | None) -> Any:
+    """A Tensor over memory that somebody else can see too; strides in elements, None for row-major."""
+    out = wrap(node)
+    cell = ensure_cell(out)
+    cell.shared = 1
+    if strides is not None:
+        out._node, out._view = node, View((), None, 0, node, strides, 0)
+    return out
+
+
+def alias(tensor: Any, origin: str = "") -> Any:
+    """Another handle on the same storage without history (`detach`; `.data` with origin "data")."""
     cell = ensure_cell(tensor)
     view = tensor._view
-    out = wrap(tensor.node)
+    strides, offset = (None, 0) if view is None and not origin else layout_of(tensor)
+    trace = local.state.trace
+    if trace is not None:
+        trace.saw((tensor,), (tensor.node,))
+    out = wrap(None)  # type: ignore[arg-type]
+    if strides is not None:
+        out._node = tensor.node
+        steps = () if view is None else view.steps
+        kept = "data" if view is not None and view.origin == "data" else origin
+        out._view = View(steps, None, 0, cell._node, strides, offset, kept)
     out._cell = cell
-    if view is not None:
-        out._view = View(view.steps, None, 0, cell._node, view.strides, view.offset)
     return out
 
 
@@ -172,7 +197,7 @@ def _write_diagonal(parent: Any, value: Any, attrs: tuple) -> Any:
     """`parent` with a diagonal replaced."""
     offset, first, second = attrs
     rank = len(parent.node.shape)
-    steps = wrap(make(ops.iota, (), (value.node.shape[-1], int64)))
+    steps = wrap(make(ops.iota, (), (value.node.shape[-1], int64, value.node.device)))
     rows, columns = steps - min(offset, 0), steps + max(offset, 0)
     order = tuple(d for d in range(rank) if d not in (first, second)) + (first, second)
     moved = record(ops.permute, (parent,), (order,))
@@ -215,6 +240,22 @@ def write(target: Any, value: Any, tracked: bool = True) -> None:
     cell._node = node
     cell.version = version
     holder._edge = edge
+
+
+def overwrite(target: Any, value: Any, tracked: bool = True) -> None:
+    """`write` of a value that does not come from the target: the target's history ends in zeros, the value's goes on."""
+    state = local.state
+    if value.node.type.__class__ is SharedType:
+        value = record(ops.reshape, (value,), (tuple(value.node.shape),))  # a copy: others write that memory
+    if tracked and state.grad and not state.inference:
+        check_in_place(target, value)
+        edges = (target.edge, value.edge)
+        if any(edges):
+            type = value.node.type
+            value = wrap(value.node, GradRecord(ops.update_slice, ((), ()), edges, (type, type), type))
+            if state.trace is not None:
+                state.trace.made(value)
+    write(target, value, tracked)
 
 
 def _note_result(value: Any, cell: Cell, version: int) -> None:
@@ -264,7 +305,7 @@ def check_in_place(target: Any, value: Any) -> None:
     base = view.base if view is not None else None
     if target.edge is None and value.edge is None and (base is None or base.edge is None):
         return
-    if base is not None and view.origin:
+    if base is not None and view.origin in _REFUSED:
         raise AutogradError(_REFUSED[view.origin])
     require_no_grad_leaf(target)
 
@@ -295,5 +336,5 @@ def write_op(target: Any, out: Any, name: str) -> Any:
 
 def untracked(target: Any) -> bool:
     """Whether writes through a handle count neither as versions nor as history (`.data`)."""
-    extra = getattr(target, "_rare", None)
-    return bool(extra) and extra.get("untracked", False)
+    view = target._view
+    return view is not None and view.origin == "data"
