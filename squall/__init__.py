@@ -50,6 +50,7 @@ _FROM = {
     "frontend.jit": "compile explain",
     "base.dim": "Dim",
     "base.dtypes": "set_default_dtype",
+    "base.formats": "contiguous_format preserve_format channels_last channels_last_3d strided",
     "base.config": "set_option options",
     "runtime.native": "set_num_threads get_num_threads",
 }

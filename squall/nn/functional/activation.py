@@ -90,6 +90,8 @@ def softsign(input: Any) -> Any:
 
 def hardtanh(input: Any, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> Any:
     """x limited to [min_val, max_val]."""
+    if not input.is_floating_point():
+        return _placed(input, input.clamp(int(min_val), int(max_val)), inplace)
     return _placed(input, apply(ops.hardtanh, (input,), low=float(min_val), high=float(max_val)), inplace)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import squall as sq
+from squall.base.shapes import broadcast
 from squall.nn.functional.activation import softmax
 from squall.nn.functional.core import ShapeError, apply, check_floating, ops
 from squall.nn.functional.dropout import dropout
@@ -64,6 +65,12 @@ def scaled_dot_product_attention(
     factor = query.shape[-1] ** -0.5 if scale is None else float(scale)
     if dropout_p > 0.0:
         return dropout(_weights(query, key, attn_mask, is_causal, factor), dropout_p) @ value
+    shape = broadcast(
+        broadcast(tuple(query.shape[:-2]), tuple(key.shape[:-2]), "scaled_dot_product_attention"),
+        tuple(value.shape[:-2]),
+        "scaled_dot_product_attention",
+    )
+    query, key, value = (t if t.shape[:-2] == shape else t.expand(*shape, *t.shape[-2:]) for t in (query, key, value))
     operands = (query, key, value) if attn_mask is None else (query, key, value, attn_mask)
     return apply(ops.attention, operands, causal=bool(is_causal), scale=factor)
 
