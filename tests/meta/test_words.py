@@ -12,6 +12,8 @@ RAISED = "NotImplemented" + "Error"
 # Raising it is part of what the name promises: file and qualified name, with the reason.
 RAISES_BY_CONTRACT = {
     ("squall/nn/module.py", "Module.forward"): "PyTorch's error for a module whose class gives no forward",
+    ("squall/frontend/custom.py", "Function.forward"): "PyTorch's error for a Function without forward",
+    ("squall/frontend/custom.py", "Function.backward"): "PyTorch's error for a Function without backward",
 }
 
 HOME = r"(?<![\w.~$}])/(tmp|root|work|farm|home/\w+|Users/\w+|usr/local|opt|mnt|srv)/"
