@@ -113,10 +113,11 @@ def backward(tensors: Any, gradients: Any = None, retain_graph: bool | None = No
     wanted = None if inputs is None else {id(e): e for e in _edges((inputs,) if isinstance(inputs, Handle) else inputs)}
     retain = create_graph if retain_graph is None else retain_graph
     seeds = [_start(t, g, create_graph) for t, g in zip(tensors, given, strict=True)]
-    _run(edges, seeds, create_graph, _gather_leaf(create_graph), retain, wanted)
+    walk_back(edges, seeds, create_graph, _gather_leaf(create_graph), retain, wanted)
 
 
-def _run(edges: list, seeds: list, create_graph: bool, on_leaf: Any, retain: bool, wanted: Any) -> dict[int, Any]:
+def walk_back(edges: list, seeds: list, create_graph: bool, on_leaf: Any, retain: bool, wanted: Any) -> dict[int, Any]:
+    """`tape.run_backward` with rules on Tensors or on Nodes; what reads memory NumPy can write is evaluated at once."""
     mode = enable_grad() if create_graph else no_grad()
     rules = TensorRules if create_graph else NodeRules
     watch = _Watch(local.state.anomaly)
@@ -167,7 +168,7 @@ def grad(outputs: Any, inputs: Any, grad_outputs: Any = None, retain_graph: bool
     targets = [t.edge for t in inputs]
     retain = create_graph if retain_graph is None else retain_graph
     seeds = [_start(t, g, create_graph) for t, g in zip(outputs, given, strict=True)]
-    found = _run(_edges(outputs), seeds, create_graph, lambda leaf, g: None, retain, {id(e): e for e in targets})
+    found = walk_back(_edges(outputs), seeds, create_graph, lambda leaf, g: None, retain, {id(e): e for e in targets})
     out: list = []
     for t, edge in zip(inputs, targets, strict=True):
         gradient = found.get(id(edge))

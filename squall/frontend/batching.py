@@ -75,7 +75,7 @@ def _flat_dims(in_dims: Any, structure: Any, args: tuple, name: str) -> list:
                          "function with no inputs. The latter is unsupported.")
     if isinstance(in_dims, list):
         in_dims = tuple(in_dims)
-    if not isinstance(in_dims, (int, tuple)):
+    if in_dims is not None and not isinstance(in_dims, (int, tuple)):
         raise ValueError(f"{name}, in_dims={in_dims!r}: expected `in_dims` to be int or a (potentially nested) tuple "
                          f"matching the structure of inputs, got: {type(in_dims)}.")
     return _broadcast(in_dims, structure, f"{name}: in_dims is not compatible with the structure of inputs. in_dims "

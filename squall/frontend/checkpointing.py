@@ -13,7 +13,7 @@ from squall.base import pytree
 from squall.base.errors import AutogradError, TraceError
 from squall.frontend.core import Handle, result, wrap
 from squall.frontend.evaluation import evaluate_tensors
-from squall.frontend.region import edge_type, frontier
+from squall.frontend.region import edge_type, frontier, record_of
 from squall.frontend.state import enable_grad, is_grad_enabled, local
 from squall.frontend.tape import GradRecord, Leaf, run_backward
 from squall.frontend.tracing import Trace
@@ -49,12 +49,29 @@ class _Watch(Trace):
         if self.around is not None:
             self.around.saw(operands, nodes)
 
+    def wrapped(self, tensor: Any) -> None:
+        """A handle was put around a Node that may be from outside."""
+        if self.around is not None:
+            self.around.wrapped(tensor)
+
+    def rebinds(self, tensor: Any, what: str) -> None:
+        """A handle is about to get another memory or history."""
+        if self.around is not None:
+            self.around.rebinds(tensor, what)
+
+    def reseed(self, generator: Any, seed: int) -> None:
+        """A generator was set to the beginning of a seed's stream."""
+        if self.around is not None:
+            self.around.reseed(generator, seed)
+        else:
+            generator._seed, generator.offset = seed, 0
+
     def made(self, tensors: Any) -> None:
         """Results were recorded."""
         for tensor in tensors if tensors.__class__ is tuple else (tensors,):
             edge = tensor._edge
             if edge.__class__ is GradRecord:
-                record = edge.edges[0] if edge.op is ops.pick else edge
+                record = record_of(edge)
                 self.records.add(id(record))
                 self.kept.append(record)
         if self.around is not None:
@@ -92,6 +109,10 @@ class _Watch(Trace):
         if known is None or known[0] is not generator or known[1] != words:
             raise AutogradError("checkpoint: the function drew other random numbers when it ran again in backward")
         return known[2]
+
+    def knows(self, tensor: Any) -> bool:
+        """Whether the value of a Tensor may be asked for."""
+        return self.around is None or self.around.knows(tensor)
 
     def evaluates(self, nodes: Sequence[Node]) -> bool:
         """Evaluate what is asked for, if that may be outside."""

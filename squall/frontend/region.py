@@ -88,13 +88,30 @@ class ElementTrace(Trace):
         if self.around is not None:
             self.around.saw(operands, nodes)
 
+    def wrapped(self, tensor: Any) -> None:
+        """A handle was put around a Node that may be from outside."""
+        if self.around is not None:
+            self.around.wrapped(tensor)
+
+    def rebinds(self, tensor: Any, what: str) -> None:
+        """A handle is about to get another memory or history."""
+        if self.around is not None:
+            self.around.rebinds(tensor, what)
+
+    def reseed(self, generator: Any, seed: int) -> None:
+        """A generator was set to the beginning of a seed's stream."""
+        if self.around is not None:
+            self.around.reseed(generator, seed)
+        else:
+            generator._seed, generator.offset = seed, 0
+
     def made(self, tensors: Any) -> None:
         """Results were recorded."""
         region = self.region
         for tensor in tensors if tensors.__class__ is tuple else (tensors,):
             edge = tensor._edge
             if edge.__class__ is GradRecord:
-                record = edge.edges[0] if edge.op is ops.pick else edge
+                record = record_of(edge)
                 region.records.add(id(record))
                 region.kept.append(record)
         if self.around is not None:
@@ -142,6 +159,10 @@ class ElementTrace(Trace):
             return generator.take(words)
         finally:
             state.trace = self
+
+    def knows(self, tensor: Any) -> bool:
+        """Whether the value of a Tensor may be asked for: it is the same for every element."""
+        return not self.region.depends([tensor.node]) and (self.around is None or self.around.knows(tensor))
 
     def evaluates(self, nodes: Sequence[Node]) -> bool:
         """Evaluate Nodes that are the same for every element; False when one is not."""
@@ -215,13 +236,31 @@ def frontier(edges: Iterable[Any], records: set[int], leaves: Any = ()) -> tuple
         if id(edge) in leaves:
             own.append(edge)
             continue
-        record = edge.edges[0] if edge.__class__ is GradRecord and edge.op is ops.pick else edge
-        if id(record) not in records:
+        if not _is_inside(edge, records, leaves):
             captured.append(edge)
             continue
         saved.extend(edge.saved_nodes())
         stack.extend(e for e in edge.edges if e is not None)
     return own, captured, saved
+
+
+def record_of(edge: Any) -> Any:
+    """The record an edge is an output of; a leaf itself."""
+    return edge.edges[0] if edge.__class__ is GradRecord and edge.op is ops.pick else edge
+
+
+def _is_inside(edge: Any, records: set[int], leaves: Any) -> bool:
+    """Whether a record was made inside: it was noted then, or views that nobody noted lead to one that was."""
+    while True:
+        record = record_of(edge)
+        if id(record) in records:
+            return True
+        above = [e for e in record.edges if e is not None] if record.__class__ is GradRecord else []
+        if any(id(e) in leaves or id(record_of(e)) in records for e in above):
+            return True
+        if len(above) != 1:
+            return False
+        (edge,) = above
 
 
 def lift(region: Region, nodes: Sequence[Node], edges: Sequence[Any]) -> list[tuple[Any, bool]]:

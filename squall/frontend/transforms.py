@@ -15,12 +15,12 @@ from typing import Any
 from squall.base import pytree
 from squall.base.errors import AutogradError, ShapeError
 from squall.base.shapes import numel
-from squall.frontend.autograd import TensorRules
+from squall.frontend.autograd import walk_back
 from squall.frontend.batching import vmap
 from squall.frontend.core import Handle, record, result, wrap
 from squall.frontend.creation import eye
-from squall.frontend.state import enable_grad, inference_mode, is_grad_enabled, local, no_grad
-from squall.frontend.tape import GradRecord, Leaf, NodeRules, run_backward
+from squall.frontend.state import enable_grad, inference_mode, is_grad_enabled, local
+from squall.frontend.tape import GradRecord, Leaf
 from squall.ir.families import zeros
 from squall.ir.op import ops
 
@@ -99,10 +99,8 @@ def pull(outputs: Sequence[Any], cotangents: Sequence[Any], edges: Sequence[Any]
         create: whether the gradients get history of their own.
     """
     pairs = [(t, c) for t, c in zip(outputs, cotangents, strict=True) if t.edge is not None and c is not None]
-    rules = TensorRules if create else NodeRules
     roots, seeds = [t.edge for t, _ in pairs], [c if create else c.node for _, c in pairs]
-    with enable_grad() if create else no_grad():
-        found = run_backward(roots, seeds, rules, _ignore, True, {id(e): e for e in edges})
+    found = walk_back(roots, seeds, create, _ignore, True, {id(e): e for e in edges})
     gradients = [found.get(id(e)) for e in edges]
     return [g if g is None or isinstance(g, Handle) else result(g) for g in gradients]
 
