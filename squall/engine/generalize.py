@@ -16,7 +16,7 @@ from squall.base.dim import Dim, evaluate
 from squall.base.errors import SquallError
 from squall.engine.keys import Signature, attrs_key
 from squall.ir.node import Node, TensorType
-from squall.ir.op import ops
+from squall.ir.op import make, ops
 
 # Which attributes of an op are sizes; all other attributes are structure.
 SIZED = {"reshape": ("shape",), "expand": ("shape",), "slice": ("sizes",), "iota": ("size",), "extent": ("size",),
@@ -222,7 +222,5 @@ def _count(node: Node, form: Any) -> Node:
     """A constant, or a count of elements that depends on symbols."""
     if isinstance(form, int):
         return node
-    from squall.ir.op import make
-
     extent = make(ops.extent, (), (form, node.device))
     return make(ops.cast, (extent,), (node.dtype,))

@@ -9,6 +9,9 @@ from typing import Any
 
 from squall.base import config, trace
 from squall.base.caches import Cache
+from squall.compiler.pipeline import compile_plan
+from squall.engine import oracle
+from squall.engine.execute import Executable
 from squall.engine.generalize import Family, Symbolic, abstract, families, generalize
 from squall.engine.keys import Signature, signature
 from squall.ir.node import Node
@@ -28,9 +31,7 @@ def evaluate(roots: list[Node]) -> None:
     if not roots:
         return
     if config.get("backend") == "numpy":
-        from squall.engine.oracle import run
-
-        buffers = run(roots)
+        buffers = oracle.run(roots)
         deque(map(_set_buffer, roots, buffers), maxlen=0)
     else:
         _run_planned(roots)
@@ -78,9 +79,6 @@ def _plan(roots: list[Node], found: Signature) -> tuple[Any, dict[str, int]]:
 
 
 def _compile(roots: tuple, inputs: tuple, found: Signature) -> Any:
-    from squall.compiler.pipeline import compile_plan
-    from squall.engine.execute import Executable
-
     trace.count("plans compiled")
     trace.debug(1, f"new plan: {len(found.order)} nodes, {len(roots)} results, {len(inputs)} inputs")
     request = Request(roots, inputs, tuple(found.scalars), found.donatable, tuple(n.buffer.strides is None for n in found.inputs))
@@ -90,12 +88,7 @@ def _compile(roots: tuple, inputs: tuple, found: Signature) -> Any:
 def prepare_request(request: Request, name: str) -> Any:
     """What runs a captured graph: `prepare(buffers, scalars, sizes) -> (calls, output buffers)` and `check_status()`."""
     if config.get("backend") == "numpy":
-        from squall.engine.oracle import OracleExecutable
-
-        return OracleExecutable(request)
-    from squall.compiler.pipeline import compile_plan
-    from squall.engine.execute import Executable
-
+        return oracle.OracleExecutable(request)
     trace.count("plans compiled")
     trace.debug(1, f"captured {name}: {len(request.roots)} results, {len(request.inputs)} inputs")
     return Executable(compile_plan(request))

@@ -9,6 +9,7 @@ from operator import call
 from typing import Any, NamedTuple
 
 from squall.base import pytree
+from squall.base.dim import evaluate, symbols
 from squall.base.errors import TraceError
 from squall.engine import realize
 from squall.engine.copying import copy_buffer, overwrite
@@ -224,8 +225,6 @@ class Bound:
         return sizes
 
     def _concrete(self, root: Node, leaves: list) -> Any:
-        from squall.base.dim import evaluate, symbols
-
         if not symbols(tuple(root.type.shape)):
             return root.type
         sizes = self._sizes(leaves)

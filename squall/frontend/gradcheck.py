@@ -10,6 +10,7 @@ from squall.base import pytree
 from squall.base.dtypes import float64
 from squall.frontend import creation
 from squall.frontend.autograd import grad
+from squall.frontend.batching import vmap
 from squall.frontend.core import Handle, wrap
 from squall.frontend.interop import computed
 from squall.frontend.random import randn
@@ -159,8 +160,6 @@ class _Check:
 
     def _batched(self) -> list[list]:
         import numpy
-
-        from squall.frontend.batching import vmap
 
         out = []
         for output in self.outputs:

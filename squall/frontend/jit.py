@@ -15,6 +15,7 @@ from squall.base import epoch, pytree, trace as events
 from squall.base.errors import TraceError
 from squall.frontend.binding import Bound
 from squall.frontend.capture import capture
+from squall.frontend.dynamic import Dynamic
 from squall.frontend.evaluation import flush, user_line
 from squall.frontend.guards import Surroundings, argument_key, mode_key
 from squall.frontend.state import local
@@ -138,8 +139,6 @@ def compile(function: Callable | None = None, *, dynamic_shapes: Any = None, ful
         return lambda f: compile(f, dynamic_shapes=dynamic_shapes, fullgraph=fullgraph, **options)
     if isinstance(function, Compiled):
         return function
-    from squall.frontend.dynamic import Dynamic
-
     return Compiled(function, None if dynamic_shapes is None else Dynamic(dynamic_shapes))
 
 
