@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-__version__ = "0.1.0"
+from squall.base.version import VERSION as __version__
 
 _MODULES = ("nn", "optim", "data", "io", "models", "cli", "autograd", "func", "base", "ir", "ops")
 _DTYPES = ("uint8 int8 uint16 int16 uint32 int32 uint64 int64 float16 bfloat16 float32 float64 "

@@ -12,10 +12,10 @@ from collections.abc import Callable, Hashable, Mapping
 from functools import lru_cache
 from pathlib import Path
 
-import squall
 from squall.backends.cpu.target import Target, host_target
 from squall.base import trace
 from squall.base.errors import DeviceError
+from squall.base.version import VERSION
 from squall.runtime import fork, machine_code, objects
 from squall.runtime.machine_code import SHORT_PASSES, Unit
 from squall.runtime.objects import ObjectStore, Request
@@ -39,8 +39,8 @@ def _store(target: Target, passes: tuple[str, ...]) -> ObjectStore:
 @lru_cache(maxsize=1)
 def generator_version() -> str:
     """A digest of the sources that turn a kernel's key into text, so that changing them makes old keys unknown."""
-    whole = hashlib.sha256(squall.__version__.encode())
-    root = Path(squall.__file__).parent
+    whole = hashlib.sha256(VERSION.encode())
+    root = Path(__file__).parents[2]
     for room in _GENERATING_ROOMS:
         for source in sorted((root / room).rglob("*.py")):
             whole.update(source.relative_to(root).as_posix().encode())
