@@ -143,13 +143,14 @@ def describe(group: Group, slot_of: Any, vector_bytes: int) -> Described:
         level = max(value.level, d.level_of(position))
         word = words.add("slot", slot_of(target.home.buffer), position.constant * BYTES[short])
         stores.append(Store(number, d.access(position, word), short, level, value.phase))
-    total = prod([loops.extent[a] for a in loops.lines]) * extent if group.space.reduced else extent
+    count = prod([loops.extent[a] for a in loops.lines])
+    total = count * extent if group.space.reduced else extent
     spec = _shape_spec(group, d, outer, lines, inner, stores, vector_bytes, extent, total)
     rows = prod([loops.extent[a] for a in loops.outer])
     if spec.tile:
         last = loops.extent[loops.outer[-1]]
         rows = prod([loops.extent[a] for a in loops.outer[:-1]]) * ((last + (spec.tile - 1)) // spec.tile)
-    return Described(spec._replace(words=len(words.list)), tuple(words.list), *_units(spec, rows, extent, total))
+    return Described(spec._replace(words=len(words.list)), tuple(words.list), *_units(spec, rows, extent, total, count))
 
 
 def _shape_spec(group: Group, d: Describer, outer: tuple, lines: tuple, inner: int, stores: list[Store],
@@ -160,6 +161,8 @@ def _shape_spec(group: Group, d: Describer, outer: tuple, lines: tuple, inner: i
     plain = group.kind == "rows" and not group.space.reduced and d.loops.inner is not None
     if d.loops.is_tiled:
         chunk = TILE[1]
+    elif d.loops.is_widened:
+        chunk = 4 * lanes
     elif plain and (not outer or _may_exceed(extent, 2 * CHUNK)):
         chunk = CHUNK
     length = prod([d.loops.extent[a] for a in d.loops.lines]) if group.kind == "columns" else total
@@ -203,12 +206,12 @@ def lane_count(kind: str, values: tuple[Value, ...], vector_bytes: int) -> int:
     return vector_bytes // size
 
 
-def _units(spec: Spec, rows: Any, extent: Any, total: Any) -> tuple[Any, Any]:
+def _units(spec: Spec, rows: Any, extent: Any, total: Any, lines: Any) -> tuple[Any, Any]:
     if spec.kind == "columns":
         chunks = (extent + (spec.lanes - 1)) // spec.lanes
         return rows * chunks, spec.lanes * total
     if spec.chunk:
-        return rows * ((extent + (spec.chunk - 1)) // spec.chunk), spec.chunk * max(1, spec.tile)
+        return rows * ((extent + (spec.chunk - 1)) // spec.chunk), spec.chunk * max(1, spec.tile) * lines
     return rows, total
 
 

@@ -8,6 +8,10 @@ from squall.compiler.affine import Affine, Atom, Unfit
 from squall.compiler.group import Group
 
 
+SHORT = 4  # an inner loop of so few elements leaves lanes empty
+MOST_LINES = 1024
+
+
 class Loops:
     """Atoms by class, collapsed, and numbered: outer, then lines, the inner one last."""
 
@@ -19,7 +23,7 @@ class Loops:
         if len(inner) > 1:
             raise Unfit
         self.inner = inner[0] if inner else None
-        self.is_tiled = False
+        self.is_tiled = self.is_widened = False
         self.number = {a: i for i, a in enumerate(self.outer + self.lines)}
 
     def _collapse(self, atoms: list[Atom]) -> list[Atom]:
@@ -73,10 +77,32 @@ def fix_loops(group: Group, addresses: list[Affine]) -> Loops:
     loops = Loops(outer, lines, [], addresses)
     if loops.outer:
         loops.inner = loops.outer.pop()
-        if not group.space.reduced:
+        if not group.space.reduced and not _widen(loops):
             _put_last(loops, addresses)
         loops.number = {a: i for i, a in enumerate(loops.outer + loops.lines)}
     return loops
+
+
+def _widen(loops: Loops) -> bool:
+    """Where the inner loop is shorter than half a vector, take the longest loop instead and walk the others inside each
+    stretch of it: elements are gathered, but lanes are full and cache lines near."""
+    short = loops.extent[loops.inner]
+    if not loops.outer or not isinstance(short, int) or short > SHORT:
+        return False
+    extents = [loops.extent[a] for a in loops.outer]
+    longest = max((n for n in extents if isinstance(n, int)), default=0)
+    if longest < 8 * SHORT:
+        return False
+    position = extents.index(longest)
+    atoms = [*loops.outer[:position], *loops.outer[position + 1:], loops.inner]
+    loops.inner, loops.outer, loops.lines = loops.outer[position], [], []
+    count: Any = 1
+    for atom in reversed(atoms):
+        count = count * loops.extent[atom]
+        walked = isinstance(count, int) and count <= MOST_LINES
+        (loops.lines if walked else loops.outer).insert(0, atom)
+    loops.is_widened = True
+    return True
 
 
 def _put_last(loops: Loops, addresses: list[Affine]) -> None:

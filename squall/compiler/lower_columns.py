@@ -31,25 +31,26 @@ class Columns(Walker):
         self.line_count = self.product([e.word(w) for w in spec.lines])
         self.chunks = b.op("div", b.add(self.extent, b.int(spec.lanes - 1)), b.int(spec.lanes))
         self.blocks = b.op("div", b.add(self.line_count, b.int(LINES - 1)), b.int(LINES))
-        with b.loop(b.begin, b.end) as unit, self.scope():
-            self._column_unit(unit)
+        sizes = [e.word(w) for w in spec.outer] + [self.blocks] * spec.partial + [self.chunks]
+        with self.positions(b.begin, b.end, sizes) as found:
+            self._column_unit(found, sizes)
         return Program((b.finish(),), "rows")
 
-    def _column_unit(self, unit: Reg) -> None:
+    def _column_unit(self, found: list[Reg], sizes: list[Reg]) -> None:
         b, e, spec = self.b, self.e, self.spec
-        j = b.mul(b.op("rem", unit, self.chunks), b.int(spec.lanes))
-        rest = b.op("div", unit, self.chunks)
-        block = None
-        if spec.partial:
-            block, rest = b.op("rem", rest, self.blocks), b.op("div", rest, self.blocks)
-        e.advance(dict(enumerate(self.decompose(rest, spec.outer))), 0, self.outer)
+        j = b.mul(found[-1], b.int(spec.lanes))
+        block = found[self.outer] if spec.partial else None
+        e.advance(dict(enumerate(found[:self.outer])), 0, self.outer)
         e.emit_level(ROW, 0)
         mask = b.mask_below(b.sub(self.extent, j), spec.lanes)
         for r in self.reducers:
             r.start(b, spec.lanes)
         if block is not None:
             self._lines(self.bounds(b.mul(block, b.int(LINES)), LINES, self.line_count), j, mask)
-            self._store_partial(rest, block, j, mask)
+            row = b.int(0)
+            for index, size in zip(found[:self.outer + 1], sizes, strict=False):
+                row = b.add(b.mul(row, size), index)
+            self._store_partial(row, j, mask)
             return
         if spec.blocked:
             self._in_blocks(j, mask)
@@ -59,9 +60,7 @@ class Columns(Walker):
 
     def _lines(self, bounds: tuple[Reg, Reg], j: Reg, mask: Reg) -> None:
         order = self.needed(0)
-        with self.b.loop(*bounds) as line, self.scope():
-            self.enter_line(line, 0)
-            self.body(0, order, self.reducers, j, mask)
+        self.walk_lines(bounds, 0, lambda: self.body(0, order, self.reducers, j, mask))
 
     def _in_blocks(self, j: Reg, mask: Reg) -> None:
         b = self.b
@@ -77,11 +76,11 @@ class Columns(Walker):
         for r in ordered:
             r.state = totals[r.number]
 
-    def _store_partial(self, row: Reg, block: Reg, j: Reg, mask: Reg) -> None:
-        """Partial results lie as [row, block, column], in the accumulator's type."""
+    def _store_partial(self, row: Reg, j: Reg, mask: Reg) -> None:
+        """Partial results lie as [row and block, column], in the accumulator's type."""
         b = self.b
         for position, r in enumerate(self.reducers):
-            at = b.add(b.mul(b.add(b.mul(row, self.blocks), block), self.extent), j)
+            at = b.add(b.mul(row, self.extent), j)
             place = self.e.words[self.spec.stores[position].access.word]
             b.store(b.get(r.state), b.gep(place, at, r.scalar), mask)
 

@@ -40,29 +40,34 @@ class Rows(Walker):
                 high = b.op("min", b.mul(b.end, b.int(spec.chunk)), self.extent)
                 self.walk(0, lambda: self.segment(0, low, high, []))
         else:
-            with b.loop(b.begin, b.end) as unit, self.scope():
-                self._unit(unit)
+            self._units()
         return Program((b.finish(),), "rows", len(spec.scratch) * scratch.STEP)
 
-    def _unit(self, unit: Reg) -> None:
+    def _units(self) -> None:
+        """A loop over units: positions of the outer loops, the last one perhaps in tiles, then chunks or blocks."""
         b, e, spec = self.b, self.e, self.spec
-        row, low, high, self.block_number = unit, b.int(0), self.extent, None
+        sizes = [e.word(w) for w in spec.outer]
+        if spec.tile:
+            sizes[-1] = b.op("div", b.add(sizes[-1], b.int(spec.tile - 1)), b.int(spec.tile))
         if spec.chunk:
-            chunks = b.op("div", b.add(self.extent, b.int(spec.chunk - 1)), b.int(spec.chunk))
-            low = b.mul(b.op("rem", unit, chunks), b.int(spec.chunk))
-            row = b.op("div", unit, chunks)
-            high = b.op("min", b.add(low, b.int(spec.chunk)), self.extent)
+            sizes.append(b.op("div", b.add(self.extent, b.int(spec.chunk - 1)), b.int(spec.chunk)))
         elif spec.partial:
             self._block_sizes()
-            blocks = b.mul(self.line_blocks, self.inner_blocks)
-            self.block_number = b.op("rem", unit, blocks)
-            row = b.op("div", unit, blocks)
-        self.row_number = row
-        if spec.tile:
-            self._tile(row, low, high)
-            return
-        indices = dict(enumerate(self.decompose(row, spec.outer)))
-        e.advance(indices, 0, self.outer)
+            sizes.append(b.mul(self.line_blocks, self.inner_blocks))
+        with self.positions(b.begin, b.end, sizes) as found:
+            row, low, high = found[:self.outer], b.int(0), self.extent
+            if spec.chunk:
+                low, high = self.bounds(b.mul(found[-1], b.int(spec.chunk)), spec.chunk, self.extent)
+            elif spec.partial:
+                self.row, self.block_number = (row, sizes), found[-1]
+            if spec.tile:
+                self._tile(row, low, high)
+            else:
+                self._unit(row, low, high)
+
+    def _unit(self, row: list[Reg], low: Reg, high: Reg) -> None:
+        e, spec = self.e, self.spec
+        e.advance(dict(enumerate(row)), 0, self.outer)
         for phase in range(self.phases):
             e.emit_level(ROW, phase)
             reducers = [r for r in self.reducers if spec.values[r.number].phase == phase + 1]
@@ -75,21 +80,17 @@ class Rows(Walker):
             if s.level < LINE and not spec.partial:
                 e.store(position, {}, None, None)
 
-    def _tile(self, row: Reg, low: Reg, high: Reg) -> None:
+    def _tile(self, row: list[Reg], low: Reg, high: Reg) -> None:
         """Some positions of the last outer loop, one after the other over one stretch of the inner loop."""
         b, e, spec = self.b, self.e, self.spec
-        extent = e.word(spec.outer[-1])
-        count = b.op("div", b.add(extent, b.int(spec.tile - 1)), b.int(spec.tile))
-        start = b.mul(b.op("rem", row, count), b.int(spec.tile))
-        indices = dict(enumerate(self.decompose(b.op("div", row, count), spec.outer[:-1])))
         last = self.outer - 1
-        e.advance(indices, 0, last)
-        with b.loop(*self.bounds(start, spec.tile, extent)) as position, self.scope():
+        e.advance(dict(enumerate(row[:last])), 0, last)
+        tile = self.bounds(b.mul(row[last], b.int(spec.tile)), spec.tile, e.word(spec.outer[-1]))
+        with b.loop(*tile) as position, self.scope():
             e.advance({last: position}, last, self.outer)
             e.emit_level(ROW, 0)
             self.segment(0, low, high, [])
 
-    # one walk over the row
     # reductions
     def _block_sizes(self) -> None:
         """Lines and inner elements of a block, and how many blocks there are: functions of the extents."""
@@ -120,9 +121,7 @@ class Rows(Walker):
         if lines is None:
             self.segment(phase, low, high, reducers)
             return
-        with b.loop(*lines) as line, self.scope():
-            self.enter_line(line, phase)
-            self.segment(phase, low, high, reducers)
+        self.walk_lines(lines, phase, lambda: self.segment(phase, low, high, reducers))
 
     def _blocked(self, phase: int, reducers: list[Reducer]) -> None:
         b = self.b
@@ -182,11 +181,13 @@ class Rows(Walker):
             outer = b.op("div", number, self.inner_blocks)  # type: ignore[arg-type]
             lines = self.bounds(b.mul(outer, self.block_lines), self.block_lines, self.line_count)
         self._one_block(phase, reducers, lines, low, high)
-        blocks = b.mul(self.line_blocks, self.inner_blocks)
-        flat = b.mul(self.row_number, blocks)
+        row, sizes = self.row
+        flat = b.int(0)
+        for index, size in zip([*row, number], sizes, strict=True):
+            flat = b.add(b.mul(flat, size), index)
         for position, r in enumerate(reducers):
             place = e.words[self.spec.stores[position].access.word]
-            b.store(r.tree(b), b.gep(place, b.add(flat, number), r.scalar))  # type: ignore[arg-type]
+            b.store(r.tree(b), b.gep(place, flat, r.scalar))  # type: ignore[arg-type]
 
 
 def lower(spec: Spec) -> Program:

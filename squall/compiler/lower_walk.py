@@ -51,14 +51,35 @@ class Walker:
         yield
         e.regs, e.spread, e.places = kept
 
-    def decompose(self, flat: Reg, words: tuple[int, ...]) -> list[Reg]:
+    def decompose(self, flat: Reg, sizes: list[Reg]) -> list[Reg]:
         """A row-major position from its number."""
         b, out = self.b, []
-        for w in reversed(words[1:]):
-            size = self.e.word(w)
+        for size in reversed(sizes[1:]):
             out.append(b.op("rem", flat, size))
             flat = b.op("div", flat, size)
-        return [flat, *reversed(out)] if words else []
+        return [flat, *reversed(out)] if sizes else []
+
+    @contextmanager
+    def positions(self, low: Reg, high: Reg, sizes: list[Reg], from_zero: bool = False) -> Iterator[list[Reg]]:
+        """A loop over position numbers low <= n < high that yields each as a row-major position. One is found by
+        division, every next one by carrying."""
+        b = self.b
+        if len(sizes) < 2:
+            with b.loop(low, high) as number, self.scope():
+                yield [number] if sizes else []
+            return
+        first = [b.int(0)] * len(sizes) if from_zero else self.decompose(low, sizes)
+        counters = [b.var(r) for r in first]
+        with b.loop(low, high), self.scope():
+            found = [b.get(c) for c in counters]
+            yield found
+            one = carry = b.int(1)
+            for counter, index, size in zip(counters[:0:-1], found[:0:-1], sizes[:0:-1], strict=True):
+                up = b.add(index, carry)
+                wraps = b.compare("ge", up, size)
+                b.set(counter, b.select(wraps, b.int(0), up))
+                carry = b.select(wraps, one, b.int(0))
+            b.set(counters[0], b.add(found[0], carry))
 
     def bounds(self, start: Reg, step: Reg | int, limit: Reg) -> tuple[Reg, Reg]:
         b = self.b
@@ -69,17 +90,17 @@ class Walker:
         if not self.spec.lines:
             body()
             return
-        with self.b.loop(self.b.int(0), self.line_count) as line, self.scope():
-            self.enter_line(line, phase)
-            body()
+        self.walk_lines((self.b.int(0), self.line_count), phase, body, True)
 
-    def enter_line(self, line: Reg, phase: int) -> None:
-        """Advance to a line and compute what is known there."""
-        found = self.decompose(line, self.spec.lines)
-        indices = {self.outer + i: r for i, r in enumerate(found)}
-        self.e.advance(indices, self.outer, self.outer + len(found))
-        for earlier in range(phase + 1):
-            self.e.emit_level(LINE, earlier)
+    def walk_lines(self, lines: tuple[Reg, Reg], phase: int, body: Callable[[], None], from_zero: bool = False) -> None:
+        """Run the body for some lines, with what is known at each."""
+        sizes = [self.e.word(w) for w in self.spec.lines]
+        with self.positions(*lines, sizes, from_zero) as found:
+            indices = {self.outer + i: r for i, r in enumerate(found)}
+            self.e.advance(indices, self.outer, self.outer + len(found))
+            for earlier in range(phase + 1):
+                self.e.emit_level(LINE, earlier)
+            body()
 
     def needed(self, phase: int) -> list[int]:
         """Element values that a walk computes or reads back from scratch, in order."""
