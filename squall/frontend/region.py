@@ -77,6 +77,7 @@ class ElementTrace(Trace):
     def __init__(self, region: Region):
         super().__init__()
         self.region = region
+        self.existed: set[int] = set()  # ids of written cells that were there before
 
     @property
     def around(self) -> Any:
@@ -119,9 +120,19 @@ class ElementTrace(Trace):
 
     def wrote(self, cell: Any, handle: Any = None) -> None:
         """A cell is about to be written."""
+        if id(cell) not in self.cells and self._existed(cell):
+            self.existed.add(id(cell))
         super().wrote(cell, handle)
         if self.around is not None:
             self.around.wrote(cell, handle)
+
+    def _existed(self, cell: Any) -> bool:
+        """Whether a cell was there before the trace: it is computed already, or was waiting outside."""
+        node = cell._node
+        if node.buffer is not None:
+            return id(node) not in self.constants
+        waiting = self._before[1] if self._before is not None else ()
+        return any(held is cell or (held is not None and held._cell is cell) for held in (r() for r in waiting))
 
     def leaf(self, leaf: Any) -> None:
         """A leaf's gradient is about to be read or replaced."""
@@ -202,16 +213,13 @@ class ElementTrace(Trace):
 
     def _check_writes(self) -> None:
         """TraceError when a value that differs by element went into a Tensor from outside."""
-        outside = {id(held._node) for held in (r() for r in local.state.pending) if held is not None}
         for cell, before, _ in self.cells.values():
-            existed = (before.buffer is not None and id(before) not in self.constants) or id(before) in outside
-            if existed and not self.region.depends([before]) and self.region.depends([cell._node]):
+            if id(cell) in self.existed and not self.region.depends([before]) and self.region.depends([cell._node]):
                 shape = list(before.shape)
                 self.restore()
                 raise TraceError(f"{self.region.name}: a value that differs by element of the batch was written in "
-                                 "place "
-                                 f"into a tensor of shape {shape} from outside, which is not batched. Return the value "
-                                 "instead, or pass the tensor as a batched argument.")
+                                 f"place into a tensor of shape {shape} from outside, which is not batched. Return the "
+                                 "value instead, or pass the tensor as a batched argument.")
 
 
 def edge_type(edge: Any) -> TensorType:
