@@ -129,16 +129,18 @@ def pressure(state: ThreadState) -> None:
             state.anchor = (anchor, strikes + 1 if realize.plans.misses > before else 0)
             return
         state.rhythm = []
-    state.rhythm.append(latest)
+    state.rhythm.append((latest, len(state.pending)))
     heard = len(state.rhythm)
-    period = _period(state.rhythm) if heard in (64, 256, 1024, 4096) else 0
+    period = _period([signature for signature, _ in state.rhythm]) if heard in (64, 256, 1024, 4096) else 0
     if not period and heard < 4096:
         return
+    base = config.get("pending_nodes")
+    # writes and views are listed as pending too, but not heard
+    length = state.rhythm[-1][1] - state.rhythm[-1 - period][1] if period else 0
+    state.limit = max(base // length, 1) * length - 1 if period else base
     state.rhythm = None
     state.anchor = (latest, 0)
-    base = config.get("pending_nodes")
     evaluate(())
-    state.limit = max(base // period, 1) * period - 1 if period else base
 
 
 def _signature(held: Any) -> Any:

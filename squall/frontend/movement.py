@@ -35,8 +35,9 @@ def view(x: Any, *sizes: Any) -> Any:
     out = make_view(x, ops.reshape, (new,))
     if out is None:
         raise ShapeError(
-            f"view: size {list(new)} is not compatible with input tensor's size {list(x.node.shape)} and stride "
-            f"{list(x.stride())} (at least one dimension spans across two contiguous subspaces). Use .reshape(...) instead.")
+            "view size is not compatible with input tensor's size and stride (at least one dimension spans across two "
+            f"contiguous subspaces). Use .reshape(...) instead. Asked for {list(new)}; the tensor has size "
+            f"{list(x.node.shape)} and stride {list(x.stride())}.")
     return out
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from squall.base.dtypes import DType, as_dtype, bool_, default_dtype
-from squall.base.errors import AutogradError, ShapeError
+from squall.base.errors import AutogradError, DtypeError, ShapeError
 from squall.base.shapes import is_contiguous, normalize_dim, numel
 from squall.frontend import autograd, conversion, creation, interop, tracing
-from squall.frontend.core import Handle, apply, cast, ensure_cell, record, set_tensor_class, wrap
+from squall.frontend.core import Handle, apply, cast, record, set_tensor_class, wrap
 from squall.frontend.display import render
 from squall.frontend.evaluation import evaluate_tensors
 from squall.frontend.methods_arithmetic import ArithmeticMethods
@@ -132,14 +132,10 @@ class Tensor(Handle, ArithmeticMethods, UnaryMethods, ReductionMethods, Movement
     def data(self, value: Tensor) -> None:
         if local.state.trace is not None:
             local.state.trace.rebinds(self, "setting .data")
-        node = value.node
-        self._cell, self._view, self._node = None, None, node
-        if node.buffer is None:
-            value_cell = self._adopt(value)
-            self._cell = value_cell
-
-    def _adopt(self, value: Tensor) -> Any:
-        return ensure_cell(value) if value._view is None or value._cell is None else ensure_cell(wrap(value.node))
+        if self._edge is not None and value.node.dtype.category < 2:
+            raise DtypeError("data set to a tensor that requires gradients must be floating point or complex dtype")
+        shown = alias(value)
+        self._cell, self._view, self._node = shown._cell, shown._view, shown._node
 
     def size(self, dim: int | None = None) -> Any:
         """All sizes, or that of one dimension."""
