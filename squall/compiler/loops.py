@@ -7,7 +7,6 @@ from typing import Any
 from squall.compiler.affine import Affine, Atom, Unfit
 from squall.compiler.group import Group
 
-
 SHORT = 4  # an inner loop of so few elements leaves lanes empty
 MOST_LINES = 1024
 

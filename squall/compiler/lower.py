@@ -5,12 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Hashable
 
-from squall.base import trace
+from squall.base import config, trace
 from squall.base.caches import Cache
 from squall.compiler import lower_columns, lower_rows, sequence
 from squall.compiler.expand import expand
 from squall.compiler.spec import Spec
 from squall.ir.linear import Program
+from squall.ir.linear_text import print_program
+from squall.ir.linear_verify import verify
 
 programs = Cache("lowered kernels", 4096)
 _LOWERINGS = {"rows": lower_rows.lower, "columns": lower_columns.lower}
@@ -26,11 +28,22 @@ def sequence_program(spec: sequence.SequenceSpec) -> Program:
     return _once(spec, lambda: sequence.lower(spec))
 
 
+def _checked(program: Program) -> Program:
+    """The program over the core set; its specification is checked before and after when the `verify` knob is on."""
+    check = config.get("verify")
+    expanded = expand(verify(program) if check else program)
+    if check:
+        verify(expanded, expanded=True)
+    if config.get("debug") >= 3:
+        trace.debug(3, print_program(expanded))
+    return expanded
+
+
 def _once(spec: Hashable, make: Callable[[], Program]) -> Program:
     found = programs.get(spec)
     if found is None:
         started = time.perf_counter()
-        found = programs.put(spec, expand(make()))
+        found = programs.put(spec, _checked(make()))
         trace.count("kernels lowered")
         trace.count("lowering microseconds", round((time.perf_counter() - started) * 1e6))
     return found

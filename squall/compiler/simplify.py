@@ -11,6 +11,7 @@ from typing import Any
 
 from squall.base.dtypes import int64
 from squall.compiler import movement
+from squall.ir.interpret import evaluate
 from squall.ir.node import Node, toposort
 from squall.ir.op import constant, constant_value, make, ops
 
@@ -45,8 +46,10 @@ class Simplifier:
         same = old is not None and all(a is b for a, b in zip(operands, old.inputs, strict=True))
         made = old if same else Node(op, operands, attrs, type)
         rule = RULES.get(op.name)
-        if rule is not None:
-            replaced = rule(made)
+        if op.name in FOLDED or rule is not None:
+            replaced = folded(made) if op.name in FOLDED else None
+            if replaced is None and rule is not None:
+                replaced = rule(made)
             if replaced is not None:
                 return self.made(replaced)
         if op.name in LEAF_OPS:
@@ -220,6 +223,19 @@ def _argument(node: Node) -> Node | None:
     if not all(movement.is_one(x.shape[d]) for d in dims):
         return None
     return Node(ops.expand, (constant(0, node.dtype, node.device),), (tuple(node.shape),), node.type)
+
+
+# Ops that IEEE defines to the bit: NumPy's result is the kernel's.
+FOLDED = frozenset(("add", "sub", "mul", "div", "neg", "abs", "sqrt", "square", "maximum", "minimum", "cast"))
+
+
+def folded(node: Node) -> Node | None:
+    """A zero-dimensional op of constants as its value."""
+    if node.shape != () or any(n.op is not ops.constant for n in node.inputs):
+        return None
+    (value,) = evaluate([node])
+    number = value.item() if node.dtype.short != "bf16" else float(value)
+    return constant(number, node.dtype, node.device)
 
 
 RULES: dict[str, Callable[[Node], Node | None]] = {

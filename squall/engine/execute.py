@@ -9,6 +9,7 @@ out. A call then allocates results, writes pointers and scalars into one block o
 from __future__ import annotations
 
 import ctypes
+import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -40,7 +41,7 @@ class Executable:
         self.strided = tuple(i for i, x in enumerate(plan.inputs) if not x.contiguous)
         self.bindings: dict[tuple, Binding] = {}
         self.plain: Binding | None = None
-        self.status = (ctypes.c_int64 * 2)()
+        self.runs = threading.local()  # each thread's status block
 
     def prepare(self, inputs: Sequence[Buffer], scalars: Sequence[Any],
                 sizes: dict[str, int] | None = None) -> tuple[tuple, list[Buffer]]:
@@ -57,8 +58,12 @@ class Executable:
         if binding is None:
             inputs = self._fitting(inputs, sizes or {})
             binding = self._binding(inputs, sizes or {})
-        self.status[0] = 0
-        return binding.prepare(inputs, scalars, self.status)
+        try:
+            status = self.runs.status
+            status[0] = 0
+        except AttributeError:
+            status = self.runs.status = (ctypes.c_int64 * 2)()
+        return binding.prepare(inputs, scalars, status)
 
     def _fitting(self, inputs: Sequence[Buffer], sizes: dict[str, int]) -> Sequence[Buffer]:
         """The inputs, with a copy of each that does not lie dense where the kernels read it as dense."""
@@ -104,12 +109,13 @@ class Executable:
         return outputs
 
     def check_status(self) -> None:
-        """Raise IndexRangeError if a kernel met an index outside of its dimension in the last run."""
-        code = self.status[0]
+        """Raise IndexRangeError if a kernel met an index outside of its dimension in this thread's last run."""
+        status = self.runs.status
+        code = status[0]
         if code:
-            self.status[0] = 0
+            status[0] = 0
             check = self.plan.checks[code - 1]
-            wrong = f"{check.op}: index {self.status[1]} is out of range for a dimension of size {check.size}"
+            wrong = f"{check.op}: index {status[1]} is out of range for a dimension of size {check.size}"
             raise IndexRangeError(wrong)
 
 

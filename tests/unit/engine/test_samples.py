@@ -26,7 +26,7 @@ def _graphs(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_values_and_bits(name):
     for sample, roots, leaves in _graphs(name):
-        got = compiled(roots)
+        got = compiled(roots, verify=True)
         if name not in LOOSE:
             for x, y in zip(got, expected(roots, leaves), strict=True):
                 np.testing.assert_allclose(x.astype("f8"), y.astype("f8"), rtol=1e-4, atol=1e-4, err_msg=sample.name)
