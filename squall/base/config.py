@@ -23,7 +23,7 @@ class Knob(NamedTuple):
 
 
 KNOBS = {k.name: k for k in (
-    Knob("debug", int, 0, False, "1 flushes and cache misses, 2 groups and fusion reasons, 3 linear IR, 4 LLVM text, 5 assembly"),
+    Knob("debug", int, 0, False, "1 plans, 2 graphs, groups and reasons, 3 linear IR, 4 LLVM text and 5 assembly of kernels in no cache"),
     Knob("cache_dir", str, "", False, "folder of compiled kernels; empty: the user's cache folder"),
     Knob("cache", bool, True, False, "keep compiled kernels on disk"),
     Knob("cache_megabytes", int, 512, False, "size the disk cache is trimmed to"),

@@ -1,7 +1,8 @@
 """The way from a graph to a plan: `STAGES`, run in order over one `Compilation`.
 
 Stages are data: a test or tool can run up to any of them, replace one, or look at what lies between. Each is timed;
-`SQUALL_DEBUG=2` prints groups and reasons, 3 the linear IR of new kernels.
+`SQUALL_DEBUG=2` prints the graph as it comes and after each stage that changed it, then
+groups and reasons, 3 the linear IR of kernels as they are lowered.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from squall.compiler.prepare import prepare
 from squall.compiler.simplify import simplify
 from squall.compiler.target import machine
 from squall.compiler.work import Work
+from squall.ir.graph import Graph
+from squall.ir.graph_text import graph_text
 from squall.ir.node import Node
 from squall.ir.plan import KernelStep, Plan, Request
 
@@ -101,13 +104,25 @@ def compile_plan(request: Request, stages: tuple[Stage, ...] = STAGES) -> Plan:
         CompileError: for an op that nothing lowers.
     """
     c = Compilation(request)
+    shown = _dump_graph(c, "recorded", "")
     for stage in stages:
         started = time.perf_counter()
         stage.run(c)
         c.seconds[stage.name] = time.perf_counter() - started
         trace.count(f"{stage.name} microseconds", round(c.seconds[stage.name] * 1e6))
+        shown = _dump_graph(c, stage.name, shown)
     _dump(c)
     return c.plan  # type: ignore[return-value]
+
+
+def _dump_graph(c: Compilation, stage: str, shown: str) -> str:
+    """Print the graph unless it reads as when it was last shown; returns its text."""
+    if config.get("debug") < 2 or c.work is not None:
+        return shown
+    text = graph_text(Graph((), c.roots, stage))
+    if text.partition("{")[2] != shown.partition("{")[2]:
+        trace.debug(2, text)
+    return text
 
 
 def _dump(c: Compilation) -> None:

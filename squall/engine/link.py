@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from squall.backends.cpu.build import compile_functions
+from squall.backends.cpu.build import assembly_of, compile_functions
 from squall.backends.cpu.table import table_for
 from squall.backends.cpu.target import host_target
 from squall.backends.python.execute import Executor
 from squall.backends.ssa_text import write
+from squall.base import config, trace
 from squall.ir.linear import Program
 from squall.ir.plan import KernelStep, Plan
 
@@ -34,8 +35,16 @@ def build(programs: dict[Any, Program], backend: str) -> dict[Any, Any]:
     table = table_for(target.architecture, target.features)
 
     def text_of(program: Program) -> Callable[[], str]:
-        return lambda: write(program, table)
+        return lambda: _shown(program, write(program, table))
 
     texts = {key: (text_of(program), (program.entry,)) for key, program in programs.items()}
     found = compile_functions(texts)
     return {key: found[key][program.entry] for key, program in programs.items()}
+
+
+def _shown(program: Program, text: str) -> str:
+    """The LLVM text of a kernel that is in no cache, printed on its way as `SQUALL_DEBUG` asks."""
+    trace.debug(4, text)
+    if config.get("debug") >= 5:
+        trace.debug(5, assembly_of(text, (program.entry,)))
+    return text
