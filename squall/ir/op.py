@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from squall.base.dtypes import DType
 from squall.base.errors import CompileError
-from squall.ir.node import Node, TensorType
+from squall.ir.node import Node, TensorType, tensor_type
 
 
 class _NonDifferentiable:
@@ -227,8 +227,15 @@ def infer_type(op: Op, types: tuple, attrs: tuple) -> Any:
     if found is None:
         if len(_inferred) > 50000:
             _inferred.clear()
-        found = _inferred[key] = (op.result_type(types, attrs), types)
+        found = _inferred[key] = (_one_object(op.result_type(types, attrs)), types)
     return found[0]
+
+
+def _one_object(type: Any) -> Any:
+    """The type every result of this content shares: chains of ops meet the same operand types again."""
+    if type.__class__ is tuple:
+        return tuple([_one_object(t) for t in type])
+    return tensor_type(type.shape, type.dtype, type.device)
 
 
 def make(op: Op, inputs: tuple[Node, ...], attrs: tuple) -> Any:
