@@ -247,7 +247,7 @@ def test_errors_name_the_function() -> None:
         backward = staticmethod(lambda ctx, g: "gradient")
 
     x = double(1.0, 2.0)
-    with pytest.raises(RuntimeError, match=r"ShortBackward returned an incorrect number of gradients \(expected 2, got 1\)"):
+    with pytest.raises(RuntimeError, match=r"ShortBackward returned an incorrect number .* \(expected 2, got 1\)"):
         Short.apply(x, x).sum().backward()
     with pytest.raises(RuntimeError, match="WideBackward returned an invalid gradient at index 0"):
         Wide.apply(x).sum().backward()

@@ -1,4 +1,4 @@
-"""grad, vjp, jvp, jacobians, hessian, functional_call, checkpoint: against analytic results, each other and differences."""
+"""grad, vjp, jvp, jacobians, hessian, functional_call, checkpoint: against closed forms, each other and differences."""
 
 from __future__ import annotations
 
@@ -79,11 +79,11 @@ def test_levels_do_not_mix() -> None:
     x = sq.tensor(3.0)
     assert grad(lambda a: a * grad(lambda b: a + b)(sq.tensor(1.0)))(x).item() == 1.0
     assert grad(lambda a: a * grad(lambda b: a * b)(sq.tensor(2.0)))(x).item() == 6.0
-    assert jvp(lambda a: a * jvp(lambda b: a + b, (sq.tensor(1.0),), (sq.tensor(1.0),))[1], (x,), (sq.tensor(1.0),))[1].item() == 1.0
-    assert jvp(lambda a: a * grad(lambda b: a * b)(sq.tensor(2.0)), (x,), (sq.tensor(1.0),))[1].item() == 6.0
-    assert grad(lambda a: a * jvp(lambda b: a * b * b, (a,), (sq.tensor(1.0),))[1])(x).item() == 3 * 2 * 9.0
-    captured = sq.tensor(2.0)
-    assert jvp(lambda b: captured * b, (captured,), (sq.tensor(1.0),))[1].item() == 2.0
+    one, captured = sq.tensor(1.0), sq.tensor(2.0)
+    assert jvp(lambda a: a * jvp(lambda b: a + b, (one,), (one,))[1], (x,), (one,))[1].item() == 1.0
+    assert jvp(lambda a: a * grad(lambda b: a * b)(captured), (x,), (one,))[1].item() == 6.0
+    assert grad(lambda a: a * jvp(lambda b: a * b * b, (a,), (one,))[1])(x).item() == 3 * 2 * 9.0
+    assert jvp(lambda b: captured * b, (captured,), (one,))[1].item() == 2.0
 
 
 def test_gradients_flow_to_captured_tensors() -> None:
@@ -150,8 +150,10 @@ def test_jvp_against_vjp_on_many_functions() -> None:
         "softmax": lambda a, b: (a @ b).softmax(-1), "norm": lambda a, b: F.layer_norm(a, (4,)) * b.sum(),
         "index": lambda a, b: a[index] + b.sum(0), "sort": lambda a, b: a.sort(0).values @ b,
         "max": lambda a, b: a.max(1).values * b.amin(), "cumulative": lambda a, b: a.cumsum(0).cumprod(1) + b.prod(),
-        "in place": lambda a, b: _changed(a) * b[0, 0], "ties": lambda a, b: sq.relu(a * 0) + a.clamp(-0.5, 0.5) + b[:1],
-        "where": lambda a, b: sq.where(a > b[0], a, b[1] ** 2), "losses": lambda a, b: F.cross_entropy(a, index) * b,
+        "ties": lambda a, b: sq.relu(a * 0) + a.clamp(-0.5, 0.5) + b[:1],
+        "in place": lambda a, b: _changed(a) * b[0, 0],
+        "where": lambda a, b: sq.where(a > b[0], a, b[1] ** 2),
+        "losses": lambda a, b: F.cross_entropy(a, index) * b,
         "custom shapes": lambda a, b: sq.einsum("ij,kl->il", a, b).var(0),
     }
     a, b, ta, tb = floats(3, 4), floats(4, 4), floats(3, 4), floats(4, 4)
@@ -178,7 +180,8 @@ def test_jvp_arguments() -> None:
     assert close(tangent, 2 * t) and aux == "note" and close(out, 2 * x)
     out, tangent = jvp(lambda d: (d["a"] ** 2, d["b"]), ({"a": x, "b": x},), ({"a": t, "b": x},))
     assert close(tangent[0], 2 * x * t) and close(tangent[1], x)
-    for call, message in [(lambda: jvp(sq.sin, (x,), (floats(2),)), "shape"), (lambda: jvp(sq.sin, (x,), (x.float(),)), "dtype"),
+    for call, message in [(lambda: jvp(sq.sin, (x,), (floats(2),)), "shape"),
+                          (lambda: jvp(sq.sin, (x,), (x.float(),)), "dtype"),
                           (lambda: jvp(sq.sin, (x,), (x, x)), "structure"),
                           (lambda: jvp(lambda a: floats(2), (x,), (t,), strict=True), "does not depend")]:
         with pytest.raises(RuntimeError, match=message):
