@@ -147,7 +147,7 @@ def current_node(source: Any) -> Node:
     return source.node if isinstance(source, (Handle, _GradSource)) else source._node
 
 
-def check_no_value(what: str) -> None:
+def check_no_value(what: str, tensor: Any = None) -> None:
     """TraceError when a value is asked for while a function is traced."""
     if local.state.trace is not None:
         raise TraceError(f"{user_line()}: {value_unavailable(what)}")
