@@ -1,4 +1,8 @@
-"""A captured program bound to the world: where each input comes from, and where each result goes."""
+"""A captured program bound to the world: where each input comes from, where each result goes, and one call of it.
+
+A call compares guards while it gathers input buffers, runs the executable, and re-points storages, gradients and generators
+in the same chain of C calls, which no signal handler can split.
+"""
 
 from __future__ import annotations
 
@@ -9,264 +13,260 @@ from operator import call
 from typing import Any, NamedTuple
 
 from squall.base import pytree
-from squall.base.dim import evaluate, symbols
-from squall.base.errors import TraceError
+from squall.base.dim import Dim, evaluate
 from squall.engine import realize
 from squall.engine.copying import copy_buffer, overwrite
-from squall.frontend.core import Cell, Handle, record, scalar_node, wrap
-from squall.frontend.state import no_grad
-from squall.frontend.tracing import Trace, current_node
-from squall.frontend.views import write
-from squall.ir.graph import Graph, rebuild
-from squall.ir.node import Node, toposort
+from squall.frontend.arguments import Arguments
+from squall.frontend.cell import Cell
+from squall.frontend.core import ensure_cell, wrap
+from squall.frontend.guards import Watch
+from squall.frontend.results import Output, Where, mark_history, rebuild_view, shared_output
+from squall.frontend.tape import GradRecord, Leaf
+from squall.ir.node import Node, tensor_type
 from squall.ir.op import ops
 from squall.ir.plan import Request
 
+MISS = object()
+ARGUMENT, CELL, OBJECT, GRAD, ARGUMENT_CELL, CONSTANT, ARGUMENT_GRAD = range(7)
 _set_node = Cell._node.__set__  # type: ignore[attr-defined]
+_set_version = Cell.version.__set__  # type: ignore[attr-defined]
+_set_grad = Leaf.grad.__set__  # type: ignore[attr-defined]
 
 
-class Source(NamedTuple):
-    """Where a placeholder is bound from: an argument's Node or cell by position, a number argument, or what was read."""
+class Input(NamedTuple):
+    """Where an input is bound from: a code, with a position, cell, Tensor, Leaf or Node; its type; whether the program takes it
+    row-major; and whether a write replaces its storage, so that its memory may be taken over."""
 
-    kind: str
-    position: int
-    holder: Any
-
-
-class _Input(NamedTuple):
-    kind: str  # "argument", "cell", "outside", "constant"
-    where: Any  # position, or the Tensor / cell / gradient source, or the Node
+    code: int
+    where: Any
     type: Any
-    contiguous: bool
-    written: int  # which write replaces this storage, or -1
+    plain: bool
+    donated: bool
 
 
-class Bound:
-    """A program: run it with flat arguments.
+class Write(NamedTuple):
+    """A storage written: a code and what it is in, as `Input`; where its new value comes from; how many versions on; whether the
+    history of the handle it was written through changed, and that handle's position or object."""
+
+    code: int
+    where: Any
+    value: Where
+    versions: int
+    tracked: Any = None
+
+
+class Parts(NamedTuple):
+    """What a capture found; see `capture.py`."""
+
+    name: str
+    roots: list[Node]
+    input_nodes: tuple[Node, ...]
+    inputs: list[Input]
+    scalar_nodes: tuple[Node, ...]
+    scalars: list[tuple[str, Any]]  # ("argument", reads it from the flat arguments), ("read", reads it), ("fixed", number)
+    writes: list[Write]
+    gradients: list[tuple[Any, Any]]  # (Leaf or position, Where or None or Tensor)
+    adopted: list[tuple[Any, Where]]  # Tensors and cells of state that the capture created
+    outputs: list[Output]
+    out_structure: Any
+    generators: list[tuple[Any, Any, Any]]
+    passed: list[Where]  # which inputs are results as they are
+    handles: list[tuple[Any, Any, Any]]  # (Tensor from outside, its Leaf, None or "history", its cell or None)
+    leaf_states: list[tuple[Any, bool]]
+    mode: tuple
+
+
+class Program:
+    """A captured function: `attempt` runs it when its guards hold.
 
     Attributes:
-        reusable: False when it created state (the first step of an optimizer): such a program runs once.
+        arguments, watch: guards. tracked: rule for history to the outside (`tracked.py`), or None. graph: the closed graph, of
+        inputs and then scalars, when tracked.
     """
 
-    def __init__(self, trace: Trace, sources: dict, arg_cells: dict[int, int], outputs: list, out_structure: Any,
-                 escaped: list, tracked: bool, name: str):
-        self.name, self.out_structure, self.tracked = name, out_structure, tracked
-        self.reusable = not escaped
-        self.generators = [tuple(entry) for entry in trace.generators.values()]
-        self._writes(trace, arg_cells)
-        self._gradients(trace)
-        self.escaped = escaped
-        self.outputs = [("tensor", t.node) if isinstance(t, Handle) else ("value", t) for t in outputs]
-        roots = [n for k, n in self.outputs if k == "tensor"] + [n for _, n, _ in self.writes]
-        roots += [n for _, n in self.gradients if n is not None] + [e._node for e in escaped]
-        self.roots = list({id(n): n for n in roots if n.buffer is None and n.op is not ops.input}.values())
-        self._inputs(trace, sources)
+    def __init__(self, parts: Parts, arguments: Arguments, watch: Watch, structure: Any, tracked: Any):
+        self.__dict__.update(parts._asdict())
+        self.arguments, self.watch, self.structure, self.tracked = arguments, watch, structure, tracked
         self.executable: Any = None
-        self.graph: Graph | None = self._close() if tracked else None
+        self.is_symbolic = any(isinstance(s, Dim) for n in self.input_nodes for s in n.type.shape)
+        self.types = [tensor_type(tuple(r.type.shape), r.type.dtype, r.type.device) for r in self.roots]
+        self._types: dict[tuple, list] = {}
+        self.simple = len(self.outputs) == 1 and self.outputs[0].kind == "fresh" and self.out_structure == pytree.LEAF
 
-    # ------------------------------------------------------------ what was captured
-    def _writes(self, trace: Trace, arg_cells: dict[int, int]) -> None:
-        """(where the cell comes from, its final Node, versions added)."""
-        self.writes = []
-        for cell, _, version in trace.cells.values():
-            where = ("argument", arg_cells[id(cell)]) if id(cell) in arg_cells else ("outside", cell)
-            self.writes.append((where, cell._node, cell.version - version))
-        self._written = {id(before): i for i, (_, before, _) in enumerate(trace.cells.values())}
+    # ------------------------------------------------------------ guards and inputs
+    def attempt(self, leaves: list, mode: tuple) -> Any:
+        """The function's result for flat arguments, or MISS when something is not as it was at capture."""
+        if mode != self.mode:
+            return MISS
+        sizes = self.arguments.fit(leaves)
+        if sizes is False or not self.watch.holds():
+            return MISS
+        for handle, edge, cell in self.handles:
+            now = handle._edge
+            if now is not edge and (edge != "history" or now.__class__ is not GradRecord):
+                return MISS
+            if cell is not None and handle._cell is not cell:
+                return MISS
+        for leaf, missing in self.leaf_states:
+            if leaf.__class__ is int:
+                leaf = leaves[leaf].edge
+            if (leaf.grad is None) is not missing:
+                return MISS
+        if self.tracked is not None:
+            return self.tracked.run(self, leaves, sizes)
+        buffers: list[Any] = []
+        if not self._gather(leaves, buffers):
+            return MISS
+        return self._run(leaves, buffers, sizes)
 
-    def _gradients(self, trace: Trace) -> None:
-        """(leaf, Node of its new gradient or None) for every leaf whose `.grad` is another object than before."""
-        self.gradients = []
-        for leaf, before in trace.leaves.values():
-            if leaf.grad is not before:
-                self.gradients.append((leaf, None if leaf.grad is None else leaf.grad.node))
+    def _gather(self, leaves: list, buffers: list) -> bool:
+        """Fill in the input buffers; False when one is of another type."""
+        count = sys.getrefcount
+        append = buffers.append
+        for code, where, type, plain, donated in self.inputs:
+            if code == ARGUMENT:
+                handle = leaves[where]
+                node = handle._node if handle._cell is None else handle.node
+            elif code == CELL:
+                node = where._node
+            elif code == OBJECT:
+                node = where._node if where._cell is None else where.node
+            else:
+                node = self._other(code, where, leaves)
+            if type is not None and node.type is not type and node.type != type:
+                return False
+            buffer = node.buffer
+            if buffer is None:
+                realize.evaluate([node])
+                buffer = node.buffer
+            if buffer.strides is not None and plain:
+                buffer = copy_buffer(node)
+            # a node and its buffer are each held by their owner, this frame's variable, and getrefcount's argument
+            elif donated and (count(node) > 3 or count(buffer) > 3 or count(buffer.block) > 2 or buffer.shared):
+                buffer = copy_buffer(node)
+            append(buffer)
+        return True
 
-    def _inputs(self, trace: Trace, sources: dict) -> None:
-        self.inputs: list[_Input] = []
-        self.scalars: list[tuple[str, Any]] = []
-        input_nodes, scalar_nodes = [], []
-        for node in toposort(self.roots, lambda n: n.buffer is not None):
-            if node.op is ops.scalar:
-                scalar_nodes.append(node)
-                source = sources.get(id(node))
-                if source is not None:
-                    self.scalars.append(("argument", source.position))
-                elif id(node) in trace.scalars:
-                    self.scalars.append(("read", trace.scalars[id(node)][1]))
-                else:
-                    self.scalars.append(("fixed", node.buffer))
-            elif node.op is ops.input or node.buffer is not None:
-                input_nodes.append(node)
-                self.inputs.append(self._source_of(node, trace, sources))
-        self.input_nodes, self.scalar_nodes = tuple(input_nodes), tuple(scalar_nodes)
+    def _other(self, code: int, where: Any, leaves: list) -> Node:
+        if code == GRAD:
+            return where.grad.node
+        if code == ARGUMENT_CELL:
+            return leaves[where]._cell._node
+        if code == ARGUMENT_GRAD:
+            return leaves[where].edge.grad.node
+        return where
 
-    def _source_of(self, node: Node, trace: Trace, sources: dict) -> _Input:
-        written = self._written.get(id(node), -1)
-        source = sources.get(id(node))
-        if source is not None:
-            return _Input(source.kind, source.position, node.type, True, written)
-        plain = node.buffer.strides is None
-        if id(node) in trace.constants:
-            return _Input("constant", node, node.type, plain, -1)
-        if id(node) in trace.tensors:
-            return _Input("outside", trace.tensors[id(node)][1], node.type, plain, written)
-        raise TraceError(f"{self.name}: the function reads a value whose origin is outside of it (history recorded before the call, "
-                         "or data made from an array inside); pass it as an argument")
+    def input_node(self, entry: Input, leaves: list) -> Node:
+        """The present Node of an input."""
+        code, where = entry[:2]
+        if code == ARGUMENT:
+            return leaves[where].node
+        if code == OBJECT:
+            return where.node
+        return where._node if code == CELL else self._other(code, where, leaves)
 
-    def _close(self) -> Graph:
-        """The graph with every leaf as an input: first buffers, then scalars."""
-        replaced: dict[int, Node] = {}
-        holders = []
-        for node in (*self.input_nodes, *self.scalar_nodes):
-            holder = Node(ops.input, (), (len(holders),), node.type)
-            replaced[id(node)] = holder
-            holders.append(holder)
-        rebuild(toposort(self.roots, lambda n: n.buffer is not None), replaced)
-        return Graph(holders, [replaced[id(r)] for r in self.roots], self.name)
+    def passed_nodes(self, leaves: list) -> list[Node]:
+        """The Nodes of inputs that are results as they are."""
+        return [self.input_node(self.inputs[w.index], leaves) for w in self.passed]
+
+    def numbers(self, leaves: list) -> list:
+        """The run-time numbers, in the program's order."""
+        return [read(leaves) if kind == "argument" else read() if kind == "read" else read for kind, read in self.scalars]
 
     # ------------------------------------------------------------ running
-    def run(self, leaves: list) -> Any:
-        """The function's result for these arguments."""
-        values = [leaves[w] if k == "argument" else r() if k == "read" else w
-                  for k, w, r in ((k, w, w) for k, w in self.scalars)]
-        out = self._run_tracked(leaves, values) if self.graph is not None else self._run(leaves, values)
-        for generator, used in self.generators:
-            generator.offset += used
-        if self.escaped:
-            self.executable, self.escaped = None, []
-        return out
-
-    def _node(self, entry: _Input, leaves: list) -> Node:
-        kind, where = entry.kind, entry.where
-        if kind == "argument":
-            return leaves[where].node
-        if kind == "cell":
-            return leaves[where]._cell._node
-        return where if kind == "constant" else current_node(where)
-
-    def _cell(self, where: tuple, leaves: list) -> Any:
-        return where[1] if where[0] == "outside" else leaves[where[1]]._cell
-
-    def _run(self, leaves: list, values: list) -> Any:
+    def _run(self, leaves: list, buffers: list, sizes: dict[str, int]) -> Any:
         if self.executable is None:
-            self.executable = realize.prepare_request(self._request(leaves), self.name)
-        buffers = []
-        private = self._private(leaves)
-        for entry in self.inputs:
-            node = self._node(entry, leaves)
-            if node.buffer is None:
-                realize.evaluate([node])
-            buffer = node.buffer
-            if entry.written >= 0 and not private[entry.written]:
-                buffer = copy_buffer(node)
-            elif entry.contiguous and buffer.strides is not None:
-                buffer = copy_buffer(node)
-            buffers.append(buffer)
-        calls, made = self.executable.prepare(buffers, values, self._sizes(leaves))
-        nodes = {id(r): Node(ops.buffer, (), (), self._concrete(r, leaves), b) for r, b in zip(self.roots, made, strict=True)}
-        cells = [(self._cell(w, leaves), nodes.get(id(n), n)) for w, n, _ in self.writes]
-        fills = [(_set_node, c, n) for c, n in cells if not c.shared and n.op is not ops.input]
-        shared = [(c, c._node, n) for c, n in cells if c.shared]
-        deque(starmap(call, (*calls, *fills)), maxlen=0)
+            self.executable = self._executable()
+        passed = self.passed_nodes(leaves) if self.passed else ()
+        calls, made = self.executable.prepare(buffers, self.numbers(leaves), sizes)
+        types = self._concrete(sizes) if self.is_symbolic else self.types
+        nodes = [Node(ops.buffer, (), (), t, b) for t, b in zip(types, made, strict=True)]
+        chain = [*calls]
+        shared: list[tuple[Any, Node, Node]] = []
+        for code, where, value, versions, _ in self.writes:
+            cell = where if code == CELL else self.storage(code, where, leaves)
+            node = nodes[value.index] if value.kind == "root" else passed[value.index]
+            if cell.shared:
+                shared.append((cell, cell._node, node))
+            else:
+                chain.append((_set_node, cell, node))
+            chain.append((_set_version, cell, cell.version + versions))
+        for leaf, value in self.gradients:
+            made_grad = value if not isinstance(value, Where) else wrap(nodes[value.index] if value.kind == "root" else passed[value.index])
+            chain.append((_set_grad, leaves[leaf].edge if leaf.__class__ is int else leaf, made_grad))
+        for generator, seed, used in self.generators:
+            if seed is not None:
+                chain.append((setattr, generator, "_seed", seed))
+            chain.append((setattr, generator, "offset", used if seed is not None else generator.offset + used))
+        for held, value in self.adopted:
+            chain.append((setattr, held, "_node", nodes[value.index] if value.kind == "root" else passed[value.index]))
+        deque(starmap(call, chain), maxlen=0)
         self.executable.check_status()
         for cell, old, new in shared:
             overwrite(old, new)
             cell._node = Node(old.op, (), old.attrs, old.type, old.buffer)
-        return self._finish(leaves, nodes, cells)
+        if self.simple:
+            return self._fresh(self.outputs[0], nodes, passed)
+        return pytree.unflatten(self.out_structure, self._results(leaves, nodes, passed))
 
-    def _finish(self, leaves: list, nodes: dict, cells: list) -> Any:
-        for (cell, _), (_, _, versions) in zip(cells, self.writes, strict=True):
-            cell.version += versions
-        for leaf, node in self.gradients:
-            leaf.grad = None if node is None else wrap(nodes.get(id(node), node))
-        for held in self.escaped:
-            held._node = nodes[id(held._node)]
-        out = []
-        for kind, value in self.outputs:
-            out.append(value if kind == "value" else self._output(value, nodes, leaves))
-        return pytree.unflatten(self.out_structure, out)
+    def _executable(self) -> Any:
+        plain = tuple(e.plain for e in self.inputs)
+        donatable = tuple(e.donated for e in self.inputs)
+        return realize.prepare_request(Request(tuple(self.roots), self.input_nodes, self.scalar_nodes, donatable, plain), self.name)
 
-    def _output(self, node: Node, nodes: dict, leaves: list) -> Any:
-        if id(node) in nodes:
-            return wrap(nodes[id(node)])
-        for entry, holder in zip(self.inputs, self.input_nodes, strict=True):
-            if holder is node and entry.kind in ("argument", "cell"):
-                return leaves[entry.where]
-        if node.op is ops.input:
-            return leaves[node.attrs[0]]
-        return wrap(node)
+    def storage(self, code: int, where: Any, leaves: list) -> Cell:
+        """The storage a write goes to."""
+        if code == GRAD:
+            return ensure_cell(where.grad)
+        return ensure_cell(leaves[where].edge.grad if code == ARGUMENT_GRAD else leaves[where])
 
-    def _private(self, leaves: list) -> list[bool]:
-        """Per write, whether the storage's present buffer is seen by nobody but its cell, so that it may be overwritten."""
-        count = sys.getrefcount
-        out = []
-        for where, _, _ in self.writes:
-            cell = self._cell(where, leaves)
-            if cell is None or cell.shared:
-                out.append(False)
-                continue
-            node = cell._node
-            buffer = node.buffer
-            # each is held by its owner, this frame's variable, and getrefcount's argument
-            out.append(buffer is not None and count(node) <= 3 and count(buffer) <= 3 and not buffer.shared
-                       and count(buffer.block) <= 2)
+    def _concrete(self, sizes: dict[str, int]) -> list:
+        key = tuple(sizes.values())
+        found = self._types.get(key)
+        if found is None:
+            if len(self._types) > 256:
+                self._types.clear()
+            found = self._types[key] = [
+                tensor_type(tuple(evaluate(s, sizes) for s in t.shape), t.dtype, t.device) for t in self.types]
+        return found
+
+    # ------------------------------------------------------------ results
+    def _fresh(self, output: Output, nodes: list, passed: Any) -> Any:
+        kind, index = output.item
+        out = wrap(nodes[index] if kind == "root" else passed[index])
+        return out if output.history is None else mark_history(out, output.history)
+
+    def _results(self, leaves: list, nodes: list, passed: Any) -> list:
+        out: list[Any] = []
+        cells: dict[int, Cell] = {}
+        for output in self.outputs:
+            kind, item, history = output
+            if kind == "value":
+                out.append(item)
+            elif kind == "fresh":
+                out.append(self._fresh(output, nodes, passed))
+            elif kind == "shared":
+                where, number, view = item
+                node = nodes[where.index] if where.kind == "root" else passed[where.index]
+                out.append(mark_history(shared_output(node, number, view, cells), history))
+            else:
+                out.append(self.plain_output(output, leaves, out))
         return out
 
-    def _request(self, leaves: list) -> Request:
-        donatable = tuple(e.written >= 0 for e in self.inputs)
-        return Request(tuple(self.roots), self.input_nodes, self.scalar_nodes, donatable, tuple(e.contiguous for e in self.inputs))
-
-    def _sizes(self, leaves: list) -> dict[str, int]:
-        sizes: dict[str, int] = {}
-        for entry, holder in zip(self.inputs, self.input_nodes, strict=True):
-            if entry.kind in ("argument", "cell"):
-                for size, actual in zip(holder.type.shape, self._node(entry, leaves).shape, strict=True):
-                    if not isinstance(size, int) and size.symbol is not None:
-                        sizes[size.symbol.name] = actual
-        return sizes
-
-    def _concrete(self, root: Node, leaves: list) -> Any:
-        if not symbols(tuple(root.type.shape)):
-            return root.type
-        sizes = self._sizes(leaves)
-        return root.type.with_shape(tuple(evaluate(s, sizes) for s in root.type.shape))
-
-    def _run_tracked(self, leaves: list, values: list) -> Any:
-        """Record one `call` node: history passes through it, and its gradient is a call of a derived graph."""
-        assert self.graph is not None
-        operands = []
-        for entry in self.inputs:
-            if entry.kind in ("argument", "cell"):
-                leaf = leaves[entry.where]
-                operands.append(leaf if entry.kind == "argument" or leaf._view is None else wrap(leaf._cell._node))
-            elif isinstance(entry.where, Handle):
-                operands.append(entry.where)
-            else:
-                operands.append(wrap(self._node(entry, leaves)))
-        operands += [wrap(scalar_node(v, n.dtype)) for v, n in zip(values, self.scalar_nodes, strict=True)]
-        made = record(ops.call, tuple(operands), (self.graph,))
-        by_root = {id(r): t for r, t in zip(self.roots, made, strict=True)}
-        with no_grad():
-            for where, node, _ in self.writes:
-                if id(node) in by_root:
-                    self._write_cell(self._cell(where, leaves), by_root[id(node)])
-        for leaf, node in self.gradients:
-            leaf.grad = None if node is None else by_root[id(node)].detach()
-        return pytree.unflatten(self.out_structure, [
-            v if k == "value" else by_root[id(v)] if id(v) in by_root else self._output(v, {}, leaves) for k, v in self.outputs])
-
     @staticmethod
-    def _write_cell(cell: Any, value: Any) -> None:
-        handle = wrap(None)  # type: ignore[arg-type]
-        handle._cell = cell
-        write(handle, value)
-
-    def report(self) -> list[str]:
-        """Lines for `explain`."""
-        lines = [f"{self.name}: {len(self.inputs)} inputs, {len(self.scalars)} run-time numbers, {len(self.outputs)} outputs, "
-                 f"{len(self.writes)} storages written, {sum(e.written >= 0 for e in self.inputs)} of them in place"]
-        plan = getattr(self.executable, "plan", None)
-        if plan is not None:
-            lines += list(plan.report)
-        return lines
-
-
+    def plain_output(output: Output, leaves: list, earlier: list) -> Any:
+        """An output that is no new value."""
+        kind, item, history = output
+        if kind == "argument":
+            return leaves[item]
+        if kind == "object":
+            return item
+        if kind == "again":
+            return earlier[item]
+        if kind == "number":
+            return item(leaves)
+        if kind == "grad":
+            return (leaves[item].edge if item.__class__ is int else item).grad
+        owner, steps, detached = item
+        base = leaves[owner.item] if owner.kind == "argument" else owner.item
+        return rebuild_view(base, steps, detached)

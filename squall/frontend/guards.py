@@ -1,177 +1,202 @@
-"""Guards: what a captured program took for granted about its arguments and surroundings, as comparable values.
+"""Guards: what a captured program took for granted about its surroundings, checked before each call.
 
-Arguments enter by structure, type, layout, whether they need gradients, and which of them share storage. Numbers among
-them enter by value until a second value is seen; from then on they are run-time inputs. Plain values that the function
-reads from closures and globals enter by value. Modules and optimizers enter by `base.epoch` and, when that moved, by a
-fingerprint of their structure.
+`Watch` is a flat list of checks. Values the function reads from closures, globals, defaults and attributes are compared by
+identity, plain ones also by value; containers item by item; arrays by content. Modules and optimizers enter by a fingerprint of
+their structure, compared only when `base.epoch` moved. `surroundings.py` finds what to watch.
 """
 
 from __future__ import annotations
 
-import types
+from collections.abc import Callable
+from operator import is_
 from typing import Any
 
 from squall.base import epoch
-from squall.base.errors import TraceError
-from squall.frontend.core import Handle
-from squall.frontend.state import local
-from squall.frontend.tape import Leaf
 
-_PLAIN = (bool, int, float, complex, str, bytes, type(None))
+PLAIN = (bool, int, float, complex, str, bytes, type(None))
+MISSING = object()
+LARGEST = 10000  # longer containers are watched by identity and length
 
 
-def argument_key(leaves: list[Any], varying: frozenset[int]) -> tuple:
-    """The guarded part of flat arguments; numbers at positions in `varying` enter by type only."""
-    key: list[Any] = []
-    cells: dict[int, int] = {}
-    for position, leaf in enumerate(leaves):
-        if isinstance(leaf, Handle):
-            node = leaf.node
-            type = node.type
-            cell, edge = leaf._cell, leaf.edge
-            group = steps = None
-            if cell is not None:
-                group = cells.setdefault(id(cell), position)
-                steps = _view_key(leaf._view)
-            strides = node.buffer.strides if node.buffer is not None else None
-            wants = None if edge is None else edge.__class__ is Leaf
-            key.append((tuple(type.shape), type.dtype.short, strides, group, steps, wants))
-        elif position in varying:
-            key.append(leaf.__class__)
-        else:
-            key.append((leaf.__class__, leaf.hex() if leaf.__class__ is float else _identity(leaf)))
-    return tuple(key)
+def is_plain(value: Any) -> bool:
+    """Whether a value is compared by value: a number, text or None, or a tuple of such."""
+    return value.__class__ in PLAIN or (value.__class__ is tuple and all(is_plain(v) for v in value))
 
 
-def _view_key(view: Any) -> Any:
-    if view is None:
-        return None
-    return tuple((op.name, attrs, tuple(n.buffer for n in extra)) for op, attrs, extra in view.steps)
+def same_value(a: Any, b: Any) -> bool:
+    """Whether two plain values have one class and one set of bits."""
+    if a is b:
+        return True
+    if a.__class__ is not b.__class__:
+        return False
+    if a.__class__ is float:
+        return a.hex() == b.hex()
+    if a.__class__ is tuple:
+        return len(a) == len(b) and all(same_value(x, y) for x, y in zip(a, b, strict=True))
+    return a.__class__ in PLAIN and a == b
 
 
-def _identity(value: Any) -> Any:
-    if isinstance(value, _PLAIN):
-        return value
-    try:
-        hash(value)
-    except TypeError:
-        return id(value)
-    return value
+class Watch:
+    """The checks of one program.
 
+    Attributes:
+        readers: (getter, key, value, name): `getter(key, default)` must still give the value. containers: (container, items,
+        name). lengths: (container, length, name). arrays: (array, copy, name). structures: (object, fingerprint of it). pins:
+        keeps alive what fingerprints know by id.
+    """
 
-def mode_key() -> tuple:
-    """The thread's modes a capture depends on."""
-    state = local.state
-    return state.grad, state.inference, None if state.autocast is None else repr(state.autocast)
+    def __init__(self) -> None:
+        self.readers: list[tuple[Callable, Any, Any, str]] = []
+        self.containers: list[tuple[Any, tuple, str]] = []
+        self.lengths: list[tuple[Any, int, str]] = []
+        self.arrays: list[tuple[Any, Any, str]] = []
+        self.structures: list[tuple[Any, tuple]] = []
+        self.pins: list[Any] = []
+        self.epoch = -1
 
+    def holds(self) -> bool:
+        """Whether everything is as it was at capture."""
+        for getter, key, value, _ in self.readers:
+            now = getter(key, MISSING)
+            if now is not value and not same_value(now, value):
+                return False
+        if self.epoch != epoch.structure:
+            if self._changed_structure() is not None:
+                return False
+            self.epoch = epoch.structure
+        if self.lengths or self.containers or self.arrays:
+            return self._changed_container() is None
+        return True
 
-class Surroundings:
-    """Closure and global values a function reads, found once by walking its code and that of functions it names."""
-
-    def __init__(self, function: Any, arguments: list[Any]):
-        self.readers: list[tuple[str, Any, Any]] = []  # (name, container, key)
-        self.modules: list[Any] = []
-        self._seen: set[int] = set()
-        self._function(function)
-        for value in arguments:
-            self._value("an argument", value)
-
-    def _function(self, function: Any) -> None:
-        if isinstance(function, types.MethodType):
-            self._value("self", function.__self__)
-            function = function.__func__
-        if not isinstance(function, types.FunctionType):
-            self._value("the function", function)
-            return
-        if id(function) in self._seen or function.__module__.partition(".")[0] in ("squall", "numpy"):
-            return
-        self._seen.add(id(function))
-        for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
-            self._read(name, cell, "cell_contents")
-        names = set(function.__code__.co_names)
-        for constant in function.__code__.co_consts:
-            if isinstance(constant, types.CodeType):
-                names |= set(constant.co_names)
-        for name in sorted(names & function.__globals__.keys()):
-            self._read(name, function.__globals__, name)
-
-    def _read(self, name: str, container: Any, key: str) -> None:
-        value = _fetch(container, key)
-        if isinstance(value, _PLAIN) or (isinstance(value, tuple) and all(isinstance(v, _PLAIN) for v in value)):
-            self.readers.append((name, container, key))
-        elif isinstance(value, (types.FunctionType, types.MethodType)):
-            self._function(value)
-        else:
-            self._value(name, value)
-
-    def _value(self, name: str, value: Any) -> None:
-        if id(value) in self._seen or isinstance(value, (types.ModuleType, type, Handle)):
-            return
-        self._seen.add(id(value))
-        if hasattr(value, "_modules") or hasattr(value, "param_groups"):
-            self.modules.append(value)
-        elif isinstance(value, (list, tuple)):
-            for item in value:
-                self._value(name, item)
-        elif isinstance(value, dict):
-            for key, item in value.items():
-                if isinstance(item, _PLAIN):
-                    self.readers.append((f"{name}[{key!r}]", value, key))
-                else:
-                    self._value(f"{name}[{key!r}]", item)
-        elif getattr(value, "__dict__", None) and type(value).__module__.partition(".")[0] not in ("squall", "numpy"):
-            for key, item in vars(value).items():
-                if isinstance(item, _PLAIN):
-                    self.readers.append((f"{name}.{key}", value.__dict__, key))
-                else:
-                    self._value(f"{name}.{key}", item)
-
-    def values(self) -> tuple:
-        """The present values, floats by bits."""
-        out = []
-        for _, container, key in self.readers:
-            value = _fetch(container, key)
-            out.append((value.__class__, value.hex() if value.__class__ is float else _identity(value)))
-        return tuple(out)
-
-    def changed_during(self, before: tuple) -> None:
-        """TraceError when the function itself changed a value it is guarded by: later calls would not repeat that."""
-        for (name, _, _), old, new in zip(self.readers, before, self.values(), strict=True):
-            if old != new:
-                raise TraceError(f"the compiled function changed {name!r} from {old[1]!r} to {new[1]!r} while it was captured; later "
-                                 "calls would not repeat that. Keep the counter in a Tensor, or change it outside.")
-
-    def fingerprint(self) -> tuple:
-        """The structure of the modules and optimizers the function can reach."""
-        if not self.modules:
-            return (epoch.structure,)
-        return tuple(_structure(m) for m in self.modules)
-
-
-def _fetch(container: Any, key: Any) -> Any:
-    try:
-        return container.cell_contents if key == "cell_contents" and isinstance(container, types.CellType) else container[key]
-    except (ValueError, KeyError):
+    def _changed_structure(self) -> Any:
+        for value, before in self.structures:
+            if fingerprint(value)[0] != before:
+                return value
         return None
 
+    def _changed_container(self) -> str | None:
+        for container, length, name in self.lengths:
+            if len(container) != length:
+                return name
+        for container, items, name in self.containers:
+            now = items_of(container)
+            if len(now) != len(items) or not (all(map(is_, now, items)) or all(map(same_value, now, items))):
+                return name
+        for array, copy, name in self.arrays:
+            if not same_array(array, copy):
+                return name
+        return None
 
-def _structure(value: Any) -> tuple:
-    if hasattr(value, "param_groups"):
-        groups = tuple(tuple(sorted((k, _option(v)) for k, v in g.items() if k != "params")) + (tuple(map(id, g["params"])),)
-                       for g in value.param_groups)
-        return (id(value), groups, len(getattr(value, "state", ())), getattr(value, "structure_version", 0))
-    parts = []
+    def changed(self) -> str | None:
+        """The name of the first thing that is not as it was, for messages."""
+        for getter, key, value, name in self.readers:
+            now = getter(key, MISSING)
+            if now is not value and not same_value(now, value):
+                return f"{name!r} from {_short(value)} to {_short(now)}"
+        container = self._changed_container()
+        if container is not None:
+            return repr(container)
+        owner = self._changed_structure()
+        return None if owner is None else f"an attribute or option of {type(owner).__name__}"
+
+    def take_structures(self, owners: list[Any]) -> None:
+        """Remember the fingerprints of modules and optimizers as they are now."""
+        self.structures = []
+        for owner in owners:
+            key, pins = fingerprint(owner)
+            self.structures.append((owner, key))
+            self.pins += pins
+        self.epoch = epoch.structure
+
+
+def _short(value: Any) -> str:
+    if value is MISSING:
+        return "nothing"
+    text = repr(value) if is_plain(value) else f"<{type(value).__name__}>"
+    return text if len(text) < 40 else text[:37] + "..."
+
+
+def items_of(container: Any) -> tuple:
+    """The items of a watched container: of a dict, keys and values."""
+    if isinstance(container, dict):
+        return (*container.keys(), *container.values())
+    return tuple(container)
+
+
+def same_array(array: Any, copy: Any) -> bool:
+    """Whether an ndarray has the dtype, shape and bytes it had."""
+    return array.dtype == copy.dtype and array.shape == copy.shape and array.tobytes() == copy.tobytes()
+
+
+# ---------------------------------------------------------------- modules and optimizers
+def is_module(value: Any) -> bool:
+    """Whether a value is an nn.Module, without importing nn."""
+    return "_modules" in getattr(value, "__dict__", ())
+
+
+def is_optimizer(value: Any) -> bool:
+    """Whether a value is an optimizer."""
+    return "param_groups" in getattr(value, "__dict__", ())
+
+
+def fingerprint(value: Any) -> tuple[tuple, list]:
+    """What decides which ops a module or optimizer records, as a comparable tuple; and objects it knows by id."""
+    pins: list[Any] = [value]
+    if is_optimizer(value):
+        return (*_options(value, pins), *_state(value, pins)), pins
+    parts: list[Any] = []
     for module in value.modules():
         store = module.__dict__
-        plain = tuple((k, v) for k, v in store.items() if isinstance(v, _PLAIN))
-        owned = tuple((k, id(t)) for kind in ("_parameters", "_buffers") for k, t in store.get(kind, {}).items())
-        wants = tuple(t is not None and t.edge is not None for t in store.get("_parameters", {}).values())
-        parts.append((id(module), plain, owned, wants, store.get("_hooked")))
-    return tuple(parts)
+        pins.append(module)
+        parts.append(id(module))
+        for key, item in store.items():
+            if key in ("_parameters", "_buffers"):
+                for name, tensor in item.items():
+                    parts.append((name, id(tensor), tensor is not None and tensor._edge is not None))
+                    pins.append(tensor)
+            elif key != "_modules":
+                parts.append((key, _mark(item, pins)))
+    return tuple(parts), pins
 
 
-def _option(value: Any) -> str:
+def _mark(value: Any, pins: list) -> Any:
+    if is_plain(value):
+        return value.__class__.__name__, value.hex() if value.__class__ is float else value
+    if value.__class__ in (dict, set):
+        return len(value)
+    pins.append(value)
+    return id(value)
+
+
+def _options(value: Any, pins: list) -> tuple:
+    out = []
+    for group in value.param_groups:
+        pins += [group, *group["params"]]
+        kinds = tuple((k, _option(v)) for k, v in group.items() if k != "params")
+        out.append((id(group), tuple(map(id, group["params"])), kinds))
+    return tuple(out)
+
+
+def _option(value: Any) -> Any:
     """How an option decides which ops are recorded: a number only by being zero."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return repr(value) if isinstance(value, (*_PLAIN, tuple)) else type(value).__name__
+        return repr(value) if is_plain(value) else type(value).__name__
     return "zero" if value == 0 else "number"
+
+
+def _state(value: Any, pins: list) -> tuple:
+    out = []
+    for parameter, entries in getattr(value, "state", {}).items():
+        pins += [parameter, *entries.values()]
+        out.append((id(parameter), *((k, _mark(v, pins)) for k, v in entries.items())))
+    return tuple(out)
+
+
+def options_of(value: Any) -> list[dict]:
+    """Copies of an optimizer's groups, to see whether a function changes them."""
+    return [dict(group) for group in value.param_groups]
+
+
+def state_of(value: Any) -> dict:
+    """A copy of an optimizer's state, two levels deep."""
+    return {parameter: dict(entries) for parameter, entries in getattr(value, "state", {}).items()}

@@ -1,116 +1,168 @@
 """`sq.compile`: guarded capture of a function as one program.
 
-The first call with arguments of a kind runs the function on placeholders (`tracing.py`), collects what it read and wrote,
-and compiles the graph. Later calls compare guards (`guards.py`), bind buffers and numbers as they then are, run the
-program, and re-point what it wrote: parameters, optimizer state, running statistics, `.grad`. Nothing goes stale
-silently: a call is right, captures anew, or raises a named error.
+The first call with arguments of a kind runs the function on stand-ins (`capture.py`), collects what it read and wrote, and
+compiles the graph. Later calls compare guards (`arguments.py`, `guards.py`), bind buffers and numbers as they then are
+(`binding.py`), run the program, and re-point what it wrote: parameters, optimizer state, running statistics, `.grad`.
+Nothing goes stale silently: a call is right, captures anew, or raises a named error.
 """
 
 from __future__ import annotations
 
 import functools
-from typing import Any, Callable
+import threading
+from collections.abc import Callable
+from typing import Any
 
-from squall.base import epoch, pytree, trace as events
+from squall.base import pytree
+from squall.base import trace as events
 from squall.base.errors import TraceError
-from squall.frontend.binding import Bound
-from squall.frontend.capture import capture
-from squall.frontend.dynamic import Dynamic
+from squall.frontend.arguments import Assumed
+from squall.frontend.binding import MISS, Program
+from squall.frontend.capture import AssumeMore, Capture, mode_key
+from squall.frontend.dynamic import Dynamic, automatic
 from squall.frontend.evaluation import flush, user_line
-from squall.frontend.guards import Surroundings, argument_key, mode_key
 from squall.frontend.state import local
 
 CAPTURES = 64
+_leaf_classes: dict[type, bool] = {}
+
+
+def _is_leaf_class(value: Any) -> bool:
+    """Whether values of a class are leaves of a pytree whatever they hold."""
+    return value is not None and pytree.flatten(value)[1] == pytree.LEAF
 
 
 class Compiled:
     """A compiled function; made by `compile`.
 
     Attributes:
-        captures: how often the function was captured. calls: how often it was called.
+        captures: how often the function was captured. calls: how often it was called. programs: what it was captured as.
     """
 
-    def __init__(self, function: Callable, dynamic: Any):
+    def __init__(self, function: Callable, dynamic: Dynamic | None):
         functools.update_wrapper(self, function, updated=())
         self.function, self.dynamic = function, dynamic
-        self.programs: dict[tuple, Bound] = {}
-        self.surroundings: Surroundings | None = None
+        self.programs: list[Program] = []
         self.captures = self.calls = 0
-        self._epoch, self._fingerprint = -1, ()
-        self._numbers: dict[tuple, dict[int, Any]] = {}
-        self._varying: dict[Any, frozenset[int]] = {}
+        self._lock = threading.RLock()
         self._fixed: set[tuple[Any, int]] = set()
+        self._concrete: set[tuple[Any, int, int]] = set()
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
         return self if instance is None else functools.partial(self.__call__, instance)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if local.state.trace is not None:  # inside another trace: part of that program
+        state = local.state
+        if state.trace is not None or state.eager or state.anomaly:  # part of another program, or to be watched op by op
             return self.function(*args, **kwargs)
+        leaves: list | None = None
+        if not kwargs:
+            for value in args:
+                cls = value.__class__
+                leaf = _leaf_classes.get(cls)
+                if leaf is None:
+                    leaf = _leaf_classes[cls] = _is_leaf_class(value)
+                if not leaf:
+                    break
+            else:
+                leaves, structure = list(args), len(args)
+        if leaves is None:
+            leaves, structure = pytree.flatten((args, kwargs))  # type: ignore[assignment]
+        if state.pending:
+            flush()
+        with self._lock:
+            return self._run(leaves, structure)
+
+    def _run(self, leaves: list, structure: Any) -> Any:
         self.calls += 1
-        leaves, structure = pytree.flatten((args, kwargs))
-        flush()
-        varying = self._varying.get(structure, frozenset())
-        key = self._key(leaves, structure, varying)
-        program = self.programs.get(key)
-        if program is None:
-            program, leaves = self._capture(leaves, structure)
-        return program.run(leaves)
-
-    def _key(self, leaves: list, structure: Any, varying: frozenset[int]) -> tuple:
-        if self.surroundings is None:
-            self.surroundings = Surroundings(self.function, leaves)
-        if self._epoch != epoch.structure:
-            self._fingerprint, self._epoch = self.surroundings.fingerprint(), epoch.structure
-        arguments = argument_key(leaves, varying) if self.dynamic is None else self.dynamic.key(leaves, varying)
-        return (structure, arguments, mode_key(), self.surroundings.values(), self._fingerprint, self._grads())
-
-    def _grads(self) -> tuple:
-        """Which reachable parameters have a gradient: the first step of a loop has none."""
-        assert self.surroundings is not None
-        return tuple(p.edge.grad is None for m in self.surroundings.modules if hasattr(m, "_modules")
-                     for p in m.parameters() if p.edge is not None)
-
-    def _capture(self, leaves: list, structure: Any) -> tuple[Bound, list]:
-        varying = self._choose_varying(leaves, structure)
+        if self.dynamic is not None:
+            self.dynamic.check(leaves)
+        mode = mode_key()
+        for number, program in enumerate(self.programs):
+            if program.structure == structure:
+                result = program.attempt(leaves, mode)
+                if result is not MISS:
+                    if number:
+                        self.programs.insert(0, self.programs.pop(number))
+                    return result
+        capture, program = self._capture(leaves, structure)
+        if not program.adopted:
+            self.programs.insert(0, program)
         try:
-            return self._capture_with(leaves, structure, varying), leaves
-        except TraceError:
-            if not varying:
-                raise
-            # a number's value was asked for: it stays part of the guard from now on
-            self._fixed |= {(structure, p) for p in varying}
-            self._varying[structure] = frozenset()
-            return self._capture_with(leaves, structure, frozenset()), leaves
+            result = program.attempt(leaves, mode)
+        except BaseException:
+            capture.undo_state()
+            raise
+        if result is MISS:
+            self.programs.remove(program)
+            raise TraceError(f"{program.name}: what the function is guarded by changed while it was captured")
+        return result
 
-    def _choose_varying(self, leaves: list, structure: Any) -> frozenset[int]:
-        seen = self._numbers.setdefault(structure, {})
-        varying = set(self._varying.get(structure, frozenset()))
-        for position, leaf in enumerate(leaves):
-            if leaf.__class__ in (int, float) and (structure, position) not in self._fixed:
-                if seen.setdefault(position, leaf) != leaf:
-                    varying.add(position)
-        self._varying[structure] = frozenset(varying)
-        return frozenset(varying)
-
-    def _capture_with(self, leaves: list, structure: Any, varying: frozenset[int]) -> Bound:
+    # ------------------------------------------------------------ capturing
+    def _capture(self, leaves: list, structure: Any) -> tuple[Capture, Program]:
         if self.captures >= CAPTURES:
-            raise TraceError(f"{self.function.__qualname__} was captured {CAPTURES} times: something it is guarded by changes with "
-                             "every call. Pass what changes as a Tensor, or leave the function uncompiled.")
-        key = self._key(leaves, structure, varying)
-        assert self.surroundings is not None
-        before = self.surroundings.values()
-        structure_before = epoch.structure
-        self.captures += 1
-        events.count("captures")
-        program = capture(self.function, leaves, structure, varying, self.dynamic, f"{self.function.__qualname__} at {user_line()}",
-                          lambda: epoch.structure != structure_before)
-        self.surroundings.changed_during(before)
-        if program.reusable:
-            self.programs[key] = program
+            raise TraceError(f"{self.function.__qualname__} was captured {CAPTURES} times: something it is guarded by changes with every "
+                             "call. Pass what changes as a Tensor, or leave the function uncompiled.")
+        same = [p.arguments for p in self.programs if p.structure == structure]
+        varying = frozenset(i for i, v in enumerate(leaves) if v.__class__ in (int, float) and (structure, i) not in self._fixed
+                            and any(a.specs[i] != (None, v) for a in same))
+        if self.dynamic is not None:
+            dims = self.dynamic.dims_of(leaves)
         else:
-            self.surroundings = None
-        return program
+            dims = automatic(leaves, same, structure, self._concrete)
+        try:
+            return self._capture_assuming(leaves, structure, Assumed(varying=varying, dims=dims))
+        except Exception:
+            if not varying and (not dims or self.dynamic is not None):
+                raise
+        # a value was asked for: numbers and undeclared sizes stay part of the guard from now on
+        if self.dynamic is None and dims:
+            self._concrete |= {(structure, position, dim) for (position, dim), _ in dims}
+            dims = ()
+            try:
+                return self._capture_assuming(leaves, structure, Assumed(varying=varying))
+            except Exception:
+                if not varying:
+                    raise
+        self._fixed |= {(structure, i) for i in varying}
+        return self._capture_assuming(leaves, structure, Assumed(dims=dims))
+
+    def _capture_assuming(self, leaves: list, structure: Any, assumed: Assumed) -> tuple[Capture, Program]:
+        name = f"{self.function.__qualname__} at {user_line()}"
+        while True:
+            self.captures += 1
+            events.count("captures")
+            capture = Capture(self.function, leaves, structure, _pack, assumed, name)
+            try:
+                return capture, capture.run()
+            except AssumeMore as more:
+                self.captures -= 1
+                wider = {key: getattr(assumed, key) | value for key, value in more.more.items()}
+                assumed = assumed._replace(**wider)
+            except TraceError as error:
+                raise _located(error, name) from error
+
+    def report(self) -> list[str]:
+        """Lines for `explain`."""
+        return [line for program in self.programs for line in program.report()]
+
+
+def _pack(structure: Any, values: list) -> tuple[tuple, dict]:
+    """(args, kwargs) of flat arguments."""
+    return (tuple(values), {}) if structure.__class__ is int else pytree.unflatten(structure, values)
+
+
+def _located(error: TraceError, name: str) -> TraceError:
+    """The error with the user's line, taken from its traceback, when the message has none."""
+    text = str(error)
+    frame, line = error.__traceback__, None
+    while frame is not None:
+        if frame.tb_frame.f_globals.get("__name__", "").partition(".")[0] != "squall":
+            line = f"{frame.tb_frame.f_code.co_filename}:{frame.tb_lineno}"
+        frame = frame.tb_next
+    if line is None or line in text:
+        return error
+    return TraceError(f"{line}: {text}")
 
 
 def compile(function: Callable | None = None, *, dynamic_shapes: Any = None, fullgraph: bool = True, **options: Any) -> Any:
@@ -140,19 +192,3 @@ def compile(function: Callable | None = None, *, dynamic_shapes: Any = None, ful
     if isinstance(function, Compiled):
         return function
     return Compiled(function, None if dynamic_shapes is None else Dynamic(dynamic_shapes))
-
-
-def explain(function: Any, *args: Any, **kwargs: Any) -> str:
-    """What a compiled function became: kernels, what fused and why not, inputs and donations.
-
-    Args:
-        function: a Compiled, or a function to compile. args, kwargs: an example call, which is run.
-    """
-    compiled = function if isinstance(function, Compiled) else compile(function)
-    compiled(*args, **kwargs)
-    lines = []
-    for program in compiled.programs.values():
-        lines.extend(program.report())
-    return "\n".join(lines)
-
-

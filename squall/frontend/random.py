@@ -16,6 +16,7 @@ from squall.frontend.conversion import copy_
 from squall.frontend.core import cast, record, result, scalar_node
 from squall.frontend.movement import shape_argument
 from squall.frontend.state import local
+from squall.frontend.tracing import refuse
 from squall.ir.node import Node
 from squall.ir.op import make, ops
 
@@ -42,11 +43,16 @@ class Generator:
         """Start the stream of a seed from its beginning."""
         if not isinstance(seed, int):
             raise TypeError(f"manual_seed: seed must be an int, got {type(seed).__name__}")
-        self._seed, self.offset = ((seed + (1 << 63)) % (1 << 64)) - (1 << 63), 0
+        wrapped = ((seed + (1 << 63)) % (1 << 64)) - (1 << 63)
+        if local.state.trace is not None:
+            local.state.trace.reseed(self, wrapped)
+        else:
+            self._seed, self.offset = wrapped, 0
         return self
 
     def seed(self) -> int:
         """Start from a seed the operating system gives; returns it."""
+        refuse("seeding from the operating system", "use manual_seed")
         self.manual_seed(int.from_bytes(os.urandom(7), "little"))
         return self._seed
 
@@ -56,10 +62,12 @@ class Generator:
 
     def get_state(self) -> Any:
         """Seed and position, as an int64 Tensor."""
+        refuse("reading a generator's state", "read it outside of the function")
         return creation.tensor([self._seed, self.offset], dtype=int64)
 
     def set_state(self, state: Any) -> Generator:
         """Continue from what `get_state` gave."""
+        refuse("setting a generator's state", "use manual_seed")
         self._seed, self.offset = (int(v) for v in state.tolist())
         return self
 

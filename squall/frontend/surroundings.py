@@ -1,0 +1,219 @@
+"""What a function can reach: the values, modules, optimizers and Tensors its code names, found by walking it.
+
+The walk follows the function's closure, defaults and the globals its code names, functions and methods it calls, and of the
+objects met those attributes whose names occur in the code. Code of squall, NumPy and the standard library is not walked.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+import types
+from typing import Any
+
+from squall.frontend.core import Handle
+from squall.frontend.guards import LARGEST, Watch, is_module, is_optimizer, is_plain, items_of
+
+_LIBRARIES = frozenset(sys.stdlib_module_names) | {"squall", "numpy", "llvmlite", "ml_dtypes"}
+_SCHEDULES = frozenset(("get_last_lr", "get_lr", "last_epoch", "_last_lr"))
+LARGEST_ARRAY = 16 << 20
+
+
+def is_library(module: str | None) -> bool:
+    """Whether a module is squall's, NumPy's or Python's own, whose code is not walked."""
+    return (module or "builtins").partition(".")[0] in _LIBRARIES
+
+
+class Surroundings:
+    """What a function and its arguments reach.
+
+    Args:
+        function: the function to capture. arguments: flat arguments; objects among them are walked.
+
+    Attributes:
+        watch: checks of everything that is not a Tensor. modules, optimizers, tensors: reached. names: names in the code.
+    """
+
+    def __init__(self, function: Any, arguments: list[Any]):
+        self.names: frozenset[str] = frozenset()
+        while True:  # attributes are followed by name, and following them can bring more code
+            self._start()
+            self._value("the function", function)
+            for value in arguments:
+                if not isinstance(value, Handle) and not is_plain(value):
+                    self._value("an argument", value)
+            if self._found <= self.names:
+                break
+            self.names = frozenset(self._found)
+        self.watch.take_structures([*self.modules, *self.optimizers])
+
+    def _start(self) -> None:
+        self.watch = Watch()
+        self.modules: list[Any] = []
+        self.optimizers: list[Any] = []
+        self.tensors: list[Any] = []
+        self.random: list[Any] = []
+        self._found: set[str] = set()
+        self._seen: set[int] = set()
+
+    def _read(self, name: str, getter: Any, key: Any, value: Any) -> None:
+        if isinstance(value, types.ModuleType) and is_library(value.__name__):
+            return
+        self.watch.readers.append((getter, key, value, name))
+        if not is_plain(value):
+            self._value(name, value)
+
+    # ------------------------------------------------------------ code
+    def _function(self, function: types.FunctionType) -> None:
+        if is_library(function.__module__):
+            return
+        for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
+            getter = _cell_getter(cell)
+            self._read(name, getter, None, getter(None, None))
+        names = _names(function.__code__)
+        self._found |= names
+        for name in sorted(names & function.__globals__.keys()):
+            self._read(name, function.__globals__.get, name, function.__globals__[name])
+        for attribute in ("__defaults__", "__kwdefaults__"):
+            value = getattr(function, attribute)
+            if value:
+                name = f"{function.__qualname__}.{attribute}"
+                self.watch.readers.append((functools.partial(getattr, function), attribute, value, name))
+                for item in value.values() if isinstance(value, dict) else value:
+                    if not is_plain(item):
+                        self._value(f"a default of {function.__qualname__}", item)
+
+    def _class(self, cls: type) -> None:
+        for base in cls.__mro__:
+            if id(base) in self._seen or is_library(base.__module__):
+                continue
+            self._seen.add(id(base))
+            for key, item in list(vars(base).items()):
+                function = getattr(item, "__func__", None) or getattr(item, "fget", None) or getattr(item, "func", None) or item
+                if isinstance(function, types.FunctionType):
+                    self._value(f"{base.__name__}.{key}", function)
+                elif key in self.names and not key.startswith("__"):
+                    self._read(f"{base.__name__}.{key}", functools.partial(getattr, base), key, item)
+
+    # ------------------------------------------------------------ values
+    def _value(self, name: str, value: Any) -> None:
+        if id(value) in self._seen:
+            return
+        self._seen.add(id(value))
+        if isinstance(value, Handle):
+            self.tensors.append(value)
+        elif isinstance(value, types.MethodType):
+            self._value("self", value.__self__)
+            self._value(name, value.__func__)
+        elif isinstance(value, types.FunctionType):
+            self._function(value)
+        elif isinstance(value, functools.partial):
+            for item in (value.func, *value.args, *value.keywords.values()):
+                self._value(name, item)
+        elif isinstance(value, type):
+            self._seen.discard(id(value))
+            self._class(value)
+        elif isinstance(value, types.ModuleType):
+            self._module(name, value)
+        elif isinstance(value, (list, tuple, dict, set, frozenset)):
+            self._container(name, value)
+        else:
+            self._object(name, value)
+
+    def _module(self, name: str, value: types.ModuleType) -> None:
+        if not is_library(value.__name__):
+            for key in sorted(self.names & vars(value).keys()):
+                self._read(f"{name}.{key}", vars(value).get, key, vars(value)[key])
+
+    def _container(self, name: str, value: Any) -> None:
+        if value.__class__.__module__.partition(".")[0] == "squall":  # groups of an optimizer have their fingerprint
+            return
+        if len(value) > LARGEST:
+            self.watch.lengths.append((value, len(value), name))
+            return
+        items = items_of(value)
+        if not isinstance(value, (tuple, frozenset)):
+            self.watch.containers.append((value, items, name))
+        for position, item in enumerate(items):
+            if not is_plain(item):
+                self._value(f"{name}[{position}]", item)
+
+    def _object(self, name: str, value: Any) -> None:
+        cls = type(value)
+        numpy = sys.modules.get("numpy")
+        if numpy is not None and isinstance(value, numpy.ndarray):
+            if value.nbytes <= LARGEST_ARRAY:
+                self.watch.arrays.append((value, value.copy(), name))
+            else:
+                self.watch.lengths.append((value, len(value), name))
+            return
+        if hasattr(value, "bit_generator"):
+            self.random.append(value)
+        if is_optimizer(value):
+            self.optimizers.append(value)
+        elif is_module(value):
+            self.modules.append(value)
+            for part in value.modules():
+                self._seen.add(id(part))
+                self._attributes(name, part)
+                self._class(type(part))
+            return
+        wrapped = getattr(value, "function", None)
+        if cls.__module__.startswith("squall.frontend.") and wrapped is not None:  # a compiled function
+            self._value(name, wrapped)
+        if not is_library(cls.__module__):
+            self._class(cls)
+            self._attributes(name, value)
+        elif hasattr(value, "last_epoch") and self.names & _SCHEDULES:
+            self._read(f"{name}.last_epoch", vars(value).get, "last_epoch", value.last_epoch)
+            self._read(f"{name}._last_lr", vars(value).get, "_last_lr", value.__dict__.get("_last_lr"))
+
+    def _attributes(self, name: str, value: Any) -> None:
+        """The attributes of an object that the code names."""
+        if is_library(type(value).__module__):
+            return
+        store = getattr(value, "__dict__", None)
+        if store is not None:
+            if not is_module(value):
+                self.watch.lengths.append((store, len(store), f"the attributes of {name}"))
+            for key in store.keys() & self.names:
+                if not (is_module(value) and is_plain(store[key])):  # those of modules are in their fingerprint
+                    self._read(f"{name}.{key}", store.get, key, store[key])
+        for base in type(value).__mro__:
+            slots = vars(base).get("__slots__", ())
+            for key in (slots,) if isinstance(slots, str) else slots:
+                if key in self.names and hasattr(value, key):
+                    self._read(f"{name}.{key}", functools.partial(getattr, value), key, getattr(value, key))
+
+    # ------------------------------------------------------------ all Tensors reached
+    def reached(self) -> list[Any]:
+        """Every Tensor of the modules and optimizers, their gradients, and those read directly."""
+        out = list(self.tensors)
+        for module in self.modules:
+            out += [*module.parameters(), *module.buffers()]
+        for optimizer in self.optimizers:
+            out += [p for group in optimizer.param_groups for p in group["params"]]
+            out += [v for entries in getattr(optimizer, "state", {}).values() for v in entries.values() if isinstance(v, Handle)]
+        return list({id(t): t for t in out if t is not None}.values())
+
+
+def _cell_getter(cell: Any) -> Any:
+    def get(_: Any, default: Any) -> Any:
+        try:
+            return cell.cell_contents
+        except ValueError:
+            return default
+
+    return get
+
+
+@functools.lru_cache(1024)
+def _names(code: types.CodeType) -> frozenset[str]:
+    """Every name, and text that may be one, in a function's code and the code inside it."""
+    names = set(code.co_names) | set(code.co_freevars)
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            names |= _names(constant)
+        elif isinstance(constant, str) and constant.isidentifier():
+            names.add(constant)
+    return frozenset(names)
