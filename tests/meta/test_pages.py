@@ -6,7 +6,7 @@ import pytest
 
 from benchmarks import report
 from tests.meta import tree
-from tools import compat, docs
+from tools import compat, docs, flow
 
 CODE = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 # Their programs need the whole of squall; the others need the room they speak of.
@@ -19,6 +19,18 @@ def test_the_benchmark_page_is_what_the_results_say():
 
 def test_the_compatibility_page_is_what_the_expect_files_say():
     assert compat.PAGE.read_text(encoding="utf-8") == compat.page(), "run `python -m tools.compat`"
+
+
+def test_the_walk_through_the_rooms_is_what_the_program_shows():
+    written = flow.PAGE.read_text(encoding="utf-8")
+    assert flow.machine_free(written) == flow.machine_free(flow.page()), "run `python -m tools.flow`"
+
+
+def test_the_index_names_every_decision():
+    folder = tree.ROOT / "docs" / "architecture" / "decisions"
+    index = (folder / "index.md").read_text(encoding="utf-8")
+    left_out = [p.name for p in folder.glob("*.md") if p.name != "index.md" and f"]({p.name})" not in index]
+    assert not left_out, f"docs/architecture/decisions/index.md does not name {', '.join(left_out)}"
 
 
 def guides() -> list[str]:
