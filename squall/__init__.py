@@ -43,7 +43,8 @@ _FROM = {
                                    "scatter scatter_add index_select index_add masked_select nonzero clone detach "
                                    "repeat_interleave tile hstack vstack swapaxes ravel unflatten",
     "frontend.einsum": "einsum tensordot",
-    "frontend.transforms": "vjp jvp jacrev jacfwd hessian value_and_grad",
+    "frontend.transforms": "vjp jvp value_and_grad",
+    "frontend.jacobians": "jacrev jacfwd hessian",
     "frontend.batching": "vmap",
     "frontend.checkpointing": "checkpoint",
     "frontend.functional": "functional_call",

@@ -3,7 +3,20 @@
 from squall.frontend.autograd import RemovableHandle, backward, grad
 from squall.frontend.custom import Function
 from squall.frontend.gradcheck import gradcheck, gradgradcheck
+from squall.frontend.once import once_differentiable
 from squall.frontend.state import enable_grad, inference_mode, no_grad, set_detect_anomaly, set_grad_enabled
 
-__all__ = ["Function", "RemovableHandle", "backward", "enable_grad", "grad", "gradcheck", "gradgradcheck", "inference_mode",
-           "no_grad", "set_detect_anomaly", "set_grad_enabled"]
+__all__ = [
+    "Function",
+    "RemovableHandle",
+    "backward",
+    "enable_grad",
+    "grad",
+    "gradcheck",
+    "gradgradcheck",
+    "inference_mode",
+    "no_grad",
+    "once_differentiable",
+    "set_detect_anomaly",
+    "set_grad_enabled",
+]

@@ -14,8 +14,9 @@ from squall.base import pytree
 from squall.base.shapes import normalize_dim
 from squall.frontend.core import Handle, record
 from squall.frontend.joining import concat
+from squall.frontend.lifting import lift
 from squall.frontend.movement import movedim
-from squall.frontend.region import ElementTrace, Region, lift
+from squall.frontend.region import ElementTrace, Region
 from squall.frontend.state import local
 from squall.ir.op import ops
 

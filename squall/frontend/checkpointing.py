@@ -13,7 +13,8 @@ from squall.base import pytree
 from squall.base.errors import AutogradError, TraceError
 from squall.frontend.core import Handle, result, wrap
 from squall.frontend.evaluation import evaluate_tensors
-from squall.frontend.region import edge_type, frontier, record_of
+from squall.frontend.lifting import edge_type, frontier
+from squall.frontend.region import record_of
 from squall.frontend.state import enable_grad, is_grad_enabled, local
 from squall.frontend.tape import GradRecord, Leaf, run_backward
 from squall.frontend.tracing import Trace

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 import squall as sq
-from squall.autograd import Function
-from squall.frontend.custom import once_differentiable
+from squall.autograd import Function, once_differentiable
 
 
 class Cube(Function):
