@@ -55,7 +55,10 @@ def build(name: str) -> tuple[Any, Any]:
 
     labels = sq.randint(0, 10, (8,))
     if name == "mlp":
-        model, x = nn.Sequential(nn.Linear(784, 256), nn.ReLU(), nn.Linear(256, 128), nn.ReLU(), nn.Linear(128, 10)), sq.randn(8, 784)
+        model, x = (
+            nn.Sequential(nn.Linear(784, 256), nn.ReLU(), nn.Linear(256, 128), nn.ReLU(), nn.Linear(128, 10)),
+            sq.randn(8, 784),
+        )
     elif name == "digits-cnn":
         model, x = models.DigitsCNN(), sq.randn(8, 1, 8, 8)
     elif name == "resnet18":
@@ -95,10 +98,25 @@ def measure(name: str) -> dict[str, Any]:
     start = time.perf_counter()
     compiled().item()
     second = time.perf_counter() - start
-    python = sum(v for k, v in made.items() if k.endswith("microseconds") and not k.startswith(("llvm", "lowering"))) / 1e3
-    return {"network": name, "kernels lowered": made.get("kernels lowered", 0), "kernels compiled": made.get("kernels compiled", 0),
-            "python ms": round(python, 1), "llvm ms": round(made.get("llvm microseconds", 0) / 1e3, 1), "first step s": round(first, 3),
-            "second step s": round(second, 3), "process to first step s": round(start - began, 3), "counters": made}
+    python = (
+        sum(
+            v
+            for k, v in made.items()
+            if k.endswith("microseconds") and not k.startswith(("llvm", "lowering"))
+        )
+        / 1e3
+    )
+    return {
+        "network": name,
+        "kernels lowered": made.get("kernels lowered", 0),
+        "kernels compiled": made.get("kernels compiled", 0),
+        "python ms": round(python, 1),
+        "llvm ms": round(made.get("llvm microseconds", 0) / 1e3, 1),
+        "first step s": round(first, 3),
+        "second step s": round(second, 3),
+        "process to first step s": round(start - began, 3),
+        "counters": made,
+    }
 
 
 def main() -> None:
@@ -114,8 +132,13 @@ def main() -> None:
     for name in options.networks:
         with tempfile.TemporaryDirectory() as folder:
             for state in ("cold", "warm"):
-                out = subprocess.run([sys.executable, "-m", "benchmarks.census", "--child", name], capture_output=True, text=True,
-                                     env={**os.environ, "SQUALL_CACHE_DIR": folder}, check=False)
+                out = subprocess.run(
+                    [sys.executable, "-m", "benchmarks.census", "--child", name],
+                    capture_output=True,
+                    text=True,
+                    env={**os.environ, "SQUALL_CACHE_DIR": folder},
+                    check=False,
+                )
                 if out.returncode:
                     raise SystemExit(f"{name}: {out.stderr[-2000:]}")
                 row = {"cache": state, **json.loads(out.stdout.splitlines()[-1])}

@@ -22,23 +22,40 @@ class Knob(NamedTuple):
     doc: str
 
 
-KNOBS = {k.name: k for k in (
-    Knob("debug", int, 0, False, "1 plans, 2 graphs, groups and reasons, 3 linear IR, 4 LLVM text and 5 assembly of kernels in no cache"),
-    Knob("cache_dir", str, "", False, "folder of compiled kernels; empty: the user's cache folder"),
-    Knob("cache", bool, True, False, "keep compiled kernels on disk"),
-    Knob("cache_megabytes", int, 512, False, "size the disk cache is trimmed to"),
-    Knob("isa", str, "", True, "avx512, avx2, sse4 or neon; empty: what the machine has"),
-    Knob("num_threads", int, 0, False, "threads of the pool; 0: the processors this process may use"),
-    Knob("backend", str, "cpu", True, "cpu (machine code), python (linear IR one instruction at a time) or numpy (the graph oracle)"),
-    Knob("eager", bool, False, False, "evaluate after every op"),
-    Knob("pending_nodes", int, 4096, False, "recorded and unevaluated ops at which a flush is forced"),
-    Knob("pending_megabytes", int, 2048, False, "bytes of unevaluated results at which a flush is forced"),
-    Knob("verify", bool, False, False, "check the specification of each IR between stages"),
-    Knob("fuse", bool, True, True, "fuse elementwise work and reductions into one kernel"),
-    Knob("donate", bool, True, False, "overwrite buffers nobody can see any more"),
-    Knob("pool_megabytes", int, 4096, False, "freed memory the allocator keeps for reuse"),
-    Knob("tune", bool, False, True, "time kernel variants on this machine and keep the winners"),
-)}
+KNOBS = {
+    k.name: k
+    for k in (
+        Knob(
+            "debug",
+            int,
+            0,
+            False,
+            "1 plans, 2 graphs, groups and reasons, 3 linear IR, 4 LLVM text and 5 assembly of kernels in no cache",
+        ),
+        Knob("cache_dir", str, "", False, "folder of compiled kernels; empty: the user's cache folder"),
+        Knob("cache", bool, True, False, "keep compiled kernels on disk"),
+        Knob("cache_megabytes", int, 512, False, "size the disk cache is trimmed to"),
+        Knob("isa", str, "", True, "avx512, avx2, sse4 or neon; empty: what the machine has"),
+        Knob("num_threads", int, 0, False, "threads of the pool; 0: the processors this process may use"),
+        Knob(
+            "backend",
+            str,
+            "cpu",
+            True,
+            "cpu (machine code), python (linear IR one instruction at a time) or numpy (the graph oracle)",
+        ),
+        Knob("eager", bool, False, False, "evaluate after every op"),
+        Knob("pending_nodes", int, 4096, False, "recorded and unevaluated ops at which a flush is forced"),
+        Knob(
+            "pending_megabytes", int, 2048, False, "bytes of unevaluated results at which a flush is forced"
+        ),
+        Knob("verify", bool, False, False, "check the specification of each IR between stages"),
+        Knob("fuse", bool, True, True, "fuse elementwise work and reductions into one kernel"),
+        Knob("donate", bool, True, False, "overwrite buffers nobody can see any more"),
+        Knob("pool_megabytes", int, 4096, False, "freed memory the allocator keeps for reuse"),
+        Knob("tune", bool, False, True, "time kernel variants on this machine and keep the winners"),
+    )
+}
 
 _values: dict[str, Any] = {}
 _code_key: list[int | None] = [None]

@@ -51,5 +51,7 @@ def check_format(memory_format: Any, layout: Any, function: str) -> None:
     if layout is not None and not isinstance(layout, Layout):
         raise TypeError(f"{function}(): layout must be a layout, got {type(layout).__name__}")
     if memory_format in (channels_last, channels_last_3d):
-        raise ValueError(f"{function}(): {memory_format} is not made: tensors are row-major, and the compiler chooses the "
-                         "layout of its own buffers; use squall.contiguous_format or squall.preserve_format")
+        raise ValueError(
+            f"{function}(): {memory_format} is not made: tensors are row-major, and the compiler chooses the "
+            "layout of its own buffers; use squall.contiguous_format or squall.preserve_format"
+        )

@@ -12,7 +12,9 @@ _registered: dict[type, tuple[Callable, Callable]] = {}
 
 
 class Structure(NamedTuple):
-    """The shape of a pytree: the container's type, what it needs to be rebuilt, and its children. A leaf has type None."""
+    """The shape of a pytree: the container's type, what it needs to be rebuilt, and its children. A leaf has type
+    None.
+    """
 
     type: type | None
     context: Any
@@ -23,7 +25,9 @@ LEAF = Structure(None, None, ())
 
 
 def register(cls: type, flatten: Callable[[Any], tuple[tuple, Any]], unflatten: Callable[[Any, tuple], Any]) -> None:
-    """Make instances of `cls` inner nodes: `flatten` gives (children, hashable context), `unflatten` takes them back."""
+    """Make instances of `cls` inner nodes: `flatten` gives (children, hashable context), `unflatten` takes them
+    back.
+    """
     _registered[cls] = (flatten, unflatten)
 
 

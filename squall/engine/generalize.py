@@ -2,9 +2,9 @@
 
 Graphs of equal structure that differ only in sizes form a family. When a second member arrives, the sizes that differ
 between leaves become symbols, every other number that differs is solved as an affine form of them, shape inference runs
-again on the symbolic graph, and the result is checked against both members. What cannot be solved stays concrete. 0 and 1
-are part of the structure and never merge with other sizes. Every later use checks all numbers, so a wrong guess can cost
-a plan but never a result.
+again on the symbolic graph, and the result is checked against both members. What cannot be solved stays concrete.
+0 and 1 are part of the structure and never merge with other sizes. Every later use checks all numbers, so a wrong
+guess can cost a plan but never a result.
 """
 
 from __future__ import annotations
@@ -19,8 +19,18 @@ from squall.ir.node import Node, TensorType
 from squall.ir.op import make, ops
 
 # Which attributes of an op are sizes; all other attributes are structure.
-SIZED = {"reshape": ("shape",), "expand": ("shape",), "slice": ("sizes",), "iota": ("size",), "extent": ("size",),
-         "uniform": ("shape",), "normal": ("shape",), "random_bits": ("shape",), "unwindow": ("shape",), "pad": ("low", "high")}
+SIZED = {
+    "reshape": ("shape",),
+    "expand": ("shape",),
+    "slice": ("sizes",),
+    "iota": ("size",),
+    "extent": ("size",),
+    "uniform": ("shape",),
+    "normal": ("shape",),
+    "random_bits": ("shape",),
+    "unwindow": ("shape",),
+    "pad": ("low", "high"),
+}
 
 
 # Ops whose sizes come from the program itself: like a leaf's, they may be symbols in their own right.
@@ -28,8 +38,8 @@ _SOURCES = ("iota", "uniform", "normal", "random_bits", "expand", "slice")
 
 
 class Abstract(NamedTuple):
-    """A graph without its sizes: the structure, the sizes in order, the shapes of all nodes, and which numbers are sizes of
-    leaves (2), of ops that make values (1), or follow from others (0)."""
+    """A graph without its sizes: the structure, the sizes in order, the shapes of all nodes, and which numbers are
+    sizes of leaves (2), of ops that make values (1), or follow from others (0)."""
 
     structure: tuple
     numbers: tuple[int, ...]
@@ -147,7 +157,10 @@ def generalize(found: Signature, new: Abstract, old: Abstract) -> tuple[list[Nod
         order = _rebuild(found, forms)
     except (_Unsolved, SquallError, TypeError, ValueError):
         return None
-    for values, member in (({str(d): p[0] for p, d in pairs.items()}, old), ({str(d): p[1] for p, d in pairs.items()}, new)):
+    for values, member in (
+        ({str(d): p[0] for p, d in pairs.items()}, old),
+        ({str(d): p[1] for p, d in pairs.items()}, new),
+    ):
         for node, shapes in zip(order, member.shapes, strict=True):
             kinds = node.type if node.type.__class__ is tuple else (node.type,)
             if tuple(tuple(evaluate(s, values) for s in t.shape) for t in kinds) != shapes:
@@ -194,7 +207,12 @@ def _rebuild(found: Signature, forms: tuple) -> list[Node]:
                 copy = node
             else:
                 shape = tuple(next(feed) for _ in node.shape)
-                copy = Node(ops.input, (), (sum(n.op is ops.input for n in order),), TensorType(shape, node.dtype, node.device))
+                copy = Node(
+                    ops.input,
+                    (),
+                    (sum(n.op is ops.input for n in order),),
+                    TensorType(shape, node.dtype, node.device),
+                )
         elif node.op is ops.constant:
             copy = node if constant_number(node) is None else _count(node, next(feed))
         else:

@@ -81,7 +81,8 @@ def signature(roots: list[Node], donate: bool = True) -> Signature:
 
 
 def _donatable(order: list[Node], roots: list[Node], inputs: list[Node]) -> tuple[bool, ...]:
-    """Which inputs nobody can read once this graph has run: only nodes of the graph refer to them, and to those nodes too.
+    """Which inputs nobody can read once this graph has run: only nodes of the graph refer to them, and to those
+    nodes too.
 
     Counts references: an object that only the graph's tuples and this call's lists hold is private.
     """

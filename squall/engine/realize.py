@@ -81,12 +81,20 @@ def _plan(roots: list[Node], found: Signature) -> tuple[Any, dict[str, int]]:
 def _compile(roots: tuple, inputs: tuple, found: Signature) -> Any:
     trace.count("plans compiled")
     trace.debug(1, f"new plan: {len(found.order)} nodes, {len(roots)} results, {len(inputs)} inputs")
-    request = Request(roots, inputs, tuple(found.scalars), found.donatable, tuple(n.buffer.strides is None for n in found.inputs))
+    request = Request(
+        roots,
+        inputs,
+        tuple(found.scalars),
+        found.donatable,
+        tuple(n.buffer.strides is None for n in found.inputs),
+    )
     return Executable(compile_plan(request))
 
 
 def prepare_request(request: Request, name: str) -> Any:
-    """What runs a captured graph: `prepare(buffers, scalars, sizes) -> (calls, output buffers)` and `check_status()`."""
+    """What runs a captured graph: `prepare(buffers, scalars, sizes) -> (calls, output buffers)` and
+    `check_status()`.
+    """
     if config.get("backend") == "numpy":
         return oracle.OracleExecutable(request)
     trace.count("plans compiled")

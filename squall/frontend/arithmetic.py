@@ -6,7 +6,16 @@ from typing import Any
 
 from squall.base.dtypes import bool_, promote
 from squall.base.errors import ShapeError
-from squall.frontend.core import Handle, apply, as_tensor_operand, cast, common_dtype, operand, record, require_no_grad_leaf
+from squall.frontend.core import (
+    Handle,
+    apply,
+    as_tensor_operand,
+    cast,
+    common_dtype,
+    operand,
+    record,
+    require_no_grad_leaf,
+)
 from squall.frontend.movement import unsqueeze
 from squall.frontend.views import write_op
 from squall.ir.op import Op, ops
@@ -75,7 +84,9 @@ def where(condition: Any, x: Any, other: Any) -> Any:
 def masked_fill(x: Any, mask: Any, value: Any) -> Any:
     """value where mask, else x; the dtype stays that of x."""
     if isinstance(value, Handle) and value.node.shape:
-        raise ShapeError(f"masked_fill: value must be a number or a 0-dimensional tensor, got shape {list(value.node.shape)}")
+        raise ShapeError(
+            f"masked_fill: value must be a number or a 0-dimensional tensor, got shape {list(value.node.shape)}"
+        )
     return record(ops.where, (cast(mask, bool_), operand(value, x.node.dtype), x), ())
 
 
@@ -111,8 +122,10 @@ def matmul(a: Any, b: Any) -> Any:
     a, b = as_tensor_operand(a), as_tensor_operand(b)
     x, y = a.node.dtype, b.node.dtype
     if x is not y:
-        raise ShapeError(f"expected m1 and m2 to have the same dtype, but got: {x} != {y} (promotes to {promote(x, y)}); "
-                         "cast one with .to()")
+        raise ShapeError(
+            f"expected m1 and m2 to have the same dtype, but got: {x} != {y} (promotes to {promote(x, y)}); "
+            "cast one with .to()"
+        )
     for t, side in ((a, "first"), (b, "second")):
         if not t.node.shape:
             raise ShapeError(f"matmul: both arguments need at least 1 dimension, but the {side} has none")
@@ -137,7 +150,9 @@ def bmm(a: Any, b: Any) -> Any:
 def dot(a: Any, b: Any) -> Any:
     """Inner product of two vectors of one length."""
     if len(a.node.shape) != 1 or a.node.shape != b.node.shape:
-        raise ShapeError(f"dot: expected two vectors of one size, got shapes {list(a.node.shape)} and {list(b.node.shape)}")
+        raise ShapeError(
+            f"dot: expected two vectors of one size, got shapes {list(a.node.shape)} and {list(b.node.shape)}"
+        )
     return matmul(a, b)
 
 

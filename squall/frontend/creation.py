@@ -29,7 +29,9 @@ def require_grad(tensor: Any, wanted: bool, function: str = "tensor") -> Any:
     """The Tensor, made a leaf that gathers gradients when wanted."""
     if wanted:
         if tensor.node.dtype.category < 2:
-            raise ShapeError(f"{function}: only Tensors of floating point dtype can require gradients, not {tensor.node.dtype}")
+            raise ShapeError(
+                f"{function}: only Tensors of floating point dtype can require gradients, not {tensor.node.dtype}"
+            )
         tensor._edge = Leaf(tensor.node.type)
     return tensor
 
@@ -61,7 +63,11 @@ def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Any:
 
     if isinstance(data, Handle):
         return data if dtype is None else cast(data, as_dtype(dtype))
-    if isinstance(data, numpy.ndarray) and data.flags.writeable and (dtype is None or numpy_dtype(as_dtype(dtype)) == data.dtype):
+    if (
+        isinstance(data, numpy.ndarray)
+        and data.flags.writeable
+        and (dtype is None or numpy_dtype(as_dtype(dtype)) == data.dtype)
+    ):
         return from_numpy(data)
     return tensor(data, dtype=dtype)
 
@@ -87,7 +93,13 @@ def _first(data: Any) -> Any:
 
 
 def _plain(data: Any) -> Any:
-    return data.tolist() if isinstance(data, Handle) else [_plain(d) for d in data] if isinstance(data, (list, tuple)) else data
+    return (
+        data.tolist()
+        if isinstance(data, Handle)
+        else [_plain(d) for d in data]
+        if isinstance(data, (list, tuple))
+        else data
+    )
 
 
 def filled(shape: tuple, value: Any, dtype: DType, device: str = "cpu", requires_grad: bool = False) -> Any:
@@ -97,7 +109,15 @@ def filled(shape: tuple, value: Any, dtype: DType, device: str = "cpu", requires
     return require_grad(out, requires_grad)
 
 
-def full(size: Any, fill_value: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False, out: Any = None) -> Any:
+def full(
+    size: Any,
+    fill_value: Any,
+    *,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    out: Any = None,
+) -> Any:
     """A Tensor of one value; the dtype follows the value unless given."""
     if dtype is None:
         dtype = bool_ if isinstance(fill_value, bool) else int64 if isinstance(fill_value, int) else default_dtype()
@@ -160,7 +180,15 @@ def empty_like(input: Any, *, dtype: Any = None, device: Any = None, requires_gr
                      memory_format=memory_format)
 
 
-def arange(start: Any, end: Any = None, step: Any = 1, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Any:
+def arange(
+    start: Any,
+    end: Any = None,
+    step: Any = 1,
+    *,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+) -> Any:
     """Numbers from start (0 when one argument is given) below end by step; float32 when any is a float, else int64.
 
     With an integer dtype the arguments are cut to integers first, as in PyTorch.
@@ -186,7 +214,15 @@ def arange(start: Any, end: Any = None, step: Any = 1, *, dtype: Any = None, dev
     return require_grad(wrap(computed(values.astype(numpy_dtype(kind)))), requires_grad, "arange")
 
 
-def linspace(start: float, end: float, steps: int, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Any:
+def linspace(
+    start: float,
+    end: float,
+    steps: int,
+    *,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+) -> Any:
     """`steps` evenly spaced numbers from start to end, both included."""
     import numpy
 

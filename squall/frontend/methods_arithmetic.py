@@ -1,4 +1,6 @@
-"""Tensor methods: operators and arithmetic of two operands, and their in-place forms. One documented line each; the work is in the functions they call."""
+"""Tensor methods: operators and arithmetic of two operands, and their in-place forms. One documented line each;
+the work is in the functions they call.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Tensor methods: reductions, sorting, cumulative operations. One documented line each; the work is in the functions they call."""
+"""Tensor methods: reductions, sorting, cumulative operations. One documented line each; the work is in the
+functions they call.
+"""
 
 from __future__ import annotations
 
@@ -56,11 +58,25 @@ class ReductionMethods:
         """log(sum(exp(x))) without overflow."""
         return reductions.logsumexp(self, dim, keepdim)
 
-    def var(self, dim: Any = None, unbiased: bool | None = None, keepdim: bool = False, *, correction: float | None = None) -> Tensor:
+    def var(
+        self,
+        dim: Any = None,
+        unbiased: bool | None = None,
+        keepdim: bool = False,
+        *,
+        correction: float | None = None,
+    ) -> Tensor:
         """Variance over dims."""
         return reductions.variance(self, dim, unbiased, correction, keepdim)
 
-    def std(self, dim: Any = None, unbiased: bool | None = None, keepdim: bool = False, *, correction: float | None = None) -> Tensor:
+    def std(
+        self,
+        dim: Any = None,
+        unbiased: bool | None = None,
+        keepdim: bool = False,
+        *,
+        correction: float | None = None,
+    ) -> Tensor:
         """Standard deviation over dims."""
         return reductions.variance(self, dim, unbiased, correction, keepdim).sqrt()
 

@@ -1,4 +1,6 @@
-"""Tensor methods: elementwise maths of one operand, and their in-place forms. One documented line each; the work is in the functions they call."""
+"""Tensor methods: elementwise maths of one operand, and their in-place forms. One documented line each; the work
+is in the functions they call.
+"""
 
 from __future__ import annotations
 

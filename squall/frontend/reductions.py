@@ -31,7 +31,9 @@ def reduce_op(op: Op, x: Any, dim: Any, keepdim: bool, dtype: Any = None, floati
     elif op.promotion == "sum" and node.dtype.category < 2:
         x = cast(x, int64)
     if floating and x.node.dtype.category < 2:
-        raise DtypeError(f"{floating}: could not infer output dtype. Input dtype must be a floating point dtype. Got {node.dtype}")
+        raise DtypeError(
+            f"{floating}: could not infer output dtype. Input dtype must be a floating point dtype. Got {node.dtype}"
+        )
     dims = normalize_dims(dim, len(node.shape), op.name)
     if not dims:
         return cast(x, result_dtype(op, (x.node.type,), (dims, keepdim)))
@@ -60,7 +62,9 @@ def position(op: Op, x: Any, dim: int | None, keepdim: bool) -> Any:
 
 def _not_empty(name: str, size: Any) -> None:
     if isinstance(size, int) and size == 0:
-        raise ShapeError(f"{name}: expected reduction dim to have non-zero size; specify dim= or pass a tensor with elements")
+        raise ShapeError(
+            f"{name}: expected reduction dim to have non-zero size; specify dim= or pass a tensor with elements"
+        )
 
 
 def extreme(x: Any, name: str, dim: Any, keepdim: bool) -> Any:

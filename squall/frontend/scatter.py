@@ -50,7 +50,9 @@ def scatter(x: Any, dim: int, index: Any, source: Any) -> Any:
     if not isinstance(source, Handle):
         source = indexing.fitted(source, tuple(index.node.shape), x.node.dtype, "scatter")
     elif source.node.dtype is not x.node.dtype:
-        raise DtypeError(f"scatter: expected self.dtype to be equal to src.dtype, got {x.node.dtype} and {source.node.dtype}")
+        raise DtypeError(
+            f"scatter: expected self.dtype to be equal to src.dtype, got {x.node.dtype} and {source.node.dtype}"
+        )
     return _along(ops.scatter, x, dim, index, source)
 
 
@@ -66,7 +68,9 @@ def _along(op: Any, x: Any, dim: int, index: Any, source: Any) -> Any:
 def scatter_add(x: Any, dim: int, index: Any, source: Any) -> Any:
     """A copy with elements added by index, in index order."""
     if source.node.dtype is not x.node.dtype:
-        raise DtypeError(f"scatter_add: expected self.dtype to be equal to src.dtype, got {x.node.dtype} and {source.node.dtype}")
+        raise DtypeError(
+            f"scatter_add: expected self.dtype to be equal to src.dtype, got {x.node.dtype} and {source.node.dtype}"
+        )
     return _along(ops.scatter_add, x, dim, _index(index, "scatter_add"), source)
 
 

@@ -92,7 +92,15 @@ class Elementwise(Family):
             if tangent is None:
                 continue
             needs = tuple(i == position for i in range(len(tangents)))
-            one = Context(context.op, context.attrs, context.types, context.out_type, context.inputs, context.output, needs)
+            one = Context(
+                context.op,
+                context.attrs,
+                context.types,
+                context.out_type,
+                context.inputs,
+                context.output,
+                needs,
+            )
             parts = context.op.grad(one, tangent)
             part = parts[position] if isinstance(parts, tuple) else parts
             if part is not None:
@@ -111,7 +119,9 @@ class Reduce(Family):
         def infer(types: tuple[TensorType, ...], attrs: tuple) -> TensorType:
             (operand,) = types
             dims, keepdim = attrs[0], attrs[1]
-            return TensorType(reduced_shape(operand.shape, dims, keepdim), result_dtype(op, types, attrs), operand.device)
+            return TensorType(
+                reduced_shape(operand.shape, dims, keepdim), result_dtype(op, types, attrs), operand.device
+            )
 
         return infer
 
@@ -157,7 +167,9 @@ class Contraction(Family):
         if context.op is not ops.contract:
             return NotImplemented
         (a, b), (da, db), named = context.inputs, tangents, context.op.named(context.attrs)
-        parts = ([] if da is None else [context.op(da, b, **named)]) + ([] if db is None else [context.op(a, db, **named)])
+        parts = ([] if da is None else [context.op(da, b, **named)]) + (
+            [] if db is None else [context.op(a, db, **named)]
+        )
         return parts[0] if len(parts) == 1 else ops.add(*parts)
 
 

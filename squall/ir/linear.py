@@ -79,7 +79,8 @@ class Instr(NamedTuple):
 
     * `const`: attr value. `cast`: by value with the target type's rounding (float to int truncates toward zero,
       saturating never assumed). `bitcast`: by bits. `select`: (bool, a, b). `splat`: scalar to lanes.
-      `iota`: 0, 1, 2... `extract`: (vector, lane). `insert`: (vector, scalar, lane). `shuffle`: (a, b), attr index tuple.
+      `iota`: 0, 1, 2... `extract`: (vector, lane). `insert`: (vector, scalar, lane). `shuffle`: (a, b), attr index
+          tuple.
       `reduce`: one scalar out of the lanes by attr ("add", "mul", "min", "max", "and", "or", "xor") as a fixed
       pairwise tree: lanes i and i + half are combined, halving until one is left.
     * `load`: (ptr[, bool mask]), attr align; masked-off lanes read as zero and touch no memory. `store`:
@@ -87,7 +88,8 @@ class Instr(NamedTuple):
       result's scalar; `scatter`: (value, ptr, indices, mask), lanes in ascending order. bool occupies a byte of 0 or 1.
     * `gep`: (ptr, i64 index), attr scalar name: ptr + index * size. `alloca`: attr (Type, count), a ptr.
       `prefetch`: (ptr,), attr (write, locality). `status`: (ptr, i64 code, i64 detail): keep the first failure.
-    * `loop`: result the i64 index, operands (low, high, step > 0); `if`: (bool,); both close with `end`; `else` between.
+    * `loop`: result the i64 index, operands (low, high, step > 0); `if`: (bool,); both close with `end`; `else`
+        between.
     * `var`: result is the variable, operand the initial value; `get`: (variable,); `set`: (variable, value).
     * `call`: operands (callee ptr or none, arguments), attr the function's name or None; `function`: address of a
       function of the same program by attr name; `return`: operand or none.
@@ -225,7 +227,9 @@ class Builder:
     def load(self, type: Type, pointer: Reg, mask: Reg | None = None, align: int = 0) -> Reg:
         return self.emit("load", type, (pointer,) if mask is None else (pointer, mask), align)
 
-    def store(self, value: Reg, pointer: Reg, mask: Reg | None = None, align: int = 0, nontemporal: bool = False) -> None:
+    def store(
+        self, value: Reg, pointer: Reg, mask: Reg | None = None, align: int = 0, nontemporal: bool = False
+    ) -> None:
         self.emit("store", None, (value, pointer) if mask is None else (value, pointer, mask), (align, nontemporal))
 
     def gather(self, type: Type, pointer: Reg, indices: Reg, mask: Reg) -> Reg:

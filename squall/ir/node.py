@@ -38,7 +38,9 @@ class TensorType:
         return TensorType(self.shape, dtype, self.device)
 
     def __repr__(self) -> str:
-        return f"{self.dtype.short}[{', '.join(map(str, self.shape))}]" + ("" if self.device == "cpu" else f"@{self.device}")
+        return f"{self.dtype.short}[{', '.join(map(str, self.shape))}]" + (
+            "" if self.device == "cpu" else f"@{self.device}"
+        )
 
 
 class SharedType(TensorType):

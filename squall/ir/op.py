@@ -30,7 +30,9 @@ NON_DIFFERENTIABLE = _NonDifferentiable()
 
 
 class Scalar(NamedTuple):
-    """Lowered element by element: a linear-IR instruction's name, or `build(builder, attrs, *registers) -> register`."""
+    """Lowered element by element: a linear-IR instruction's name, or `build(builder, attrs, *registers) ->
+    register`.
+    """
 
     build: str | Callable
 
@@ -48,7 +50,9 @@ class Nest(NamedTuple):
 
 
 class Library(NamedTuple):
-    """A host step between native segments: `function(*arrays, **attributes)` on NumPy arrays, results written to the outputs."""
+    """A host step between native segments: `function(*arrays, **attributes)` on NumPy arrays, results written to
+    the outputs.
+    """
 
     function: Callable
 
@@ -94,18 +98,22 @@ class Op:
     Args:
         name: unique; what IR text, errors and `grad_fn` show. family: an instance from `families.py`.
         grad: `grad(ctx, g) -> one gradient or a tuple, one an operand (None: none)`, or NON_DIFFERENTIABLE. For several
-            outputs g is a tuple with None where nothing arrived. Gradients of elementwise operands are summed back to the
-            operand's shape by the family, so rules ignore broadcasting. Every use of an op in a rule goes through `ops`.
+            outputs g is a tuple with None where nothing arrived. Gradients of elementwise operands are summed back
+            to the operand's shape by the family, so rules ignore broadcasting. Every use of an op in a rule goes
+            through `ops`.
         lowering: exactly one of Scalar, Decompose, Nest, Library, ByFamily.
         reference: NumPy function of arrays and named attributes, exact in float64.
-        samples: `samples() -> list[Sample]`, with size 0, zero-dim, broadcast, negative dims, NaN, inf, ties where they matter.
+        samples: `samples() -> list[Sample]`, with size 0, zero-dim, broadcast, negative dims, NaN, inf, ties where
+            they matter.
         doc: one paragraph. attributes: names of attribute values, in Node order.
         saves: operand positions and "out" that the gradient reads, or `saves(needs) -> such a tuple`.
-        promotion: how a frontend prepares operand dtypes: "same" (PyTorch's promotion), "float" (and integers become the
-            default float), "first" (operand 0 rules), "none" (as given), "sum" (small integers become int64).
+        promotion: how a frontend prepares operand dtypes: "same" (PyTorch's promotion), "float" (and integers
+            become the default float), "first" (operand 0 rules), "none" (as given), "sum" (small integers become
+            int64).
         dtype: result dtype when it is not the operands': a DType or `dtype(types, attrs) -> DType`.
         infer: `infer(types, attrs) -> TensorType | tuple[TensorType, ...]` when the family's rule does not serve.
-        jvp: `jvp(ctx, *tangents) -> tangent` (None tangents are zero); None: derived by the family or the decomposition.
+        jvp: `jvp(ctx, *tangents) -> tangent` (None tangents are zero); None: derived by the family or the
+            decomposition.
         vmap: `vmap(op, operands, batched, size, attrs) -> (result, batched)` when the family's rule does not serve;
             a batched operand carries its batch at dimension 0.
     """
@@ -150,7 +158,9 @@ class Op:
         return self.infer(types, attrs)  # type: ignore[misc]
 
     def __call__(self, *operands: Any, **attributes: Any) -> Any:
-        """Apply to Nodes (or to anything with `__squall_apply__`); Python numbers become constants of the operands' dtype."""
+        """Apply to Nodes (or to anything with `__squall_apply__`); Python numbers become constants of the
+        operands' dtype.
+        """
         attrs = self.pack(attributes)
         for operand in operands:
             apply = getattr(operand.__class__, "__squall_apply__", None)

@@ -1,8 +1,9 @@
 """Plans as data: what the compiler hands to a backend and the engine runs.
 
 A `Plan` is a list of steps over numbered buffer slots, with sizes as expressions over the graph's symbols. It holds no
-Nodes, no closures and no addresses, so it can be kept, compared and exported. The engine builds each step's program with
-a backend, binds slots to memory and hands the whole list to the native runner; nothing in Python runs between kernels.
+Nodes, no closures and no addresses, so it can be kept, compared and exported. The engine builds each step's
+program with a backend, binds slots to memory and hands the whole list to the native runner; nothing in Python runs
+between kernels.
 """
 
 from __future__ import annotations
@@ -18,8 +19,9 @@ Size = int | Dim
 
 
 class Slot(NamedTuple):
-    """A piece of memory: `kind` is "input" (index: position among the graph's leaves that hold buffers), "output" (index:
-    position among the roots), or "arena" (index: byte offset expression is in `offset`). `nbytes` may be symbolic."""
+    """A piece of memory: `kind` is "input" (index: position among the graph's leaves that hold buffers), "output"
+    (index: position among the roots), or "arena" (index: byte offset expression is in `offset`). `nbytes` may be
+    symbolic."""
 
     kind: str
     index: int
@@ -30,8 +32,8 @@ class Slot(NamedTuple):
 class Word(NamedTuple):
     """One word of a kernel's args block. `kind`:
 
-    "slot": address of slot `value` plus `offset` bytes. "int": the size expression `value`. "float": the double `value`.
-    "scalar": the run-time scalar number `value` (as f64 for floating leaves, i64 otherwise; `offset` unused).
+    "slot": address of slot `value` plus `offset` bytes. "int": the size expression `value`. "float": the double
+    `value`. "scalar": the run-time scalar number `value` (as f64 for floating leaves, i64 otherwise; `offset` unused).
     "stride": the element stride of input `value`, dimension `offset` (run-time, for inputs of general layout).
     "kernel": the address of the program `value` (a Program). "status": the plan's status block.
     """
@@ -42,7 +44,9 @@ class Word(NamedTuple):
 
 
 class KernelStep(NamedTuple):
-    """Run a program's entry over `units` work units, at least `grain` of them at a time; `key` names equal programs equally."""
+    """Run a program's entry over `units` work units, at least `grain` of them at a time; `key` names equal
+    programs equally.
+    """
 
     key: Any
     program: Program
