@@ -6,6 +6,7 @@ import heapq
 from math import prod
 from typing import Any
 
+from squall.base.errors import CompileError
 from squall.compiler import memory
 from squall.compiler.describe import BLOCK, LINES, Described, accumulator, describe
 from squall.compiler.group import Group, Target, Task
@@ -45,6 +46,9 @@ def ordered(work: Work) -> list[Task]:
             waiting[t] -= 1
             if not waiting[t]:
                 heapq.heappush(ready, (t.last, number[t]))
+    if len(out) < len(work.tasks):
+        stuck = ", ".join(t.label for t in work.tasks if waiting[t])
+        raise CompileError(f"tasks wait for each other: {stuck}")
     return out
 
 
