@@ -6,6 +6,7 @@ from typing import Any
 
 from squall.base.dim import Dim
 from squall.base.shapes import Shape, contiguous_strides, is_contiguous
+from squall.frontend.state import local
 from squall.ir.node import Node, SharedType, tensor_type
 from squall.ir.op import Op, make, ops
 
@@ -76,10 +77,11 @@ def step_strides(op: Op, attrs: tuple, starts: tuple[int, ...], shape: Shape, st
 
 
 def view_node(op: Op, node: Node, attrs: tuple, extra: tuple[Node, ...]) -> Node:
-    """The Node of a view step: a zero-copy window when the value is computed and the step allows it, else the op."""
+    """The Node of a view step: a zero-copy window when the value is computed and the step allows it, else (and while a function is
+    traced, whose later calls read other memory) the op."""
     buffer = node.buffer
     made = make(op, (node, *extra), attrs)
-    if buffer is None or node.op is ops.scalar:
+    if buffer is None or node.op is ops.scalar or local.state.trace is not None:
         return made
     strides = buffer.strides if buffer.strides is not None else contiguous_strides(node.shape)
     starts = tuple(n.buffer for n in extra)

@@ -129,8 +129,7 @@ def make_view(tensor: Any, op: Op, attrs: tuple, starts: tuple[int, ...] = (), e
     out = wrap(node, history)
     out._cell = cell
     out._view = View(steps, base, cell.version, cell._node, layout[0], offset + layout[1], origin)
-    if node.buffer is None:
-        state.pending.append(ref(cell))
+    state.pending.append(ref(cell))  # computed or not: a loop is heard by what it lists
     if state.trace is not None:
         state.trace.made(out)
     return out
@@ -218,7 +217,9 @@ def write(target: Any, value: Any, tracked: bool = True) -> None:
     cell = ensure_cell(target)
     state = local.state
     view = target._view
-    if state.trace is None and cell.shared is not None:
+    if state.trace is not None:
+        state.trace.saw((value,), (value.node,))
+    elif cell.shared is not None:
         _write_shared(target, cell, value, tracked)
         return
     history = tracked and state.grad and not state.inference
