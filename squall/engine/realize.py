@@ -59,7 +59,7 @@ def _plan(roots: list[Node], found: Signature) -> tuple[Any, dict[str, int]]:
     """What runs a graph met for the first time, with the values of its symbols: a family's plan, or a new one."""
     member = abstract(found)
     if member is None:
-        return _compile(tuple(roots), tuple(found.inputs), found), {}
+        return _compile(*_described(roots, found), found), {}
     family = families.get_or_make(member.structure, Family)
     for plan in family.plans:
         sizes = plan.match(member)
@@ -75,7 +75,23 @@ def _plan(roots: list[Node], found: Signature) -> tuple[Any, dict[str, int]]:
         family.plans.append(Symbolic(symbols, forms, executable))
         return executable, family.plans[-1].match(member) or {}
     family.members.append(member)
-    return _compile(tuple(roots), tuple(found.inputs), found), {}
+    return _compile(*_described(roots, found), found), {}
+
+
+def _described(roots: list[Node], found: Signature) -> tuple[tuple, tuple]:
+    """Roots and inputs of a copy of the graph: what the compiler leaves to the garbage collector refers to no live value,
+    which would keep memory and make the next flush believe that somebody can still read it."""
+    copies: dict[int, Node] = {}
+    inputs: list[Node] = []
+    for node in found.order:
+        copy = node
+        if node.buffer is None:
+            copy = Node(node.op, tuple([copies[id(o)] for o in node.inputs]), node.attrs, node.type)
+        elif node.op is not ops.scalar:
+            copy = Node(ops.input, (), (len(inputs),), node.type)
+            inputs.append(copy)
+        copies[id(node)] = copy
+    return tuple([copies[id(r)] for r in roots]), tuple(inputs)
 
 
 def _compile(roots: tuple, inputs: tuple, found: Signature) -> Any:

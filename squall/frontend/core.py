@@ -116,8 +116,7 @@ def ensure_cell(tensor: Any) -> Cell:
         edge = tensor._edge
         if edge.__class__ is GradRecord:
             note_cell(edge, cell, 0)
-        if tensor._node.buffer is None:
-            local.state.pending.append(ref(cell))
+        local.state.pending.append(ref(cell))
         tensor._view, tensor._cell, tensor._node = None, cell, None  # a stale Node would keep its memory
     return cell
 

@@ -52,16 +52,22 @@ def evaluate(requested: Iterable[Node]) -> None:
     if state.flushing:
         realize.evaluate(roots)
         return
-    pending, records = state.pending, []
+    pending: list = state.pending
+    records: list = []
     try:
         state.flushing = True
         state.pending = []
-        roots += _live(pending, records)
-        if roots:
-            trace.count("flushes")
+        live = _live(pending, records)
+        if state.broken:
             realize.evaluate(roots)
+            _evaluate_apart(live)
+            state.broken = False
+        elif roots or live:
+            trace.count("flushes")
+            realize.evaluate(roots + live)
         state.retained = 0
-    except BaseException:
+    except BaseException as error:
+        state.broken = state.broken or isinstance(error, Exception)
         state.pending = pending + state.pending
         for record in records:
             if record.state == WALKED:
@@ -69,6 +75,15 @@ def evaluate(requested: Iterable[Node]) -> None:
         raise
     finally:
         state.flushing = False
+
+
+def _evaluate_apart(nodes: list[Node]) -> None:
+    """After a flush that failed: what can be computed is, and the rest is left until somebody asks for it again."""
+    for node in nodes:
+        try:
+            realize.evaluate([node])
+        except Exception:
+            trace.count("values left broken")
 
 
 def _live(pending: list, records: list) -> list[Node]:
