@@ -10,7 +10,7 @@ import sys
 from collections import deque
 from itertools import starmap
 from operator import call
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from squall.base import pytree
 from squall.base.dim import Dim, evaluate
@@ -83,6 +83,9 @@ class Program:
         arguments, watch: guards. tracked: rule for history to the outside (`tracked.py`), or None. graph: the closed graph, of
         inputs and then scalars, when tracked.
     """
+
+    if TYPE_CHECKING:  # the fields of `Parts`, taken over as attributes
+        def __getattr__(self, name: str) -> Any: ...
 
     def __init__(self, parts: Parts, arguments: Arguments, watch: Watch, structure: Any, tracked: Any):
         self.__dict__.update(parts._asdict())

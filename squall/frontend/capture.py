@@ -18,6 +18,7 @@ from squall.frontend import binding, guards
 from squall.frontend.arguments import Arguments, Assumed, StandIns
 from squall.frontend.binding import Input, Parts, Program, Write
 from squall.frontend.core import Handle
+from squall.frontend.evaluation import evaluate
 from squall.frontend.number import is_number
 from squall.frontend.results import Describer, Where
 from squall.frontend.state import local
@@ -67,6 +68,7 @@ class Capture:
         self.assumed, self.name = assumed, name
         self.around = Surroundings(function, leaves)
         self.reached = self.around.reached()
+        evaluate([t.node for t in (*self.reached, *leaves) if isinstance(t, Handle)])  # other threads may have recorded some
         separate([*self.reached, *(t.grad for t in self.reached if t._edge.__class__ is Leaf and t.grad is not None)])
         self.options = [guards.options_of(o) for o in self.around.optimizers]
         self.state = [guards.state_of(o) for o in self.around.optimizers]
@@ -92,6 +94,7 @@ class Capture:
                 with trace:
                     returned = self.function(*args, **kwargs)
                 self._check_arguments(args, kwargs, stand_ins)
+                self._check_grads(stand_ins)
                 args = kwargs = None
                 outputs, out_structure = pytree.flatten(returned)
                 returned = None
@@ -102,7 +105,6 @@ class Capture:
             finally:
                 outputs = returned = args = kwargs = None
                 trace.restore()
-            self._check_grads(stand_ins)
             references = [*stand_ins.made, *trace.references()]
             stand_ins = trace = None  # type: ignore[assignment]
             self._check_escaped(references, program)
@@ -227,6 +229,7 @@ class _Parts:
         self.passed = [Where("input", positions[id(n)]) for n in self.passed_nodes]
         self.leaf_nodes = leaves
         replaced = {id(n): Node(ops.input, (), (i,), tensor_type(tuple(n.shape), n.dtype, n.type.device)) for i, n in enumerate(leaves)}
+        replaced |= {id(n): Node(ops.scalar, (), (), n.type, 0) for n in scalar_nodes}
         holders = tuple(replaced[id(n)] for n in leaves)
         rebuild(order, replaced)
         self.replaced = replaced
@@ -281,8 +284,9 @@ class _Parts:
         if found is not None:
             kind, position = found
             leaf = self.capture.leaves[position]
-            if kind == "argument" and leaf._view is not None:
-                raise AssumeMore(exact=_sharing_one(self.capture.leaves, leaf._cell))
+            together = _sharing_one(self.capture.leaves, leaf._cell)
+            if kind == "argument" and (leaf._view is not None or len(together) > 1):
+                raise AssumeMore(exact=together)
             return (binding.ARGUMENT if kind == "argument" else binding.ARGUMENT_CELL), position
         if id(cell) not in self.trace.storages:
             return None
@@ -348,6 +352,8 @@ def _edge_guard(handle: Any, trace: Trace) -> Any:
 
 
 def _sharing_one(leaves: list, cell: Any) -> frozenset[int]:
+    if cell is None:
+        return frozenset()
     return frozenset(i for i, v in enumerate(leaves) if isinstance(v, Handle) and v._cell is cell)
 
 

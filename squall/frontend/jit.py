@@ -42,6 +42,7 @@ class Compiled:
     def __init__(self, function: Callable, dynamic: Dynamic | None):
         functools.update_wrapper(self, function, updated=())
         self.function, self.dynamic = function, dynamic
+        self.label = getattr(function, "__qualname__", type(function).__name__)
         self.programs: list[Program] = []
         self.captures = self.calls = 0
         self._lock = threading.RLock()
@@ -101,7 +102,7 @@ class Compiled:
     # ------------------------------------------------------------ capturing
     def _capture(self, leaves: list, structure: Any) -> tuple[Capture, Program]:
         if self.captures >= CAPTURES:
-            raise TraceError(f"{self.function.__qualname__} was captured {CAPTURES} times: something it is guarded by changes with every "
+            raise TraceError(f"{user_line()}: {self.label} was captured {CAPTURES} times: something it is guarded by changes with every "
                              "call. Pass what changes as a Tensor, or leave the function uncompiled.")
         same = [p.arguments for p in self.programs if p.structure == structure]
         varying = frozenset(i for i, v in enumerate(leaves) if v.__class__ in (int, float) and (structure, i) not in self._fixed
@@ -128,7 +129,7 @@ class Compiled:
         return self._capture_assuming(leaves, structure, Assumed(dims=dims))
 
     def _capture_assuming(self, leaves: list, structure: Any, assumed: Assumed) -> tuple[Capture, Program]:
-        name = f"{self.function.__qualname__} at {user_line()}"
+        name = f"{self.label} at {user_line()}"
         while True:
             self.captures += 1
             events.count("captures")

@@ -32,13 +32,15 @@ class Number:
         return self.value.__class__
 
     def __neg__(self) -> Any:
-        return Number(-self.value, lambda leaves: -self.read(leaves))
+        read = self.read
+        return Number(-self.value, lambda leaves: -read(leaves))
 
     def __pos__(self) -> Any:
         return self
 
     def __abs__(self) -> Any:
-        return Number(abs(self.value), lambda leaves: abs(self.read(leaves)))
+        read = self.read
+        return Number(abs(self.value), lambda leaves: abs(read(leaves)))
 
 
 def is_number(value: Any) -> bool:
@@ -51,11 +53,12 @@ def _combine(function: Callable, left: Any, right: Any) -> Any:
     if not (first or left.__class__ in (int, float)) or not (second or right.__class__ in (int, float)):
         return NotImplemented
     value = function(left.value if first else left, right.value if second else right)
-    if first and second:
-        return Number(value, lambda leaves: function(left.read(leaves), right.read(leaves)))
-    if first:
-        return Number(value, lambda leaves: function(left.read(leaves), right))
-    return Number(value, lambda leaves: function(left, right.read(leaves)))
+    a, b = (left.read if first else None), (right.read if second else None)
+    if a is None:
+        return Number(value, lambda leaves: function(left, b(leaves)))
+    if b is None:
+        return Number(value, lambda leaves: function(a(leaves), right))
+    return Number(value, lambda leaves: function(a(leaves), b(leaves)))
 
 
 def _binary(function: Callable, name: str) -> None:

@@ -70,6 +70,8 @@ class Trace:
                 self._add_outside(tensor)
 
     def _add_outside(self, tensor: Any) -> None:
+        if tensor._cell is not None:
+            self.storages.setdefault(id(tensor._cell), (tensor._cell, tensor))
         if id(tensor) in self.outside:
             return
         self.outside[id(tensor)] = tensor
@@ -79,8 +81,6 @@ class Trace:
                 edge.hooks = {}
             edge.hooks[self] = self._stop
             self.barriers.append(edge.hooks)
-        if tensor._cell is not None:
-            self.storages.setdefault(id(tensor._cell), (tensor._cell, tensor))
 
     def _stop(self, gradient: Any) -> None:
         if local.state.trace is self and not self.crossing:
