@@ -8,8 +8,9 @@ Stages read knobs once, where a compilation starts, never deep inside.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Iterator, NamedTuple
+from typing import Any, NamedTuple
 
 
 class Knob(NamedTuple):

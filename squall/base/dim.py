@@ -175,11 +175,11 @@ class Dim:
         return low, high
 
     def __lt__(self, other: object) -> bool:
-        low, high = self._compare(other, "<")
+        _, high = self._compare(other, "<")
         return high is not None and high < 0
 
     def __le__(self, other: object) -> bool:
-        low, high = self._compare(other, "<=")
+        _, high = self._compare(other, "<=")
         return high is not None and high <= 0
 
     def __gt__(self, other: object) -> bool:

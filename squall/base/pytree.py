@@ -6,7 +6,8 @@ A structure is hashable, so it can be part of a key. None is a leafless node.
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, Callable, NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 _registered: dict[type, tuple[Callable, Callable]] = {}
 

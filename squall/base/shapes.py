@@ -5,6 +5,7 @@ Sizes are ints or symbolic `Dim` expressions; everything here works for both.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from math import prod
 
 from squall.base.dim import Dim
@@ -66,7 +67,7 @@ def normalize_dims(dims: int | tuple[int, ...] | list[int] | None, rank: int, fu
     if len(dims) == 0:
         return tuple(range(rank))
     out = sorted(normalize_dim(d, rank, function) for d in dims)
-    for first, second in zip(out, out[1:], strict=False):
+    for first, second in pairwise(out):
         if first == second:
             raise ShapeError(f"{function}: dim {first} appears more than once in {tuple(dims)}")
     return tuple(out) if rank else ()

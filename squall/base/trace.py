@@ -7,7 +7,8 @@ somebody listens. `SQUALL_DEBUG` prints events to standard error.
 from __future__ import annotations
 
 import sys
-from typing import Any, Callable
+from collections.abc import Callable
+from typing import Any
 
 from squall.base import config
 

@@ -135,7 +135,7 @@ def _entry(node: Node, operands: tuple, kinds: tuple, numbers: list[int]) -> tup
     return (node.op.name, tuple(attrs), operands, ranks)
 
 
-class _Unsolved(Exception):
+class _UnsolvedError(Exception):
     """The sizes that differ have no affine form."""
 
 
@@ -155,7 +155,7 @@ def generalize(found: Signature, new: Abstract, old: Abstract) -> tuple[list[Nod
     try:
         forms = tuple(b if a == b else _solve(a, b, monomials) for a, b in zip(old.numbers, new.numbers, strict=True))
         order = _rebuild(found, forms)
-    except (_Unsolved, SquallError, TypeError, ValueError):
+    except (_UnsolvedError, SquallError, TypeError, ValueError):
         return None
     for values, member in (
         ({str(d): p[0] for p, d in pairs.items()}, old),
@@ -192,7 +192,7 @@ def _solve(a: int, b: int, monomials: list[tuple[int, int, Any]]) -> Any:
         if offsets is None and abs(scale) <= 64:
             offsets = form * scale + rest
     if offsets is None:
-        raise _Unsolved
+        raise _UnsolvedError
     return offsets
 
 

@@ -93,7 +93,7 @@ def _donatable(order: list[Node], roots: list[Node], inputs: list[Node]) -> tupl
             uses[id(operand)] = uses.get(id(operand), 0) + 1
     node = operand = None  # let go of the last ones
     # held by order, inputs, the comprehension's variable and getrefcount's argument: cheap, and usually the answer
-    if not any([count(n) <= uses.get(id(n), 0) + 4 for n in inputs]):
+    if not any([count(n) <= uses.get(id(n), 0) + 4 for n in inputs]):  # noqa: C419  a generator holds other references
         return (False,) * len(inputs)
     is_root = {id(r) for r in roots}
     for node in order:  # an interior node somebody else holds would have to be computed again from its inputs

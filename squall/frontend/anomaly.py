@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from squall.base.errors import AutogradError
 from squall.frontend.arrays import array_view
 from squall.frontend.core import Handle, wrap

@@ -121,7 +121,7 @@ def full(
     """A Tensor of one value; the dtype follows the value unless given."""
     if dtype is None:
         dtype = bool_ if isinstance(fill_value, bool) else int64 if isinstance(fill_value, int) else default_dtype()
-    shape = shape_argument((size,) if not isinstance(size, int) else (size,), "full")
+    shape = shape_argument((size,), "full")
     return filled(shape, fill_value, as_dtype(dtype), check_device(device, "full"), requires_grad)
 
 

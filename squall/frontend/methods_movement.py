@@ -177,11 +177,11 @@ class MovementMethods:
         return scatter.in_place(self, self.index_add(dim, index, source, alpha=alpha), "index_add_")
 
     @property
-    def T(self) -> Tensor:
+    def T(self) -> Tensor:  # noqa: N802
         """Dimensions reversed; a view."""
         return movement.permute(self, tuple(range(len(self.node.shape)))[::-1])  # type: ignore[attr-defined]
 
     @property
-    def mT(self) -> Tensor:
+    def mT(self) -> Tensor:  # noqa: N802
         """The last two dimensions exchanged; a view."""
         return movement.transpose(self, -2, -1)

@@ -47,6 +47,13 @@ class GradRecord:
 
     __slots__ = ("_rare", "attrs", "cells", "edges", "holders", "inputs", "op", "out_type", "output", "state", "types",
                  "versions")
+    # What a few records have, or get later: of whatever type the op and its holders need.
+    inputs: Any
+    output: Any
+    holders: Any
+    versions: Any
+    cells: Any
+    _rare: Any
 
     def __init__(self, op: Any, attrs: tuple, edges: tuple, types: tuple, out_type: Any, inputs: tuple | None = None,
                  output: Any = None):
