@@ -26,6 +26,7 @@ class Fuser:
     def __init__(self, work: Work):
         self.work = work
         self.readers: dict[int, set[Task]] = {}
+        self.spans: list[Task] = []  # merged groups: they lie at several places of the order
         for task in work.tasks:
             for node in task.reads:
                 self.readers.setdefault(id(node), set()).add(task)
@@ -45,13 +46,18 @@ class Fuser:
             task = stack.pop()
             if task is early:
                 return True
-            if task.last < early.first:
+            if task.last < early.first and not self._spanned(task.last, early.first):
                 continue
             for t in self.before(task):
                 if t not in seen:
                     seen.add(t)
                     stack.append(t)
         return False
+
+    def _spanned(self, low: int, high: int) -> bool:
+        """Whether a merged group reaches from before one place of the order to after another: through it, something early
+        in the order can wait for something late."""
+        return any(g.first <= low and g.last >= high for g in self.spans)
 
     def run(self) -> None:
         """Merge what can be: producers into consumers first, then neighbours that read the same."""
@@ -75,7 +81,7 @@ class Fuser:
         self.work.tasks = [t for t in self.work.tasks if t.merged is None]
         for task in self.work.tasks:
             if isinstance(task, Group):
-                self._drop_unread(task)
+                self._drop_unread(task)  # by readers merged meanwhile
 
     def _neighbours(self, group: Group, recent: dict[tuple, list[Group]]) -> None:
         key = (group.space.shape, group.space.reduced, group.kind)
@@ -101,10 +107,7 @@ class Fuser:
         inside = [*first.inside.values(), *second.inside.values()]
         targets, reduced = first.targets + second.targets, tuple(sorted(wide.space.reduced))
         group = Group(wide.space.shape, reduced, targets, inside, wide.kind)
-        readers = {id(t.node): self.readers.get(id(t.node), set()) for t in group.targets}
-        own = {first, second}
-        group.targets = [t for t in group.targets if id(t.node) in self.work.root_ids or readers[id(t.node)] - own
-                         or id(t.node) not in group.inside]
+        group.targets = [t for t in group.targets if self._is_wanted(group, t.node, {first, second})]
         try:
             group.pull(self.work)
             check_loops(group)
@@ -148,6 +151,7 @@ class Fuser:
         group.after = [t for t in (*first.after, *second.after) if t.found() not in (first, second)]
         for task in (first, second):
             task.merged = group
+        self.spans = [g for g in self.spans if g.merged is None] + [group]
         position = self.work.tasks.index(second)
         self.work.tasks[position] = group
         self.work.tasks.remove(first)
@@ -160,15 +164,17 @@ class Fuser:
 
     def _drop_unread(self, group: Group) -> None:
         """Results that, after all merges, only their own kernel reads are not stored."""
-        wanted = [t for t in group.targets if self._is_wanted(group, t.node)]
+        wanted = [t for t in group.targets if self._is_wanted(group, t.node, {group})]
         if len(wanted) < len(group.targets) and wanted:
             group.targets = wanted
             group.pull(self.work)
 
-    def _is_wanted(self, group: Group, node: Node) -> bool:
-        if id(node) in self.work.root_ids or id(node) not in group.inside:
+    def _is_wanted(self, group: Group, node: Node, own: set[Task]) -> bool:
+        """Whether somebody but the kernel itself needs a result in memory."""
+        work = self.work
+        if id(node) in work.root_ids or id(node) in work.parts or id(node) not in group.inside:
             return True
-        return bool(self.readers.get(id(node), set()) - {group})
+        return bool(self.readers.get(id(node), set()) - own)  # type: ignore[operator]
 
 
 def _open(group: Group) -> bool:

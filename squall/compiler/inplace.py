@@ -11,6 +11,7 @@ Buffers that become one are joined in `Work.joined`; orderings become `after` ed
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
 from squall.base import config
@@ -70,13 +71,20 @@ class Overwriter:
         if home is None or id(node) in work.root_ids or home.strides != contiguous_strides(tuple(node.shape)):
             return False
         held = work.memories[home.buffer]
+        if not self._is_own(node):
+            return False
         if held.kind == "input":
             return config.get("donate") and work.request.donatable[held.index] and held.index not in self.taken
         return work.latest.get(work.joint(home.buffer), node) is node  # no older value of memory written since
 
+    def _is_own(self, node: Node) -> bool:
+        """Whether a node's buffer holds it alone, and is not that of a concat it is a part of."""
+        held = self.work.memories[self.work.homes[id(node)].buffer]
+        return held.nbytes == prod(node.shape) * node.dtype.itemsize and id(node) not in self.work.parts
+
     def _update(self, node: Node, base: Node, copy: Task, writes: list[Task]) -> None:
         work = self.work
-        if not self._is_free(base):
+        if not self._is_free(base) or not self._is_own(node):
             return
         others = [t for t in self.readers.get(id(base), ()) if t is not copy and t not in writes]
         first = set(writes)

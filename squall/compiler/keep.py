@@ -9,7 +9,7 @@ from __future__ import annotations
 from math import prod
 from typing import Any
 
-from squall.compiler import movement, views
+from squall.compiler import movement, placing, views
 from squall.compiler.heavy import is_heavy
 from squall.compiler.work import Work
 from squall.ir.node import Node
@@ -73,6 +73,8 @@ def choose(work: Work) -> None:
         if _is_kept(work, node, reading, cost, nodes):
             work.keep(node)
             cost[id(node)], nodes[id(node)] = 1, 1
+            if node.op.name == "concat":
+                placing.put_parts(work, node)
 
 
 def _operands(work: Work, node: Node, cost: dict[int, int]) -> None:

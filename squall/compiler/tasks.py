@@ -12,6 +12,7 @@ from typing import Any
 from squall.base.shapes import contiguous_strides
 from squall.compiler import movement
 from squall.compiler.group import Group, Target, is_reduction, reduction_kind
+from squall.compiler.placing import is_placed
 from squall.compiler.pull import Home
 from squall.compiler.special import SPECIAL
 from squall.compiler.work import Work
@@ -28,6 +29,8 @@ def build(work: Work) -> None:
     for node in reversed(work.order):
         if id(node) in work.kept:
             build_node(work, node)
+            for whole in work.parts.get(id(node), ()):
+                work.writers.setdefault(id(whole), []).extend(work.writers.get(id(node), ()))
     work.tasks.sort(key=lambda t: (t.last, t.first))
 
 
@@ -63,7 +66,9 @@ def _concat(work: Work, node: Node) -> None:
     (dim,), home = node.attrs, work.homes[id(node)]
     offset: Any = home.offset
     for part in node.inputs:
-        write(work, node, part, Home(home.buffer, home.strides, offset))
+        place = Home(home.buffer, home.strides, offset)
+        if not is_placed(work, part, place):
+            write(work, node, part, place)
         offset = offset + part.shape[dim] * home.strides[dim]
 
 

@@ -45,6 +45,7 @@ class Work:
         report: lines of text for `explain`. stuck: the node behind the last Unfit. copies: for each update its
         node, base, the task that copies the base, and those that write. joined: buffers that became another;
         latest: the newest value of such memory. dense: of inputs of general layout, see `dense_dim`.
+        parts: for a node that lies inside a joined buffer, the concats whose readers wait for it.
     """
 
     def __init__(self, request: Request, roots: list[Node], order: list[Node], inputs: list[Node], vector_bytes: int,
@@ -67,6 +68,7 @@ class Work:
         self.joined: dict[int, int] = {}
         self.latest: dict[int, Node] = {}
         self.dense: dict[int, int | None] = {}
+        self.parts: dict[int, list[Node]] = {}
         self.root_ids = {id(n) for n in roots}
         for number, node in enumerate(inputs):
             self._place_input(number, node)

@@ -105,3 +105,19 @@ def test_lowering_a_kernel_takes_milliseconds():
     made = trace.counters["kernels lowered"] - before.get("kernels lowered", 0)
     spent = trace.counters["lowering microseconds"] - before.get("lowering microseconds", 0)
     assert made >= 8 and spent / made < 15_000  # about 700 on a quiet machine
+
+
+def test_what_is_stacked_is_computed_in_its_place():
+    leaves = Leaf()
+    w, state = leaves(normal(16, 16)), leaves(normal(8, 16))
+    states = []
+    for _ in range(6):
+        state = ops.tanh(ops.contract(state, w, equation="ab,bc->ac"))
+        states.append(state)
+    stacked = ops.concat(*[ops.reshape(s, shape=(1, 8, 16)) for s in states], dim=0)
+    roots = [ops.mul(stacked, 2.0), ops.sum(states[-1], dims=(0, 1), keepdim=False)]
+    got = compiled(roots)
+    for x, y in zip(got, expected(roots, leaves), strict=True):
+        np.testing.assert_allclose(x, y, rtol=1e-4, atol=1e-4)
+    assert same_bits(got, compiled(roots, fuse=False))
+    assert kernels(roots) == 6 * 2 + 1
