@@ -115,15 +115,15 @@ def batch_norm(
         if running_mean is not None:
             running_mean.mul_(1 - momentum).add_(mean.detach() * momentum)
         if running_var is not None:
-            running_var.mul_(1 - momentum).add_(variance.detach() * (momentum * _unbiased(count, variance)))
+            running_var.mul_(1 - momentum).add_(variance.detach() * (momentum * _unbiased(count)))
     return out
 
 
-def _unbiased(count: Any, like: Any) -> Any:
-    """count / (count - 1); a scalar Tensor where the count is symbolic."""
+def _unbiased(count: Any) -> Any:
+    """count / (count - 1); where the count is symbolic a scalar Tensor, in float64 as Python divides."""
     if isinstance(count, int):
         return count / (count - 1)
-    size = wrap(position(count)).to(like.dtype)
+    size = wrap(position(count)).to(sq.float64)
     return size / (size - 1)
 
 
