@@ -10,125 +10,41 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from squall.base import pytree
-from squall.base.errors import AutogradError, TraceError
+from squall.base.errors import AutogradError
 from squall.frontend.core import Handle, result, wrap
 from squall.frontend.evaluation import evaluate_tensors
 from squall.frontend.lifting import edge_type, frontier
-from squall.frontend.region import record_of
-from squall.frontend.state import enable_grad, is_grad_enabled, local
+from squall.frontend.passing import Passing
+from squall.frontend.state import enable_grad, is_grad_enabled
 from squall.frontend.tape import GradRecord, Leaf, run_backward
-from squall.frontend.tracing import Trace
 from squall.ir.node import Node, SharedType
 from squall.ir.op import ops
 
 
-class _Watch(Trace):
-    """Notes the records and draws of a function and lets all else pass; or gives it the draws of another run."""
+class _Watch(Passing):
+    """Notes the records and draws of a function; or gives it the draws of another run."""
 
     def __init__(self, draws: Sequence[tuple] | None = None):
         super().__init__()
-        self.records: set[int] = set()
-        self.kept: list[GradRecord] = []
         self.drawn: list[tuple[Any, Any, tuple[Node, Node]]] = []
         self.given = None if draws is None else iter(draws)
         self.shared = False
-        self.around: Any = None
-
-    def __enter__(self) -> _Watch:
-        state = local.state
-        self.around, state.trace = state.trace, self
-        state.update()
-        return self
-
-    def __exit__(self, *error: Any) -> None:
-        local.state.trace = self.around
-        local.state.update()
 
     def saw(self, operands: tuple, nodes: tuple) -> None:
         """Tensors are being read."""
         self.shared = self.shared or any(n.type.__class__ is SharedType for n in nodes)
-        if self.around is not None:
-            self.around.saw(operands, nodes)
-
-    def wrapped(self, tensor: Any) -> None:
-        """A handle was put around a Node that may be from outside."""
-        if self.around is not None:
-            self.around.wrapped(tensor)
-
-    def rebinds(self, tensor: Any, what: str) -> None:
-        """A handle is about to get another memory or history."""
-        if self.around is not None:
-            self.around.rebinds(tensor, what)
-
-    def reseed(self, generator: Any, seed: int) -> None:
-        """A generator was set to the beginning of a seed's stream."""
-        if self.around is not None:
-            self.around.reseed(generator, seed)
-        else:
-            generator._seed, generator.offset = seed, 0
-
-    def made(self, tensors: Any) -> None:
-        """Results were recorded."""
-        for tensor in tensors if tensors.__class__ is tuple else (tensors,):
-            edge = tensor._edge
-            if edge.__class__ is GradRecord:
-                record = record_of(edge)
-                self.records.add(id(record))
-                self.kept.append(record)
-        if self.around is not None:
-            self.around.made(tensors)
-
-    def wrote(self, cell: Any, handle: Any = None) -> None:
-        """A cell is about to be written."""
-        if self.around is not None:
-            self.around.wrote(cell, handle)
-        elif cell.shared is not None:
-            raise TraceError("checkpoint: the function writes in place to memory shared with NumPy; running it again "
-                             "in backward would write it again. Write outside of the function.")
-
-    def leaf(self, leaf: Any) -> None:
-        """A leaf's gradient is about to be read or replaced."""
-        if self.around is not None:
-            self.around.leaf(leaf)
-
-    def constant(self, node: Node) -> None:
-        """A leaf was made from literal data."""
-        if self.around is not None:
-            self.around.constant(node)
-
-    def number(self, container: Any, key: Any) -> Any:
-        """A tracked number."""
-        return container[key] if self.around is None else self.around.number(container, key)
+        super().saw(operands, nodes)
 
     def draw(self, generator: Any, words: Any) -> tuple[Node, Node]:
         """Random numbers: noted the first time, given again the second."""
         if self.given is None:
-            nodes = self._outside(lambda: generator.take(words))
+            nodes = super().draw(generator, words)
             self.drawn.append((generator, words, nodes))
             return nodes
         known = next(self.given, None)
         if known is None or known[0] is not generator or known[1] != words:
             raise AutogradError("checkpoint: the function drew other random numbers when it ran again in backward")
         return known[2]
-
-    def knows(self, tensor: Any) -> bool:
-        """Whether the value of a Tensor may be asked for."""
-        return self.around is None or self.around.knows(tensor)
-
-    def evaluates(self, nodes: Sequence[Node]) -> bool:
-        """Evaluate what is asked for, if that may be outside."""
-        if self.around is not None:
-            return self.around.evaluates(nodes)
-        self._outside(lambda: evaluate_tensors([wrap(n) for n in nodes]))
-        return True
-
-    def _outside(self, function: Callable) -> Any:
-        state = local.state
-        state.trace = self.around
-        try:
-            return function()
-        finally:
-            state.trace = self
 
 
 def checkpoint(function: Callable, *args: Any, use_reentrant: bool | None = None, preserve_rng_state: bool = True,

@@ -11,7 +11,8 @@ from typing import Any
 
 from squall.frontend.core import result, wrap
 from squall.frontend.evaluation import evaluate_tensors
-from squall.frontend.region import ElementTrace, Region, record_of
+from squall.frontend.passing import record_of
+from squall.frontend.region import ElementTrace, Region
 from squall.frontend.state import local
 from squall.frontend.tape import GradRecord, Leaf, NodeRules, run_backward
 from squall.ir.node import Node, TensorType, tensor_type

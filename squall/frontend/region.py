@@ -6,16 +6,15 @@ So detach, `no_grad`, custom Functions and in-place history mean inside what the
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from squall.base.dtypes import int64
 from squall.base.errors import TraceError
 from squall.frontend.core import wrap
-from squall.frontend.evaluation import evaluate_tensors
+from squall.frontend.passing import Passing
 from squall.frontend.state import local
-from squall.frontend.tape import GradRecord, Leaf
-from squall.frontend.tracing import Trace
+from squall.frontend.tape import Leaf
 from squall.ir.node import Node, SharedType, TensorType, tensor_type, toposort
 from squall.ir.op import ops
 from squall.transforms.batch import batch_nodes
@@ -69,150 +68,88 @@ class Region:
         return any(n.type.__class__ is SharedType for n in order)
 
 
-def record_of(edge: Any) -> Any:
-    """The record an edge is an output of; a leaf itself."""
-    return edge.edges[0] if edge.__class__ is GradRecord and edge.op is ops.pick else edge
-
-
-class ElementTrace(Trace):
+class ElementTrace(Passing):
     """The thread's trace while a region's function or tape runs. What it hears it tells the trace around it too."""
 
     def __init__(self, region: Region):
-        super().__init__()
+        super().__init__(region.records, region.kept)
         self.region = region
         self.existed: set[int] = set()  # ids of written cells that were there before
-
-    @property
-    def around(self) -> Any:
-        """The trace this one is nested in, or None."""
-        return self._before[0] if self._before is not None else None
-
-    def saw(self, operands: tuple, nodes: tuple) -> None:
-        """Tensors are being read."""
-        if self.around is not None:
-            self.around.saw(operands, nodes)
-
-    def wrapped(self, tensor: Any) -> None:
-        """A handle was put around a Node that may be from outside."""
-        if self.around is not None:
-            self.around.wrapped(tensor)
-
-    def rebinds(self, tensor: Any, what: str) -> None:
-        """A handle is about to get another memory or history."""
-        if self.around is not None:
-            self.around.rebinds(tensor, what)
-
-    def reseed(self, generator: Any, seed: int) -> None:
-        """A generator was set to the beginning of a seed's stream."""
-        if self.around is not None:
-            self.around.reseed(generator, seed)
-        else:
-            generator._seed, generator.offset = seed, 0
-
-    def made(self, tensors: Any) -> None:
-        """Results were recorded."""
-        region = self.region
-        for tensor in tensors if tensors.__class__ is tuple else (tensors,):
-            edge = tensor._edge
-            if edge.__class__ is GradRecord:
-                record = record_of(edge)
-                region.records.add(id(record))
-                region.kept.append(record)
-        if self.around is not None:
-            self.around.made(tensors)
+        self.waiting: list = []  # what is pending outside
 
     def wrote(self, cell: Any, handle: Any = None) -> None:
         """A cell is about to be written."""
-        if id(cell) not in self.cells and self._existed(cell):
-            self.existed.add(id(cell))
+        if id(cell) not in self.cells:
+            self.cells[id(cell)] = (cell, cell._node, cell.version)
+            if self._existed(cell):
+                self.existed.add(id(cell))
+        if handle is not None:
+            self.edges.setdefault(id(handle), (handle, handle._edge))
         super().wrote(cell, handle)
-        if self.around is not None:
-            self.around.wrote(cell, handle)
 
     def _existed(self, cell: Any) -> bool:
         """Whether a cell was there before the trace: it is computed already, or was waiting outside."""
         node = cell._node
         if node.buffer is not None:
             return id(node) not in self.constants
-        waiting = self._before[1] if self._before is not None else ()
-        return any(held is cell or (held is not None and held._cell is cell) for held in (r() for r in waiting))
-
-    def leaf(self, leaf: Any) -> None:
-        """A leaf's gradient is about to be read or replaced."""
-        if self.around is not None:
-            self.around.leaf(leaf)
+        return any(held is cell or (held is not None and held._cell is cell) for held in (r() for r in self.waiting))
 
     def constant(self, node: Node) -> None:
         """A leaf was made from literal data inside the function."""
+        self.constants[id(node)] = node
         super().constant(node)
-        if self.around is not None:
-            self.around.constant(node)
-
-    def number(self, container: Any, key: Any) -> Any:
-        """A tracked number, which only `compile` makes a run-time input."""
-        return container[key] if self.around is None else self.around.number(container, key)
 
     def draw(self, generator: Any, words: Any) -> tuple[Node, Node]:
         """Random numbers: refused, one stream for all elements, or one that every element moves on for itself."""
         region = self.region
         if region.randomness == "error":
             raise TraceError("vmap: called random operation while in randomness error mode. Please either use the "
-                             "'same' "
-                             "or 'different' randomness flags on vmap or perform the randomness operation out of vmap")
+                             "'same' or 'different' randomness flags on vmap or perform the randomness operation out "
+                             "of vmap")
         different = region.randomness == "different"
-        seed, offset = self._outside(generator, words * region.size if different else words)
+        seed, offset = self.beyond(lambda: generator.take(words * region.size if different else words))
         if different:
             offset = region.stand_in(tensor_type((), int64, "cpu"), offset)
             region.draws.add(id(offset))
         return seed, offset
 
-    def _outside(self, generator: Any, words: Any) -> tuple[Node, Node]:
-        state = local.state
-        state.trace = self.around
-        try:
-            return generator.take(words)
-        finally:
-            state.trace = self
-
     def knows(self, tensor: Any) -> bool:
         """Whether the value of a Tensor may be asked for: it is the same for every element."""
-        return not self.region.depends([tensor.node]) and (self.around is None or self.around.knows(tensor))
+        return not self.region.depends([tensor.node]) and super().knows(tensor)
 
     def evaluates(self, nodes: Sequence[Node]) -> bool:
         """Evaluate Nodes that are the same for every element; False when one is not."""
-        if self.region.depends(nodes) or (self.around is not None and not self.around.evaluates(nodes)):
-            return False
+        return not self.region.depends(nodes) and super().evaluates(nodes)
+
+    def beyond(self, function: Callable) -> Any:
+        """Call a function as if this trace were not there."""
         state = local.state
-        state.trace = self.around
+        inner, state.pending = state.pending, self.waiting
         try:
-            evaluate_tensors([wrap(n) for n in nodes])
+            return super().beyond(function)
         finally:
-            state.trace = self
-        return True
+            self.waiting, state.pending = state.pending, inner
 
     def __enter__(self) -> ElementTrace:
+        super().__enter__()
         state = local.state
-        self._before = (state.trace, state.pending)
-        state.trace, state.pending = self, []
-        state.update()
+        self.waiting, state.pending = state.pending, []
+        self.batches()
         return self
 
     def __exit__(self, *error: Any) -> None:
+        super().__exit__(*error)
         state = local.state
-        assert self._before is not None
-        self.pending = state.pending
-        state.trace, state.pending = self._before
-        state.update()
+        self.pending, state.pending = state.pending, self.waiting
         if error[0] is None:
             self._check_writes()
         else:
             self.restore()
-        waiting = local.state.pending
         for reference in self.pending:
             held = reference()
             if held is not None and held._node is not None and held._node.buffer is None \
                     and not self.region.depends([held._node]):
-                waiting.append(reference)
+                state.pending.append(reference)
 
     def _check_writes(self) -> None:
         """TraceError when a value that differs by element went into a Tensor from outside."""
