@@ -12,10 +12,12 @@ from itertools import starmap
 from operator import call
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from squall.base import pytree
+from squall.base import config, pytree
+from squall.base.caches import Cache
 from squall.base.dim import Dim, evaluate
 from squall.engine import realize
 from squall.engine.copying import copy_buffer, overwrite
+from squall.engine.keys import signature
 from squall.frontend.arguments import Arguments
 from squall.frontend.cell import Cell
 from squall.frontend.core import ensure_cell, wrap
@@ -27,6 +29,7 @@ from squall.ir.op import ops
 from squall.ir.plan import Request
 
 MISS = object()
+_executables = Cache("captured plans", 256)
 ARGUMENT, CELL, OBJECT, GRAD, ARGUMENT_CELL, CONSTANT, ARGUMENT_GRAD = range(7)
 _set_node = Cell._node.__set__  # type: ignore[attr-defined]
 _set_version = Cell.version.__set__  # type: ignore[attr-defined]
@@ -66,7 +69,8 @@ class Parts(NamedTuple):
     scalars: list[tuple[str, Any]]  # ("argument", reads it from the flat arguments), ("read", reads it), ("fixed", number)
     writes: list[Write]
     gradients: list[tuple[Any, Any]]  # (Leaf or position, Where or None or Tensor)
-    adopted: list[tuple[Any, Where]]  # Tensors and cells of state that the capture created
+    adopted: list[tuple[Any, Where]]  # Tensors and cells of state that the capture created, and did not write
+    created: dict[int, Any]  # all such; a program that creates state runs once
     outputs: list[Output]
     out_structure: Any
     generators: list[tuple[Any, Any, Any]]
@@ -213,9 +217,13 @@ class Program:
         return pytree.unflatten(self.out_structure, self._results(leaves, nodes, passed))
 
     def _executable(self) -> Any:
+        """What runs the graph: shared by programs that differ only in where things are found."""
         plain = tuple(e.plain for e in self.inputs)
         donatable = tuple(e.donated for e in self.inputs)
-        return realize.prepare_request(Request(tuple(self.roots), self.input_nodes, self.scalar_nodes, donatable, plain), self.name)
+        found = signature(self.roots, donate=False)
+        request = Request(tuple(self.roots), self.input_nodes, self.scalar_nodes, donatable, plain)
+        key = (found.key, plain, donatable, tuple(n.type for n in self.input_nodes), config.get("backend"))
+        return _executables.get_or_make(key, lambda: realize.prepare_request(request, self.name))
 
     def storage(self, code: int, where: Any, leaves: list) -> Cell:
         """The storage a write goes to."""

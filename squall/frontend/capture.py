@@ -129,7 +129,7 @@ class Capture:
                                  "outside; call backward outside, or compile the whole step")
 
     def _check_escaped(self, references: list, program: Program) -> None:
-        kept = {id(held) for held, _ in program.adopted}
+        kept = program.created.keys()
         for attempt in range(2):
             escaped = [h for h in (r() for r in references) if h is not None and id(h) not in kept]
             if not escaped:
@@ -150,7 +150,7 @@ class Capture:
             if any(a.keys() != b.keys() or any(a[k] is not b[k] and not guards.same_value(a[k], b[k]) for k in a if k != "params")
                    for a, b in zip(now, before, strict=False)) or len(now) != len(before):
                 changed = f"the options of {type(optimizer).__name__}"
-        if program.adopted:  # state was created: the program runs once
+        if program.created:  # state was created: the program runs once
             program.watch.structures = [s for s in program.watch.structures if not guards.is_optimizer(s[0])]
         changed = changed or program.watch.changed()
         if changed:
@@ -215,6 +215,7 @@ class _Parts:
     def make(self, outputs: list, out_structure: Any) -> Parts:
         trace = self.trace
         described = Describer(trace, self.stand_ins, self.where).describe(outputs)
+        self.created = self._created()
         writes = self._writes()
         gradients = self._gradients()
         adopted = self._adopted()
@@ -237,7 +238,7 @@ class _Parts:
         handles = [(h, _edge_guard(h, trace), h._cell) for h in trace.outside.values() if id(h) not in grads]
         return Parts(
             self.capture.name, [replaced[id(r)] for r in self.roots], holders, inputs,
-            tuple(replaced[id(n)] for n in scalar_nodes), [self._scalar(n) for n in scalar_nodes], writes, gradients, adopted, described,
+            tuple(replaced[id(n)] for n in scalar_nodes), [self._scalar(n) for n in scalar_nodes], writes, gradients, adopted, self.created, described,
             out_structure, [tuple(g) for g in trace.generators.values()], self.passed, handles, self._leaf_states(), mode_key())
 
     def _input(self, node: Node, donated: bool) -> Input:
@@ -250,7 +251,7 @@ class _Parts:
             return Input(binding.ARGUMENT if kind == "argument" else binding.ARGUMENT_CELL, position, None, plain, donated)
         plain = node.buffer.strides is None
         if id(node) in self.trace.constants:
-            return Input(binding.CONSTANT, node, None, plain, False)
+            return Input(binding.CONSTANT, node, None, plain, donated)
         _, source = self.trace.tensors.get(id(node), (None, None))
         if source is None or (isinstance(source, Handle) and self.trace.is_inside(source)):
             raise TraceError(f"{self.capture.name}: the function uses a value whose origin is outside of it (such as history recorded before "
@@ -289,7 +290,7 @@ class _Parts:
                 raise AssumeMore(exact=together)
             return (binding.ARGUMENT if kind == "argument" else binding.ARGUMENT_CELL), position
         if id(cell) not in self.trace.storages:
-            return None
+            return (binding.CELL, cell) if id(cell) in self.created else None
         _, source = self.trace.tensors.get(id(before), (None, None))
         if isinstance(source, GradSource):
             position = self.stand_ins.leaves.get(id(source.leaf))
@@ -324,18 +325,22 @@ class _Parts:
         return [(self.stand_ins.leaves.get(id(leaf), leaf), before is None) for leaf, before in self.trace.leaves.values()
                 if before is not None or self._is_outside(leaf)]
 
-    def _adopted(self) -> list[tuple[Any, Where]]:
-        """Tensors, and the storages of those that have one, that the capture put into optimizers' state."""
-        out: dict[int, tuple[Any, Where]] = {}
+    def _created(self) -> dict[int, Any]:
+        """By id, the Tensors that the capture put into optimizers' state, and the storages of those that have one."""
+        out: dict[int, Any] = {}
         for optimizer in self.capture.around.optimizers:
             for entries in getattr(optimizer, "state", {}).values():
                 for value in entries.values():
                     if isinstance(value, Handle) and self.trace.is_inside(value):
-                        node = value.node
-                        out[id(value)] = (value, self.where(node))
+                        out[id(value)] = value
                         if value._cell is not None:
-                            out[id(value._cell)] = (value._cell, self.where(value._cell._node))
-        return list(out.values())
+                            out[id(value._cell)] = value._cell
+        return out
+
+    def _adopted(self) -> list[tuple[Any, Where]]:
+        """Created state that was not written in place, and where its value comes from."""
+        return [(held, self.where(held._node)) for held in self.created.values()
+                if held._node is not None and id(held) not in self.trace.cells]
 
     def tracked(self, outputs: list, made: Parts) -> Any:
         """The rule that carries history through a call, when some output or written argument has history left."""

@@ -87,7 +87,7 @@ class Compiled:
                         self.programs.insert(0, self.programs.pop(number))
                     return result
         capture, program = self._capture(leaves, structure)
-        if not program.adopted:
+        if not program.created:
             self.programs.insert(0, program)
         try:
             result = program.attempt(leaves, mode)
@@ -95,7 +95,7 @@ class Compiled:
             capture.undo_state()
             raise
         if result is MISS:
-            self.programs.remove(program)
+            self.programs = [p for p in self.programs if p is not program]
             raise TraceError(f"{program.name}: what the function is guarded by changed while it was captured")
         return result
 
