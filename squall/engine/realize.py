@@ -9,6 +9,7 @@ from typing import Any
 
 from squall.base import config, trace
 from squall.base.caches import Cache
+from squall.base.errors import SquallError
 from squall.compiler.pipeline import compile_plan
 from squall.engine import oracle
 from squall.engine.execute import Executable
@@ -71,7 +72,10 @@ def _plan(roots: list[Node], found: Signature) -> tuple[Any, dict[str, int]]:
             continue
         order, leaves, symbols, forms = general
         position = {id(n): i for i, n in enumerate(found.order)}
-        executable = _compile(tuple(order[position[id(r)]] for r in roots), tuple(leaves), found)
+        try:
+            executable = _compile(tuple(order[position[id(r)]] for r in roots), tuple(leaves), found)
+        except SquallError:  # an op that lowers only for known sizes: these graphs stay concrete
+            break
         family.plans.append(Symbolic(symbols, forms, executable))
         return executable, family.plans[-1].match(member) or {}
     family.members.append(member)

@@ -179,3 +179,13 @@ def test_number_types() -> None:
     assert sq.result_type(sq.ones(2, dtype=sq.int32), 1.5) is sq.float32
     assert sq.promote_types(sq.uint8, sq.int8) is sq.int16
     assert sq.is_tensor(sq.ones(1)) and not sq.is_tensor(np.ones(1)) and sq.numel(sq.ones(2, 3)) == 6
+
+
+def test_an_op_that_lowers_only_for_known_sizes_serves_several_of_them():
+    for rows, columns in ((3, 4), (2, 5), (4, 7)):
+        x = sq.tensor([[1.0 + i + j for j in range(columns)] for i in range(rows)], requires_grad=True)
+        x.cumprod(1).sum().backward()
+        expected = sq.tensor([[1.0 + i + j for j in range(columns)] for i in range(rows)])
+        running = expected.cumprod(1)
+        wanted = running.flip(1).cumsum(1).flip(1) / expected
+        assert sq.allclose(x.grad, wanted)
