@@ -44,6 +44,8 @@ class Tracked:
 
     def __init__(self, parts: Any, made: Any, edges: dict[int, Any]):
         self.owners = [_owner(parts, entry) for entry in made.inputs]
+        written = {(w.code, id(w.where) if w.code == binding.CELL else w.where) for w in made.writes}
+        self.kept = [(e.code, id(e.where) if e.code == binding.CELL else e.where) not in written for e in made.inputs]
         count = len(made.inputs)
         holders = [*made.input_nodes, *(placeholder(count + i, n.type) for i, n in enumerate(made.scalar_nodes))]
         replaced = dict(zip(map(id, (*made.input_nodes, *made.scalar_nodes)), holders, strict=True))
@@ -122,7 +124,7 @@ class Tracked:
             return None
         record = GradRecord(None, (), edges, tuple(n.type for n in nodes), types, (*nodes, *made))
         read = {number for kind, number in self.first.sources if kind == "input"} if self.first is not None else set()
-        record.holders = tuple(h if i in read else None for i, h in enumerate(handles))
+        record.holders = tuple(h if i in read and self.kept[i] else None for i, h in enumerate(handles))
         record.versions = tuple(0 if h is None else h.version for h in record.holders)
         record.extra = _Rule(self, name, sizes)
         return record
