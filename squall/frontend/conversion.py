@@ -59,7 +59,7 @@ def clone(tensor: Any) -> Any:
     history = None
     if edge is not None and state.grad and not state.inference:
         history = GradRecord(ops.reshape, (tuple(node.shape),), (edge,), (node.type,), node.type)
-    if node.type.__class__ is interop.SharedType and state.trace is not None:
+    if state.trace is not None:  # a Node of its own: what is written to the copy is not written to the original
         node = Node(ops.reshape, (node,), (tuple(node.shape),), tensor_type(tuple(node.shape), node.dtype, node.device))
     if node.type.__class__ is not interop.SharedType:
         out = result(node, history) if node.buffer is None else wrap(node, history)
