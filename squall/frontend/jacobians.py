@@ -77,9 +77,10 @@ def jacfwd(func: Callable, argnums: Any = 0, has_aux: bool = False, *, randomnes
     def jacobian(*args: Any, **kwargs: Any) -> Any:
         chosen = chosen_arguments(args, argnums, "jacfwd")
         of_chosen = function_of_chosen(func, args, kwargs, chosen)
-        made = Linearized(of_chosen, tuple(args[n] for n in chosen), has_aux, "jacfwd")
+        made = Linearized(of_chosen, tuple(args[n] for n in chosen), has_aux, "jacfwd", forward=True)
         arguments = made.level.arguments
-        made.transposed()
+        if not made.by_rules(()):
+            made.transposed()
         columns = []
         for k, argument in enumerate(arguments):
             def column(t: Any, k: int = k) -> tuple:

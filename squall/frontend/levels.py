@@ -1,12 +1,13 @@
 """One differentiation of a function: it is run under fresh histories, and its tape pulls back and pushes forward.
 
-Pushing forward is the transpose of pulling back: what pulls back is linear in the cotangent, so pulling back along it
-gives tangents. Nothing but what the tangents need is ever computed, and rules, detach, `no_grad` and custom Functions
-mean in forward mode what they mean in reverse.
+Tangents go along what was recorded by the `jvp` rules of ops (`forward.py`). Where history says more than Nodes do, or
+tangents need history themselves, they are found by transposing: what pulls back is linear in the cotangent, so pulling
+back along it pushes forward. Nothing but what the tangents need is ever computed.
 """
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -14,6 +15,8 @@ from squall.base import pytree
 from squall.base.errors import AutogradError
 from squall.frontend.autograd import walk_back
 from squall.frontend.core import Handle, result, wrap
+from squall.frontend.evaluation import evaluate_tensors
+from squall.frontend.forward import Forward, fresh_node
 from squall.frontend.state import enable_grad, inference_mode, is_grad_enabled, local
 from squall.frontend.tape import GradRecord, Leaf
 from squall.ir.families import zeros
@@ -24,10 +27,11 @@ class Level:
     """One differentiation: the Tensors a function is run on, whose history begins anew, and the tape it leaves.
 
     Attributes:
-        arguments: stand-ins for the given Tensors. edges: where their gradients arrive.
+        arguments: stand-ins for the given Tensors, with Nodes of their own if `fresh`. edges: where their gradients
+        arrive.
     """
 
-    def __init__(self, tensors: Sequence[Any], function: str):
+    def __init__(self, tensors: Sequence[Any], function: str, fresh: bool = False):
         for tensor in tensors:
             if not isinstance(tensor, Handle):
                 raise TypeError(f"{function}: expected Tensors to differentiate by, got {type(tensor).__name__}")
@@ -36,7 +40,8 @@ class Level:
                                     f"{tensor.node.dtype}")
         self.outer = is_grad_enabled()
         self.edges = [_begin(t, self.outer) for t in tensors]
-        self.arguments = [wrap(t.node, e) for t, e in zip(tensors, self.edges, strict=True)]
+        nodes = [fresh_node(t.node) if fresh else t.node for t in tensors]
+        self.arguments = [wrap(n, e) for n, e in zip(nodes, self.edges, strict=True)]
         state = local.state
         if state.trace is not None:
             state.trace.saw(tuple(tensors), tuple(t.node for t in tensors))
@@ -125,11 +130,12 @@ def _split_aux(made: Any, has_aux: bool, function: str) -> tuple[Any, Any]:
 class Linearized:
     """A function run once at a point, with what pulls cotangents back and pushes tangents forward."""
 
-    def __init__(self, function: Callable, primals: tuple, has_aux: bool, name: str):
+    def __init__(self, function: Callable, primals: tuple, has_aux: bool, name: str, forward: bool = False):
         leaves, self.structure = pytree.flatten(primals)
-        self.name = name
-        self.level = Level(leaves, name)
-        made = self.level.run(function, *pytree.unflatten(self.structure, self.level.arguments))
+        self.level = Level(leaves, name, forward)
+        self.trace = Forward(self.level.arguments) if forward else None
+        with self.trace or contextlib.nullcontext():
+            made = self.level.run(function, *pytree.unflatten(self.structure, self.level.arguments))
         made, aux = _split_aux(made, has_aux, name)
         self.outputs, self.out_structure = _flat_outputs(made, name)
         self.aux = pytree.map_leaves(self.level.released, aux)
@@ -168,6 +174,26 @@ class Linearized:
 
     def forth(self, tangents: Sequence[Any]) -> list[Any]:
         """One tangent an output; tangents of None are zeros."""
+        if self.by_rules(tangents):
+            made = self._pushed(tangents)
+        else:
+            made = self._transposed(tangents)
+        if self.trace is not None and self.trace.shared and local.state.trace is None:
+            evaluate_tensors([*self.outputs, *made])
+        return made
+
+    def by_rules(self, tangents: Sequence[Any]) -> bool:
+        """Whether tangents go along Nodes by the ops' rules: nothing stopped them, and they need no history."""
+        return self.trace is not None and not self.trace.stopped and not self.create(tangents)
+
+    def _pushed(self, tangents: Sequence[Any]) -> list[Any]:
+        trace = self.trace
+        assert trace is not None
+        found = trace.push([t.node for t in self.outputs], [None if t is None else t.node for t in tangents])
+        return [zeros_of(output) if t is None or not trace.continues(output.edge) else result(t)
+                for t, output in zip(found, self.outputs, strict=True)]
+
+    def _transposed(self, tangents: Sequence[Any]) -> list[Any]:
         holders, gradients = self.transposed()
         pairs = [(g, t) for g, t in zip(gradients, tangents, strict=True) if g is not None and t is not None]
         edges = [h.edge for h in holders if h is not None]
@@ -191,10 +217,10 @@ def chosen_arguments(args: tuple, argnums: Any, function: str) -> tuple[int, ...
 
 def function_of_chosen(func: Callable, args: tuple, kwargs: dict, chosen: tuple[int, ...]) -> Callable:
     """The function of some arguments alone, the others as given."""
-    def ofchosen_arguments(*values: Any) -> Any:
+    def of_chosen(*values: Any) -> Any:
         full = list(args)
         for n, value in zip(chosen, values, strict=True):
             full[n] = value
         return func(*full, **kwargs)
 
-    return ofchosen_arguments
+    return of_chosen

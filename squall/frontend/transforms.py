@@ -73,7 +73,7 @@ def jvp(func: Callable, primals: tuple, tangents: tuple, *, strict: bool = False
         raise TypeError(f"jvp: expected primals and tangents to be tuples, got {type(primals).__name__} and "
                         f"{type(tangents).__name__}")
     given, structure = pytree.flatten(tangents)
-    made = Linearized(func, primals, has_aux, "jvp")
+    made = Linearized(func, primals, has_aux, "jvp", forward=True)
     if structure != made.structure:
         raise ShapeError("jvp: expected primals and tangents to have the same structure")
     _check_like(given, made.level.arguments, "jvp", "tangent")

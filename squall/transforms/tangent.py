@@ -5,7 +5,7 @@ A rule is the op's own, else derived by its family, else by its decomposition.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from squall.ir.families import zeros
@@ -15,42 +15,43 @@ from squall.ir.op import NON_DIFFERENTIABLE, Context, ops
 from squall.transforms.walk import expanded, is_pick, picks, several
 
 
-def push_forward(order: Iterable[Node], tangents: dict[int, Any], stopped: set[int] | frozenset = frozenset()) -> None:
+def push_forward(order: Iterable[Node], tangents: dict[int, Any], recorded: Mapping[int, Node] | None = None) -> None:
     """Add to `tangents` those of every node of an order that has one.
 
     Args:
         order: Nodes, operands first. tangents: by id; a Node of the node's type, None for none, a tuple for several
-            outputs. stopped: ids of nodes whose tangent is zero whatever their operands are.
+            outputs. recorded: by id, how Nodes that may be computed by now were recorded.
     """
-    for node in order:
-        if id(node) in tangents or id(node) in stopped:
+    for value in order:
+        node = value if recorded is None else recorded.get(id(value), value)
+        if id(value) in tangents:
             continue
         given = tuple(tangents.get(id(n)) for n in node.inputs)
         if is_pick(node):
-            tangents[id(node)] = None if given[0] is None else given[0][node.attrs[0]]
+            tangents[id(value)] = None if given[0] is None else given[0][node.attrs[0]]
         elif any(t is not None for t in given):
-            tangents[id(node)] = _tangent(node, given, stopped)
+            tangents[id(value)] = _tangent(node, value, given)
 
 
-def _tangent(node: Node, given: tuple, stopped: Any) -> Any:
+def _tangent(node: Node, value: Node, given: tuple) -> Any:
     op = node.op
     if op.grad is NON_DIFFERENTIABLE and op.jvp is None:
         return None
-    context = Context(op, node.attrs, tuple(n.type for n in node.inputs), node.type, node.inputs, picks(node),
+    context = Context(op, node.attrs, tuple(n.type for n in node.inputs), node.type, node.inputs, picks(value),
                       tuple(t is not None for t in given))
     made = op.jvp(context, *given) if op.jvp is not None else op.family.tangent(context, given)
     if made is NotImplemented:
-        made = _through_decomposition(node, given, stopped)
+        made = _through_decomposition(node, given)
     if node.type.__class__ is tuple:
         return tuple(_fitted(t, type) for t, type in zip(several(made), node.type, strict=True))
     return _fitted(made, node.type)
 
 
-def _through_decomposition(node: Node, given: tuple, stopped: Any) -> Any:
+def _through_decomposition(node: Node, given: tuple) -> Any:
     made = expanded(node, node.inputs, "jvp")
     known = {id(n): t for n, t in zip(node.inputs, given, strict=True)}
     operands = set(map(id, node.inputs))
-    push_forward(toposort(several(made), lambda n: id(n) in operands), known, stopped)
+    push_forward(toposort(several(made), lambda n: id(n) in operands), known)
     found = tuple(known.get(id(n)) for n in several(made))
     return found if made.__class__ is tuple else found[0]
 

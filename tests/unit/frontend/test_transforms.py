@@ -10,6 +10,7 @@ import pytest
 
 import squall as sq
 from squall import nn
+from squall.frontend.levels import Linearized
 from squall.func import grad, grad_and_value, hessian, jacfwd, jacrev, jvp, value_and_grad, vjp, vmap
 from squall.nn import functional as F
 
@@ -165,6 +166,39 @@ def test_jvp_against_vjp_on_many_functions() -> None:
         forward, backward = (tangent * g).sum(), (ga * ta).sum() + (gb * tb).sum()
         assert close(forward, backward, 1e-8), name
         assert tangent.dtype is out.dtype and tangent.shape == out.shape
+
+
+def test_forward_mode_by_rules_and_by_transposing_agree() -> None:
+    parameters, forward = network()
+    x, t = floats(2, 4), floats(2, 4)
+
+    def asking(v: sq.Tensor) -> sq.Tensor:
+        return (v.exp() if v.sum().item() > -1e9 else v).sort(1).values * v[:, :1]
+
+    for function in (lambda v: forward(parameters, v), asking, _changed, lambda v: grad(lambda u: (u**3).sum())(v)):
+        made = Linearized(function, (x,), False, "jvp", forward=True)
+        assert made.by_rules([t]) and made.trace.stopped == ""
+        (by_rules,), (transposed,) = made.forth([t]), made._transposed([t])
+        assert close(by_rules, transposed)
+
+
+def test_forward_mode_notices_what_rules_cannot_see() -> None:
+    x, t = floats(3), floats(3)
+
+    class Ten(sq.autograd.Function):
+        forward = staticmethod(lambda ctx, v: v)
+        backward = staticmethod(lambda ctx, g: g * 10)
+
+    def fresh(v: sq.Tensor) -> sq.Tensor:
+        leaf = v.detach().requires_grad_()
+        return sq.autograd.grad((leaf**3).sum(), leaf)[0] * v
+
+    for function, expected in ((Ten.apply, 10 * t), (fresh, 3 * x**2 * t), (lambda v: vmap(sq.sin)(v), x.cos() * t),
+                               (lambda v: sq.checkpoint(sq.sin, v), x.cos() * t), (lambda v: v.detach() * v, x * t)):
+        made = Linearized(function, (x,), False, "jvp", forward=True)
+        assert made.trace.stopped and close(made.forth([t])[0], expected)
+    for function in (lambda v: v.detach(), lambda v: v.detach().requires_grad_(), lambda v: (v > 0).double()):
+        assert close(jvp(function, (x,), (t,))[1], np.zeros(3))
 
 
 def _changed(a: sq.Tensor) -> sq.Tensor:
