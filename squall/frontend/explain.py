@@ -1,18 +1,148 @@
-"""`sq.explain`: what a compiled function became, as text."""
+"""`sq.explain`: what a compiled function became, as text: captures and what guards them, kernels, what fused and why not,
+storages written and memory taken over."""
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
+from squall.frontend import binding
+from squall.frontend.arguments import Assumed
+from squall.frontend.binding import Program
 from squall.frontend.jit import Compiled, compile
+from squall.ir.node import Node
+from squall.ir.plan import HostStep
+
+_WIDTH = 100
+_PLACES = {
+    binding.ARGUMENT: "arguments", binding.ARGUMENT_CELL: "arguments", binding.OBJECT: "tensors from outside",
+    binding.CELL: "tensors from outside", binding.GRAD: "gradients", binding.ARGUMENT_GRAD: "gradients",
+    binding.CONSTANT: "constants",
+}
 
 
 def explain(function: Any, *args: Any, **kwargs: Any) -> str:
-    """What a compiled function became: kernels, what fused and why not, inputs and donations.
+    """What a compiled function became.
 
     Args:
         function: a Compiled, or a function to compile. args, kwargs: an example call, which is run.
+
+    Returns:
+        str: for each capture its arguments and guards, what it reads and writes, its kernels, and why others are apart.
+
+    Example:
+        >>> import squall as sq
+        >>> print(sq.explain(lambda x: (x * 2 + 1).relu(), sq.ones(3)).splitlines()[1].strip())
+        capture 1 of 1
     """
     compiled = function if isinstance(function, Compiled) else compile(function)
     compiled(*args, **kwargs)
-    return "\n".join(compiled.report())
+    lines = [f"{compiled.label}: {_count(compiled.captures, 'capture')}, {_count(compiled.calls, 'call')}"]
+    for number, program in enumerate(compiled.programs, 1):
+        lines.append(f"capture {number} of {len(compiled.programs)}")
+        lines += ["  " + line for line in describe(program)]
+    return "\n".join(lines)
+
+
+def describe(program: Program) -> list[str]:
+    """The lines about one capture."""
+    lines = []
+    for title, text in (("arguments", _arguments(program)), ("guards", _guards(program)), ("reads", _reads(program)),
+                        ("writes", _writes(program)), ("history", _history(program))):
+        lines += _wrapped(title, text)
+    plan = getattr(program.executable, "plan", None)
+    if plan is None:
+        return [*lines, *_wrapped("kernels", "part of the plan of a flush: history passes through" if program.tracked is not None
+                                  else f"none: the {type(program.executable).__name__} runs the graph")]
+    steps = Counter(s.label for s in plan.steps)
+    lines += _wrapped("kernels", f"{len(plan.steps)}: " + ", ".join(f"{name} x{n}" if n > 1 else name for name, n in steps.items()))
+    host = [s.label for s in plan.steps if isinstance(s, HostStep)]
+    if host:
+        lines += _wrapped("library", ", ".join(host))
+    for title, chosen in (("fused", _fused(plan.report)), ("apart", [r for r in plan.report if " apart: " in r]),
+                          ("also", [r for r in plan.report if " apart: " not in r and not r.endswith("in one kernel")])):
+        for text, n in Counter(chosen).items():
+            lines += _wrapped(title, text if n == 1 else f"{text} ({n} times)")
+            title = ""
+    return lines
+
+
+def _count(n: int, word: str) -> str:
+    return f"{n} {word}" if n == 1 else f"{n} {word}s"
+
+
+def _wrapped(title: str, text: str) -> list[str]:
+    """Text in lines of reading width behind a title column."""
+    out, line = [], f"{title:<10} "
+    for word in text.split():
+        if len(line) + len(word) > _WIDTH and line.strip():
+            out.append(line.rstrip())
+            line = " " * 11
+        line += word + " "
+    return [*out, line.rstrip()]
+
+
+def _arguments(program: Program) -> str:
+    assumed: Assumed = program.arguments.assumed
+    parts = []
+    for position, spec in enumerate(program.arguments.specs):
+        if hasattr(spec, "type"):
+            text = repr(spec.type)
+            if position in assumed.exact:
+                text += " sharing storage, step by step"
+            if position in assumed.pinned:
+                text += " that very tensor"
+        else:
+            text = f"any {spec[0].__name__}" if spec[0] is not None else f"exactly {spec[1]!r}"[:40]
+        parts.append(f"{position}: {text}")
+    return "; ".join(parts) or "none"
+
+
+def _guards(program: Program) -> str:
+    watch = program.watch
+    grad, inference = program.mode[:2]
+    parts = ["inference mode" if inference else "grad mode on" if grad else "grad mode off"]
+    parts += sorted({name for _, _, _, name in watch.readers})
+    parts += sorted({name for *_, name in (*watch.containers, *watch.arrays, *watch.lengths)})
+    parts += [f"structure of {type(owner).__name__}" for owner, _ in watch.structures]
+    missing = sum(none for _, none in program.leaf_states)
+    if program.leaf_states:
+        parts.append(f"gradients: {missing} missing, {len(program.leaf_states) - missing} present")
+    return ", ".join(parts)
+
+
+def _reads(program: Program) -> str:
+    places = Counter(_PLACES[entry.code] for entry in program.inputs)
+    numbers = Counter(kind for kind, _ in program.scalars)
+    parts = [f"{n} {name}" for name, n in places.items()]
+    parts += [f"{n} {name}" for name, n in (("numbers that vary", numbers["argument"]), ("tracked numbers", numbers["read"]),
+                                            ("fixed numbers", numbers["fixed"])) if n]
+    if program.generators:
+        parts.append(f"{len(program.generators)} random streams")
+    return ", ".join(parts) or "nothing"
+
+
+def _writes(program: Program) -> str:
+    plan = getattr(program.executable, "plan", None)
+    taken = sum(o.donor is not None for o in plan.outputs) if plan is not None else 0
+    parts = [_count(len(program.outputs), "output")]
+    if program.writes:
+        parts.append(f"{_count(len(program.writes), 'storage')}, {taken} in their own memory")
+    if program.gradients:
+        parts.append(_count(len(program.gradients), "gradient"))
+    return ", ".join(parts)
+
+
+def _history(program: Program) -> str:
+    rule = program.tracked
+    if rule is None:
+        return "none passes through"
+    kept = len(rule.forward.outputs) - rule.outputs
+    backward: list[Node] = [] if rule.first is None else [n for n in rule.first.graph.order() if n.inputs]
+    return f"passes through: {_count(kept, 'value')} kept for a backward of {_count(len(backward), 'op')}"
+
+
+def _fused(report: tuple[str, ...]) -> list[str]:
+    """The kernels that hold several ops, without the steps that led to them."""
+    made = [r.removesuffix(" in one kernel") for r in report if r.endswith(" in one kernel")]
+    return [m for i, m in enumerate(made) if not any(later.startswith(m + "+") for later in made[i + 1:i + 2])]

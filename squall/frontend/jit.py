@@ -143,10 +143,6 @@ class Compiled:
             except TraceError as error:
                 raise _located(error, name) from error
 
-    def report(self) -> list[str]:
-        """Lines for `explain`."""
-        return [line for program in self.programs for line in program.report()]
-
 
 def _pack(structure: Any, values: list) -> tuple[tuple, dict]:
     """(args, kwargs) of flat arguments."""

@@ -6,16 +6,19 @@ objects met those attributes whose names occur in the code. Code of squall, NumP
 
 from __future__ import annotations
 
+import dis
 import functools
 import sys
 import types
-from typing import Any
+from typing import Any, NamedTuple
 
 from squall.frontend.core import Handle
 from squall.frontend.guards import LARGEST, Watch, is_module, is_optimizer, is_plain, items_of
 
 _LIBRARIES = frozenset(sys.stdlib_module_names) | {"squall", "numpy", "llvmlite", "ml_dtypes"}
 _SCHEDULES = frozenset(("get_last_lr", "get_lr", "last_epoch", "_last_lr"))
+_UNCALLED = frozenset(("__init__", "__new__", "__repr__", "__str__", "__del__", "__reduce__", "__reduce_ex__", "__getstate__",
+                       "__setstate__", "__init_subclass__", "__sizeof__", "__dir__", "__deepcopy__", "__copy__"))
 LARGEST_ARRAY = 16 << 20
 
 
@@ -31,20 +34,22 @@ class Surroundings:
         function: the function to capture. arguments: flat arguments; objects among them are walked.
 
     Attributes:
-        watch: checks of everything that is not a Tensor. modules, optimizers, tensors: reached. names: names in the code.
+        watch: checks of everything that is not a Tensor. modules, optimizers, tensors: reached. names, methods: names in the code.
     """
 
     def __init__(self, function: Any, arguments: list[Any]):
         self.names: frozenset[str] = frozenset()
+        self.methods: frozenset[str] = frozenset()
         while True:  # attributes are followed by name, and following them can bring more code
             self._start()
             self._value("the function", function)
             for value in arguments:
                 if not isinstance(value, Handle) and not is_plain(value):
                     self._value("an argument", value)
-            if self._found <= self.names:
+            attributes, methods = self._found
+            if attributes <= self.names and methods <= self.methods:
                 break
-            self.names = frozenset(self._found)
+            self.names, self.methods = frozenset(attributes), frozenset(methods)
         self.watch.take_structures([*self.modules, *self.optimizers])
 
     def _start(self) -> None:
@@ -53,7 +58,7 @@ class Surroundings:
         self.optimizers: list[Any] = []
         self.tensors: list[Any] = []
         self.random: list[Any] = []
-        self._found: set[str] = set()
+        self._found: tuple[set[str], set[str]] = (set(), set())
         self._seen: set[int] = set()
 
     def _read(self, name: str, getter: Any, key: Any, value: Any) -> None:
@@ -63,6 +68,10 @@ class Surroundings:
         if not is_plain(value):
             self._value(name, value)
 
+    def _reads(self, key: str, value: Any) -> bool:
+        """Whether the code may read an attribute: plain values are never called."""
+        return key in self.names or (key in self.methods and not is_plain(value))
+
     # ------------------------------------------------------------ code
     def _function(self, function: types.FunctionType) -> None:
         if is_library(function.__module__):
@@ -71,8 +80,9 @@ class Surroundings:
             getter = _cell_getter(cell)
             self._read(name, getter, None, getter(None, None))
         names = _names(function.__code__)
-        self._found |= names
-        for name in sorted(names & function.__globals__.keys()):
+        self._found[0].update(names.attributes)
+        self._found[1].update(names.methods)
+        for name in sorted(names.globals & function.__globals__.keys()):
             self._read(name, function.__globals__.get, name, function.__globals__[name])
         for attribute in ("__defaults__", "__kwdefaults__"):
             value = getattr(function, attribute)
@@ -83,16 +93,19 @@ class Surroundings:
                     if not is_plain(item):
                         self._value(f"a default of {function.__qualname__}", item)
 
-    def _class(self, cls: type) -> None:
+    def _class(self, cls: type, made: bool = False) -> None:
+        """Walk the methods of a class that the code calls; `made`: the code may make instances."""
         for base in cls.__mro__:
-            if id(base) in self._seen or is_library(base.__module__):
+            if is_library(base.__module__):
                 continue
-            self._seen.add(id(base))
             for key, item in list(vars(base).items()):
+                implicit = key == "forward" or (key.startswith("__") and key not in _UNCALLED)
+                if not (implicit or self._reads(key, item) or (made and key in ("__init__", "__new__"))):
+                    continue
                 function = getattr(item, "__func__", None) or getattr(item, "fget", None) or getattr(item, "func", None) or item
                 if isinstance(function, types.FunctionType):
                     self._value(f"{base.__name__}.{key}", function)
-                elif key in self.names and not key.startswith("__"):
+                elif not key.startswith("__") and self._reads(key, item):
                     self._read(f"{base.__name__}.{key}", functools.partial(getattr, base), key, item)
 
     # ------------------------------------------------------------ values
@@ -111,8 +124,7 @@ class Surroundings:
             for item in (value.func, *value.args, *value.keywords.values()):
                 self._value(name, item)
         elif isinstance(value, type):
-            self._seen.discard(id(value))
-            self._class(value)
+            self._class(value, made=True)
         elif isinstance(value, types.ModuleType):
             self._module(name, value)
         elif isinstance(value, (list, tuple, dict, set, frozenset)):
@@ -122,8 +134,9 @@ class Surroundings:
 
     def _module(self, name: str, value: types.ModuleType) -> None:
         if not is_library(value.__name__):
-            for key in sorted(self.names & vars(value).keys()):
-                self._read(f"{name}.{key}", vars(value).get, key, vars(value)[key])
+            for key in sorted((self.names | self.methods) & vars(value).keys()):
+                if self._reads(key, vars(value)[key]):
+                    self._read(f"{name}.{key}", vars(value).get, key, vars(value)[key])
 
     def _container(self, name: str, value: Any) -> None:
         if value.__class__.__module__.partition(".")[0] == "squall":  # groups of an optimizer have their fingerprint
@@ -164,7 +177,7 @@ class Surroundings:
         if not is_library(cls.__module__):
             self._class(cls)
             self._attributes(name, value)
-        elif hasattr(value, "last_epoch") and self.names & _SCHEDULES:
+        elif hasattr(value, "last_epoch") and (self.names | self.methods) & _SCHEDULES:
             self._read(f"{name}.last_epoch", vars(value).get, "last_epoch", value.last_epoch)
             self._read(f"{name}._last_lr", vars(value).get, "_last_lr", value.__dict__.get("_last_lr"))
 
@@ -176,8 +189,8 @@ class Surroundings:
         if store is not None:
             if not is_module(value):
                 self.watch.lengths.append((store, len(store), f"the attributes of {name}"))
-            for key in store.keys() & self.names:
-                if not (is_module(value) and is_plain(store[key])):  # those of modules are in their fingerprint
+            for key in store.keys() & (self.names | self.methods):
+                if self._reads(key, store[key]) and not (is_module(value) and is_plain(store[key])):  # those of modules are in their fingerprint
                     self._read(f"{name}.{key}", store.get, key, store[key])
         for base in type(value).__mro__:
             slots = vars(base).get("__slots__", ())
@@ -207,13 +220,29 @@ def _cell_getter(cell: Any) -> Any:
     return get
 
 
+class _Names(NamedTuple):
+    """Names in a function's code and the code inside it: of globals, of attributes read or set, of methods called."""
+
+    globals: frozenset[str]
+    attributes: frozenset[str]
+    methods: frozenset[str]
+
+
 @functools.lru_cache(1024)
-def _names(code: types.CodeType) -> frozenset[str]:
-    """Every name, and text that may be one, in a function's code and the code inside it."""
-    names = set(code.co_names) | set(code.co_freevars)
+def _names(code: types.CodeType) -> _Names:
+    found: tuple[set[str], set[str], set[str]] = (set(), set(), set())
+    for instruction in dis.get_instructions(code):
+        name, value = instruction.opname, instruction.argval
+        if name in ("LOAD_GLOBAL", "LOAD_NAME", "STORE_GLOBAL"):
+            found[0].add(value)
+        elif name == "LOAD_METHOD" or (name == "LOAD_ATTR" and sys.version_info >= (3, 12) and (instruction.arg or 0) & 1):
+            found[2].add(value)
+        elif name in ("LOAD_ATTR", "STORE_ATTR", "LOAD_SUPER_ATTR"):
+            found[1].add(value)
     for constant in code.co_consts:
         if isinstance(constant, types.CodeType):
-            names |= _names(constant)
-        elif isinstance(constant, str) and constant.isidentifier():
-            names.add(constant)
-    return frozenset(names)
+            for names, inner in zip(found, _names(constant), strict=True):
+                names |= inner
+        elif isinstance(constant, str) and constant.isidentifier():  # for getattr
+            found[1].add(constant)
+    return _Names(*map(frozenset, found))

@@ -421,6 +421,28 @@ def a_global_changes(compile: Callable) -> list:
     return seen
 
 
+@program(captures=2)
+def a_counter_named_like_a_method(compile: Callable) -> list:
+    class Trainer:
+        def __init__(self) -> None:
+            self.step = 0
+            self.model = network()
+            self.optimizer = optim.SGD(self.model.parameters(), lr=0.1)
+            self.apply = compile(self.train)
+
+        def train(self, x: Any) -> Any:
+            self.optimizer.zero_grad()
+            loss = self.model(x).square().mean()
+            loss.backward()
+            self.optimizer.step()
+            return loss
+
+    trainer, seen = Trainer(), []
+    for trainer.step in range(5):
+        seen.append(trainer.apply(data(3, 4, seed=trainer.step)).item())
+    return [*seen, *weights(trainer.model)]
+
+
 @program(captures=3)
 def an_attribute_counts(compile: Callable) -> list:
     class Counter:
