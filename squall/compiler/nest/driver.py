@@ -21,13 +21,13 @@ from squall.compiler.nest.common import (
 )
 from squall.compiler.nest.isa import ISAS, Isa
 from squall.compiler.nest.microkernel import AHEAD, all_microkernels, name_of
-from squall.compiler.nest.pack import copy_panel, pack_panel, pack_vector
+from squall.compiler.nest.pack import copy_panel, pack_panel, pack_strips, pack_vector
 from squall.compiler.nest.prepack import prepack_driver
 from squall.compiler.nest.store import store_rows, store_transposed
 from squall.compiler.nest.stream import ROWS as STREAMED_ROWS
 from squall.compiler.nest.stream import stream_tile
 from squall.compiler.nest.tables import fill_offsets, fill_ramp, find_runs
-from squall.ir.linear import I64, PTR, Builder, Program, Reg, Type
+from squall.ir.linear import I64, PTR, Builder, Program, Reg
 
 
 def build(library: Library) -> Program:
@@ -38,6 +38,8 @@ def build(library: Library) -> Program:
     if library.role == "pack":
         entry = prepack_driver(isa, library)
     else:
+        if strips_together(isa, accumulate) > 1:
+            functions.append(pack_strips(isa, dtype, accumulate))
         functions += all_microkernels(isa, accumulate)
         functions.append(stream_tile(isa, dtype, accumulate))
         functions += [store_rows(isa, library.result, accumulate), store_transposed(isa, library.result, accumulate)]
@@ -53,6 +55,7 @@ class _Driver:
         self.b = b = Builder.kernel(entry_name(library))
         self.args = Arguments(b)
         self.lanes, self.width = isa.lanes(library.accumulate), isa.columns(library.accumulate)
+        self.together = strips_together(isa, library.accumulate)
         self.ramp_lanes = isa.register_bytes // 8
         self.table = b.alloca(PTR, (isa.tile.rows + 1) * isa.tile.vectors)
 
@@ -73,9 +76,7 @@ class _Driver:
         row_blocks = ceiling(b, args["rows"], args["block_rows"])
         column_blocks = ceiling(b, args["columns"], args["block_columns"])
         longest = b.op("min", args["depth"], args["block_depth"])
-        stride, _ = strip_shape(self.isa, self.library.accumulate)
-        if strips_together(self.isa, self.library.accumulate) > 1:
-            stride = self.isa.tile.rows
+        stride = self.isa.tile.rows if self.together > 1 else strip_shape(self.isa, self.library.accumulate)[0]
         fill_ramp(b, args.scratch("k_packed_a"), longest, stride, self.ramp_lanes)
         fill_ramp(b, args.scratch("rows_packed"), b.int(self.isa.tile.rows), 1, self.ramp_lanes)
         fill_ramp(b, args.scratch("k_packed_b"), b.add(longest, b.int(AHEAD)), self.width, self.ramp_lanes)
@@ -146,41 +147,36 @@ class _Driver:
         self.runs_b = b.var(b.int(0))
         with b.when(b.op("not", self.b_prepacked)):
             self._pack_b()
-        height, together = self.isa.tile.rows, strips_together(self.isa, self.library.accumulate)
+        height = self.isa.tile.rows
+        most = height * self.together
+        self.strip_size = b.mul(self.length, b.int(height))
         with b.loop(b.int(0), self.rows, b.int(height)) as row:
-            first = b.op("rem", row, b.int(height * together))
-            with b.when(b.op("not", self.a_in_place)):
-                with b.when(b.compare("eq", first, b.int(0))):
-                    self._pack_a(row, b.op("min", b.int(height * together), b.sub(self.rows, row)))
-                if together > 1:
-                    self._take_strip(first)
+            due = b.compare("eq", b.op("rem", row, b.int(most)), b.int(0))
+            with b.when(b.op("and", b.op("not", self.a_in_place), due)):
+                self._pack_a(row, b.op("min", b.int(most), b.sub(self.rows, row)))
             self._strip(row, b.op("min", b.int(height), b.sub(self.rows, row)))
 
     def _pack_a(self, row: Reg, count: Reg) -> None:
         """The rows of as many strips as fill a vector, k-major. A vector wider than that runs over into the next k."""
         b, args, (stride, most) = self.b, self.args, strip_shape(self.isa, self.library.accumulate)
         row_table = b.gep(args.scratch("rows_a"), row, "i64")
+        given = (args.scratch("k_a"), self.length, args.scratch("runs_a"), b.get(self.runs_a), self.a_transposing)
+        if self.together > 1:
+            b.call("pack_strips", (self.a, row_table, count, *given, args.scratch("packed_a"), self.strip_size))
+            return
         for first in range(0, most, self.lanes):
             with b.when(b.compare("lt", b.int(first), count)):
+                place = b.gep(args.scratch("packed_a"), b.int(first), self.library.accumulate)
                 b.call("pack_vector", (self.a, b.gep(row_table, b.int(first), "i64"), b.sub(count, b.int(first)),
-                                       args.scratch("k_a"), self.length, args.scratch("runs_a"), b.get(self.runs_a),
-                                       self.a_transposing,
-                                       b.gep(args.scratch("packed_a"), b.int(first), self.library.accumulate),
-                                       b.int(stride)))
+                                       *given, place, b.int(stride)))
 
-    def _a_base(self) -> Reg:
-        b, scratch = self.b, self.args.scratch
-        together = strips_together(self.isa, self.library.accumulate)
-        return b.select(self.a_in_place, self.a, scratch("strip" if together > 1 else "packed_a"))
-
-    def _take_strip(self, first: Reg) -> None:
-        """One strip of those packed together, on its own: half as many cache lines stream past the tiles."""
-        b, accumulate = self.b, self.library.accumulate
-        rows, vector = self.isa.tile.rows, Type(accumulate, self.isa.tile.rows)
-        stride, _ = strip_shape(self.isa, accumulate)
-        with b.loop(b.int(0), self.length) as k:
-            source = b.gep(self.args.scratch("packed_a"), b.add(b.mul(k, b.int(stride)), first), accumulate)
-            b.store(b.load(vector, source), b.gep(self.args.scratch("strip"), b.mul(k, b.int(rows)), accumulate))
+    def _a_base(self, row: Reg) -> Reg:
+        """Where the tiles of a strip read A: where it lies, or one of the strips packed together."""
+        b, packed = self.b, self.args.scratch("packed_a")
+        if self.together > 1:
+            strip = b.op("rem", b.op("div", row, b.int(self.isa.tile.rows)), b.int(self.together))
+            packed = b.gep(packed, b.mul(strip, self.strip_size), self.library.accumulate)
+        return b.select(self.a_in_place, self.a, packed)
 
     def _pack_b(self) -> None:
         """All panels; or, when B is read in place, only the last one if it is not whole vectors."""
@@ -206,6 +202,7 @@ class _Driver:
         """One tile's rows across all columns of the unit; then store or epilogue if it is finished."""
         b, args = self.b, self.args
         table = b.select(self.a_in_place, b.gep(args.scratch("rows_a"), row, "i64"), args.scratch("rows_packed"))
+        self.strip_a = self._a_base(row)
         out_rows = b.gep(self.out_rows, row, "i64")
         first = b.var(b.int(0))
         if self.isa.flat:
@@ -229,21 +226,19 @@ class _Driver:
     def _streamed_tiles(self, rows: Reg, out_rows: Reg, count: Reg) -> None:
         """The strip in tiles of one vector, B read along k."""
         b, args = self.b, self.args
-        a = self._a_base()
         with b.loop(b.int(0), self.columns, b.int(self.lanes)) as column:
             last = b.op("min", b.int(self.lanes), b.sub(self.columns, column))
             with b.loop(b.int(0), count, b.int(STREAMED_ROWS)) as row:
                 valid = b.op("min", b.int(STREAMED_ROWS), b.sub(count, row))
                 b.call("stream_tile", (
-                    a, b.gep(rows, row, "i64"), self.k_a, self.source, b.gep(args.scratch("columns_b"), column, "i64"),
-                    args.scratch("k_b"), args.scratch("runs_b"), b.get(self.runs_b),
-                    b.gep(self.out, column, self.library.accumulate), b.gep(out_rows, row, "i64"), valid, last,
+                    self.strip_a, b.gep(rows, row, "i64"), self.k_a, self.source,
+                    b.gep(args.scratch("columns_b"), column, "i64"), args.scratch("k_b"), args.scratch("runs_b"),
+                    b.get(self.runs_b), b.gep(self.out, column, self.library.accumulate), b.gep(out_rows, row, "i64"), valid, last,
                     self.adding))
 
     def _flat_tiles(self, first: Reg, rows: Reg, out_rows: Reg, count: Reg) -> None:
         """As many flat tiles as fit; `first` becomes the first panel they leave. Their widths are whole panels."""
         b, args, dtype = self.b, self.args, self.library.dtype
-        a = self._a_base()
         least = 0
         for tile in self.isa.flat:
             step = tile.vectors // self.isa.tile.vectors
@@ -253,9 +248,10 @@ class _Driver:
                 with b.loop(b.int(0), whole) as t:
                     column = b.mul(t, b.int(tile.vectors * self.lanes))
                     offset = b.load(I64, b.gep(args.scratch("columns_b"), column, "i64"))
-                    b.call(name_of(*tile), (a, rows, self.k_a, b.gep(self.source, offset, dtype), args.scratch("k_b"),
-                                            self.length, b.gep(self.out, column, self.library.accumulate), out_rows,
-                                            count, b.int(self.lanes), self.adding))
+                    b.call(name_of(*tile), (self.strip_a, rows, self.k_a, b.gep(self.source, offset, dtype),
+                                            args.scratch("k_b"), self.length,
+                                            b.gep(self.out, column, self.library.accumulate), out_rows, count,
+                                            b.int(self.lanes), self.adding))
                 b.set(first, b.mul(whole, b.int(step)))
             least = tile.rows
 
@@ -281,7 +277,6 @@ class _Driver:
                                         b.gep(args.scratch("packed_b"), place, accumulate)))
         index = b.add(b.mul(b.sub(vectors, b.int(1)), b.int(self.isa.tile.rows + 1)), count)
         kernel = b.load(PTR, b.gep(self.table, index, "ptr"))
-        a = self._a_base()
-        b.call(kernel, (a, rows, self.k_a, b.get(pointer), b.get(k_b), self.length,
+        b.call(kernel, (self.strip_a, rows, self.k_a, b.get(pointer), b.get(k_b), self.length,
                         b.gep(self.out, column, accumulate), out_rows, count, last, self.adding))
 

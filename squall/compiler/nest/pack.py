@@ -35,11 +35,13 @@ def transpose(b: Builder, rows: list[Reg]) -> list[Reg]:
 class _Packer:
     """The registers of one `pack_vector`, shared by its branches."""
 
-    def __init__(self, isa: Isa, scalar: str, accumulate: str):
-        self.b = b = Builder("pack_vector", (PTR, PTR, I64, PTR, I64, PTR, I64, I64, PTR, I64))
+    def __init__(self, isa: Isa, scalar: str, accumulate: str, strip: int = 0):
+        name = "pack_strips" if strip else "pack_vector"
+        self.b = b = Builder(name, (PTR, PTR, I64, PTR, I64, PTR, I64, I64, PTR, I64))
         (self.source, self.offsets, self.valid, self.k_table, self.depth, self.runs, self.run_count,
          self.transposing, self.target, self.stride) = b.parameters
         self.lanes = isa.lanes(accumulate)
+        self.strip = strip or self.lanes
         self.count = b.op("min", self.valid, b.int(self.lanes))
         self.scalar, self.accumulate = Type(scalar), Type(accumulate)
         self.vector, self.wide = Type(scalar, self.lanes), Type(accumulate, self.lanes)
@@ -54,19 +56,32 @@ class _Packer:
     def k_offset(self, k: Reg) -> Reg:
         return self.b.load(I64, self.b.gep(self.k_table, k, "i64"))
 
-    def row(self, k: Reg) -> Reg:
-        return self.b.gep(self.target, self.b.mul(k, self.stride), self.accumulate.scalar)
+    def places(self, k: Reg) -> list[Reg]:
+        """Where a vector of the target goes: one place, or one in each strip."""
+        b, scalar = self.b, self.accumulate.scalar
+        if self.strip == self.lanes:
+            return [b.gep(self.target, b.mul(k, self.stride), scalar)]
+        first = b.gep(self.target, b.mul(k, b.int(self.strip)), scalar)
+        return [b.gep(first, b.mul(self.stride, b.int(i)), scalar) for i in range(self.lanes // self.strip)]
 
     def put(self, value: Reg, k: Reg) -> None:
-        self.b.store(self.b.cast(value, self.wide), self.row(k))
+        b, wide = self.b, self.b.cast(value, self.wide)
+        for i, place in enumerate(self.places(k)):
+            part = tuple(range(i * self.strip, (i + 1) * self.strip))
+            b.store(wide if self.strip == self.lanes else b.shuffle(wide, wide, part), place)
 
     def by_elements(self, k: Reg) -> None:
         """One row of the target, element by element, zero beyond the valid columns."""
-        b, row, offset = self.b, self.row(k), self.k_offset(k)
-        b.store(b.const(0, self.wide), row)
+        b, places, offset = self.b, self.places(k), self.k_offset(k)
+        for place in places:
+            b.store(b.const(0, Type(self.accumulate.scalar, self.strip)), place)
         with b.loop(b.int(0), self.count) as c:
             value = b.load(self.scalar, self.at(self.source, b.add(self.offset(c), offset)))
-            b.store(b.cast(value, self.accumulate), b.gep(row, c, self.accumulate.scalar))
+            inside = c
+            if len(places) > 1:
+                inside = b.add(b.op("rem", c, b.int(self.strip)),
+                               b.mul(b.op("div", c, b.int(self.strip)), self.stride))
+            b.store(b.cast(value, self.accumulate), b.gep(places[0], inside, self.accumulate.scalar))
 
 
 def pack_vector(isa: Isa, scalar: str, accumulate: str) -> Function:
@@ -75,7 +90,19 @@ def pack_vector(isa: Isa, scalar: str, accumulate: str) -> Function:
     Writes `target[k * stride + c] = source[offsets[c] + k_table[k]]` for c below the vector's lanes; columns from
     `valid` on become zero or copies of a valid one. `runs` are `find_runs` of the k table, used when transposing.
     """
-    p = _Packer(isa, scalar, accumulate)
+    return _whole(_Packer(isa, scalar, accumulate))
+
+
+def pack_strips(isa: Isa, scalar: str, accumulate: str) -> Function:
+    """`pack_strips(source, offsets, valid, k_table, depth, runs, run_count, transposing, target, apart)`.
+
+    The same for rows of A whose tile is a fraction of a vector: each tile's strip is written on its own, `apart`
+    elements from the one before, so that only its own lines stream past the tile.
+    """
+    return _whole(_Packer(isa, scalar, accumulate, isa.tile.rows))
+
+
+def _whole(p: _Packer) -> Function:
     with p.b.when_else(p.b.compare("ne", p.transposing, p.b.int(0))) as otherwise:
         _by_transposing(p)
         otherwise()

@@ -166,7 +166,6 @@ def _scratch(isa: Isa, accumulate: str, choice: Choice) -> dict[str, int]:
     tables |= dict.fromkeys(("runs_a", "runs_b"), 16 * (depth + 1))
     packs = choice.a_mode != words.IN_PLACE
     tables["packed_a"] = packs * (strip_shape(isa, accumulate)[0] * depth + 2 * lanes) * size
-    tables["strip"] = packs * (isa.tile.rows * depth + lanes) * size
     panels = {words.IN_PLACE: width, words.PREPACKED: 0, words.STREAMED: 0}.get(choice.b_mode, columns)
     tables["packed_b"] = panels * depth * size
     tables["stage"] = 0 if choice.c_mode == words.DIRECT else -(-rows // lanes) * lanes * columns * size
