@@ -243,6 +243,8 @@ def solve(type: TensorType, actual: TensorType, sizes: dict[str, int]) -> bool:
 
 
 def _kept(leaf: Any) -> Any:
+    if isinstance(leaf, set):
+        return set(leaf)
     numpy = sys.modules.get("numpy")
     return leaf.copy() if numpy is not None and isinstance(leaf, numpy.ndarray) else leaf
 
@@ -256,6 +258,8 @@ def fits(leaf: Any, value: Any) -> bool:
     numpy = sys.modules.get("numpy")
     if numpy is not None and isinstance(value, (numpy.ndarray, numpy.generic)):
         return same_array(numpy.asarray(leaf), numpy.asarray(value))
+    if isinstance(leaf, (set, frozenset, slice, range)):
+        return bool(leaf == value)
     if leaf.__class__.__hash__ in (None, object.__hash__):
         return False
     return bool(leaf == value)

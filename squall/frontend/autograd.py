@@ -6,6 +6,7 @@ import weakref
 from collections.abc import Iterable
 from typing import Any
 
+from squall.base import epoch
 from squall.base.errors import AutogradError, ShapeError
 from squall.base.shapes import numel
 from squall.frontend.anomaly import check_gradients
@@ -191,6 +192,7 @@ class RemovableHandle:
     def remove(self) -> None:
         """Remove the hook; a second time does nothing."""
         self.hooks.pop(self.key, None)
+        epoch.bump()
 
     def __enter__(self) -> RemovableHandle:
         return self
@@ -210,6 +212,8 @@ def add_hook(holder: Any, attribute: str, hook: Any) -> RemovableHandle:
         setattr(holder, attribute, hooks)
     _hook_number[0] += 1
     hooks[_hook_number[0]] = hook
+    if holder.__class__ is Leaf:
+        epoch.bump()  # compiled functions have run the hooks of leaves while they were captured
     return RemovableHandle(hooks, _hook_number[0])
 
 

@@ -176,16 +176,17 @@ class Program:
         """The Nodes of inputs that are results as they are."""
         return [self.input_node(self.inputs[w.index], leaves) for w in self.passed]
 
-    def numbers(self, leaves: list) -> list:
+    def numbers(self, leaves: list, sizes: dict[str, int]) -> list:
         """The run-time numbers, in the program's order."""
-        return [read(leaves) if kind == "argument" else read() if kind == "read" else read for kind, read in self.scalars]
+        out = [read(leaves) if kind == "argument" else read() if kind == "read" else read for kind, read in self.scalars]
+        return [evaluate(v, sizes) if v.__class__ is Dim else v for v in out] if sizes else out
 
     # ------------------------------------------------------------ running
     def _run(self, leaves: list, buffers: list, sizes: dict[str, int]) -> Any:
         if self.executable is None:
             self.executable = self._executable()
         passed = self.passed_nodes(leaves) if self.passed else ()
-        calls, made = self.executable.prepare(buffers, self.numbers(leaves), sizes)
+        calls, made = self.executable.prepare(buffers, self.numbers(leaves, sizes), sizes)
         types = self._concrete(sizes) if self.is_symbolic else self.types
         nodes = [Node(ops.buffer, (), (), t, b) for t, b in zip(types, made, strict=True)]
         chain = [*calls]
@@ -201,7 +202,8 @@ class Program:
         for leaf, value in self.gradients:
             made_grad = value if not isinstance(value, Where) else wrap(nodes[value.index] if value.kind == "root" else passed[value.index])
             chain.append((_set_grad, leaves[leaf].edge if leaf.__class__ is int else leaf, made_grad))
-        for generator, seed, used in self.generators:
+        for generator, seed, words in self.generators:
+            used = evaluate(words, sizes) if words.__class__ is Dim else words
             if seed is not None:
                 chain.append((setattr, generator, "_seed", seed))
             chain.append((setattr, generator, "offset", used if seed is not None else generator.offset + used))

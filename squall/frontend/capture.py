@@ -67,6 +67,9 @@ class Capture:
         self.function, self.leaves, self.structure, self.pack = function, leaves, structure, pack
         self.assumed, self.name = assumed, name
         self.around = Surroundings(function, leaves)
+        if self.around.iterators:
+            raise TraceError(f"{name}: the function reaches the iterator {self.around.iterators[0]!r}, which would move on only while it is "
+                             "captured; pass what it gives as an argument")
         self.reached = self.around.reached()
         evaluate([t.node for t in (*self.reached, *leaves) if isinstance(t, Handle)])  # other threads may have recorded some
         separate([*self.reached, *(t.grad for t in self.reached if t._edge.__class__ is Leaf and t.grad is not None)])

@@ -12,6 +12,7 @@ from operator import is_
 from typing import Any
 
 from squall.base import epoch
+from squall.frontend.tape import Leaf
 
 PLAIN = (bool, int, float, complex, str, bytes, type(None))
 MISSING = object()
@@ -142,6 +143,8 @@ def is_optimizer(value: Any) -> bool:
 def fingerprint(value: Any) -> tuple[tuple, list]:
     """What decides which ops a module or optimizer records, as a comparable tuple; and objects it knows by id."""
     pins: list[Any] = [value]
+    if value.__class__ is Leaf:
+        return (tuple(value.hooks or ()), tuple(value.after or ())), pins
     if is_optimizer(value):
         return (*_options(value, pins), *_state(value, pins)), pins
     parts: list[Any] = []
@@ -154,6 +157,8 @@ def fingerprint(value: Any) -> tuple[tuple, list]:
                 for name, tensor in item.items():
                     parts.append((name, id(tensor), tensor is not None and tensor._edge is not None))
                     pins.append(tensor)
+            elif key == "_hooks":
+                parts.append(tuple(tuple(hooks) for hooks in item.values()))
             elif key != "_modules":
                 parts.append((key, _mark(item, pins)))
     return tuple(parts), pins

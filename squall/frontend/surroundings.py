@@ -6,6 +6,7 @@ objects met those attributes whose names occur in the code. Code of squall, NumP
 
 from __future__ import annotations
 
+import collections
 import dis
 import functools
 import sys
@@ -14,6 +15,7 @@ from typing import Any, NamedTuple
 
 from squall.frontend.core import Handle
 from squall.frontend.guards import LARGEST, Watch, is_module, is_optimizer, is_plain, items_of
+from squall.frontend.tape import Leaf
 
 _LIBRARIES = frozenset(sys.stdlib_module_names) | {"squall", "numpy", "llvmlite", "ml_dtypes"}
 _SCHEDULES = frozenset(("get_last_lr", "get_lr", "last_epoch", "_last_lr"))
@@ -34,7 +36,7 @@ class Surroundings:
         function: the function to capture. arguments: flat arguments; objects among them are walked.
 
     Attributes:
-        watch: checks of everything that is not a Tensor. modules, optimizers, tensors: reached. names, methods: names in the code.
+        watch: checks of everything that is not a Tensor. modules, optimizers, tensors, random (NumPy generators), iterators (names): reached. names, methods: names in the code.
     """
 
     def __init__(self, function: Any, arguments: list[Any]):
@@ -50,7 +52,11 @@ class Surroundings:
             if attributes <= self.names and methods <= self.methods:
                 break
             self.names, self.methods = frozenset(attributes), frozenset(methods)
-        self.watch.take_structures([*self.modules, *self.optimizers])
+        self.watch.take_structures([*self.modules, *self.optimizers, *self._leaves()])
+
+    def _leaves(self) -> list[Leaf]:
+        """What gathers the gradients of the Tensors reached, and with that their hooks."""
+        return [t._edge for t in self.reached() if t._edge.__class__ is Leaf]
 
     def _start(self) -> None:
         self.watch = Watch()
@@ -58,6 +64,7 @@ class Surroundings:
         self.optimizers: list[Any] = []
         self.tensors: list[Any] = []
         self.random: list[Any] = []
+        self.iterators: list[str] = []
         self._found: tuple[set[str], set[str]] = (set(), set())
         self._seen: set[int] = set()
 
@@ -99,7 +106,7 @@ class Surroundings:
             if is_library(base.__module__):
                 continue
             for key, item in list(vars(base).items()):
-                implicit = key == "forward" or (key.startswith("__") and key not in _UNCALLED)
+                implicit = key in ("forward", "backward", "setup_context") or (key.startswith("__") and key not in _UNCALLED)
                 if not (implicit or self._reads(key, item) or (made and key in ("__init__", "__new__"))):
                     continue
                 function = getattr(item, "__func__", None) or getattr(item, "fget", None) or getattr(item, "func", None) or item
@@ -115,6 +122,7 @@ class Surroundings:
         self._seen.add(id(value))
         if isinstance(value, Handle):
             self.tensors.append(value)
+            self._tensor_hooks(value)
         elif isinstance(value, types.MethodType):
             self._value("self", value.__self__)
             self._value(name, value.__func__)
@@ -127,10 +135,17 @@ class Surroundings:
             self._class(value, made=True)
         elif isinstance(value, types.ModuleType):
             self._module(name, value)
-        elif isinstance(value, (list, tuple, dict, set, frozenset)):
+        elif isinstance(value, (list, tuple, dict, set, frozenset, collections.deque)):
             self._container(name, value)
         else:
             self._object(name, value)
+
+    def _tensor_hooks(self, value: Any) -> None:
+        edge = value._edge
+        for hooks in (edge.hooks, edge.after) if edge.__class__ is Leaf else ():
+            for hook in (hooks or {}).values():
+                for cell in hook.__closure__ or ():
+                    self._value("a hook of a tensor", cell.cell_contents)
 
     def _module(self, name: str, value: types.ModuleType) -> None:
         if not is_library(value.__name__):
@@ -162,14 +177,21 @@ class Surroundings:
             return
         if hasattr(value, "bit_generator"):
             self.random.append(value)
+        if hasattr(cls, "__next__"):
+            self.iterators.append(name)
         if is_optimizer(value):
             self.optimizers.append(value)
         elif is_module(value):
             self.modules.append(value)
+            for parameter in value.parameters():
+                self._tensor_hooks(parameter)
             for part in value.modules():
                 self._seen.add(id(part))
                 self._attributes(name, part)
                 self._class(type(part))
+                for hooks in part.__dict__.get("_hooks", {}).values():
+                    for hook in hooks.values():
+                        self._value(f"a hook of {name}", hook)
             return
         wrapped = getattr(value, "function", None)
         if cls.__module__.startswith("squall.frontend.") and wrapped is not None:  # a compiled function

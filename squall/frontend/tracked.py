@@ -105,7 +105,7 @@ class Tracked:
         """Record a call of the program and hand out its results, with history."""
         handles = [_handle(owner, leaves) for owner in self.owners]
         nodes = [program.input_node(entry, leaves) for entry in program.inputs]
-        nodes += [scalar_node(v, n.dtype) for v, n in zip(program.numbers(leaves), program.scalar_nodes, strict=True)]
+        nodes += [scalar_node(v, n.dtype) for v, n in zip(program.numbers(leaves, sizes), program.scalar_nodes, strict=True)]
         passed = program.passed_nodes(leaves) if program.passed else ()
         forward = concrete(self.forward, sizes) if sizes else self.forward
         types = forward.output_types
@@ -116,7 +116,7 @@ class Tracked:
         tensors = [result(n, _pick(record, i, n) if record is not None and i in self.live else None)
                    for i, n in enumerate(made[:self.outputs])]
         values = _Values(tensors, [wrap(n) for n in passed])
-        self._effects(program, leaves, values)
+        self._effects(program, leaves, values, sizes)
         return pytree.unflatten(program.out_structure, self._results(program, leaves, values))
 
     def _record(self, name: str, handles: list, nodes: list, made: tuple, edges: tuple, types: tuple, sizes: dict) -> Any:
@@ -129,7 +129,7 @@ class Tracked:
         record.extra = _Rule(self, name, sizes)
         return record
 
-    def _effects(self, program: Any, leaves: list, values: _Values) -> None:
+    def _effects(self, program: Any, leaves: list, values: _Values, sizes: dict) -> None:
         for code, where, value, versions, tracked in program.writes:
             tensor = values.of(value)
             if tracked is not None:
@@ -144,7 +144,8 @@ class Tracked:
         for leaf, value in program.gradients:
             holder = leaves[leaf].edge if leaf.__class__ is int else leaf
             holder.grad = values.of(value).detach() if isinstance(value, Where) else value
-        for generator, seed, used in program.generators:
+        for generator, seed, words in program.generators:
+            used = evaluate(words, sizes)
             if seed is not None:
                 generator._seed, generator.offset = seed, used
             else:

@@ -929,6 +929,34 @@ def custom_functions(compile: Callable) -> list:
     return seen
 
 
+@program(captures=5)
+def hooks_come_and_go(compile: Callable) -> list:
+    model = network()
+    scale = 2.0
+
+    @compile
+    def step(x: Any) -> Any:
+        model.zero_grad()
+        y = model(x)
+        y.sum().backward()
+        return y.detach()
+
+    def run() -> list:
+        return [step(data(3, 4)), [p.grad.clone() for p in model.parameters()]]
+
+    step(data(3, 4))
+    seen = run()
+    first = model[0].weight.register_hook(lambda g: g * scale)
+    seen += run()
+    second = model.register_forward_hook(lambda module, args, out: out + 1)
+    seen += run()
+    scale = 3.0
+    seen += run()
+    first.remove()
+    second.remove()
+    return [*seen, *run()]
+
+
 @program(captures=1)
 def printing_inside(compile: Callable) -> list:
     def apply(x: Any) -> Any:
@@ -1095,6 +1123,12 @@ def an_option_is_set_inside(compile: Callable) -> Any:
         optimizer.step()
 
     return compile(step)(data(3, 4))
+
+
+@refused("iterator")
+def an_iterator_moves_on(compile: Callable) -> Any:
+    numbers = iter(range(10))
+    return compile(lambda x: x + next(numbers))(data(3))
 
 
 @refused("random numbers")
