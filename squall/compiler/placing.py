@@ -14,6 +14,7 @@ from squall.compiler.movement import is_one
 from squall.compiler.pull import Home
 from squall.compiler.work import Work
 from squall.ir.node import Node
+from squall.ir.op import Library
 
 
 def put_parts(work: Work, node: Node) -> None:
@@ -39,8 +40,10 @@ def _is_movable(work: Work, base: Node, node: Node) -> bool:
     if home is None or id(base) not in work.kept or id(base) in work.root_ids or base.dtype is not node.dtype:
         return False
     held = work.memories[home.buffer]
+    if base.op.name in ("concat", "pick") or isinstance(base.op.lowering, Library):
+        return False  # a library call writes from the beginning of its memory
     is_own = held.kind == "arena" and held.nbytes == prod(base.shape) * base.dtype.itemsize
-    return is_own and id(base) not in work.parts and base.op.name != "concat"
+    return is_own and id(base) not in work.parts
 
 
 def is_placed(work: Work, part: Node, home: Home) -> bool:
