@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from itertools import starmap
 from operator import call
@@ -18,6 +19,7 @@ from squall.engine.keys import Signature, signature
 from squall.ir.node import Node
 from squall.ir.op import ops
 from squall.ir.plan import Request
+from squall.runtime.fork import in_child
 
 plans = Cache("plans", 1024)
 _set_buffer = Node.buffer.__set__  # type: ignore[attr-defined]
@@ -26,34 +28,49 @@ _set_buffer = Node.buffer.__set__  # type: ignore[attr-defined]
 def evaluate(roots: list[Node]) -> None:
     """Compute Nodes and fill their buffer slots; either all slots are filled or none.
 
-    The native run and the filling of the slots are one chain of C calls, which no signal handler can interrupt.
+    The native run and the filling of the slots are one chain of C calls, which no signal handler can interrupt. Threads
+    may evaluate graphs that share nodes: one at a time reads or changes graphs, while kernels run beside each other.
     """
-    roots = list({id(r): r for r in roots if r.buffer is None}.values())
-    if not roots:
-        return
-    if config.get("backend") == "numpy":
-        buffers = oracle.run(roots)
-        deque(map(_set_buffer, roots, buffers), maxlen=0)
-    else:
-        _run_planned(roots)
-    for root in roots:  # computed: from now on a leaf, whatever made it
-        root.op, root.attrs, root.inputs = ops.buffer, (), ()
-
-
-def _run_planned(roots: list[Node]) -> None:
-    found = signature(roots)
-    planned = plans.get(found.key)
-    if planned is None:
-        planned = plans.put(found.key, _plan(roots, found))
+    with _graphs.lock:
+        roots = list({id(r): r for r in roots if r.buffer is None}.values())
+        if not roots:
+            return
+        if config.get("backend") == "numpy":
+            deque(map(_set_buffer, roots, oracle.run(roots)), maxlen=0)
+            _finish(roots)
+            return
+        found = signature(roots)
+        planned = plans.get(found.key)
+        if planned is None:
+            planned = plans.put(found.key, _plan(roots, found))
     executable, sizes = planned
     calls, buffers = executable.prepare([n.buffer for n in found.inputs], [n.buffer for n in found.scalars], sizes)
     fill = [(_set_buffer, root, buffer) for root, buffer in zip(roots, buffers, strict=True)]
+    lock = _graphs.lock
     try:
-        deque(starmap(call, (*calls, *fill)), maxlen=0)
+        deque(starmap(call, (*calls, (lock.acquire,), *fill, (lock.release,))), maxlen=0)
     except IndexError:  # the runner stopped at a kernel that reported a failure: say which
         executable.check_status()
         raise
     executable.check_status()
+    with lock:
+        _finish(roots)
+
+
+def _finish(roots: list[Node]) -> None:
+    for root in roots:  # computed: from now on a leaf, whatever made it
+        root.op, root.attrs, root.inputs = ops.buffer, (), ()
+
+
+class _Graphs:
+    """The lock under which graphs are read and changed; a forked child gets a new one."""
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+
+
+_graphs = _Graphs()
+in_child(_graphs.__init__)  # type: ignore[misc]
 
 
 def _plan(roots: list[Node], found: Signature) -> tuple[Any, dict[str, int]]:
