@@ -188,12 +188,13 @@ class Program:
         passed = self.passed_nodes(leaves) if self.passed else ()
         calls, made = self.executable.prepare(buffers, self.numbers(leaves, sizes), sizes)
         types = self._concrete(sizes) if self.is_symbolic else self.types
-        nodes = [Node(ops.buffer, (), (), t, b) for t, b in zip(types, made, strict=True)]
+        op = ops.buffer
+        nodes = [Node(op, (), (), t, b) for t, b in zip(types, made, strict=True)]
         chain = [*calls]
         shared: list[tuple[Any, Node, Node]] = []
         for code, where, value, versions, _ in self.writes:
             cell = where if code == CELL else self.storage(code, where, leaves)
-            node = nodes[value.index] if value.kind == "root" else passed[value.index]
+            node = nodes[value[1]] if value[0] == "root" else passed[value[1]]
             if cell.shared:
                 shared.append((cell, cell._node, node))
             else:
@@ -209,7 +210,11 @@ class Program:
             chain.append((setattr, generator, "offset", used if seed is not None else generator.offset + used))
         for held, value in self.adopted:
             chain.append((setattr, held, "_node", nodes[value.index] if value.kind == "root" else passed[value.index]))
-        deque(starmap(call, chain), maxlen=0)
+        try:
+            deque(starmap(call, chain), maxlen=0)
+        except IndexError:  # the plan stopped before its first write; the status says why
+            self.executable.check_status()
+            raise
         self.executable.check_status()
         for cell, old, new in shared:
             overwrite(old, new)

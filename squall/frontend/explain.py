@@ -14,11 +14,12 @@ from squall.ir.node import Node
 from squall.ir.plan import HostStep
 
 _WIDTH = 100
+_OUTSIDE = ("tensor from outside", "tensors from outside")
 _PLACES = {
-    binding.ARGUMENT: "arguments", binding.ARGUMENT_CELL: "arguments", binding.OBJECT: "tensors from outside",
-    binding.CELL: "tensors from outside", binding.GRAD: "gradients", binding.ARGUMENT_GRAD: "gradients",
-    binding.CONSTANT: "constants",
+    binding.ARGUMENT: ("argument",), binding.ARGUMENT_CELL: ("argument",), binding.OBJECT: _OUTSIDE, binding.CELL: _OUTSIDE,
+    binding.GRAD: ("gradient",), binding.ARGUMENT_GRAD: ("gradient",), binding.CONSTANT: ("constant",),
 }
+_NUMBERS = {"argument": ("number that varies", "numbers that vary"), "read": ("tracked number",), "fixed": ("fixed number",)}
 
 
 def explain(function: Any, *args: Any, **kwargs: Any) -> str:
@@ -67,8 +68,8 @@ def describe(program: Program) -> list[str]:
     return lines
 
 
-def _count(n: int, word: str) -> str:
-    return f"{n} {word}" if n == 1 else f"{n} {word}s"
+def _count(n: int, word: str, words: str = "") -> str:
+    return f"{n} {word}" if n == 1 else f"{n} {words or word + 's'}"
 
 
 def _wrapped(title: str, text: str) -> list[str]:
@@ -114,11 +115,10 @@ def _guards(program: Program) -> str:
 def _reads(program: Program) -> str:
     places = Counter(_PLACES[entry.code] for entry in program.inputs)
     numbers = Counter(kind for kind, _ in program.scalars)
-    parts = [f"{n} {name}" for name, n in places.items()]
-    parts += [f"{n} {name}" for name, n in (("numbers that vary", numbers["argument"]), ("tracked numbers", numbers["read"]),
-                                            ("fixed numbers", numbers["fixed"])) if n]
+    parts = [_count(n, *words) for words, n in places.items()]
+    parts += [_count(numbers[kind], *words) for kind, words in _NUMBERS.items() if numbers[kind]]
     if program.generators:
-        parts.append(f"{len(program.generators)} random streams")
+        parts.append(_count(len(program.generators), "random stream"))
     return ", ".join(parts) or "nothing"
 
 

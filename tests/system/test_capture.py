@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import squall as sq
+from squall.base import config
 from squall.base.errors import TraceError
 from tests.system import awkward
 
@@ -58,3 +59,54 @@ def test_refused_by_name(name: str) -> None:
         run(sq.compile)
     assert "awkward.py:" in str(caught.value)
     assert (sq.ones(2) + 1).tolist() == [2.0, 2.0]  # recording goes on as before
+
+
+def test_a_call_that_fails_changes_nothing() -> None:
+    table = sq.nn.Embedding(10, 4)
+    optimizer = sq.optim.Adam(table.parameters(), lr=0.1)
+
+    @sq.compile
+    def step(index: Any) -> Any:
+        optimizer.zero_grad()
+        loss = table(index).square().sum()
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    for _ in range(3):
+        step(sq.tensor([1, 2, 3]))
+    state = [seen(v) for v in (table.weight, *optimizer.state[table.weight].values())]
+    with pytest.raises(IndexError, match="out of"):
+        step(sq.tensor([1, 99, 3]))
+    assert [seen(v) for v in (table.weight, *optimizer.state[table.weight].values())] == state
+    step(sq.tensor([1, 2, 3]))
+    assert step.captures == 2
+
+
+def test_memory_is_taken_over_only_when_nobody_else_can_see_it() -> None:
+    weight = sq.nn.Parameter(sq.tensor([1.0, 2.0]))
+
+    @sq.compile
+    def halve() -> None:
+        with sq.no_grad():
+            weight.mul_(0.5)
+
+    halve()
+    address = weight.node.buffer.pointer
+    halve()
+    assert weight.node.buffer.pointer == address or config.get("backend") == "numpy"
+    kept, view, array = weight.detach().clone(), weight.detach()[:1], weight.detach().numpy()
+    halve()
+    assert (kept.tolist(), view.tolist(), array.tolist()) == ([0.25, 0.5], [0.125], [0.125, 0.25])
+    del view, array
+    halve()
+    assert (kept.tolist(), weight.tolist()) == ([0.25, 0.5], [0.0625, 0.125])
+
+
+def test_explain_reads_like_a_report() -> None:
+    scale = 2.0
+    text = sq.explain(lambda x, factor: (x * scale * factor).tanh().sum(), sq.ones(3, 4), 2.0)
+    for words in ("1 capture, 1 call", "arguments  0: f32[3, 4]; 1: exactly 2.0", "guards     grad mode on, scale", "1 output",
+                  "none passes through", "kernels"):
+        assert words in text, text
+    assert "passes through" in sq.explain(sq.nn.Linear(4, 2), sq.ones(3, 4))
