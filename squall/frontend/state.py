@@ -41,9 +41,14 @@ class ThreadState:
         self.update()
 
     def update(self) -> None:
-        """Recompute `level` after a mode changed."""
-        special = self.trace is not None or self.eager or self.inference or self.anomaly
-        self.level = 2 if special else int(self.grad)
+        """Recompute `level` after something changed that is no mode."""
+        self.level = self.modes_with("grad", self.grad)[3]
+
+    def modes_with(self, attribute: str, value: bool) -> tuple[bool, bool, bool, int]:
+        """Grad, inference and anomaly mode and the level, with one of them changed."""
+        modes = {"grad": self.grad, "inference": self.inference, "anomaly": self.anomaly, attribute: value}
+        special = self.trace is not None or self.eager or modes["inference"] or modes["anomaly"]
+        return modes["grad"], modes["inference"], modes["anomaly"], 2 if special else int(modes["grad"])
 
 
 class _Local(threading.local):
@@ -63,7 +68,10 @@ if hasattr(os, "register_at_fork"):
 
 
 class _Mode:
-    """A mode as context manager and decorator: sets one attribute of the thread's state and restores it."""
+    """A mode as context manager and decorator: changes one of the thread's modes and puts all back.
+
+    Modes are stored last on entry and first on exit, without a call in between, so that Ctrl-C finds either state.
+    """
 
     attribute = ""
 
@@ -72,33 +80,36 @@ class _Mode:
 
     def __enter__(self) -> None:
         state = local.state
-        self.before.append(getattr(state, self.attribute))
-        setattr(state, self.attribute, self.value)
-        state.update()
+        now = state.modes_with(self.attribute, self.value)
+        self.before.append((state.grad, state.inference, state.anomaly, state.level))
+        state.grad, state.inference, state.anomaly, state.level = now
 
     def __exit__(self, *error: Any) -> None:
         state = local.state
-        setattr(state, self.attribute, self.before.pop())
-        state.update()
+        state.grad, state.inference, state.anomaly, state.level = self.before[-1]
+        del self.before[-1]
 
     def __call__(self, function: Callable) -> Callable:
+        attribute, value = self.attribute, self.value
+
         @functools.wraps(function)
         def wrapped(*args: Any, **kwargs: Any) -> Any:
-            with type(self).__new__(type(self))._again(self.value):
+            mode = _Mode(value)
+            mode.attribute = attribute
+            with mode:
                 return function(*args, **kwargs)
 
         return wrapped
 
-    def _again(self, value: Any) -> _Mode:
-        _Mode.__init__(self, value)
-        return self
+
+class _Bare(_Mode):
+    """A mode whose decorator needs no parentheses: `@sq.no_grad`."""
+
+    def __new__(cls, function: Any = None) -> Any:
+        return cls()(function) if callable(function) else object.__new__(cls)
 
 
-class _Grad(_Mode):
-    attribute = "grad"
-
-
-class no_grad(_Grad):
+class no_grad(_Bare):
     """Record no history inside: `with sq.no_grad():` or as a decorator.
 
     Example:
@@ -108,32 +119,22 @@ class no_grad(_Grad):
         False
     """
 
-    def __init__(self, function: Callable | None = None):
+    attribute = "grad"
+
+    def __init__(self) -> None:
         super().__init__(False)
 
 
-class enable_grad(_Grad):
+class enable_grad(_Bare):
     """Record history inside, also within `no_grad`."""
+
+    attribute = "grad"
 
     def __init__(self) -> None:
         super().__init__(True)
 
 
-class set_grad_enabled(_Grad):
-    """Turn history on or off at once, and back at the end of a `with` block."""
-
-    def __init__(self, mode: bool):
-        super().__init__(bool(mode))
-        state = local.state
-        self._initial = state.grad
-        state.grad = self.value
-        state.update()
-
-    def __enter__(self) -> None:
-        self.before.append(self._initial)
-
-
-class inference_mode(_Mode):
+class inference_mode(_Bare):
     """No history, and results that can never take part in one."""
 
     attribute = "inference"
@@ -142,19 +143,30 @@ class inference_mode(_Mode):
         super().__init__(bool(mode))
 
 
-class set_detect_anomaly(_Mode):
+class _AtOnce(_Mode):
+    """A mode set by the call itself, and put back at the end of a `with` block if there is one."""
+
+    def __init__(self, mode: bool):
+        super().__init__(bool(mode))
+        _Mode.__enter__(self)
+
+    def __enter__(self) -> None:
+        """The call did it."""
+
+
+class set_grad_enabled(_AtOnce):
+    """Turn history on or off at once, and back at the end of a `with` block."""
+
+    attribute = "grad"
+
+
+class set_detect_anomaly(_AtOnce):
     """Check every gradient for NaN during backward and name the forward line that made the op."""
 
     attribute = "anomaly"
 
     def __init__(self, mode: bool = True):
-        super().__init__(bool(mode))
-        self._initial = local.state.anomaly
-        local.state.anomaly = self.value
-        local.state.update()
-
-    def __enter__(self) -> None:
-        self.before.append(self._initial)
+        super().__init__(mode)
 
 
 def is_grad_enabled() -> bool:

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import ctypes
 import threading
+import weakref
+from collections import deque
 from typing import Any, NamedTuple, Protocol
 
 from squall.base import config
@@ -67,25 +69,19 @@ class ArraySource:
 
 
 class PooledBlock(Block):
-    """A block whose memory returns to its pool when the object goes."""
+    """A block whose memory, `size` bytes of it, returns to its pool when the object goes."""
 
-    __slots__ = ("pool", "size")
+    __slots__ = ("size",)
 
-    def __init__(self, pointer: int, nbytes: int, pool: Pool, size: int):
-        self.pointer, self.nbytes, self.owner, self.pool, self.size = pointer, nbytes, None, pool, size
+    def __init__(self, pointer: int, nbytes: int, size: int):
+        self.pointer, self.nbytes, self.owner, self.size = pointer, nbytes, None, size
 
-    def __del__(self) -> None:
-        pool, size = self.pool, self.size
-        with pool._lock:
-            pool._in_use -= size
-            if pool._cached + size <= pool.limit_bytes:
-                free = pool._free.get(size)
-                if free is None:
-                    free = pool._free[size] = []
-                free.append(self.pointer)
-                pool._cached += size
-                return
-        pool.source.release(self.pointer, size)
+
+class _Return(weakref.ref):
+    """The way back of a block's memory. Its callback is a method of C, `append` of the pool's list of returns: a finalizer in
+    Python would now and then swallow a Ctrl-C, and could not take the pool's lock."""
+
+    __slots__ = ("pointer", "size")
 
 
 class Statistics(NamedTuple):
@@ -131,7 +127,8 @@ class Pool:
     def __init__(self, source: Source, limit_bytes: int, name: str = "cpu"):
         self.source, self.limit_bytes, self.name = source, limit_bytes, name
         self._free: dict[int, list[int]] = {}
-        # Reentrant, because the garbage collector may drop a block anywhere, inside the pool's own code too.
+        self._out: dict[int, _Return] = {}
+        self._returned: deque[_Return] = deque()
         self._lock = threading.RLock()
         self._in_use = self._cached = self._peak = self._hits = self._misses = 0
         fork.in_child(self._reset_lock)
@@ -144,6 +141,8 @@ class Pool:
         """
         size = (nbytes + 63) & -64 if 0 < nbytes <= 512 else size_class(nbytes)
         with self._lock:
+            if self._returned:
+                self._take_back()
             free = self._free.get(size)
             if free:
                 pointer = free.pop()
@@ -154,7 +153,27 @@ class Pool:
             self._in_use += size
             if self._in_use > self._peak:
                 self._peak = self._in_use
-        return PooledBlock(pointer, nbytes, self, size)
+            block = PooledBlock(pointer, nbytes, size)
+            back = self._out[pointer] = _Return(block, self._returned.append)
+            back.pointer, back.size = pointer, size
+        return block
+
+    def _take_back(self) -> None:
+        """Keep for reuse what blocks that went have returned; beyond the limit it goes back to the source."""
+        returned = self._returned
+        while returned:
+            back = returned.popleft()
+            pointer, size = back.pointer, back.size
+            del self._out[pointer]
+            self._in_use -= size
+            if self._cached + size > self.limit_bytes:
+                self.source.release(pointer, size)
+                continue
+            self._cached += size
+            free = self._free.get(size)
+            if free is None:
+                free = self._free[size] = []
+            free.append(pointer)
 
     def zeros(self, nbytes: int) -> PooledBlock:
         """A block whose first `nbytes` are zero. For memory this process can address."""
@@ -175,6 +194,7 @@ class Pool:
     def empty(self) -> int:
         """Give all kept memory back to the source; returns the bytes."""
         with self._lock:
+            self._take_back()
             kept, self._free = self._free, {}
             released, self._cached = self._cached, 0
         for size, pointers in kept.items():
@@ -185,11 +205,13 @@ class Pool:
     def statistics(self) -> Statistics:
         """What is in use, kept, and was at most; hits and misses."""
         with self._lock:
+            self._take_back()
             return Statistics(self._in_use, self._cached, self._peak, self._hits, self._misses)
 
     def reset_peak(self) -> None:
         """Start measuring the peak anew from what is in use."""
         with self._lock:
+            self._take_back()
             self._peak = self._in_use
 
     def _reset_lock(self) -> None:

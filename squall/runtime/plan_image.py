@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from squall.base.errors import SquallError
@@ -107,7 +107,7 @@ class PlanImage:
         layout: struct codes of the values, see `ValueBlock`.
 
     Attributes:
-        address: of the image. steps: as given.
+        address: of the image. steps: as given. give_block: returns a block for reuse once its run is over.
 
     Example:
         >>> image = PlanImage([Step(native().fill, (Bind(0), 0, 8, 32), units=4)], 1)
@@ -117,7 +117,7 @@ class PlanImage:
         [0, 0, 0, 0]
     """
 
-    __slots__ = ("steps", "value_count", "layout", "_words", "address", "_native", "_blocks")
+    __slots__ = ("steps", "value_count", "layout", "_words", "address", "_native", "_blocks", "give_block")
 
     def __init__(self, steps: Iterable[Step], value_count: int, status: Bind | int | None = None, layout: str = ""):
         self.steps: Sequence[Step] = tuple(steps)
@@ -129,6 +129,8 @@ class PlanImage:
         self.address = ctypes.addressof(self._words)
         self._native = native()
         self._blocks: list[ValueBlock] = []
+        # A method of C: it is called in the chain that no signal handler may enter.
+        self.give_block: Callable[[ValueBlock], None] = self._blocks.append
 
     def _layout(self, status: Bind | int | None) -> list[int]:
         most = max((len(step.args) for step in self.steps), default=0)
@@ -154,10 +156,6 @@ class PlanImage:
             return self._blocks.pop()
         except IndexError:
             return ValueBlock(self.value_count, self.layout)
-
-    def give_block(self, block: ValueBlock) -> None:
-        """Return a block for reuse once its run is over."""
-        self._blocks.append(block)
 
     def call(self, block: ValueBlock) -> tuple[Any, int, int]:
         """The run as (C callable, arguments...) for `itertools.starmap(operator.call, ...)`.

@@ -152,7 +152,11 @@ def test_no_grad_and_its_relatives():
     def quiet(x):
         return x * 2
 
-    assert not quiet(w).requires_grad and (w * 2).requires_grad
+    @sq.no_grad
+    def bare(x):
+        return x * 2
+
+    assert not quiet(w).requires_grad and not bare(w).requires_grad and (w * 2).requires_grad
     with sq.set_grad_enabled(False):
         assert not (w * 2).requires_grad
     with sq.inference_mode():
