@@ -1,5 +1,5 @@
-"""The arguments of a captured program: what is assumed about them, the stand-ins a function is traced with, and the check that
-another call's arguments fit."""
+"""The arguments of a captured program: what is assumed about them, the stand-ins a function is traced with,
+and the check that another call's arguments fit."""
 
 from __future__ import annotations
 
@@ -22,9 +22,10 @@ class Assumed(NamedTuple):
     """What a capture takes for granted beyond the arguments' types, by position.
 
     Attributes:
-        varying: numbers that become run-time inputs. exact: Tensors whose chain of view steps and sharing with other arguments
-        is part of the program; all others count as values of their own. pinned: Tensors the function also reaches from
-        outside, taken as those very objects. dims: sizes that are symbols, (position, dimension) to Dim.
+        varying: numbers that become run-time inputs. exact: Tensors whose chain of view steps and
+        sharing with other arguments is part of the program; all others count as values of their own. pinned:
+        Tensors the function also reaches from outside, taken as those very objects. dims: sizes that are
+        symbols, (position, dimension) to Dim.
     """
 
     varying: frozenset[int] = frozenset()
@@ -37,9 +38,9 @@ class StandIns:
     """Placeholders for flat arguments.
 
     Attributes:
-        values: in place of the leaves. sources: by id of a placeholder Node, ("argument" or "cell", position). leaves: by id of
-        a Leaf, the position of the argument that gathers gradients there. foreign: (Leaf, position) of stand-ins for
-        arguments with history.
+        values: in place of the leaves. sources: by id of a placeholder Node, ("argument" or "cell",
+        position). leaves: by id of a Leaf, the position of the argument that gathers gradients there.
+        foreign: (Leaf, position) of stand-ins for arguments with history.
     """
 
     def __init__(self, leaves: list, assumed: Assumed):
@@ -60,15 +61,21 @@ class StandIns:
                 self.made.append(ref(self.values[position]))
             elif isinstance(leaf, Handle) and position not in assumed.pinned:
                 if id(leaf) not in handles:
-                    handles[id(leaf)] = self._tensor(leaf, position, position in assumed.exact, dims.get(position, {}), cells)
+                    handles[id(leaf)] = self._tensor(
+                        leaf, position, position in assumed.exact, dims.get(position, {}), cells
+                    )
                 self.values[position] = handles[id(leaf)]
 
-    def _tensor(self, leaf: Any, position: int, exact: bool, dims: dict[int, Dim], cells: dict[int, Cell]) -> Any:
+    def _tensor(
+        self, leaf: Any, position: int, exact: bool, dims: dict[int, Dim], cells: dict[int, Cell]
+    ) -> Any:
         real = leaf._cell if exact else None
         if real is None or id(real) not in cells:
             actual = leaf.node.type if real is None else real._node.type
             shape = tuple(dims.get(i, s) for i, s in enumerate(actual.shape))
-            holder = Node(ops.input, (), (len(self.holders),), tensor_type(shape, actual.dtype, actual.device))
+            holder = Node(
+                ops.input, (), (len(self.holders),), tensor_type(shape, actual.dtype, actual.device)
+            )
             self.holders.append(holder)
             self.sources[id(holder)] = ("argument" if real is None else "cell", position)
         if real is None:
@@ -106,14 +113,17 @@ def _reader(position: int) -> Any:
 
 
 def sharing(leaves: list, storage: bool) -> tuple | None:
-    """Which Tensors among flat arguments are one object (with `storage`: share storage), as a pattern; None when none do."""
+    """Which Tensors among flat arguments are one object (with `storage`: share storage), as a pattern; None
+    when none do."""
     keys = [id(v) if v._cell is None or not storage else id(v._cell) for v in leaves if isinstance(v, Handle)]
     if len(set(keys)) == len(keys):
         return None
     objects: dict[int, int] = {}
     storages: dict[int, int] = {}
-    return tuple((objects.setdefault(id(leaf), i), storages.setdefault(key, i))
-                 for i, (leaf, key) in enumerate(zip((v for v in leaves if isinstance(v, Handle)), keys, strict=True)))
+    return tuple(
+        (objects.setdefault(id(leaf), i), storages.setdefault(key, i))
+        for i, (leaf, key) in enumerate(zip((v for v in leaves if isinstance(v, Handle)), keys, strict=True))
+    )
 
 
 def sharing_positions(leaves: list) -> frozenset[int]:
@@ -143,7 +153,8 @@ class Arguments:
     """The check that flat arguments fit a program.
 
     Args:
-        leaves: at capture. assumed: what else was taken for granted. stand_ins: the placeholders of that capture.
+        leaves: at capture. assumed: what else was taken for granted. stand_ins: the placeholders of that
+        capture.
     """
 
     def __init__(self, leaves: list, assumed: Assumed, stand_ins: StandIns):
@@ -158,7 +169,8 @@ class Arguments:
         """Guard what matters once something is written.
 
         Args:
-            writes: the program writes to arguments. outside: ids of Tensors and cells beside the arguments, when it writes at all.
+            writes: the program writes to arguments. outside: ids of Tensors and cells beside the arguments,
+            when it writes at all.
         """
         self.writes, self.outside = writes, outside
         self.sharing = sharing(leaves, writes)
@@ -175,7 +187,15 @@ class Arguments:
         steps = steps_key(leaf._view) if position in self.assumed.exact else None
         symbolic = any(isinstance(s, Dim) for s in shape)
         pinned = leaf if position in self.assumed.pinned else None
-        return _Tensor(leaf.__class__, type, symbolic, node.buffer is None or node.buffer.strides is None, _edge_kind(leaf), steps, pinned)
+        return _Tensor(
+            leaf.__class__,
+            type,
+            symbolic,
+            node.buffer is None or node.buffer.strides is None,
+            _edge_kind(leaf),
+            steps,
+            pinned,
+        )
 
     def fit(self, leaves: list) -> Any:
         """False, or what the symbols are: a map from name to size, empty when there are none."""
@@ -208,7 +228,9 @@ class Arguments:
         outside, pinned = self.outside, self.assumed.pinned
         for position in self.tensors:
             leaf = leaves[position]
-            if (id(leaf) in outside or (leaf._cell is not None and id(leaf._cell) in outside)) and position not in pinned:
+            if (
+                id(leaf) in outside or (leaf._cell is not None and id(leaf._cell) in outside)
+            ) and position not in pinned:
                 return True
         return False
 

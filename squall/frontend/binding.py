@@ -1,7 +1,8 @@
-"""A captured program bound to the world: where each input comes from, where each result goes, and one call of it.
+"""A captured program bound to the world: where each input comes from, where each result goes, and one call of
+it.
 
-A call compares guards while it gathers input buffers, runs the executable, and re-points storages, gradients and generators
-in the same chain of C calls, which no signal handler can split.
+A call compares guards while it gathers input buffers, runs the executable, and re-points storages, gradients
+and generators in the same chain of C calls, which no signal handler can split.
 """
 
 from __future__ import annotations
@@ -37,8 +38,9 @@ _set_grad = Leaf.grad.__set__  # type: ignore[attr-defined]
 
 
 class Input(NamedTuple):
-    """Where an input is bound from: a code, with a position, cell, Tensor, Leaf or Node; its type; whether the program takes it
-    row-major; and whether a write replaces its storage, so that its memory may be taken over."""
+    """Where an input is bound from: a code, with a position, cell, Tensor, Leaf or Node; its type; whether
+    the program takes it row-major; and whether a write replaces its storage, so that its memory may be taken
+    over."""
 
     code: int
     where: Any
@@ -48,8 +50,9 @@ class Input(NamedTuple):
 
 
 class Write(NamedTuple):
-    """A storage written: a code and what it is in, as `Input`; where its new value comes from; how many versions on; whether the
-    history of the handle it was written through changed, and that handle's position or object."""
+    """A storage written: a code and what it is in, as `Input`; where its new value comes from; how many
+    versions on; whether the history of the handle it was written through changed, and that handle's position
+    or object."""
 
     code: int
     where: Any
@@ -66,7 +69,9 @@ class Parts(NamedTuple):
     input_nodes: tuple[Node, ...]
     inputs: list[Input]
     scalar_nodes: tuple[Node, ...]
-    scalars: list[tuple[str, Any]]  # ("argument", reads it from the flat arguments), ("read", reads it), ("fixed", number)
+    scalars: list[
+        tuple[str, Any]
+    ]  # ("argument", reads it from the flat arguments), ("read", reads it), ("fixed", number)
     writes: list[Write]
     gradients: list[tuple[Any, Any]]  # (Leaf or position, Where or None or Tensor)
     adopted: list[tuple[Any, Where]]  # Tensors and cells of state that the capture created, and did not write
@@ -75,7 +80,9 @@ class Parts(NamedTuple):
     out_structure: Any
     generators: list[tuple[Any, Any, Any]]
     passed: list[Where]  # which inputs are results as they are
-    handles: list[tuple[Any, Any, Any]]  # (Tensor from outside, its Leaf, None or "history", its cell or None)
+    handles: list[
+        tuple[Any, Any, Any]
+    ]  # (Tensor from outside, its Leaf, None or "history", its cell or None)
     leaf_states: list[tuple[Any, bool]]
     mode: tuple
 
@@ -84,11 +91,12 @@ class Program:
     """A captured function: `attempt` runs it when its guards hold.
 
     Attributes:
-        arguments, watch: guards. tracked: rule for history to the outside (`tracked.py`), or None. graph: the closed graph, of
-        inputs and then scalars, when tracked.
+        arguments, watch: guards. tracked: rule for history to the outside (`tracked.py`), or None.
+        graph: the closed graph, of inputs and then scalars, when tracked.
     """
 
     if TYPE_CHECKING:  # the fields of `Parts`, taken over as attributes
+
         def __getattr__(self, name: str) -> Any: ...
 
     def __init__(self, parts: Parts, arguments: Arguments, watch: Watch, structure: Any, tracked: Any):
@@ -98,7 +106,9 @@ class Program:
         self.is_symbolic = any(isinstance(s, Dim) for n in self.input_nodes for s in n.type.shape)
         self.types = [tensor_type(tuple(r.type.shape), r.type.dtype, r.type.device) for r in self.roots]
         self._types: dict[tuple, list] = {}
-        self.simple = len(self.outputs) == 1 and self.outputs[0].kind == "fresh" and self.out_structure == pytree.LEAF
+        self.simple = (
+            len(self.outputs) == 1 and self.outputs[0].kind == "fresh" and self.out_structure == pytree.LEAF
+        )
 
     # ------------------------------------------------------------ guards and inputs
     def attempt(self, leaves: list, mode: tuple) -> Any:
@@ -146,10 +156,10 @@ class Program:
             if buffer is None:
                 realize.evaluate([node])
                 buffer = node.buffer
-            if buffer.strides is not None and plain:
-                buffer = copy_buffer(node)
             # a node and its buffer are each held by their owner, this frame's variable, and getrefcount's argument
-            elif donated and (count(node) > 3 or count(buffer) > 3 or count(buffer.block) > 2 or buffer.shared):
+            if (plain and buffer.strides is not None) or (
+                donated and (count(node) > 3 or count(buffer) > 3 or count(buffer.block) > 2 or buffer.shared)
+            ):
                 buffer = copy_buffer(node)
             append(buffer)
         return True
@@ -178,7 +188,10 @@ class Program:
 
     def numbers(self, leaves: list, sizes: dict[str, int]) -> list:
         """The run-time numbers, in the program's order."""
-        out = [read(leaves) if kind == "argument" else read() if kind == "read" else read for kind, read in self.scalars]
+        out = [
+            read(leaves) if kind == "argument" else read() if kind == "read" else read
+            for kind, read in self.scalars
+        ]
         return [evaluate(v, sizes) if v.__class__ is Dim else v for v in out] if sizes else out
 
     # ------------------------------------------------------------ running
@@ -201,15 +214,23 @@ class Program:
                 chain.append((_set_node, cell, node))
             chain.append((_set_version, cell, cell.version + versions))
         for leaf, value in self.gradients:
-            made_grad = value if not isinstance(value, Where) else wrap(nodes[value.index] if value.kind == "root" else passed[value.index])
+            made_grad = (
+                value
+                if not isinstance(value, Where)
+                else wrap(nodes[value.index] if value.kind == "root" else passed[value.index])
+            )
             chain.append((_set_grad, leaves[leaf].edge if leaf.__class__ is int else leaf, made_grad))
         for generator, seed, words in self.generators:
             used = evaluate(words, sizes) if words.__class__ is Dim else words
             if seed is not None:
                 chain.append((setattr, generator, "_seed", seed))
-            chain.append((setattr, generator, "offset", used if seed is not None else generator.offset + used))
+            chain.append(
+                (setattr, generator, "offset", used if seed is not None else generator.offset + used)
+            )
         for held, value in self.adopted:
-            chain.append((setattr, held, "_node", nodes[value.index] if value.kind == "root" else passed[value.index]))
+            chain.append(
+                (setattr, held, "_node", nodes[value.index] if value.kind == "root" else passed[value.index])
+            )
         try:
             deque(starmap(call, chain), maxlen=0)
         except IndexError:  # the plan stopped before its first write; the status says why
@@ -245,7 +266,8 @@ class Program:
             if len(self._types) > 256:
                 self._types.clear()
             found = self._types[key] = [
-                tensor_type(tuple(evaluate(s, sizes) for s in t.shape), t.dtype, t.device) for t in self.types]
+                tensor_type(tuple(evaluate(s, sizes) for s in t.shape), t.dtype, t.device) for t in self.types
+            ]
         return found
 
     # ------------------------------------------------------------ results
@@ -274,7 +296,7 @@ class Program:
     @staticmethod
     def plain_output(output: Output, leaves: list, earlier: list) -> Any:
         """An output that is no new value."""
-        kind, item, history = output
+        kind, item, _ = output
         if kind == "argument":
             return leaves[item]
         if kind == "object":

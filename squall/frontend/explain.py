@@ -1,5 +1,5 @@
-"""`sq.explain`: what a compiled function became, as text: captures and what guards them, kernels, what fused and why not,
-storages written and memory taken over."""
+"""`sq.explain`: what a compiled function became, as text: captures and what guards them, kernels, what fused
+and why not, storages written and memory taken over."""
 
 from __future__ import annotations
 
@@ -16,10 +16,19 @@ from squall.ir.plan import HostStep
 _WIDTH = 100
 _OUTSIDE = ("tensor from outside", "tensors from outside")
 _PLACES = {
-    binding.ARGUMENT: ("argument",), binding.ARGUMENT_CELL: ("argument",), binding.OBJECT: _OUTSIDE, binding.CELL: _OUTSIDE,
-    binding.GRAD: ("gradient",), binding.ARGUMENT_GRAD: ("gradient",), binding.CONSTANT: ("constant",),
+    binding.ARGUMENT: ("argument",),
+    binding.ARGUMENT_CELL: ("argument",),
+    binding.OBJECT: _OUTSIDE,
+    binding.CELL: _OUTSIDE,
+    binding.GRAD: ("gradient",),
+    binding.ARGUMENT_GRAD: ("gradient",),
+    binding.CONSTANT: ("constant",),
 }
-_NUMBERS = {"argument": ("number that varies", "numbers that vary"), "read": ("tracked number",), "fixed": ("fixed number",)}
+_NUMBERS = {
+    "argument": ("number that varies", "numbers that vary"),
+    "read": ("tracked number",),
+    "fixed": ("fixed number",),
+}
 
 
 def explain(function: Any, *args: Any, **kwargs: Any) -> str:
@@ -29,7 +38,8 @@ def explain(function: Any, *args: Any, **kwargs: Any) -> str:
         function: a Compiled, or a function to compile. args, kwargs: an example call, which is run.
 
     Returns:
-        str: for each capture its arguments and guards, what it reads and writes, its kernels, and why others are apart.
+        str: for each capture its arguments and guards, what it reads and writes, its kernels, and why
+        others are apart.
 
     Example:
         >>> import squall as sq
@@ -48,20 +58,38 @@ def explain(function: Any, *args: Any, **kwargs: Any) -> str:
 def describe(program: Program) -> list[str]:
     """The lines about one capture."""
     lines = []
-    for title, text in (("arguments", _arguments(program)), ("guards", _guards(program)), ("reads", _reads(program)),
-                        ("writes", _writes(program)), ("history", _history(program))):
+    for title, text in (
+        ("arguments", _arguments(program)),
+        ("guards", _guards(program)),
+        ("reads", _reads(program)),
+        ("writes", _writes(program)),
+        ("history", _history(program)),
+    ):
         lines += _wrapped(title, text)
     plan = getattr(program.executable, "plan", None)
     if plan is None:
-        return [*lines, *_wrapped("kernels", "part of the plan of a flush: history passes through" if program.tracked is not None
-                                  else f"none: the {type(program.executable).__name__} runs the graph")]
+        return [
+            *lines,
+            *_wrapped(
+                "kernels",
+                "part of the plan of a flush: history passes through"
+                if program.tracked is not None
+                else f"none: the {type(program.executable).__name__} runs the graph",
+            ),
+        ]
     steps = Counter(s.label for s in plan.steps)
-    lines += _wrapped("kernels", f"{len(plan.steps)}: " + ", ".join(f"{name} x{n}" if n > 1 else name for name, n in steps.items()))
+    lines += _wrapped(
+        "kernels",
+        f"{len(plan.steps)}: " + ", ".join(f"{name} x{n}" if n > 1 else name for name, n in steps.items()),
+    )
     host = [s.label for s in plan.steps if isinstance(s, HostStep)]
     if host:
         lines += _wrapped("library", ", ".join(host))
-    for title, chosen in (("fused", _fused(plan.report)), ("apart", [r for r in plan.report if " apart: " in r]),
-                          ("also", [r for r in plan.report if " apart: " not in r and not r.endswith("in one kernel")])):
+    for title, chosen in (
+        ("fused", _fused(plan.report)),
+        ("apart", [r for r in plan.report if " apart: " in r]),
+        ("also", [r for r in plan.report if " apart: " not in r and not r.endswith("in one kernel")]),
+    ):
         for text, n in Counter(chosen).items():
             lines += _wrapped(title, text if n == 1 else f"{text} ({n} times)")
             title = ""
@@ -145,4 +173,6 @@ def _history(program: Program) -> str:
 def _fused(report: tuple[str, ...]) -> list[str]:
     """The kernels that hold several ops, without the steps that led to them."""
     made = [r.removesuffix(" in one kernel") for r in report if r.endswith(" in one kernel")]
-    return [m for i, m in enumerate(made) if not any(later.startswith(m + "+") for later in made[i + 1:i + 2])]
+    return [
+        m for i, m in enumerate(made) if not any(later.startswith(m + "+") for later in made[i + 1 : i + 2])
+    ]

@@ -1,8 +1,9 @@
 """Guards: what a captured program took for granted about its surroundings, checked before each call.
 
-`Watch` is a flat list of checks. Values the function reads from closures, globals, defaults and attributes are compared by
-identity, plain ones also by value; containers item by item; arrays by content. Modules and optimizers enter by a fingerprint of
-their structure, compared only when `base.epoch` moved. `surroundings.py` finds what to watch.
+`Watch` is a flat list of checks. Values the function reads from closures, globals, defaults and attributes
+are compared by identity, plain ones also by value; containers item by item; arrays by content. Modules and
+optimizers enter by a fingerprint of their structure, compared only when `base.epoch` moved. `surroundings.py`
+finds what to watch.
 """
 
 from __future__ import annotations
@@ -41,9 +42,9 @@ class Watch:
     """The checks of one program.
 
     Attributes:
-        readers: (getter, key, value, name): `getter(key, default)` must still give the value. containers: (container, items,
-        name). lengths: (container, length, name). arrays: (array, copy, name). structures: (object, fingerprint of it). pins:
-        keeps alive what fingerprints know by id.
+        readers: (getter, key, value, name): `getter(key, default)` must still give the value.
+        containers: (container, items, name). lengths: (container, length, name). arrays: (array, copy, name).
+        structures: (object, fingerprint of it). pins: keeps alive what fingerprints know by id.
     """
 
     def __init__(self) -> None:
@@ -141,7 +142,8 @@ def is_optimizer(value: Any) -> bool:
 
 
 def fingerprint(value: Any) -> tuple[tuple, list]:
-    """What decides which ops a module or optimizer records, as a comparable tuple; and objects it knows by id."""
+    """What decides which ops a module or optimizer records, as a comparable tuple; and objects it knows by
+    id."""
     pins: list[Any] = [value]
     if value.__class__ is Leaf:
         return (tuple(value.hooks or ()), tuple(value.after or ())), pins

@@ -1,9 +1,10 @@
 """`sq.compile`: guarded capture of a function as one program.
 
-The first call with arguments of a kind runs the function on stand-ins (`capture.py`), collects what it read and wrote, and
-compiles the graph. Later calls compare guards (`arguments.py`, `guards.py`), bind buffers and numbers as they then are
-(`binding.py`), run the program, and re-point what it wrote: parameters, optimizer state, running statistics, `.grad`.
-Nothing goes stale silently: a call is right, captures anew, or raises a named error.
+The first call with arguments of a kind runs the function on stand-ins (`capture.py`), collects what it read
+and wrote, and compiles the graph. Later calls compare guards (`arguments.py`, `guards.py`), bind buffers and
+numbers as they then are (`binding.py`), run the program, and re-point what it wrote: parameters, optimizer
+state, running statistics, `.grad`. Nothing goes stale silently: a call is right, captures anew, or raises a
+named error.
 """
 
 from __future__ import annotations
@@ -18,9 +19,10 @@ from squall.base import trace as events
 from squall.base.errors import TraceError
 from squall.frontend.arguments import Assumed
 from squall.frontend.binding import MISS, Program
-from squall.frontend.capture import AssumeMore, Capture, mode_key
+from squall.frontend.capture import Capture
 from squall.frontend.dynamic import Dynamic, automatic
 from squall.frontend.evaluation import flush, user_line
+from squall.frontend.parts import AssumeMoreError, mode_key
 from squall.frontend.state import local
 
 CAPTURES = 64
@@ -36,7 +38,8 @@ class Compiled:
     """A compiled function; made by `compile`.
 
     Attributes:
-        captures: how often the function was captured. calls: how often it was called. programs: what it was captured as.
+        captures: how often the function was captured. calls: how often it was called. programs: what
+        it was captured as.
     """
 
     def __init__(self, function: Callable, dynamic: Dynamic | None):
@@ -54,7 +57,9 @@ class Compiled:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         state = local.state
-        if state.trace is not None or state.eager or state.anomaly:  # part of another program, or to be watched op by op
+        if (
+            state.trace is not None or state.eager or state.anomaly
+        ):  # part of another program, or to be watched op by op
             return self.function(*args, **kwargs)
         leaves: list | None = None
         if not kwargs:
@@ -102,11 +107,19 @@ class Compiled:
     # ------------------------------------------------------------ capturing
     def _capture(self, leaves: list, structure: Any) -> tuple[Capture, Program]:
         if self.captures >= CAPTURES:
-            raise TraceError(f"{user_line()}: {self.label} was captured {CAPTURES} times: something it is guarded by changes with every "
-                             "call. Pass what changes as a Tensor, or leave the function uncompiled.")
+            raise TraceError(
+                f"{user_line()}: {self.label} was captured {CAPTURES} times: something it is guarded by "
+                "changes with every "
+                "call. Pass what changes as a Tensor, or leave the function uncompiled."
+            )
         same = [p.arguments for p in self.programs if p.structure == structure]
-        varying = frozenset(i for i, v in enumerate(leaves) if v.__class__ in (int, float) and (structure, i) not in self._fixed
-                            and any(a.specs[i] != (None, v) for a in same))
+        varying = frozenset(
+            i
+            for i, v in enumerate(leaves)
+            if v.__class__ in (int, float)
+            and (structure, i) not in self._fixed
+            and any(a.specs[i] != (None, v) for a in same)
+        )
         if self.dynamic is not None:
             dims = self.dynamic.dims_of(leaves)
         else:
@@ -136,7 +149,7 @@ class Compiled:
             capture = Capture(self.function, leaves, structure, _pack, assumed, name)
             try:
                 return capture, capture.run()
-            except AssumeMore as more:
+            except AssumeMoreError as more:
                 self.captures -= 1
                 wider = {key: getattr(assumed, key) | value for key, value in more.more.items()}
                 assumed = assumed._replace(**wider)
@@ -162,19 +175,24 @@ def _located(error: TraceError, name: str) -> TraceError:
     return TraceError(f"{line}: {text}")
 
 
-def compile(function: Callable | None = None, *, dynamic_shapes: Any = None, fullgraph: bool = True, **options: Any) -> Any:
+def compile(
+    function: Callable | None = None, *, dynamic_shapes: Any = None, fullgraph: bool = True, **options: Any
+) -> Any:
     """Make a function one compiled program per kind of arguments.
 
     Args:
-        function: takes and returns Tensors in nested containers; may use modules, optimizers, backward and random numbers.
-        dynamic_shapes: for each positional argument a map from dimension to `sq.Dim` (or None): sizes declared to vary, compiled
-            once for their range. fullgraph and other options of torch.compile are accepted; capture is always whole.
+        function: takes and returns Tensors in nested containers; may use modules, optimizers, backward and
+        random numbers. dynamic_shapes: for each positional argument a map from dimension to `sq.Dim` (or
+        None): sizes declared to vary, compiled
+            once for their range. fullgraph and other options of torch.compile are accepted; capture is always
+            whole.
 
     Returns:
         Compiled: to be called like the function. Usable as a decorator.
 
     Raises:
-        TraceError: when called, if the function asks for a value, lets a traced Tensor escape, or changes what it is guarded by.
+        TraceError: when called, if the function asks for a value, lets a traced Tensor escape, or changes
+        what it is guarded by.
 
     Example:
         >>> import squall as sq

@@ -1,9 +1,9 @@
 """Number: what a compiled function is traced with in place of a Python number that varies from call to call.
 
-It counts as the `int` or `float` it stands for wherever a class is asked for, so promotion and every function of squall treat
-it as one. Arithmetic with Python numbers gives a Number that repeats the arithmetic, in Python, for each call; arithmetic with
-a Tensor records a run-time scalar. Whatever needs the value itself (an `if`, an index, `math.sqrt`) is a TraceError, upon
-which `compile` guards the argument by value instead.
+It counts as the `int` or `float` it stands for wherever a class is asked for, so promotion and every function
+of squall treat it as one. Arithmetic with Python numbers gives a Number that repeats the arithmetic, in
+Python, for each call; arithmetic with a Tensor records a run-time scalar. Whatever needs the value itself (an
+`if`, an index, `math.sqrt`) is a TraceError, upon which `compile` guards the argument by value instead.
 """
 
 from __future__ import annotations
@@ -72,14 +72,48 @@ for _name in ("add", "sub", "mul", "truediv", "floordiv", "mod"):
 
 def _refusing(name: str) -> None:
     def refuse(self: Number, *_: Any) -> Any:
-        raise TraceError(f"the value of a number that varies between calls of a compiled function was asked for ({name})")
+        raise TraceError(
+            f"the value of a number that varies between calls of a compiled function was asked for ({name})"
+        )
 
     setattr(Number, name, refuse)
 
 
-for _name in ("__bool__", "__eq__", "__ne__", "__lt__", "__le__", "__gt__", "__ge__", "__hash__", "__float__", "__int__",
-              "__index__", "__round__", "__trunc__", "__floor__", "__ceil__", "__complex__", "__pow__", "__rpow__",
-              "__divmod__", "__rdivmod__", "__format__", "__str__", "__repr__", "__getattr__", "__and__", "__or__",
-              "__xor__", "__lshift__", "__rshift__", "__invert__", "__rand__", "__ror__", "__rxor__", "__rlshift__",
-              "__rrshift__"):
+for _name in (
+    "__bool__",
+    "__eq__",
+    "__ne__",
+    "__lt__",
+    "__le__",
+    "__gt__",
+    "__ge__",
+    "__hash__",
+    "__float__",
+    "__int__",
+    "__index__",
+    "__round__",
+    "__trunc__",
+    "__floor__",
+    "__ceil__",
+    "__complex__",
+    "__pow__",
+    "__rpow__",
+    "__divmod__",
+    "__rdivmod__",
+    "__format__",
+    "__str__",
+    "__repr__",
+    "__getattr__",
+    "__and__",
+    "__or__",
+    "__xor__",
+    "__lshift__",
+    "__rshift__",
+    "__invert__",
+    "__rand__",
+    "__ror__",
+    "__rxor__",
+    "__rlshift__",
+    "__rrshift__",
+):
     _refusing(_name)

@@ -25,12 +25,12 @@ class Output(NamedTuple):
     """One output.
 
     Attributes:
-        kind: "value" (item: a Python value), "number" (item: reads it from the arguments), "argument" (item: position, the
-        very object), "object" (item: a Tensor from outside, the very object), "grad" (item: a Leaf, or the position of an
-        argument, whose gradient it is), "view" (item: owner as an "argument" or "object" output, steps, detached), "fresh" (item:
-        Where), "shared" (item: Where of the storage, its number among the storages made inside, view) or "again" (item: the
-        number of an earlier output).
-        history: None, "leaf", "freed" or "live".
+        kind: "value" (item: a Python value), "number" (item: reads it from the arguments), "argument"
+        (item: position, the very object), "object" (item: a Tensor from outside, the very object), "grad"
+        (item: a Leaf, or the position of an argument, whose gradient it is), "view" (item: owner as an
+        "argument" or "object" output, steps, detached), "fresh" (item: Where), "shared" (item: Where of the
+        storage, its number among the storages made inside, view) or "again" (item: the number of an earlier
+        output). history: None, "leaf", "freed" or "live".
     """
 
     kind: str
@@ -39,7 +39,8 @@ class Output(NamedTuple):
 
 
 def history_of(edge: Any) -> str | None:
-    """What an output's history allows: "live" when backward can run through it, "freed" when part of it is gone."""
+    """What an output's history allows: "live" when backward can run through it, "freed" when part of it is
+    gone."""
     if edge is None:
         return None
     if edge.__class__ is Leaf:
@@ -65,7 +66,9 @@ class Describer:
 
     def __init__(self, trace: Any, stand_ins: Any, where: Any):
         self.trace, self.stand_ins, self.where = trace, stand_ins, where
-        self.positions = {id(v): i for i, v in reversed(list(enumerate(stand_ins.values))) if isinstance(v, Handle)}
+        self.positions = {
+            id(v): i for i, v in reversed(list(enumerate(stand_ins.values))) if isinstance(v, Handle)
+        }
         self.grads = {id(leaf.grad): leaf for leaf, _ in trace.leaves.values() if leaf.grad is not None}
         self.seen: dict[int, int] = {}
         self.storages: dict[int, int] = {}
@@ -120,12 +123,15 @@ class Describer:
         prefix = base._view.steps if base._view is not None else ()
         view = value._view
         steps = view.steps if view is not None else ()
-        if steps[:len(prefix)] != prefix:
-            raise TraceError("an output is a view of memory that the function reaches only through another view; return a clone() of it")
+        if steps[: len(prefix)] != prefix:
+            raise TraceError(
+                "an output is a view of memory that the function reaches only through another view; "
+                "return a clone() of it"
+            )
         for _, _, extra in steps:
             if any(n.op is not ops.scalar or is_number(n.buffer) for n in extra):
                 return Output("fresh", self.where(value.node), history)
-        return Output("view", (owner, steps[len(prefix):], value.edge is None), history)
+        return Output("view", (owner, steps[len(prefix) :], value.edge is None), history)
 
 
 def _layout(view: Any) -> tuple | None:
@@ -142,7 +148,8 @@ def rebuild_view(base: Any, steps: tuple, detached: bool) -> Any:
 
 
 def mark_history(tensor: Any, history: str | None) -> Any:
-    """A result with the history a program that ran backward inside leaves it: none, a leaf's, or one that was freed."""
+    """A result with the history a program that ran backward inside leaves it: none, a leaf's, or one that was
+    freed."""
     if history == "leaf":
         tensor._edge = Leaf(tensor.node.type)
     elif history == "freed":

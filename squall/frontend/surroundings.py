@@ -1,7 +1,8 @@
 """What a function can reach: the values, modules, optimizers and Tensors its code names, found by walking it.
 
-The walk follows the function's closure, defaults and the globals its code names, functions and methods it calls, and of the
-objects met those attributes whose names occur in the code. Code of squall, NumPy and the standard library is not walked.
+The walk follows the function's closure, defaults and the globals its code names, functions and methods it
+calls, and of the objects met those attributes whose names occur in the code. Code of squall, NumPy and the
+standard library is not walked.
 """
 
 from __future__ import annotations
@@ -19,8 +20,24 @@ from squall.frontend.tape import Leaf
 
 _LIBRARIES = frozenset(sys.stdlib_module_names) | {"squall", "numpy", "llvmlite", "ml_dtypes"}
 _SCHEDULES = frozenset(("get_last_lr", "get_lr", "last_epoch", "_last_lr"))
-_UNCALLED = frozenset(("__init__", "__new__", "__repr__", "__str__", "__del__", "__reduce__", "__reduce_ex__", "__getstate__",
-                       "__setstate__", "__init_subclass__", "__sizeof__", "__dir__", "__deepcopy__", "__copy__"))
+_UNCALLED = frozenset(
+    (
+        "__init__",
+        "__new__",
+        "__repr__",
+        "__str__",
+        "__del__",
+        "__reduce__",
+        "__reduce_ex__",
+        "__getstate__",
+        "__setstate__",
+        "__init_subclass__",
+        "__sizeof__",
+        "__dir__",
+        "__deepcopy__",
+        "__copy__",
+    )
+)
 LARGEST_ARRAY = 16 << 20
 
 
@@ -36,7 +53,8 @@ class Surroundings:
         function: the function to capture. arguments: flat arguments; objects among them are walked.
 
     Attributes:
-        watch: checks of everything that is not a Tensor. modules, optimizers, tensors, random (NumPy generators), iterators (names): reached. names, methods: names in the code.
+        watch: checks of everything that is not a Tensor. modules, optimizers, tensors, random (NumPy
+        generators), iterators (names): reached. names, methods: names in the code.
     """
 
     def __init__(self, function: Any, arguments: list[Any]):
@@ -106,10 +124,17 @@ class Surroundings:
             if is_library(base.__module__):
                 continue
             for key, item in list(vars(base).items()):
-                implicit = key in ("forward", "backward", "setup_context") or (key.startswith("__") and key not in _UNCALLED)
+                implicit = key in ("forward", "backward", "setup_context") or (
+                    key.startswith("__") and key not in _UNCALLED
+                )
                 if not (implicit or self._reads(key, item) or (made and key in ("__init__", "__new__"))):
                     continue
-                function = getattr(item, "__func__", None) or getattr(item, "fget", None) or getattr(item, "func", None) or item
+                function = (
+                    getattr(item, "__func__", None)
+                    or getattr(item, "fget", None)
+                    or getattr(item, "func", None)
+                    or item
+                )
                 if isinstance(function, types.FunctionType):
                     self._value(f"{base.__name__}.{key}", function)
                 elif not key.startswith("__") and self._reads(key, item):
@@ -154,7 +179,9 @@ class Surroundings:
                     self._read(f"{name}.{key}", vars(value).get, key, vars(value)[key])
 
     def _container(self, name: str, value: Any) -> None:
-        if value.__class__.__module__.partition(".")[0] == "squall":  # groups of an optimizer have their fingerprint
+        if (
+            value.__class__.__module__.partition(".")[0] == "squall"
+        ):  # groups of an optimizer have their fingerprint
             return
         if len(value) > LARGEST:
             self.watch.lengths.append((value, len(value), name))
@@ -212,7 +239,9 @@ class Surroundings:
             if not is_module(value):
                 self.watch.lengths.append((store, len(store), f"the attributes of {name}"))
             for key in store.keys() & (self.names | self.methods):
-                if self._reads(key, store[key]) and not (is_module(value) and is_plain(store[key])):  # those of modules are in their fingerprint
+                if self._reads(key, store[key]) and not (
+                    is_module(value) and is_plain(store[key])
+                ):  # those of modules are in their fingerprint
                     self._read(f"{name}.{key}", store.get, key, store[key])
         for base in type(value).__mro__:
             slots = vars(base).get("__slots__", ())
@@ -228,7 +257,12 @@ class Surroundings:
             out += [*module.parameters(), *module.buffers()]
         for optimizer in self.optimizers:
             out += [p for group in optimizer.param_groups for p in group["params"]]
-            out += [v for entries in getattr(optimizer, "state", {}).values() for v in entries.values() if isinstance(v, Handle)]
+            out += [
+                v
+                for entries in getattr(optimizer, "state", {}).values()
+                for v in entries.values()
+                if isinstance(v, Handle)
+            ]
         return list({id(t): t for t in out if t is not None}.values())
 
 
@@ -243,7 +277,8 @@ def _cell_getter(cell: Any) -> Any:
 
 
 class _Names(NamedTuple):
-    """Names in a function's code and the code inside it: of globals, of attributes read or set, of methods called."""
+    """Names in a function's code and the code inside it: of globals, of attributes read or set, of methods
+    called."""
 
     globals: frozenset[str]
     attributes: frozenset[str]
@@ -257,7 +292,9 @@ def _names(code: types.CodeType) -> _Names:
         name, value = instruction.opname, instruction.argval
         if name in ("LOAD_GLOBAL", "LOAD_NAME", "STORE_GLOBAL"):
             found[0].add(value)
-        elif name == "LOAD_METHOD" or (name == "LOAD_ATTR" and sys.version_info >= (3, 12) and (instruction.arg or 0) & 1):
+        elif name == "LOAD_METHOD" or (
+            name == "LOAD_ATTR" and sys.version_info >= (3, 12) and (instruction.arg or 0) & 1
+        ):
             found[2].add(value)
         elif name in ("LOAD_ATTR", "STORE_ATTR", "LOAD_SUPER_ATTR"):
             found[1].add(value)

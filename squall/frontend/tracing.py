@@ -1,8 +1,9 @@
 """Abstract tracing: running a function on placeholders and noting what it touched.
 
-A `Trace` is the thread's `state.trace` while a function is traced by `compile` or `vmap`. Recording tells it which Tensors
-and cells were read and written, whose gradients changed, and which random numbers and tracked numbers were drawn. When
-the function is done, `restore` puts every outside object back as it was: a trace leaves no mark.
+A `Trace` is the thread's `state.trace` while a function is traced by `compile` or `vmap`. Recording tells it
+which Tensors and cells were read and written, whose gradients changed, and which random numbers and tracked
+numbers were drawn. When the function is done, `restore` puts every outside object back as it was: a trace
+leaves no mark.
 """
 
 from __future__ import annotations
@@ -26,12 +27,13 @@ class Trace:
     """What a traced function read, wrote and drew.
 
     Attributes:
-        tensors: by id of a computed Node, (Node, the Tensor, cell or gradient it was read from). outside: by id, Tensors that
-        were there before. cells: by id, (cell, Node before it was first written, version before); `storages` those of them, by
-        id, that were there before, with a Tensor in them. leaves: by id, (leaf, `.grad` before). scalars: by id of a scalar
-        Node, (Node, function giving its value for a later call). numbers: (container, key) of tracked numbers that were read.
-        constants: leaves made inside from literal data. generators: by id, [generator, seed or None when not set inside, words
-        drawn since in counters of four]. edges: by id, (Tensor, its history before a write).
+        tensors: by id of a computed Node, (Node, the Tensor, cell or gradient it was read from).
+        outside: by id, Tensors that were there before. cells: by id, (cell, Node before it was first written,
+        version before); `storages` those of them, by id, that were there before, with a Tensor in them.
+        leaves: by id, (leaf, `.grad` before). scalars: by id of a scalar Node, (Node, function giving its
+        value for a later call). numbers: (container, key) of tracked numbers that were read. constants:
+        leaves made inside from literal data. generators: by id, [generator, seed or None when not set inside,
+        words drawn since in counters of four]. edges: by id, (Tensor, its history before a write).
     """
 
     def __init__(self) -> None:
@@ -84,13 +86,19 @@ class Trace:
 
     def _stop(self, gradient: Any) -> None:
         if local.state.trace is self and not self.crossing:
-            raise TraceError(f"{user_line()}: backward inside the compiled function reached history that was recorded outside of it; "
-                             "call backward outside, or compile the whole step")
+            raise TraceError(
+                f"{user_line()}: backward inside the compiled function reached history that was recorded "
+                "outside of it; "
+                "call backward outside, or compile the whole step"
+            )
 
     @staticmethod
     def _twins(node: Node) -> None:
-        raise TraceError(f"two tensors of shape {list(node.shape)} that the compiled function reaches hold one lazily copied value, "
-                         "so it cannot tell them apart; write to one of them, or pass them as arguments")
+        raise TraceError(
+            f"two tensors of shape {list(node.shape)} that the compiled function reaches hold one lazily "
+            "copied value, "
+            "so it cannot tell them apart; write to one of them, or pass them as arguments"
+        )
 
     def made(self, tensors: Any) -> None:
         """Results were recorded."""
@@ -161,14 +169,18 @@ class Trace:
         entry[2] = used + -(-words // 4)
         if seed is not None:
             return scalar_node(seed, int64), scalar_node(used, int64)
-        return (self._scalar(lambda: generator._seed, int64), self._scalar(lambda: generator.offset + used, int64))
+        return (
+            self._scalar(lambda: generator._seed, int64),
+            self._scalar(lambda: generator.offset + used, int64),
+        )
 
     def reseed(self, generator: Any, seed: int) -> None:
         """A generator was set to the beginning of a seed's stream."""
         self.generators[id(generator)] = [generator, seed, 0]
 
     def number(self, container: Any, key: Hashable) -> Any:
-        """A tracked number, such as a learning rate, as a run-time input. Other values are given as they are."""
+        """A tracked number, such as a learning rate, as a run-time input. Other values are given as they
+        are."""
         value = container[key]
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             return value
@@ -214,7 +226,11 @@ class Trace:
 
     def references(self) -> list[ref]:
         """Weak references to the handles and cells made inside that are still alive."""
-        outside = {*self.outside, *self.storages, *(id(grad) for _, grad in self.leaves.values() if grad is not None)}
+        outside = {
+            *self.outside,
+            *self.storages,
+            *(id(grad) for _, grad in self.leaves.values() if grad is not None),
+        }
         found = [(r, r()) for r in (*self.pending, *self._born.values())]
         return [r for r, held in found if held is not None and id(held) not in outside]
 
@@ -241,7 +257,8 @@ class GradSource:
 
 
 def check_no_value(what: str, tensor: Any = None) -> None:
-    """TraceError when a value is asked for while a function is traced, unless the trace knows the tensor's."""
+    """TraceError when a value is asked for while a function is traced, unless the trace knows the
+    tensor's."""
     trace = local.state.trace
     if trace is not None and (tensor is None or not trace.knows(tensor)):
         raise TraceError(f"{user_line()}: {value_unavailable(what)}")
@@ -250,4 +267,7 @@ def check_no_value(what: str, tensor: Any = None) -> None:
 def refuse(what: str, instead: str) -> None:
     """TraceError when something that a program could not repeat is done while a function is traced."""
     if local.state.trace is not None:
-        raise TraceError(f"{user_line()}: {what} inside a compiled function would happen only once, while it is captured; {instead}")
+        raise TraceError(
+            f"{user_line()}: {what} inside a compiled function would happen only once, while it is "
+            f"captured; {instead}"
+        )

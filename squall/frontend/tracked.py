@@ -1,8 +1,10 @@
-"""A captured program that carries history: recorded as one `call` node whose gradient is a call of a derived graph.
+"""A captured program that carries history: recorded as one `call` node whose gradient is a call of a derived
+graph.
 
-The forward graph also gives the residuals, what backward reads; they are evaluated with the outputs, so backward runs nothing
-of forward again. The backward graph comes from the tape the capture recorded, in the tape's own order, so gradients have the
-bits of the uncompiled function. Both are graphs like any other: under `create_graph` they are differentiated again.
+The forward graph also gives the residuals, what backward reads; they are evaluated with the outputs, so
+backward runs nothing of forward again. The backward graph comes from the tape the capture recorded, in the
+tape's own order, so gradients have the bits of the uncompiled function. Both are graphs like any other: under
+`create_graph` they are differentiated again.
 """
 
 from __future__ import annotations
@@ -26,8 +28,9 @@ from squall.transforms.grad import gradient_graph
 
 
 class Pair(NamedTuple):
-    """Backward of some outputs: its graph of values of forward and then cotangents; which values, as ("input" or "output", number)
-    of the forward graph; and the numbers of the inputs its results are the gradients of."""
+    """Backward of some outputs: its graph of values of forward and then cotangents; which values, as ("input"
+    or "output", number) of the forward graph; and the numbers of the inputs its results are the gradients
+    of."""
 
     graph: Graph
     sources: list[tuple[str, int]]
@@ -38,16 +41,22 @@ class Tracked:
     """The rule of one program.
 
     Args:
-        parts: the collection the program was made of. made: its parts. edges: by output, the history it had at the end of the
+        parts: the collection the program was made of. made: its parts. edges: by output, the history it had
+        at the end of the
             trace. An argument's or outside Tensor's new history after a write counts as an output, too.
     """
 
     def __init__(self, parts: Any, made: Any, edges: dict[int, Any]):
         self.owners = [_owner(parts, entry) for entry in made.inputs]
         written = {(w.code, id(w.where) if w.code == binding.CELL else w.where) for w in made.writes}
-        self.kept = [(e.code, id(e.where) if e.code == binding.CELL else e.where) not in written for e in made.inputs]
+        self.kept = [
+            (e.code, id(e.where) if e.code == binding.CELL else e.where) not in written for e in made.inputs
+        ]
         count = len(made.inputs)
-        holders = [*made.input_nodes, *(placeholder(count + i, n.type) for i, n in enumerate(made.scalar_nodes))]
+        holders = [
+            *made.input_nodes,
+            *(placeholder(count + i, n.type) for i, n in enumerate(made.scalar_nodes)),
+        ]
         replaced = dict(zip(map(id, (*made.input_nodes, *made.scalar_nodes)), holders, strict=True))
         rebuild(toposort(made.roots), replaced)
         roots = [replaced[id(r)] for r in made.roots]
@@ -80,14 +89,17 @@ class Tracked:
         self.live = tuple(self.live)
 
     def _backward(self, parts: Any, roots: list[Node], holders: list[Node], known: dict[int, Node]) -> tuple:
-        """(gradients, what they read of forward, their cotangents, numbers of the inputs they are of), from the tape."""
+        """(gradients, what they read of forward, their cotangents, numbers of the inputs they are of), from
+        the tape."""
         targets = [_edge_at_capture(parts, owner) for owner in self.owners]
         wanted = {id(e): e for e in targets if e is not None}
         cotangents = [placeholder(len(holders) + k, roots[i].type) for k, i in enumerate(self.live)]
         trace = parts.trace
         trace.crossing = True
         with trace, no_grad():
-            made = run_backward(list(self.live.values()), cotangents, NodeRules, _ignore, True, wanted, None, set(wanted))
+            made = run_backward(
+                list(self.live.values()), cotangents, NodeRules, _ignore, True, wanted, None, set(wanted)
+            )
         inputs, grads = [], []
         for number, edge in enumerate(targets):
             if edge is not None and id(edge) in made:
@@ -105,7 +117,10 @@ class Tracked:
         """Record a call of the program and hand out its results, with history."""
         handles = [_handle(owner, leaves) for owner in self.owners]
         nodes = [program.input_node(entry, leaves) for entry in program.inputs]
-        nodes += [scalar_node(v, n.dtype) for v, n in zip(program.numbers(leaves, sizes), program.scalar_nodes, strict=True)]
+        nodes += [
+            scalar_node(v, n.dtype)
+            for v, n in zip(program.numbers(leaves, sizes), program.scalar_nodes, strict=True)
+        ]
         passed = program.passed_nodes(leaves) if program.passed else ()
         forward = concrete(self.forward, sizes) if sizes else self.forward
         types = forward.output_types
@@ -113,17 +128,25 @@ class Tracked:
         made = tuple(Node(ops.pick, (call,), (i,), t) for i, t in enumerate(types))
         edges = tuple(None if h is None else h.edge for h in handles) + (None,) * len(program.scalars)
         record = self._record(program.name, handles, nodes, made, edges, types, sizes)
-        tensors = [result(n, _pick(record, i, n) if record is not None and i in self.live else None)
-                   for i, n in enumerate(made[:self.outputs])]
+        tensors = [
+            result(n, _pick(record, i, n) if record is not None and i in self.live else None)
+            for i, n in enumerate(made[: self.outputs])
+        ]
         values = _Values(tensors, [wrap(n) for n in passed])
         self._effects(program, leaves, values, sizes)
         return pytree.unflatten(program.out_structure, self._results(program, leaves, values))
 
-    def _record(self, name: str, handles: list, nodes: list, made: tuple, edges: tuple, types: tuple, sizes: dict) -> Any:
+    def _record(
+        self, name: str, handles: list, nodes: list, made: tuple, edges: tuple, types: tuple, sizes: dict
+    ) -> Any:
         if not any(edges):
             return None
         record = GradRecord(None, (), edges, tuple(n.type for n in nodes), types, (*nodes, *made))
-        read = {number for kind, number in self.first.sources if kind == "input"} if self.first is not None else set()
+        read = (
+            {number for kind, number in self.first.sources if kind == "input"}
+            if self.first is not None
+            else set()
+        )
         record.holders = tuple(h if i in read and self.kept[i] else None for i, h in enumerate(handles))
         record.versions = tuple(0 if h is None else h.version for h in record.holders)
         record.extra = _Rule(self, name, sizes)
@@ -195,8 +218,10 @@ class Tracked:
             whole = gradient_graph(forward, tuple(i in inputs for i in range(len(forward.inputs))), flags)
             known = {id(n): n for n in (*forward.inputs, *forward.outputs)}
             residuals = [n for n in toposort(whole.outputs, lambda n: id(n) in known) if id(n) in known]
-            cotangents = list(whole.inputs[len(forward.inputs):])
-            found = self.pairs[arrived] = _pair(list(whole.outputs), residuals, cotangents, forward, arrived, inputs)
+            cotangents = list(whole.inputs[len(forward.inputs) :])
+            found = self.pairs[arrived] = _pair(
+                list(whole.outputs), residuals, cotangents, forward, arrived, inputs
+            )
         return found
 
 
@@ -235,7 +260,9 @@ class _Rule:
             elif kind == "input":
                 arguments.append(wrap(node, record.edges[number]))
             else:
-                arguments.append(wrap(node, _pick(record, number, node) if node.dtype.category >= 2 else None))
+                arguments.append(
+                    wrap(node, _pick(record, number, node) if node.dtype.category >= 2 else None)
+                )
         arguments += [gradient[i] for i in arrived]
         graph = concrete(pair.graph, self.sizes) if self.sizes else pair.graph
         made = ops.call(*arguments, graph=graph)
@@ -264,8 +291,11 @@ def _owner(parts: Any, entry: Any) -> Any:
     if entry.code in (binding.ARGUMENT, binding.ARGUMENT_CELL):
         leaf = parts.capture.leaves[entry.where]
         if entry.code == binding.ARGUMENT_CELL and leaf._view is not None and leaf.edge is not None:
-            raise TraceError(f"{parts.capture.name}: arguments that share storage are written, and history passes through them; "
-                             "pass clones")
+            raise TraceError(
+                f"{parts.capture.name}: arguments that share storage are written, and history passes "
+                "through them; "
+                "pass clones"
+            )
         return entry.where
     if entry.code == binding.OBJECT:
         return entry.where
@@ -293,9 +323,12 @@ def _closed(grads: list[Node], cotangents: list[Node], known: dict[int, Node], t
     replaced = {**known, **{id(n): n for n in cotangents}}
     order = toposort(grads, lambda n: id(n) in replaced)
     for node in order:
-        outside = node.buffer is not None and node.op is not ops.scalar or node.op is ops.input
+        outside = (node.buffer is not None and node.op is not ops.scalar) or node.op is ops.input
         if id(node) not in replaced and outside and id(node) not in trace.constants:
-            raise TraceError("the history of an output reads a value that the compiled function does not; return what it depends on, too")
+            raise TraceError(
+                "the history of an output reads a value that the compiled function does not; return what "
+                "it depends on, too"
+            )
     rebuild(order, replaced)
     return [replaced[id(g)] for g in grads]
 
@@ -312,8 +345,14 @@ def _residuals(grads: list[Node], known: dict[int, Node]) -> list[Node]:
     return [n for n in toposort(grads, is_value) if is_value(n)]
 
 
-def _pair(grads: list[Node], residuals: list[Node], cotangents: list[Node], forward: Graph, arrived: tuple[int, ...],
-          inputs: list[int]) -> Pair:
+def _pair(
+    grads: list[Node],
+    residuals: list[Node],
+    cotangents: list[Node],
+    forward: Graph,
+    arrived: tuple[int, ...],
+    inputs: list[int],
+) -> Pair:
     taken = [placeholder(i, n.type) for i, n in enumerate((*residuals, *cotangents))]
     replaced = dict(zip(map(id, (*residuals, *cotangents)), taken, strict=True))
     rebuild(toposort(grads, lambda n: id(n) in replaced), replaced)
@@ -341,11 +380,22 @@ def _concrete(graph: Graph, sizes: dict[str, int]) -> Graph:
         return tuple(map(known, value)) if value.__class__ is tuple else value
 
     def typed(type: Any) -> Any:
-        return tuple(map(typed, type)) if type.__class__ is tuple else tensor_type(known(tuple(type.shape)), type.dtype, type.device)
+        return (
+            tuple(map(typed, type))
+            if type.__class__ is tuple
+            else tensor_type(known(tuple(type.shape)), type.dtype, type.device)
+        )
 
     replaced: dict[int, Node] = {}
     for node in (*graph.inputs, *graph.order()):
         if id(node) not in replaced:
-            replaced[id(node)] = node if node.buffer is not None else Node(
-                node.op, tuple(replaced[id(n)] for n in node.inputs), known(node.attrs), typed(node.type))
-    return Graph([replaced[id(n)] for n in graph.inputs], [replaced[id(n)] for n in graph.outputs], graph.name)
+            replaced[id(node)] = (
+                node
+                if node.buffer is not None
+                else Node(
+                    node.op, tuple(replaced[id(n)] for n in node.inputs), known(node.attrs), typed(node.type)
+                )
+            )
+    return Graph(
+        [replaced[id(n)] for n in graph.inputs], [replaced[id(n)] for n in graph.outputs], graph.name
+    )

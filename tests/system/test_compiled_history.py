@@ -1,4 +1,5 @@
-"""History through a call of a compiled function: gradients outside have the bits of the uncompiled function (DESIGN S6)."""
+"""History through a call of a compiled function: gradients outside have the bits of the uncompiled function
+(DESIGN S6)."""
 
 from __future__ import annotations
 
@@ -42,15 +43,23 @@ def gradients(make: Callable, wrap: Callable, batch: tuple, steps: int = 3) -> l
         out = apply(x)
         loss = F.cross_entropy(out, sq.tensor([j % out.shape[1] for j in range(batch[0])]))
         loss.backward()
-        seen += [bits(loss), bits(x.grad), *(bits(p.grad) for p in model.parameters()), *(bits(b) for b in model.buffers())]
+        seen += [
+            bits(loss),
+            bits(x.grad),
+            *(bits(p.grad) for p in model.parameters()),
+            *(bits(b) for b in model.buffers()),
+        ]
     return seen
 
 
-@pytest.mark.parametrize(("make", "batch"), [
-    (lambda: MLP(6, (8,), 4), (5, 6)),
-    (lambda: DigitsCNN(width=4, dropout=0.0), (3, 1, 8, 8)),
-    (lambda: nn.Sequential(nn.Linear(6, 6), nn.LayerNorm(6), nn.GELU(), nn.Linear(6, 3)), (4, 6)),
-])
+@pytest.mark.parametrize(
+    ("make", "batch"),
+    [
+        (lambda: MLP(6, (8,), 4), (5, 6)),
+        (lambda: DigitsCNN(width=4, dropout=0.0), (3, 1, 8, 8)),
+        (lambda: nn.Sequential(nn.Linear(6, 6), nn.LayerNorm(6), nn.GELU(), nn.Linear(6, 3)), (4, 6)),
+    ],
+)
 def test_gradients_of_a_compiled_module(make: Callable, batch: tuple) -> None:
     expected = gradients(make, lambda m: m, batch)
     assert gradients(make, sq.compile, batch) == expected
@@ -102,7 +111,9 @@ def test_backward_runs_nothing_of_forward_again() -> None:
     (program,) = apply.programs
     names = [n.op.name for n in program.tracked.first.graph.order()]
     assert not {"tanh", "exp"} & set(names)
-    assert sum(name in ("matmul", "contract") for name in names) == 3  # of w, of what tanh gave, of v; none for x
+    assert (
+        sum(name in ("matmul", "contract") for name in names) == 3
+    )  # of w, of what tanh gave, of v; none for x
     assert sum(n.op.name in ("matmul", "contract") for n in program.tracked.forward.order()) == 2
 
 

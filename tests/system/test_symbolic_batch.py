@@ -1,4 +1,5 @@
-"""A symbolic batch dimension through a whole train step: compiled once for its range, right at every size (DESIGN S11)."""
+"""A symbolic batch dimension through a whole train step: compiled once for its range, right at every size
+(DESIGN S11)."""
 
 from __future__ import annotations
 
@@ -76,7 +77,9 @@ def test_sizes_outside_the_range_are_named() -> None:
     assert double(sq.ones(8, 2), sq.ones(8, 2)).shape == (8, 2)
     with pytest.raises(ShapeError, match=r"argument 0, dimension 0 \(batch\) has size 9.*2 to 8"):
         double(sq.ones(9, 2), sq.ones(9, 2))
-    with pytest.raises(ShapeError, match="batch is 4 in argument 0, dimension 0, but 5 in argument 1, dimension 0"):
+    with pytest.raises(
+        ShapeError, match="batch is 4 in argument 0, dimension 0, but 5 in argument 1, dimension 0"
+    ):
         double(sq.ones(4, 2), sq.ones(5, 2))
     with pytest.raises(ShapeError, match="without the dimension 0"):
         double(sq.tensor(1.0), sq.ones(5, 2))
