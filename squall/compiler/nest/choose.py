@@ -17,6 +17,7 @@ from squall.ir.linear import BYTES
 DEPTH_BYTES = 2048  # the deepest block of k, in bytes of the accumulate dtype: part of what fixes a result's bits
 PACKED_BYTES = 5 << 18  # packed blocks stay in the second-level cache
 STAGE_BYTES = 1 << 19
+NEAR_BYTES = 3 << 13  # an operand of at most this stays in the first-level cache while it is used
 MOST_ROWS = 2048
 UNIT_CYCLES = 60_000.0  # a unit shorter than this is not worth handing to another thread
 SERIAL_CYCLES = 150_000.0  # nor is a whole contraction shorter than this
@@ -62,6 +63,18 @@ def inner_run(dims: tuple[Dimension, ...], operand: str, either_way: bool = Fals
             break
         run *= dim.extent
     return max(1, run)
+
+
+def stays_near(dims: tuple[Dimension, ...], operand: str, across: int, size: int) -> bool:
+    """Whether the lines of an operand, `across` elements at each k, all fit in the first-level cache: there are not too
+    many, and strides of large powers of two do not crowd them into a few of its sets."""
+    lines = -(-across * size // 64)
+    depth = 1
+    for dim in dims:
+        depth *= dim.extent
+    stride = min((abs(getattr(dim, f"{operand}_stride")) * size for dim in dims if dim.extent != 1), default=0)
+    crowded = stride >= 64 and depth > 8 * max(1, 4096 // (stride & -stride))
+    return lines * depth * 64 <= NEAR_BYTES and not crowded
 
 
 def tile_cycles(rows: int, vectors: int) -> float:
@@ -141,12 +154,14 @@ def _choose(contraction: Contraction, isa: Isa, threads: int, epilogue: bool, pr
     c_mode, c_cost = result_mode(contraction, groups, epilogue)
     if not convert:
         near = inner_run(groups["k"], "a", True) >= 4
-        lying = NEAR if near else LINES if run_m >= isa.tile.rows else ELEMENT
-        if near or (columns <= width and lying < a_cost):
+        small = run_m == rows and stays_near(groups["k"], "a", rows, BYTES[scalar])
+        lying = NEAR if near or small else LINES if run_m >= isa.tile.rows else ELEMENT
+        if near or small or (columns <= width and lying < a_cost):
             a_mode, a_cost = words.IN_PLACE, lying
     if prepacked:
         b_mode, b_cost = words.PREPACKED, 0.0
-    elif not convert and len(groups["n"]) == 1 and run_n >= lanes and run_n == columns and rows <= 2 * isa.tile.rows:
+    elif not convert and len(groups["n"]) == 1 and run_n >= lanes and run_n == columns and (
+            rows <= 2 * isa.tile.rows or stays_near(groups["k"], "b", columns, BYTES[scalar])):
         b_mode, b_cost = words.IN_PLACE, 0.05
     elif rows <= STREAMED_ROWS and run_k_b >= 2 * lanes and b_mode == words.BY_TRANSPOSING:
         b_mode, b_cost = words.STREAMED, TRANSPOSE

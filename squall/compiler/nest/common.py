@@ -9,6 +9,8 @@ from squall.compiler.nest.arguments import Group
 from squall.compiler.nest.isa import Isa
 from squall.ir.linear import I64, Builder, Reg
 
+VECTORS = 4  # of rows of A that are packed at once: lines read one after the other
+
 
 class Library(NamedTuple):
     """The key of a compiled driver: everything its code depends on. No extent and no stride is among it.
@@ -30,14 +32,15 @@ def entry_name(library: Library) -> str:
 
 
 def strips_together(isa: Isa, accumulate: str) -> int:
-    """How many strips of A are packed at once: as many as fill a vector."""
-    return max(1, isa.lanes(accumulate) // isa.tile.rows)
+    """How many strips of A are packed at once: as many as fill `VECTORS` vectors, if whole strips fill one."""
+    lanes, rows = isa.lanes(accumulate), isa.tile.rows
+    return VECTORS * (lanes // rows) if lanes % rows == 0 else 1
 
 
 def strip_shape(isa: Isa, accumulate: str) -> tuple[int, int]:
-    """Of packed strips of A: elements between k steps, and the most rows."""
-    lanes, rows = isa.lanes(accumulate), isa.tile.rows * strips_together(isa, accumulate)
-    return (rows if rows <= lanes else -(-rows // lanes) * lanes), rows
+    """Of packed strips of A: elements between k steps, and how many more there are between strips than they take."""
+    lanes, rows = isa.lanes(accumulate), isa.tile.rows
+    return (rows if rows <= lanes else -(-rows // lanes) * lanes), lanes
 
 
 def ceiling(b: Builder, value: Reg, by: Reg) -> Reg:

@@ -21,7 +21,14 @@ from squall.compiler.nest.common import (
 )
 from squall.compiler.nest.isa import ISAS, Isa
 from squall.compiler.nest.microkernel import AHEAD, all_microkernels, name_of
-from squall.compiler.nest.pack import copy_panel, pack_panel, pack_strips, pack_vector
+from squall.compiler.nest.pack import (
+    copy_panel,
+    copy_strips,
+    pack_group,
+    pack_panel,
+    pack_strips,
+    pack_vector,
+)
 from squall.compiler.nest.prepack import prepack_driver
 from squall.compiler.nest.store import store_rows, store_transposed
 from squall.compiler.nest.stream import ROWS as STREAMED_ROWS
@@ -39,7 +46,7 @@ def build(library: Library) -> Program:
         entry = prepack_driver(isa, library)
     else:
         if strips_together(isa, accumulate) > 1:
-            functions.append(pack_strips(isa, dtype, accumulate))
+            functions += [make(isa, dtype, accumulate) for make in (pack_strips, copy_strips, pack_group)]
         functions += all_microkernels(isa, accumulate)
         functions.append(stream_tile(isa, dtype, accumulate))
         functions += [store_rows(isa, library.result, accumulate), store_transposed(isa, library.result, accumulate)]
@@ -56,6 +63,7 @@ class _Driver:
         self.args = Arguments(b)
         self.lanes, self.width = isa.lanes(library.accumulate), isa.columns(library.accumulate)
         self.together = strips_together(isa, library.accumulate)
+        self.stride_a, self.slack_a = strip_shape(isa, library.accumulate)
         self.ramp_lanes = isa.register_bytes // 8
         self.table = b.alloca(PTR, (isa.tile.rows + 1) * isa.tile.vectors)
 
@@ -76,8 +84,7 @@ class _Driver:
         row_blocks = ceiling(b, args["rows"], args["block_rows"])
         column_blocks = ceiling(b, args["columns"], args["block_columns"])
         longest = b.op("min", args["depth"], args["block_depth"])
-        stride = self.isa.tile.rows if self.together > 1 else strip_shape(self.isa, self.library.accumulate)[0]
-        fill_ramp(b, args.scratch("k_packed_a"), longest, stride, self.ramp_lanes)
+        fill_ramp(b, args.scratch("k_packed_a"), longest, self.stride_a, self.ramp_lanes)
         fill_ramp(b, args.scratch("rows_packed"), b.int(self.isa.tile.rows), 1, self.ramp_lanes)
         fill_ramp(b, args.scratch("k_packed_b"), b.add(longest, b.int(AHEAD)), self.width, self.ramp_lanes)
         with b.loop(b.begin, b.end) as unit:
@@ -149,7 +156,7 @@ class _Driver:
             self._pack_b()
         height = self.isa.tile.rows
         most = height * self.together
-        self.strip_size = b.mul(self.length, b.int(height))
+        self.strip_size = b.add(b.mul(self.length, b.int(self.stride_a)), b.int(self.slack_a))
         with b.loop(b.int(0), self.rows, b.int(height)) as row:
             due = b.compare("eq", b.op("rem", row, b.int(most)), b.int(0))
             with b.when(b.op("and", b.op("not", self.a_in_place), due)):
@@ -157,18 +164,17 @@ class _Driver:
             self._strip(row, b.op("min", b.int(height), b.sub(self.rows, row)))
 
     def _pack_a(self, row: Reg, count: Reg) -> None:
-        """The rows of as many strips as fill a vector, k-major. A vector wider than that runs over into the next k."""
-        b, args, (stride, most) = self.b, self.args, strip_shape(self.isa, self.library.accumulate)
-        row_table = b.gep(args.scratch("rows_a"), row, "i64")
+        """The rows of some strips, k-major. A vector wider than a single strip runs over into the next k."""
+        b, args, accumulate = self.b, self.args, self.library.accumulate
+        rows, packed = b.gep(args.scratch("rows_a"), row, "i64"), args.scratch("packed_a")
         given = (args.scratch("k_a"), self.length, args.scratch("runs_a"), b.get(self.runs_a), self.a_transposing)
         if self.together > 1:
-            b.call("pack_strips", (self.a, row_table, count, *given, args.scratch("packed_a"), self.strip_size))
+            b.call("pack_group", (self.a, rows, count, *given, packed, self.strip_size))
             return
-        for first in range(0, most, self.lanes):
+        for first in range(0, self.isa.tile.rows, self.lanes):
             with b.when(b.compare("lt", b.int(first), count)):
-                place = b.gep(args.scratch("packed_a"), b.int(first), self.library.accumulate)
-                b.call("pack_vector", (self.a, b.gep(row_table, b.int(first), "i64"), b.sub(count, b.int(first)),
-                                       *given, place, b.int(stride)))
+                b.call("pack_vector", (self.a, b.gep(rows, b.int(first), "i64"), b.sub(count, b.int(first)), *given,
+                                       b.gep(packed, b.int(first), accumulate), b.int(self.stride_a)))
 
     def _a_base(self, row: Reg) -> Reg:
         """Where the tiles of a strip read A: where it lies, or one of the strips packed together."""
@@ -233,8 +239,8 @@ class _Driver:
                 b.call("stream_tile", (
                     self.strip_a, b.gep(rows, row, "i64"), self.k_a, self.source,
                     b.gep(args.scratch("columns_b"), column, "i64"), args.scratch("k_b"), args.scratch("runs_b"),
-                    b.get(self.runs_b), b.gep(self.out, column, self.library.accumulate), b.gep(out_rows, row, "i64"), valid, last,
-                    self.adding))
+                    b.get(self.runs_b), b.gep(self.out, column, self.library.accumulate), b.gep(out_rows, row, "i64"),
+                    valid, last, self.adding))
 
     def _flat_tiles(self, first: Reg, rows: Reg, out_rows: Reg, count: Reg) -> None:
         """As many flat tiles as fit; `first` becomes the first panel they leave. Their widths are whole panels."""

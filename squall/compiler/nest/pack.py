@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from squall.compiler.nest.common import VECTORS
 from squall.compiler.nest.isa import Isa
 from squall.ir.linear import BYTES, I64, PTR, Builder, Function, Reg, Type
 
@@ -42,6 +43,7 @@ class _Packer:
          self.transposing, self.target, self.stride) = b.parameters
         self.lanes = isa.lanes(accumulate)
         self.strip = strip or self.lanes
+        self.apart = strip > 0
         self.count = b.op("min", self.valid, b.int(self.lanes))
         self.scalar, self.accumulate = Type(scalar), Type(accumulate)
         self.vector, self.wide = Type(scalar, self.lanes), Type(accumulate, self.lanes)
@@ -59,7 +61,7 @@ class _Packer:
     def places(self, k: Reg) -> list[Reg]:
         """Where a vector of the target goes: one place, or one in each strip."""
         b, scalar = self.b, self.accumulate.scalar
-        if self.strip == self.lanes:
+        if not self.apart:
             return [b.gep(self.target, b.mul(k, self.stride), scalar)]
         first = b.gep(self.target, b.mul(k, b.int(self.strip)), scalar)
         return [b.gep(first, b.mul(self.stride, b.int(i)), scalar) for i in range(self.lanes // self.strip)]
@@ -96,8 +98,8 @@ def pack_vector(isa: Isa, scalar: str, accumulate: str) -> Function:
 def pack_strips(isa: Isa, scalar: str, accumulate: str) -> Function:
     """`pack_strips(source, offsets, valid, k_table, depth, runs, run_count, transposing, target, apart)`.
 
-    The same for rows of A whose tile is a fraction of a vector: each tile's strip is written on its own, `apart`
-    elements from the one before, so that only its own lines stream past the tile.
+    The same for rows of A whose tiles are whole fractions of a vector: each tile's strip is written on its own,
+    `apart` elements from the one before, so that only its own lines stream past the tile.
     """
     return _whole(_Packer(isa, scalar, accumulate, isa.tile.rows))
 
@@ -227,6 +229,61 @@ def copy_panel(isa: Isa, scalar: str, accumulate: str) -> Function:
     return b.finish()
 
 
+def _contiguous(b: Builder, offsets: Reg, lanes: int, vectors: int) -> Reg:
+    """Whether the entries of an offset table for some vectors count up by one."""
+    index = b.add(b.iota(Type("i64", lanes)), b.splat(b.load(I64, offsets), lanes))
+    same = None
+    for j in range(0, vectors * lanes, lanes):
+        held = b.load(Type("i64", lanes), b.gep(offsets, b.int(j), "i64"))
+        part = b.compare("eq", held, b.add(index, b.splat(b.int(j), lanes)))
+        same = part if same is None else b.op("and", same, part)
+    return b.reduce(same, "and")
+
+
+def copy_strips(isa: Isa, scalar: str, accumulate: str) -> Function:
+    """`copy_strips(source, k_table, depth, target, apart)`: as many strips as are packed together, contiguous rows."""
+    b = Builder("copy_strips", (PTR, PTR, I64, PTR, I64))
+    source, k_table, depth, target, apart = b.parameters
+    lanes, strip = isa.lanes(accumulate), isa.tile.rows
+    with b.loop(b.int(0), depth) as k:
+        line = b.gep(source, b.load(I64, b.gep(k_table, k, "i64")), scalar)
+        place = b.gep(target, b.mul(k, b.int(strip)), accumulate)
+        later = b.gep(source, b.load(I64, b.gep(k_table, b.add(k, b.int(AHEAD)), "i64")), scalar)
+        values = []
+        for j in range(0, VECTORS * lanes, lanes):
+            b.emit("prefetch", None, (b.gep(later, b.int(j), scalar),), (False, 3))
+            values.append(b.cast(b.load(Type(scalar, lanes), b.gep(line, b.int(j), scalar)), Type(accumulate, lanes)))
+        for i in range(VECTORS * lanes // strip):
+            value, start = values[i * strip // lanes], i * strip % lanes
+            part = value if strip == lanes else b.shuffle(value, value, tuple(range(start, start + strip)))
+            b.store(part, b.gep(place, b.mul(apart, b.int(i)), accumulate))
+    return b.finish()
+
+
+def pack_group(isa: Isa, scalar: str, accumulate: str) -> Function:
+    """`pack_group(source, offsets, valid, k_table, depth, runs, run_count, transposing, target, apart)`.
+
+    The strips of A that are packed together. They are read side by side, so that the processor sees long lines where
+    rows are contiguous, and written each on its own, `apart` elements from the one before.
+    """
+    b = Builder("pack_group", (PTR, PTR, I64, PTR, I64, PTR, I64, I64, PTR, I64))
+    source, offsets, valid, k_table, depth, runs, run_count, transposing, target, apart = b.parameters
+    lanes = isa.lanes(accumulate)
+    copying = b.op("and", b.compare("eq", transposing, b.int(0)), b.compare("ge", valid, b.int(VECTORS * lanes)))
+    contiguous = b.var(copying)
+    with b.when(copying):
+        b.set(contiguous, _contiguous(b, offsets, lanes, VECTORS))
+    with b.when_else(b.get(contiguous)) as otherwise:
+        b.call("copy_strips", (b.gep(source, b.load(I64, offsets), scalar), k_table, depth, target, apart))
+        otherwise()
+        for j in range(0, VECTORS * lanes, lanes):
+            with b.when(b.compare("lt", b.int(j), valid)):
+                place = b.gep(target, b.mul(apart, b.int(j // isa.tile.rows)), accumulate)
+                b.call("pack_strips", (source, b.gep(offsets, b.int(j), "i64"), b.sub(valid, b.int(j)), k_table, depth,
+                                       runs, run_count, transposing, place, apart))
+    return b.finish()
+
+
 def pack_panel(isa: Isa, scalar: str, accumulate: str) -> Function:
     """`pack_panel(source, offsets, valid, k_table, depth, runs, run_count, transposing, target)`: one panel of B."""
     b = Builder("pack_panel", (PTR, PTR, I64, PTR, I64, PTR, I64, I64, PTR))
@@ -236,13 +293,7 @@ def pack_panel(isa: Isa, scalar: str, accumulate: str) -> Function:
     copying = b.op("and", b.compare("eq", transposing, b.int(0)), b.compare("ge", valid, b.int(width)))
     contiguous = b.var(copying)
     with b.when(copying):
-        index = b.add(b.iota(Type("i64", lanes)), b.splat(first, lanes))
-        same = None
-        for j in range(0, width, lanes):
-            held = b.load(Type("i64", lanes), b.gep(offsets, b.int(j), "i64"))
-            part = b.compare("eq", held, b.add(index, b.splat(b.int(j), lanes)))
-            same = part if same is None else b.op("and", same, part)
-        b.set(contiguous, b.reduce(same, "and"))
+        b.set(contiguous, _contiguous(b, offsets, lanes, isa.tile.vectors))
     with b.when_else(b.get(contiguous)) as otherwise:
         b.call("copy_panel", (b.gep(source, first, scalar), k_table, depth, target))
         otherwise()

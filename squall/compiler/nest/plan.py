@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from squall.compiler.nest import arguments as words
 from squall.compiler.nest.choose import Choice, choose, inner_run, pack_cost
-from squall.compiler.nest.common import Library, strip_shape
+from squall.compiler.nest.common import Library, strip_shape, strips_together
 from squall.compiler.nest.driver import build
 from squall.compiler.nest.isa import ISAS, Isa
 from squall.compiler.nest.spec import Contraction, Dimension, check
@@ -165,7 +165,8 @@ def _scratch(isa: Isa, accumulate: str, choice: Choice) -> dict[str, int]:
     tables |= dict.fromkeys(("k_a", "k_b", "k_packed_a", "k_packed_b"), 8 * (depth + slack + lanes))
     tables |= dict.fromkeys(("runs_a", "runs_b"), 16 * (depth + 1))
     packs = choice.a_mode != words.IN_PLACE
-    tables["packed_a"] = packs * (strip_shape(isa, accumulate)[0] * depth + 2 * lanes) * size
+    stride, slack = strip_shape(isa, accumulate)
+    tables["packed_a"] = packs * strips_together(isa, accumulate) * (stride * depth + slack) * size
     panels = {words.IN_PLACE: width, words.PREPACKED: 0, words.STREAMED: 0}.get(choice.b_mode, columns)
     tables["packed_b"] = panels * depth * size
     tables["stage"] = 0 if choice.c_mode == words.DIRECT else -(-rows // lanes) * lanes * columns * size
