@@ -78,7 +78,7 @@ class Subset(Dataset):
     def __getitems__(self, indices: Sequence[int]) -> list[Any]:
         chosen = [self.indices[i] for i in indices]
         many: Any = getattr(self.dataset, "__getitems__", None)
-        return many(chosen) if callable(many) else [self.dataset[i] for i in chosen]
+        return [self.dataset[i] for i in chosen] if many is None else many(chosen)
 
     def __getbatch__(self, indices: Sequence[int]) -> Any:
         inner = getattr(self.dataset, "__getbatch__", None)

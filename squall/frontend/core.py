@@ -1,14 +1,14 @@
 """The handle: what a Tensor is made of, and `record` and `apply`, which record every op.
 
 A Tensor is a mutable handle on an immutable Node. A fresh result owns its Node alone; the first view, in-place write or
-`detach` gives it a `Cell`, the storage that aliases share: the current Node and a version. A view holds the cell and its
-chain of view steps (`views.py`). History is an edge to the tape (`tape.py`).
+`detach` gives it a `Cell`, the storage that aliases share: the current Node and a version. A view holds the cell
+and its chain of view steps (`views.py`). History is an edge to the tape (`tape.py`).
 """
 
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from weakref import ref
 
 from squall.base.dtypes import DType, combine, default_dtype, int64, promote
@@ -30,6 +30,16 @@ class Handle:
     """
 
     __slots__ = ("__weakref__", "_cell", "_edge", "_node", "_rare", "_view")
+    if TYPE_CHECKING:  # what `tensor.Tensor` adds and lower modules use
+        shape: Any
+        dtype: Any
+        ndim: Any
+        requires_grad: Any
+        numel: Any
+        detach: Any
+        detach_array: Any
+        tolist: Any
+        __int__: Any
 
     @property
     def node(self) -> Node:
@@ -134,7 +144,8 @@ def scalar_node(value: Any, dtype: DType, device: str = "cpu") -> Node:
     return Node(ops.scalar, (), (), tensor_type((), dtype, device), value)
 
 
-# (op, attributes, ids of operand types) -> (result type, operand types, plain, differentiable); the types keep their ids
+# (op, attributes, ids of operand types) -> (result type, operand types, plain, differentiable); the types keep
+# their ids
 _known: dict[tuple, tuple] = {}
 
 
@@ -154,7 +165,9 @@ def _learn(op: Op, nodes: tuple, attrs: tuple) -> tuple:
 def record(op: Op, operands: tuple, attrs: tuple) -> Any:
     """Record an op on Tensors whose dtypes are already right. Gives a Tensor, or a tuple of them."""
     nodes = tuple([t._node if t._cell is None else t.node for t in operands])
-    type, types, plain, differentiable = _known.get((op, attrs, *[id(n.type) for n in nodes])) or _learn(op, nodes, attrs)
+    type, types, plain, differentiable = _known.get((op, attrs, *[id(n.type) for n in nodes])) or _learn(
+        op, nodes, attrs
+    )
     state = local.state
     level = state.level
     if level > 1 or not plain:
@@ -175,7 +188,7 @@ def _record_carefully(op: Op, operands: tuple, nodes: tuple, attrs: tuple, type:
         state.trace.saw(operands, nodes)
     node = Node(op, nodes, attrs, type)
     many = type.__class__ is tuple
-    made = tuple([Node(ops.pick, (node,), (i,), t) for i, t in enumerate(type)]) if many else node
+    made: Any = tuple([Node(ops.pick, (node,), (i,), t) for i, t in enumerate(type)]) if many else node
     history = None
     if differentiable and state.grad and not state.inference:
         edges = tuple([t.edge for t in operands])
@@ -295,7 +308,10 @@ def prepare(op: Op, operands: tuple) -> tuple:
         tensors = [v for v in operands if isinstance(v, Handle)]
         return tuple(v if isinstance(v, Handle) else operand(v, tensors[0].node.dtype) for v in operands)
     device = next((v.node.device for v in operands if isinstance(v, Handle)), "cpu")
-    return tuple(v if isinstance(v, Handle) and v.node.type.dtype is dtype else operand(v, dtype, device) for v in operands)
+    return tuple(
+        v if isinstance(v, Handle) and v.node.type.dtype is dtype else operand(v, dtype, device)
+        for v in operands
+    )
 
 
 # ---------------------------------------------------------------- short paths of everyday operators
@@ -309,7 +325,9 @@ def _scalar_type(dtype: DType) -> TensorType:
     return found
 
 
-def _elementwise(op: Op, operands: tuple, nodes: tuple, edges: tuple, types: tuple, type: TensorType, state: Any) -> Any:
+def _elementwise(
+    op: Op, operands: tuple, nodes: tuple, edges: tuple, types: tuple, type: TensorType, state: Any
+) -> Any:
     """`record` and `result` written out for an elementwise op whose operands and result have one floating type (but for
     numbers), or whose operands have no history."""
     node = _new(Node)
@@ -385,7 +403,26 @@ def require_no_grad_leaf(tensor: Any) -> None:
         raise AutogradError("a view of a leaf Variable that requires grad is being used in an in-place operation.")
 
 
-__all__ = ["Cell", "Handle", "apply", "as_tensor_operand", "binary", "cast", "category_of", "common_dtype", "ensure_cell",
-           "is_operand", "operand", "plain_number",
-           "prepare", "record", "require_no_grad_leaf", "result", "scalar_node", "set_tensor_class",
-           "unary", "value_unavailable", "wrap"]
+__all__ = [
+    "Cell",
+    "Handle",
+    "apply",
+    "as_tensor_operand",
+    "binary",
+    "cast",
+    "category_of",
+    "common_dtype",
+    "ensure_cell",
+    "is_operand",
+    "operand",
+    "plain_number",
+    "prepare",
+    "record",
+    "require_no_grad_leaf",
+    "result",
+    "scalar_node",
+    "set_tensor_class",
+    "unary",
+    "value_unavailable",
+    "wrap",
+]

@@ -90,7 +90,7 @@ class finfo:
 
             found: Any = ml_dtypes.finfo(numpy_dtype(kind))
         else:
-            found = numpy.finfo(numpy_dtype(kind))
+            found = numpy.finfo(numpy_dtype(kind))  # type: ignore[call-overload]
         self.bits, self.dtype = kind.itemsize * 8, kind.name
         self.eps, self.max, self.min = float(found.eps), float(found.max), float(found.min)
         self.tiny = self.smallest_normal = float(found.smallest_normal)

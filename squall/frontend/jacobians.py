@@ -21,7 +21,7 @@ from squall.ir.op import ops
 def _basis(tensor: Any) -> Any:
     """Unit vectors of a Tensor's space: [elements, *shape]."""
     node = tensor.node
-    count = numel(node.shape)
+    count: Any = numel(node.shape)
     return record(ops.reshape, (eye(count, dtype=node.dtype),), ((count, *node.shape),))
 
 

@@ -153,6 +153,7 @@ class _Inner:
         else:
             made = iter(lift(region, [p.node for p in present], [p.edge for p in present]))
         out: list[Any] = []
+        value: Any
         for part, target in zip(parts, self.targets, strict=True):
             if part is None:
                 out.append(None)

@@ -20,13 +20,30 @@ class ThreadState:
 
     Attributes:
         level: 0, 1 or 2 as the module says. grad: whether history is recorded. inference: inference mode.
-        trace: the innermost abstract trace, or None. pending: weak references to Tensors and cells recorded since the last flush.
+        trace: the innermost abstract trace, or None. pending: weak references to Tensors and cells recorded since
+            the last flush.
         limit: pending length at which a flush is forced. anomaly: detect-anomaly mode. flushing: a flush is going on.
-        broken: a flush failed; values are evaluated apart. rhythm, anchor: what `evaluation.pressure` hears of a loop, and where in it it flushed. retained: bytes of new leaves since the last flush.
+        broken: a flush failed; values are evaluated apart. rhythm, anchor: what `evaluation.pressure` hears of a
+            loop, and where in it it flushed. retained: bytes of new leaves since the last flush.
     """
 
-    __slots__ = ("anchor", "anomaly", "autocast", "broken", "eager", "flushing", "grad", "inference", "level", "limit", "pending",
-                 "retained", "rhythm", "trace")
+    __slots__ = (
+        "anchor",
+        "anomaly",
+        "autocast",
+        "broken",
+        "eager",
+        "flushing",
+        "grad",
+        "inference",
+        "level",
+        "limit",
+        "pending",
+        "retained",
+        "rhythm",
+        "trace",
+    )
+    trace: Any
 
     def __init__(self) -> None:
         self.grad, self.inference, self.trace, self.anomaly, self.flushing = True, False, None, False, False

@@ -31,7 +31,7 @@ def reshape_strides(shape: Shape, strides: Shape, new: Shape) -> Shape | None:
         run = size
         pieces = []
         while run > 1 or (j < len(new_sizes) and new_sizes[j] == 1):
-            if j == len(new_sizes) or (new_sizes[j] != 1 and run % new_sizes[j]):
+            if j == len(new_sizes) or (new_sizes[j] != 1 and run % new_sizes[j]):  # type: ignore[operator]
                 return None
             run //= new_sizes[j]
             pieces.append(run * stride)
@@ -77,8 +77,8 @@ def step_strides(op: Op, attrs: tuple, starts: tuple[int, ...], shape: Shape, st
 
 
 def view_node(op: Op, node: Node, attrs: tuple, extra: tuple[Node, ...]) -> Node:
-    """The Node of a view step: a zero-copy window when the value is computed and the step allows it, else (and while a function is
-    traced, whose later calls read other memory) the op."""
+    """The Node of a view step: a zero-copy window when the value is computed and the step allows it, else (and
+    while a function is traced, whose later calls read other memory) the op."""
     buffer = node.buffer
     made = make(op, (node, *extra), attrs)
     if buffer is None or node.op is ops.scalar or local.state.trace is not None:
