@@ -72,7 +72,7 @@ class StandIns:
         real = leaf._cell if exact else None
         if real is None or id(real) not in cells:
             actual = leaf.node.type if real is None else real._node.type
-            shape = tuple(dims.get(i, s) for i, s in enumerate(actual.shape))
+            shape: Any = tuple(dims.get(i, s) for i, s in enumerate(actual.shape))
             holder = Node(
                 ops.input, (), (len(self.holders),), tensor_type(shape, actual.dtype, actual.device)
             )
@@ -251,6 +251,8 @@ def solve(type: TensorType, actual: TensorType, sizes: dict[str, int]) -> bool:
     """Whether a type with symbols describes an actual one; fills in their values."""
     if type.dtype is not actual.dtype or len(type.shape) != len(actual.shape) or type.device != actual.device:
         return False
+    size: Any
+    now: Any
     for size, now in zip(type.shape, actual.shape, strict=True):
         if size.__class__ is int:
             if size != now:

@@ -23,6 +23,7 @@ from squall.frontend.arguments import Arguments
 from squall.frontend.cell import Cell
 from squall.frontend.core import ensure_cell, wrap
 from squall.frontend.guards import Watch
+from squall.frontend.number import is_number
 from squall.frontend.results import Output, Where, mark_history, rebuild_view, shared_output
 from squall.frontend.tape import GradRecord, Leaf
 from squall.ir.node import Node, tensor_type
@@ -220,7 +221,8 @@ class Program:
                 else wrap(nodes[value.index] if value.kind == "root" else passed[value.index])
             )
             chain.append((_set_grad, leaves[leaf].edge if leaf.__class__ is int else leaf, made_grad))
-        for generator, seed, words in self.generators:
+        for generator, given, words in self.generators:
+            seed = given.read(leaves) if is_number(given) else given
             used = evaluate(words, sizes) if words.__class__ is Dim else words
             if seed is not None:
                 chain.append((setattr, generator, "_seed", seed))

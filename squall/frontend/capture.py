@@ -18,7 +18,8 @@ from squall.frontend.arguments import Arguments, Assumed, StandIns
 from squall.frontend.binding import Program
 from squall.frontend.core import Handle
 from squall.frontend.evaluation import evaluate
-from squall.frontend.parts import AssumeMoreError, Collector
+from squall.frontend.parts import AssumeMoreError, Collector, mode_key
+from squall.frontend.state import local
 from squall.frontend.surroundings import Surroundings
 from squall.frontend.tape import Leaf
 from squall.frontend.tracing import Trace
@@ -89,12 +90,20 @@ class Capture:
         before."""
         trace = Trace()
         stand_ins = StandIns(self.leaves, self.assumed)
+        trace.given = frozenset(map(id, stand_ins.values))
+        mode, state = mode_key(), local.state
+        switches = state.grad, state.inference, state.autocast
         drawn = _random_state(self.around.random)
         args, kwargs = self.pack(self.structure, stand_ins.values)
         try:
             try:
                 with trace:
                     returned = self.function(*args, **kwargs)
+                if mode_key() != mode:
+                    raise TraceError(
+                        f"{self.name}: the function switches a mode such as set_grad_enabled for good, which later "
+                        "calls would not repeat; use it as a context manager"
+                    )
                 self._check_arguments(args, kwargs, stand_ins)
                 self._check_grads(stand_ins)
                 args = kwargs = None
@@ -110,6 +119,8 @@ class Capture:
             finally:
                 outputs = returned = args = kwargs = None
                 trace.restore()
+                state.grad, state.inference, state.autocast = switches
+                state.update()
             references = [*stand_ins.made, *trace.references()]
             stand_ins = trace = None  # type: ignore[assignment]
             self._check_escaped(references, program)

@@ -58,7 +58,7 @@ class Dynamic:
                         f"compile: argument {position} has shape {list(shape)}, without the dimension "
                         f"{dim} declared as {symbol}"
                     )
-                actual = shape[dim]
+                actual: Any = shape[dim]
                 if actual < symbol.minimum or (symbol.maximum is not None and actual > symbol.maximum):
                     raise ShapeError(
                         f"compile: argument {position}, dimension {dim} ({symbol}) has size {actual}, "

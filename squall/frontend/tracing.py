@@ -37,6 +37,7 @@ class Trace:
     """
 
     def __init__(self) -> None:
+        # ids of stand-ins for arguments are in `given`; `crossing` lets backward pass where history is from outside
         self.tensors: dict[int, tuple[Node, Any]] = {}
         self.outside: dict[int, Any] = {}
         self.cells: dict[int, tuple[Any, Node, int]] = {}
@@ -50,6 +51,7 @@ class Trace:
         self.pending: list = []
         self.barriers: list = []
         self.crossing = False
+        self.given: frozenset[int] = frozenset()
         self._born: dict[int, ref] = {}
         self._before: tuple | None = None
 
@@ -119,7 +121,7 @@ class Trace:
 
     def rebinds(self, tensor: Any, what: str) -> None:
         """A handle is about to get another memory or history: TraceError unless it was made while tracing."""
-        if not self.is_inside(tensor):
+        if not self.is_inside(tensor) or id(tensor) in self.given:
             refuse(what, "do that outside of the function")
 
     def knows(self, tensor: Any) -> bool:

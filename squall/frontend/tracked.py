@@ -17,6 +17,7 @@ from squall.base.dim import Dim, evaluate
 from squall.base.errors import AutogradError, TraceError
 from squall.frontend import binding
 from squall.frontend.core import ensure_cell, result, scalar_node, wrap
+from squall.frontend.number import is_number
 from squall.frontend.results import Where, mark_history, shared_output
 from squall.frontend.state import enable_grad, no_grad
 from squall.frontend.tape import GradRecord, Leaf, NodeRules, run_backward
@@ -167,7 +168,8 @@ class Tracked:
         for leaf, value in program.gradients:
             holder = leaves[leaf].edge if leaf.__class__ is int else leaf
             holder.grad = values.of(value).detach() if isinstance(value, Where) else value
-        for generator, seed, words in program.generators:
+        for generator, given, words in program.generators:
+            seed = given.read(leaves) if is_number(given) else given
             used = evaluate(words, sizes)
             if seed is not None:
                 generator._seed, generator.offset = seed, used

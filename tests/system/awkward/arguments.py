@@ -154,6 +154,20 @@ def outputs_that_share_memory(compile: Callable) -> list:
     return seen
 
 
+@program(captures=3)
+def gradients_of_an_argument(compile: Callable) -> list:
+    @compile
+    def attack(x: Any) -> Any:
+        (x * x.sin()).sum().backward()
+        return x.grad.sign()
+
+    seen = []
+    for i in range(4):
+        x = data(3, seed=i).requires_grad_()
+        seen += [attack(x), x.grad]
+    return [*seen, attack(x), x.grad]
+
+
 @program(captures=1)
 def a_clone_is_written_and_the_original_is_not(compile: Callable) -> list:
     weight = data(3)

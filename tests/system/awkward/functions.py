@@ -36,6 +36,16 @@ def a_seed_is_set_inside(compile: Callable) -> list:
     return [v for i in range(3) for v in (apply(data(3)), sq.rand(2))]
 
 
+@program(captures=2)
+def a_seed_that_varies(compile: Callable) -> list:
+    def draw(seed: int) -> Any:
+        sq.manual_seed(seed)
+        return sq.rand(3)
+
+    draw = compile(draw)
+    return [v for seed in (1, 2, 7, 2) for v in (draw(seed), sq.rand(2))]
+
+
 @program(captures=1)
 def a_generator_of_its_own(compile: Callable) -> list:
     generator = sq.Generator().manual_seed(2)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+import squall as sq
 from squall import nn, optim
 from tests.system.awkward.table import data, network, refused
 
@@ -219,5 +220,34 @@ def requires_grad_is_flipped_inside(compile: Callable) -> Any:
     def apply(x: Any) -> Any:
         weight.requires_grad_()
         return x * weight
+
+    return compile(apply)(data(3))
+
+
+@refused("requires_grad_")
+def requires_grad_of_an_argument_is_set_inside(compile: Callable) -> Any:
+    def apply(x: Any) -> Any:
+        x.requires_grad_()
+        return x * 2
+
+    return compile(apply)(data(3))
+
+
+@refused("detach_")
+def history_is_forgotten_inside(compile: Callable) -> Any:
+    weight = nn.Parameter(data(3))
+
+    def apply(x: Any) -> Any:
+        weight.detach_()
+        return x * weight
+
+    return compile(apply)(data(3))
+
+
+@refused("switches a mode")
+def a_mode_is_switched_for_good(compile: Callable) -> Any:
+    def apply(x: Any) -> Any:
+        sq.set_grad_enabled(False)
+        return x * 2
 
     return compile(apply)(data(3))
