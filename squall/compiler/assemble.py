@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import heapq
 from math import prod
 from typing import Any
 
-from squall.base.errors import CompileError
 from squall.compiler import memory
 from squall.compiler.describe import BLOCK, LINES, Described, accumulator, describe
-from squall.compiler.group import Group, Target, Task
+from squall.compiler.group import Group, Target
 from squall.compiler.heavy import weight
 from squall.compiler.lower import program_of
 from squall.compiler.lower_rows import TOTALS
+from squall.compiler.order import ordered
 from squall.compiler.pull import Home
 from squall.compiler.spec import ELEMENT, Access, Spec, Store, Value
 from squall.compiler.work import Memory, Work
@@ -20,36 +19,6 @@ from squall.ir.linear import BYTES
 from squall.ir.plan import Input, KernelStep, Output, Plan, Slot, Word
 
 GRAIN_CYCLES = 40_000  # work worth handing to another thread
-
-
-def ordered(work: Work) -> list[Task]:
-    """Tasks so that each runs after what it reads and what it was told to follow; else as in the graph."""
-    after: dict[Task, set[Task]] = {}
-    for task in work.tasks:
-        found = {t.found() for n in task.reads for t in work.writers.get(id(n), ())}
-        found |= {t.found() for t in task.after}
-        found.discard(task)
-        after[task] = found
-    users: dict[Task, list[Task]] = {t: [] for t in work.tasks}
-    for task, found in after.items():
-        for t in found:
-            users[t].append(task)
-    waiting = {t: len(found) for t, found in after.items()}
-    number = {t: i for i, t in enumerate(work.tasks)}
-    ready = [(t.last, number[t]) for t in work.tasks if not waiting[t]]
-    heapq.heapify(ready)
-    out: list[Task] = []
-    while ready:
-        task = work.tasks[heapq.heappop(ready)[1]]
-        out.append(task)
-        for t in users[task]:
-            waiting[t] -= 1
-            if not waiting[t]:
-                heapq.heappush(ready, (t.last, number[t]))
-    if len(out) < len(work.tasks):
-        stuck = ", ".join(t.label for t in work.tasks if waiting[t])
-        raise CompileError(f"tasks wait for each other: {stuck}")
-    return out
 
 
 def grain(d: Described) -> int:

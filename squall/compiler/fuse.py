@@ -10,6 +10,7 @@ from __future__ import annotations
 from squall.compiler.affine import Unfit
 from squall.compiler.describe import ordered_alike
 from squall.compiler.group import Group, Task
+from squall.compiler.order import before
 from squall.compiler.work import Work
 from squall.compiler.writing import check_loops
 from squall.ir.node import Node
@@ -33,10 +34,7 @@ class Fuser:
 
     def before(self, task: Task) -> set[Task]:
         """The tasks that must run directly before one."""
-        found = {t.found() for n in task.reads for t in self.work.writers.get(id(n), ())}
-        found |= {t.found() for t in task.after}
-        found.discard(task)
-        return found
+        return before(self.work, task)
 
     def waits(self, late: Task, early: Task, direct: bool) -> bool:
         """Whether `late` depends on `early` through other tasks (or at all, when `direct`)."""
@@ -55,8 +53,8 @@ class Fuser:
         return False
 
     def _spanned(self, low: int, high: int) -> bool:
-        """Whether a merged group reaches from before one place of the order to after another: through it, something early
-        in the order can wait for something late."""
+        """Whether a merged group reaches from before one place of the order to after another: through it, something
+        early in the order can wait for something late."""
         return any(g.first <= low and g.last >= high for g in self.spans)
 
     def run(self) -> None:

@@ -17,6 +17,7 @@ from typing import Any
 from squall.base import config
 from squall.base.shapes import contiguous_strides
 from squall.compiler.group import Group, Target, Task
+from squall.compiler.order import Ancestry
 from squall.compiler.work import Work
 from squall.ir.node import Node
 
@@ -33,27 +34,7 @@ class Overwriter:
         self.taken: set[int] = set()
         self.donated: list[tuple[int, Task]] = []
         self.checking = [t for t in work.tasks if t.checks]
-
-    def before(self, task: Task) -> set[Task]:
-        """The tasks that run directly before one."""
-        found = {t.found() for n in task.reads for t in self.work.writers.get(id(n), ())}
-        found |= {t.found() for t in task.after}
-        found.discard(task)
-        return found
-
-    def depends(self, late: Task, early: set[Task]) -> bool:
-        """Whether a task waits for one of several, or is one."""
-        first = min((t.first for t in early), default=0)
-        stack, seen = [late], {late}
-        while stack:
-            task = stack.pop()
-            if task in early:
-                return True
-            for t in self.before(task):
-                if t not in seen and t.last >= first:
-                    seen.add(t)
-                    stack.append(t)
-        return False
+        self.ancestry = Ancestry(work)
 
     def run(self) -> None:
         """Join buffers, drop copies, order tasks."""
@@ -88,7 +69,7 @@ class Overwriter:
             return
         others = [t for t in self.readers.get(id(base), ()) if t is not copy and t not in writes]
         first = set(writes)
-        if any(self.depends(t, first | {copy}) for t in others):
+        if any(self.ancestry.waits(t, first | {copy}) for t in others):
             return
         buffer = work.homes[id(base)].buffer
         if any(not _reads_where_it_writes(t, buffer) for t in writes if any(n is base for n in t.reads)):
@@ -97,7 +78,8 @@ class Overwriter:
         if donor.kind == "input" and not self._after_checks(list(writes)):
             return
         for t in writes:
-            t.after = [x for x in t.after if x is not copy] + others + list(self.work.writers.get(id(base), ()))
+            t.after = [x for x in t.after if x is not copy]
+            self.ancestry.put_after(t, others + list(work.writers.get(id(base), ())))
         work.tasks.remove(copy)
         work.writers[id(node)] = [t for t in work.writers[id(node)] if t is not copy]
         if not work.writers[id(node)]:
@@ -116,10 +98,10 @@ class Overwriter:
     def _after_checks(self, tasks: list[Task]) -> bool:
         """Order all index checks before some tasks; False when one of them waits for these."""
         writes = set(tasks)
-        if any(t in writes or self.depends(t, writes) for t in self.checking):
+        if any(t in writes or self.ancestry.waits(t, writes) for t in self.checking):
             return False
         for task in tasks:
-            task.after = [*task.after, *self.checking]
+            self.ancestry.put_after(task, self.checking)
         return True
 
     def _take_over(self, group: Group) -> None:
@@ -146,9 +128,9 @@ class Overwriter:
 
     def _ordered(self, group: Group, source: Node) -> bool:
         others = [t for t in self.readers.get(id(source), ()) if t is not group]
-        if any(self.depends(t, {group}) for t in others) or not self._after_checks([group]):
+        if any(self.ancestry.waits(t, {group}) for t in others) or not self._after_checks([group]):
             return False
-        group.after = [*group.after, *others]
+        self.ancestry.put_after(group, others)
         return True
 
 
