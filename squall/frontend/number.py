@@ -53,9 +53,10 @@ def _combine(function: Callable, left: Any, right: Any) -> Any:
     if not (first or left.__class__ in (int, float)) or not (second or right.__class__ in (int, float)):
         return NotImplemented
     value = function(left.value if first else left, right.value if second else right)
-    a, b = (left.read if first else None), (right.read if second else None)
+    a: Any = left.read if first else None
+    b: Any = right.read if second else None
     if a is None:
-        return Number(value, lambda leaves: function(left, b(leaves)))
+        return Number(value, lambda leaves: function(left, b(leaves)))  # type: ignore[misc]
     if b is None:
         return Number(value, lambda leaves: function(a(leaves), right))
     return Number(value, lambda leaves: function(a(leaves), b(leaves)))
