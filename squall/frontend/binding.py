@@ -101,7 +101,12 @@ class Program:
         def __getattr__(self, name: str) -> Any: ...
 
     def __init__(self, parts: Parts, arguments: Arguments, watch: Watch, structure: Any, tracked: Any):
-        self.__dict__.update(parts._asdict())
+        self.name, self.mode, self.out_structure = parts.name, parts.mode, parts.out_structure
+        self.roots, self.input_nodes, self.scalar_nodes = parts.roots, parts.input_nodes, parts.scalar_nodes
+        self.inputs, self.scalars, self.generators = parts.inputs, parts.scalars, parts.generators
+        self.writes, self.gradients, self.outputs = parts.writes, parts.gradients, parts.outputs
+        self.adopted, self.created, self.passed = parts.adopted, parts.created, parts.passed
+        self.handles, self.leaf_states = parts.handles, parts.leaf_states
         self.arguments, self.watch, self.structure, self.tracked = arguments, watch, structure, tracked
         self.executable: Any = None
         self.is_symbolic = any(isinstance(s, Dim) for n in self.input_nodes for s in n.type.shape)
@@ -199,7 +204,7 @@ class Program:
     def _run(self, leaves: list, buffers: list, sizes: dict[str, int]) -> Any:
         if self.executable is None:
             self.executable = self._executable()
-        passed = self.passed_nodes(leaves) if self.passed else ()
+        passed = self.passed_nodes(leaves) if self.passed else []
         calls, made = self.executable.prepare(buffers, self.numbers(leaves, sizes), sizes)
         types = self._concrete(sizes) if self.is_symbolic else self.types
         op = ops.buffer

@@ -62,21 +62,21 @@ class Tracked:
         rebuild(toposort(made.roots), replaced)
         roots = [replaced[id(r)] for r in made.roots]
         known = {key: replaced[id(node)] for key, node in parts.replaced.items() if id(node) in replaced}
-        self.live = {}  # root number -> edge at capture
+        live: dict[int, Any] = {}  # by number of a root, its history at capture
         for i, edge in edges.items():
             item = made.outputs[i].item
             where = item if made.outputs[i].kind == "fresh" else item[0]
-            self._note(where, edge)
+            _note(live, where, edge)
         for entry in made.writes:
             if entry.tracked is not None:
-                self._note(entry.value, entry.tracked[0])
+                _note(live, entry.value, entry.tracked[0])
         self.outputs = len(roots)
         self.first: Pair | None = None
         self.error: AutogradError | None = None
         interior: list[Node] = []
         found = None
         try:
-            found = self._backward(parts, roots, holders, known)
+            found = self._backward(parts, live, roots, holders, known)
         except AutogradError as error:  # what uncompiled code says when backward is called
             self.error = error.with_traceback(None)
         if found is not None:
@@ -85,21 +85,23 @@ class Tracked:
         self.pairs: dict[tuple[int, ...], Pair] = {}
         if found is not None:
             grads, residuals, cotangents, inputs = found
-            self.first = _pair(grads, residuals, cotangents, self.forward, tuple(self.live), inputs)
-            self.pairs[tuple(self.live)] = self.first
-        self.live = tuple(self.live)
+            self.first = _pair(grads, residuals, cotangents, self.forward, tuple(live), inputs)
+            self.pairs[tuple(live)] = self.first
+        self.live = tuple(live)
 
-    def _backward(self, parts: Any, roots: list[Node], holders: list[Node], known: dict[int, Node]) -> tuple:
+    def _backward(
+        self, parts: Any, live: dict, roots: list[Node], holders: list[Node], known: dict[int, Node]
+    ) -> tuple:
         """(gradients, what they read of forward, their cotangents, numbers of the inputs they are of), from
         the tape."""
         targets = [_edge_at_capture(parts, owner) for owner in self.owners]
         wanted = {id(e): e for e in targets if e is not None}
-        cotangents = [placeholder(len(holders) + k, roots[i].type) for k, i in enumerate(self.live)]
+        cotangents = [placeholder(len(holders) + k, roots[i].type) for k, i in enumerate(live)]
         trace = parts.trace
         trace.crossing = True
         with trace, no_grad():
             made = run_backward(
-                list(self.live.values()), cotangents, NodeRules, _ignore, True, wanted, None, set(wanted)
+                list(live.values()), cotangents, NodeRules, _ignore, True, wanted, None, set(wanted)
             )
         inputs, grads = [], []
         for number, edge in enumerate(targets):
@@ -108,10 +110,6 @@ class Tracked:
                 grads.append(made.pop(id(edge)))
         grads = _closed(grads, cotangents, known, trace)
         return grads, _residuals(grads, known), cotangents, inputs
-
-    def _note(self, where: Where, edge: Any) -> None:
-        if where.kind == "root":
-            self.live.setdefault(where.index, edge)
 
     # ------------------------------------------------------------ a call
     def run(self, program: Any, leaves: list, sizes: dict[str, int]) -> Any:
@@ -276,6 +274,11 @@ class _Rule:
 
 def _pick(record: GradRecord, index: int, node: Node) -> GradRecord:
     return GradRecord(ops.pick, (index,), (record,), (node.type,), node.type)
+
+
+def _note(live: dict[int, Any], where: Where, edge: Any) -> None:
+    if where.kind == "root":
+        live.setdefault(where.index, edge)
 
 
 def _ignore(leaf: Leaf, gradient: Any) -> None:
