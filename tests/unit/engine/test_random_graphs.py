@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from squall.base.dtypes import bfloat16, bool_, float16, float32, float64, int32, int64
 from squall.ir.op import constant, ops
 from squall.runtime.native import native
-from tests.unit.engine.harness import Leaf, compiled, expected, same_bits, scalar
+from tests.unit.engine.harness import Built, Leaf, compiled, expected, same_bits, scalar
 
 SHAPES = ((4, 6), (3, 40), (130, 5), (2, 3, 7), (6,), (1, 9))
 UNARY = ("neg", "abs", "exp", "tanh", "relu", "sigmoid", "square", "sqrt", "gelu")
@@ -173,3 +173,5 @@ def test_values_and_bits_of_random_graphs(data):
     assert same_bits(got, compiled(roots)), "three threads"
     middle = data.draw(st.sampled_from(program.values))
     assert same_bits(got, compiled(in_two_flushes(roots, middle, leaves))), "two flushes"
+    donated = data.draw(st.lists(st.sampled_from(leaves.nodes), max_size=3))
+    assert same_bits(got, Built(roots, donatable=donated).run()), "inputs overwritten"
