@@ -14,7 +14,7 @@ class ShapeError(SquallError, RuntimeError):
     """Shapes that do not fit an operation."""
 
 
-class DtypeError(SquallError, RuntimeError):
+class DtypeError(SquallError, NotImplementedError):
     """A dtype the operation does not take, or dtypes that do not go together."""
 
 
@@ -38,5 +38,9 @@ class CheckpointError(SquallError, RuntimeError):
     """A file that is damaged, of the wrong kind, or could not be written."""
 
 
-class IndexRangeError(SquallError, IndexError):
-    """An index outside its dimension."""
+class IndexRangeError(SquallError, IndexError, RuntimeError):
+    """An index outside its dimension. PyTorch raises IndexError for `x[...]` and RuntimeError for `gather` and its like."""
+
+
+class ArgumentError(SquallError, ValueError, RuntimeError):
+    """An argument whose value makes no sense; PyTorch raises one or the other."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from squall.base.dtypes import bool_, promote
-from squall.base.errors import ShapeError
+from squall.base.errors import ArgumentError, ShapeError
 from squall.frontend.core import (
     Handle,
     apply,
@@ -93,7 +93,7 @@ def masked_fill(x: Any, mask: Any, value: Any) -> Any:
 def clamp(x: Any, low: Any, high: Any) -> Any:
     """Limited to [low, high]; NaN stays; when low exceeds high the result is high."""
     if low is None and high is None:
-        raise ValueError("clamp: at least one of min or max must not be None")
+        raise ArgumentError("clamp: at least one of min or max must not be None")
     if low is None:
         return apply(ops.minimum, (x, high))
     if high is None:

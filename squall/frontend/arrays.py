@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from squall.base.dtypes import DType, as_dtype, default_dtype, numpy_dtype
+from squall.base.errors import ArgumentError
 from squall.engine.oracle import array_of
 from squall.frontend.evaluation import retained
 from squall.frontend.state import local
@@ -39,6 +40,10 @@ def computed(array: Any, device: str = "cpu") -> Node:
     return node
 
 
+class NotNumbersError(ArgumentError, TypeError):
+    """Data that no dtype holds: PyTorch raises TypeError, ValueError or RuntimeError by what it met first."""
+
+
 def literal(data: Any, dtype: DType | None = None) -> Any:
     """A new ndarray of numbers, nested sequences or arrays; Python floats become the default dtype.
 
@@ -55,7 +60,7 @@ def literal(data: Any, dtype: DType | None = None) -> Any:
     if array.dtype.kind == "f" and not from_array and array.dtype.name == "float64":
         array = array.astype(numpy_dtype(default_dtype()), copy=False)
     if array.dtype.kind in "OUSVMm" and array.dtype.name != "bfloat16":
-        raise TypeError(f"tensor: cannot make a tensor of {type(data).__name__} data (NumPy sees dtype {array.dtype}); "
+        raise NotNumbersError(f"tensor: cannot make a tensor of {type(data).__name__} data (NumPy sees dtype {array.dtype}); "
                         "give numbers in sequences of equal lengths")
     wanted = None if dtype is None else numpy_dtype(dtype)
     if wanted is not None and array.dtype != wanted:

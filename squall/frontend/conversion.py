@@ -27,16 +27,16 @@ class Device(str):
     @property
     def type(self) -> str:
         """The kind of device, without a number."""
-        return self.partition(":")[0]
+        return str.__str__(self).partition(":")[0]
 
     @property
     def index(self) -> int | None:
         """The number of the device, or None."""
-        number = self.partition(":")[2]
+        number = str.__str__(self).partition(":")[2]
         return int(number) if number else None
 
     def __repr__(self) -> str:
-        return f"device(type={self.type!r})"
+        return f"device(type={self.type!r})" if self.index is None else f"device(type={self.type!r}, index={self.index})"
 
 
 def read_item(tensor: Any) -> Any:

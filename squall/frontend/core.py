@@ -11,8 +11,8 @@ import sys
 from typing import TYPE_CHECKING, Any
 from weakref import ref
 
-from squall.base.dtypes import DType, combine, default_dtype, int64, promote
-from squall.base.errors import AutogradError
+from squall.base.dtypes import DType, bool_, combine, default_dtype, int64, promote
+from squall.base.errors import AutogradError, DtypeError
 from squall.frontend.arrays import computed, literal
 from squall.frontend.cell import Cell
 from squall.frontend.evaluation import evaluate_tensors, pressure, user_line, value_unavailable
@@ -344,6 +344,9 @@ def _elementwise(
     return out
 
 
+_NOT_OF_BOOL = frozenset(("abs", "neg", "relu", "floor", "ceil", "trunc", "round"))
+
+
 def unary(op: Op, x: Any) -> Any:
     """Apply an elementwise op of one operand and no attributes."""
     node = x._node if x._cell is None else x.node
@@ -351,6 +354,8 @@ def unary(op: Op, x: Any) -> Any:
     state = local.state
     if state.level < 2 and type.__class__ is TensorType and type.dtype.category == 2 and op.dtype is None:
         return _elementwise(op, (x,), (node,), (x._edge if x._view is None else x.edge,), (type,), type, state)
+    if type.dtype is bool_ and op.name in _NOT_OF_BOOL:
+        raise DtypeError(f"{op.name}: not implemented for squall.bool; cast with .to()")
     return apply(op, (x,))
 
 

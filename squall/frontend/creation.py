@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from squall.base.dtypes import DType, as_dtype, bool_, default_dtype, int64, numpy_dtype
-from squall.base.errors import DeviceError, ShapeError
+from squall.base.errors import ArgumentError, DeviceError, ShapeError
 from squall.base.formats import check_format
 from squall.frontend.arrays import array_view, computed, literal
 from squall.frontend.core import Handle, cast, record, scalar_node, wrap
@@ -104,6 +104,8 @@ def _plain(data: Any) -> Any:
 
 def filled(shape: tuple, value: Any, dtype: DType, device: str = "cpu", requires_grad: bool = False) -> Any:
     """A Tensor of one run-time value, not computed yet."""
+    if any(isinstance(size, int) and size < 0 for size in shape):
+        raise ShapeError(f"Trying to create tensor with negative dimension {min(shape)}: {list(shape)}")
     base = wrap(scalar_node(value, dtype, device))
     out = record(ops.expand, (base,), (shape,))
     return require_grad(out, requires_grad)
@@ -200,10 +202,10 @@ def arange(
     if dtype is not None and as_dtype(dtype).category == 1:
         start, end, step = int(start), int(end), int(step)
     if step == 0:
-        raise ValueError("arange: step must not be zero")
+        raise ArgumentError("arange: step must be nonzero")
     count = math.ceil((end - start) / step)
     if count < 0:
-        raise ValueError(f"arange: bounds {start} and {end} do not go with the sign of step {step}")
+        raise ArgumentError(f"arange: upper bound and lower bound inconsistent with step sign: {start}, {end}, {step}")
     floating = any(isinstance(v, float) for v in (start, end, step))
     kind = as_dtype(dtype) if dtype is not None else default_dtype() if floating else int64
     check_device(device, "arange")

@@ -76,22 +76,21 @@ def _formatter(values: Any, category: int, precision: int) -> Any:
         return lambda v: str(v.item()).rjust(width)
     finite = values[numpy.isfinite(values) & (values != 0)].astype(numpy.float64)
     absolute = numpy.abs(finite)
-    whole = finite.size == 0 or bool((finite == numpy.ceil(finite)).all())
-    scientific = finite.size > 0 and ((absolute.max() / absolute.min() > 1000.0 and not whole) or absolute.max() > 1e8
-                                      or absolute.min() < 1e-4)
+    whole = bool((finite == numpy.ceil(finite)).all())
+    scientific = finite.size > 0 and (absolute.max() / absolute.min() > 1000.0 or absolute.max() > 1e8 or absolute.min() < 1e-4)
     if scientific:
-        plain = f"{{:.{precision}e}}".format
+        text = f"{{:.{precision}e}}".format
     elif whole:
-        plain = "{:.0f}.".format
+        text = _whole
     else:
-        plain = f"{{:.{precision}f}}".format
+        text = f"{{:.{precision}f}}".format
+    width = max((len(text(float(v))) for v in finite), default=0)  # only what is finite and not zero counts
+    return lambda v: text(float(v)).rjust(width)
 
-    def text(v: Any) -> str:
-        v = float(v)
-        return plain(v) if numpy.isfinite(v) else str(v)
 
-    width = max(len(text(v)) for v in values.reshape(-1))
-    return lambda v: text(v).rjust(width)
+def _whole(value: float) -> str:
+    """A whole number with a point that says it is floating; nan and inf as they are."""
+    return f"{value:.0f}." if value - value == 0 else f"{value:.0f}"
 
 
 def _nested(array: Any, formatter: Any, indent: int, options: PrintOptions, summarise: bool) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 from squall.base.dtypes import bool_, int64, uint8
@@ -11,7 +12,8 @@ from squall.frontend.arrays import computed
 from squall.frontend.core import Handle, cast, operand, record, require_no_grad_leaf, wrap
 from squall.frontend.creation import tensor
 from squall.frontend.movement import permute, reshape, slice_view
-from squall.frontend.views import make_view, overwrite, untracked, write
+from squall.frontend.state import local
+from squall.frontend.views import layout_of, make_view, overwrite, untracked, write
 from squall.ir.op import ops
 
 
@@ -20,18 +22,26 @@ def _is_array(item: Any) -> bool:
 
 
 def _as_index(item: Any) -> Any:
-    out = item if isinstance(item, Handle) else tensor(item)
-    if out.node.dtype.category > 1:
-        if out.node.shape == (0,):
-            return cast(out, int64)
-        raise IndexRangeError(f"tensors used as indices must be integers or booleans, not {out.node.dtype}")
-    return out
+    """An index Tensor of integers or booleans; one without dimensions as the int or bool it is, unless that is not known."""
+    if not isinstance(item, Handle):
+        item = tensor(item)
+    type = item.node.type
+    if type.dtype.category > 1:
+        if type.shape == (0,):
+            return cast(item, int64)
+        raise IndexRangeError(f"tensors used as indices must be integers or booleans, not {type.dtype}")
+    return item if type.shape or local.state.trace is not None else item.item()
+
+
+def _is_mask(item: Any) -> bool:
+    return item.node.dtype in (bool_, uint8)
 
 
 def _expand_items(x: Any, items: Any) -> list:
+    """One entry for each dimension and each new one: the ellipsis written out as full slices."""
     items = list(items) if isinstance(items, tuple) else [items]
     items = [_as_index(i) if _is_array(i) else i for i in items]
-    used = sum(len(i.node.shape) if isinstance(i, Handle) and i.node.dtype in (bool_, uint8) else 1
+    used = sum(len(i.node.shape) if isinstance(i, Handle) and _is_mask(i) else 1
                for i in items if i is not None and i is not Ellipsis and i is not True and i is not False)
     rank = len(x.node.shape)
     if used > rank:
@@ -44,51 +54,80 @@ def _expand_items(x: Any, items: Any) -> list:
     return items[:position] + full + items[position + (1 if where else 0):]
 
 
-def _basic(x: Any, items: list) -> tuple[Any, dict[int, Any]]:
-    """Apply slices, ints and None as views; returns the view and the index tensors left by dimension."""
-    shape = x.node.shape
-    dims, starts, sizes, steps = [], [], [], []
-    new_shape: list = []
-    left: dict[int, Any] = {}
-    source = 0
-    for item in items:
-        if item is None:
-            new_shape.append(1)
-            continue
-        if item is True or item is False:
-            left[len(new_shape)] = item
-            new_shape.append(1)
-            continue
-        if isinstance(item, slice):
-            size = shape[source]
-            if isinstance(item.step, int) and item.step <= 0:
-                raise ValueError("slice step must be positive")
-            if item == slice(None):
-                count = size
+class _Basic:
+    """The slices, ints and None of an index taken together: one slice step and one reshape.
+
+    Attributes:
+        cuts: (dim, start, size, step) of what is cut out. shape, strides: of the view. left: index tensors by its dimensions.
+    """
+
+    def __init__(self, x: Any, items: list):
+        self.x, self.source = x, 0
+        self.old_shape, self.old_strides = tuple(x.node.shape), tuple(layout_of(x)[0])
+        self.cuts: list[tuple] = []
+        self.shape: list = []
+        self.strides: list = []
+        self.left: dict[int, Any] = {}
+        for item in items:
+            if item is None:
+                self._new()
+            elif item is True or item is False:
+                self.left[len(self.shape)] = item
+                self._new()
+            elif isinstance(item, slice):
+                self._slice(item)
+            elif isinstance(item, Handle):
+                self.left[len(self.shape)] = item
+                for _ in range(len(item.node.shape) if _is_mask(item) else 1):
+                    self._keep(self.old_shape[self.source], 1)
             else:
-                start, stop, step = _slice_bounds(item, size)
-                count = max(0, -(-(stop - start) // step)) if isinstance(size, int) or item.stop is not None else stop - start
-                if not (start == 0 and step == 1 and count == size):
-                    dims.append(source), starts.append(start), sizes.append(count), steps.append(step)
-            new_shape.append(count)
-            source += 1
-        elif isinstance(item, Handle):
-            left[len(new_shape)] = item
-            count = len(item.node.shape) if item.node.dtype in (bool_, uint8) else 1
-            new_shape.extend(shape[source:source + count])
-            source += count
-        else:
-            index = _as_int(item)
-            size = shape[source]
-            if isinstance(size, int) and not -size <= index < size:
-                raise IndexRangeError(f"index {index} is out of bounds for dimension {source} with size {size}")
-            dims.append(source), starts.append(index + size if index < 0 else index), sizes.append(1), steps.append(1)
-            source += 1
-    if dims:
-        x = slice_view(x, tuple(dims), tuple(starts), tuple(sizes), tuple(steps))
-    if tuple(new_shape) != tuple(x.node.shape):
-        x = make_view(x, ops.reshape, (tuple(new_shape),))
-    return x, left
+                self._pick(_as_int(item))
+
+    def _keep(self, size: Any, step: int) -> None:
+        self.shape.append(size)
+        self.strides.append(self.old_strides[self.source] * step)
+        self.source += 1
+
+    def _new(self) -> None:
+        inside = self.source < len(self.old_shape)
+        self.shape.append(1)
+        self.strides.append(self.old_shape[self.source] * self.old_strides[self.source] if inside else 1)
+
+    def _slice(self, item: slice) -> None:
+        size = self.old_shape[self.source]
+        if item.start is None and item.stop is None and item.step is None:
+            self._keep(size, 1)
+            return
+        if isinstance(item.step, int) and item.step <= 0:
+            raise ValueError("slice step must be positive")
+        start, stop, step = _slice_bounds(item, size)
+        count = max(0, -(-(stop - start) // step)) if isinstance(size, int) or item.stop is not None else stop - start
+        if not (start == 0 and step == 1 and count == size):
+            self.cuts.append((self.source, start, count, step))
+        self._keep(count, step)
+
+    def _pick(self, index: int) -> None:
+        size = self.old_shape[self.source]
+        if isinstance(size, int) and not -size <= index < size:
+            raise IndexRangeError(f"index {index} is out of bounds for dimension {self.source} with size {size}")
+        self.cuts.append((self.source, index + size if index < 0 else index, 1, 1))
+        self.source += 1
+
+    def view(self) -> Any:
+        """The view, on which index tensors are still to be applied."""
+        x = self.x
+        if self.cuts:
+            dims, starts, sizes, steps = zip(*self.cuts, strict=True)
+            x = slice_view(x, dims, starts, sizes, steps)
+        if tuple(self.shape) != tuple(x.node.shape) or tuple(self.strides) != tuple(layout_of(x)[0]):
+            x = make_view(x, ops.reshape, (tuple(self.shape),), named=tuple(self.strides))
+        return x
+
+
+def _basic(x: Any, items: Any) -> tuple[Any, dict[int, Any]]:
+    """The view of slices, ints and None, and the index tensors left by its dimensions."""
+    basic = _Basic(x, _expand_items(x, items))
+    return basic.view(), basic.left
 
 
 def _slice_bounds(item: slice, size: Any) -> tuple:
@@ -103,6 +142,8 @@ def _slice_bounds(item: slice, size: Any) -> tuple:
 def _as_int(item: Any) -> int:
     if hasattr(item, "__index__"):
         return item.__index__()
+    if isinstance(item, str):
+        raise TypeError("indices must not be strings")
     raise IndexRangeError(f"only integers, slices (`:`), ellipsis (`...`), None and integer or boolean tensors are valid "
                           f"indices (got {type(item).__name__})")
 
@@ -126,6 +167,10 @@ def _positions(view: Any, left: dict[int, Any]) -> tuple[tuple, tuple[int, ...]]
         else:
             indices.append(cast(item, int64))
             dims.append(dim)
+    try:
+        functools.reduce(lambda a, b: broadcast(a, tuple(b.node.shape), "index"), indices, ())
+    except ShapeError as error:
+        raise IndexRangeError(f"shape mismatch: indexing tensors could not be broadcast together ({error})") from None
     return tuple(indices), tuple(dims)
 
 
@@ -141,7 +186,7 @@ def nonzero(x: Any) -> tuple:
 
 def getitem(x: Any, items: Any) -> Any:
     """What `x[items]` gives: a view for slices, ints and None, a copy for index tensors."""
-    view, left = _basic(x, _expand_items(x, items))
+    view, left = _basic(x, items)
     if not left:
         return view if view is not x else make_view(x, ops.reshape, (tuple(x.node.shape),))
     indices, dims = _positions(view, left)
@@ -168,7 +213,7 @@ def setitem(x: Any, items: Any, value: Any) -> None:
         node = x.node
         write(x, record(ops.where, (mask, operand(value, node.dtype, node.device), x), ()), not untracked(x))
         return
-    view, left = _basic(x, _expand_items(x, items))
+    view, left = _basic(x, items)
     node = view.node
     if not left:
         overwrite(view, fitted(value, tuple(node.shape), node.dtype, "__setitem__"), not untracked(x))

@@ -20,7 +20,7 @@ from squall.frontend.views import shared_tensor
 from squall.ir.node import Node, SharedType, tensor_type
 from squall.ir.op import ops
 from squall.runtime.buffer import Buffer
-from squall.runtime.dlpack import CPU, from_capsule
+from squall.runtime.dlpack import CPU, from_capsule, retype
 
 
 class _Export:
@@ -130,7 +130,12 @@ def _share(array: Any) -> Any:
 def to_dlpack(tensor: Any, *, stream: Any = None, **options: Any) -> Any:
     """A DLPack capsule of the Tensor's memory (through the array it shares)."""
     array = to_numpy(tensor)
-    return array.__dlpack__(**{k: v for k, v in options.items() if v is not None})
+    options = {k: v for k, v in options.items() if v is not None}
+    foreign = {"bool": ("bool", 8, "u1"), "bfloat16": ("bfloat", 16, "u2")}.get(tensor.node.dtype.name)
+    if foreign is None:
+        return array.__dlpack__(**options)
+    kind, bits, plain = foreign
+    return retype(array.view(plain).__dlpack__(**options), kind, bits)
 
 
 def from_dlpack(source: Any) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from squall.base.errors import ShapeError
+from squall.base.errors import ArgumentError, ShapeError
 from squall.base.shapes import normalize_dim, normalize_dims
 from squall.frontend.core import cast, common_dtype, record
 from squall.frontend.movement import narrow, reshape, unsqueeze
@@ -15,7 +15,7 @@ def concat(tensors: Any, dim: int = 0, function: str = "cat") -> Any:
     """Tensors joined along a dimension, dtypes promoted; empty 1-d tensors are skipped as in PyTorch."""
     tensors = tuple(tensors)
     if not tensors:
-        raise ShapeError(f"{function}: expected a non-empty list of Tensors")
+        raise ArgumentError(f"{function}: expected a non-empty list of Tensors")
     dtype = common_dtype(tensors)
     kept = [t for t in tensors if tuple(t.node.shape) != (0,)] or [tensors[0]]
     first = kept[0].node.shape

@@ -6,7 +6,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from squall.frontend.core import require_no_grad_leaf, unary
+from squall.base.dtypes import int64
+from squall.frontend.core import cast, require_no_grad_leaf, unary
 from squall.frontend.views import write_op
 from squall.ir.op import ops
 
@@ -48,8 +49,8 @@ class UnaryMethods:
         return unary(ops.reciprocal, self)
 
     def square(self) -> Tensor:
-        """Square."""
-        return unary(ops.square, self)
+        """Square; of bool as int64."""
+        return unary(ops.square, self if self.node.dtype.category else cast(self, int64))  # type: ignore[attr-defined]
 
     def exp(self) -> Tensor:
         """e to the power of each element."""

@@ -10,7 +10,7 @@ from squall.base.dtypes import DType, int64
 from squall.base.errors import IndexRangeError, ShapeError
 from squall.base.shapes import infer_reshape, normalize_dim, numel
 from squall.frontend.core import Handle, record, scalar_node
-from squall.frontend.views import make_view
+from squall.frontend.views import layout_of, make_view
 from squall.ir.op import ops
 
 
@@ -84,17 +84,21 @@ def expand(x: Any, *sizes: Any) -> Any:
 def squeeze(x: Any, dim: Any = None) -> Any:
     """Dimensions of size 1 dropped: all, or those named."""
     shape = x.node.shape
-    named = range(len(shape)) if dim is None else [
+    dims = range(len(shape)) if dim is None else [
         normalize_dim(d, len(shape), "squeeze") for d in ((dim,) if isinstance(dim, int) else dim)]
-    return make_view(x, ops.reshape, (tuple(s for i, s in enumerate(shape)
-                                            if not (i in named and isinstance(s, int) and s == 1)),))
+    kept = [i for i, s in enumerate(shape) if not (i in dims and isinstance(s, int) and s == 1)]
+    strides = layout_of(x)[0]
+    return make_view(x, ops.reshape, (tuple(shape[i] for i in kept),), named=tuple(strides[i] for i in kept))
 
 
 def unsqueeze(x: Any, dim: int) -> Any:
     """A dimension of size 1 put in at `dim`."""
     shape = tuple(x.node.shape)
     position = normalize_dim(dim, len(shape) + 1, "unsqueeze")
-    return make_view(x, ops.reshape, (shape[:position] + (1,) + shape[position:],))
+    strides = tuple(layout_of(x)[0])
+    step = shape[position] * strides[position] if position < len(shape) else 1
+    return make_view(x, ops.reshape, (shape[:position] + (1,) + shape[position:],),
+                     named=(*strides[:position], step, *strides[position:]))
 
 
 def flatten(x: Any, start_dim: int = 0, end_dim: int = -1) -> Any:
@@ -127,7 +131,7 @@ def narrow(x: Any, dim: int, start: int, length: int) -> Any:
     if start < 0:
         start += shape[d]
     if not 0 <= start <= shape[d] or start + length > shape[d] or length < 0:
-        raise IndexRangeError(f"narrow: start {start} and length {length} exceed dimension {d} of size {shape[d]}")
+        raise ShapeError(f"narrow: start {start} and length {length} exceed dimension {d} of size {shape[d]}")
     return slice_view(x, (d,), (start,), (length,), (1,))
 
 
@@ -140,7 +144,8 @@ def select(x: Any, dim: int, index: int) -> Any:
     if isinstance(shape[d], int) and not -shape[d] <= index < shape[d]:
         raise IndexRangeError(f"index {index} is out of bounds for dimension {d} with size {shape[d]}")
     part = slice_view(x, (d,), (index + shape[d] if index < 0 else index,), (1,), (1,))
-    return make_view(part, ops.reshape, (shape[:d] + shape[d + 1:],))
+    strides = layout_of(x)[0]
+    return make_view(part, ops.reshape, (shape[:d] + shape[d + 1:],), named=(*strides[:d], *strides[d + 1:]))
 
 
 def several(views: Iterable[Any]) -> tuple:
@@ -199,6 +204,8 @@ def unfold(x: Any, dimension: int, size: int, step: int) -> Any:
 
 def repeat(x: Any, *sizes: Any) -> Any:
     """The tensor repeated along each dimension (a copy)."""
+    if not sizes:
+        raise TypeError("repeat() missing 1 required positional arguments: \"repeats\"")
     counts = shape_argument(sizes, "repeat")
     shape = tuple(x.node.shape)
     if len(counts) < len(shape):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from squall.base.dtypes import as_dtype, bool_, default_dtype, int64
-from squall.base.errors import DtypeError, ShapeError
+from squall.base.dtypes import as_dtype, bool_, default_dtype, int64, uint8
+from squall.base.errors import DtypeError, IndexRangeError, ShapeError
 from squall.base.shapes import normalize_dim, normalize_dims
 from squall.frontend.core import cast, record
 from squall.frontend.creation import zeros
@@ -41,12 +41,15 @@ def reduce_op(op: Op, x: Any, dim: Any, keepdim: bool, dtype: Any = None, floati
 
 
 def boolean(op: Op, x: Any, dim: Any, keepdim: bool) -> Any:
-    """any and all, over elements as booleans."""
-    return reduce_op(op, cast(x, bool_), dim, keepdim)
+    """any and all, over elements as booleans; uint8 stays, as in PyTorch."""
+    out = reduce_op(op, cast(x, bool_), dim, keepdim)
+    return cast(out, uint8) if x.node.dtype is uint8 else out
 
 
 def position(op: Op, x: Any, dim: int | None, keepdim: bool) -> Any:
     """argmax and argmin: over one dim, or the flattened tensor."""
+    if x.node.dtype is bool_:
+        raise DtypeError(f"{op.name}: not implemented for squall.bool; cast with .to()")
     if dim is None:
         flat = reshape(x, -1)
         _not_empty(op.name, flat.node.shape[0])
@@ -62,7 +65,7 @@ def position(op: Op, x: Any, dim: int | None, keepdim: bool) -> Any:
 
 def _not_empty(name: str, size: Any) -> None:
     if isinstance(size, int) and size == 0:
-        raise ShapeError(
+        raise IndexRangeError(
             f"{name}: expected reduction dim to have non-zero size; specify dim= or pass a tensor with elements"
         )
 

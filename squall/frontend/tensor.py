@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from squall.base.dtypes import DType, as_dtype, bool_, default_dtype
-from squall.base.errors import AutogradError, DtypeError, ShapeError
+from squall.base.errors import ArgumentError, AutogradError, DtypeError, ShapeError
 from squall.base.shapes import is_contiguous, normalize_dim, numel
 from squall.frontend import autograd, conversion, creation, interop, tracing
 from squall.frontend.core import Handle, apply, cast, record, set_tensor_class, wrap
@@ -193,6 +193,8 @@ class Tensor(Handle, ArithmeticMethods, UnaryMethods, ReductionMethods, Movement
 
     def detach_(self) -> Tensor:
         """Forget the history."""
+        if self._edge is not None and local.state.trace is not None:
+            local.state.trace.rebinds(self, "detach_()")
         self._edge = None
         return self
 
@@ -245,14 +247,19 @@ class Tensor(Handle, ArithmeticMethods, UnaryMethods, ReductionMethods, Movement
             raise ShapeError(f"Boolean value of Tensor with {self.numel()} values is ambiguous; use .any() or .all()")
         return bool(self.item())
 
+    def _number(self) -> Any:
+        if self.numel() != 1:
+            raise ArgumentError("only one element tensors can be converted to Python scalars")
+        return self.item()
+
     def __int__(self) -> int:
-        return int(self.item())
+        return int(self._number())
 
     def __float__(self) -> float:
-        return float(self.item())
+        return float(self._number())
 
     def __index__(self) -> int:
-        if self.node.dtype.category > 1:
+        if self.node.dtype.category > 1 or self.numel() != 1:
             raise TypeError("only integer tensors of a single element can be converted to an index")
         return int(self.item())
 
@@ -292,6 +299,8 @@ class Tensor(Handle, ArithmeticMethods, UnaryMethods, ReductionMethods, Movement
 
     def fill_(self, value: Any) -> Tensor:
         """Write one value everywhere, in place."""
+        if isinstance(value, Handle) and value.node.shape != ():
+            raise ShapeError(f"fill_ only supports 0-dimension value tensor but got tensor with {len(value.node.shape)} dimensions.")
         return conversion.copy_(self, value)
 
     def zero_(self) -> Tensor:

@@ -103,8 +103,14 @@ def layout_of(tensor: Any) -> tuple[Shape, Any]:
     return (contiguous_strides(tensor.node.shape), 0) if view is None else (view.strides, view.offset)
 
 
-def make_view(tensor: Any, op: Op, attrs: tuple, starts: tuple[int, ...] = (), extra: tuple[Node, ...] = ()) -> Any:
-    """A Tensor that sees `tensor` through one more step and shares its storage; None when strides cannot express it."""
+def make_view(tensor: Any, op: Op, attrs: tuple, starts: tuple[int, ...] = (), extra: tuple[Node, ...] = (),
+              named: Shape | None = None) -> Any:
+    """A Tensor that sees `tensor` through one more step and shares its storage; None when strides cannot express it.
+
+    Args:
+        starts, extra: of a slice, as numbers and as Nodes. named: the strides PyTorch gives dimensions of size 1, where they
+            are not those of the step.
+    """
     parent = tensor.node
     strides, offset = layout_of(tensor)
     node = view_node(op, parent, attrs, extra)
@@ -128,7 +134,7 @@ def make_view(tensor: Any, op: Op, attrs: tuple, starts: tuple[int, ...] = (), e
             history = _view_record(op, attrs, (parent, *extra), edge, node)
     out = wrap(node, history)
     out._cell = cell
-    out._view = View(steps, base, cell.version, cell._node, layout[0], offset + layout[1], origin)
+    out._view = View(steps, base, cell.version, cell._node, named or layout[0], offset + layout[1], origin)
     state.pending.append(ref(cell))  # computed or not: a loop is heard by what it lists
     if state.trace is not None:
         state.trace.made(out)

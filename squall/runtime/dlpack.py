@@ -50,6 +50,13 @@ class ForeignTensor(NamedTuple):
     read_only: bool
 
 
+def retype(capsule: Any, kind: str, bits: int) -> Any:
+    """The same capsule, saying that its elements are of another type of the same width (one NumPy cannot name)."""
+    tensor = _opened(capsule)[0]
+    tensor.type.code, tensor.type.bits = CODES.index(kind), bits
+    return capsule
+
+
 def from_capsule(capsule: Any) -> ForeignTensor:
     """Read a capsule that an object's `__dlpack__()` returned.
 
@@ -62,6 +69,10 @@ def from_capsule(capsule: Any) -> ForeignTensor:
         >>> tensor.shape, tensor.kind, tensor.bits, tensor.device
         ((2, 3), 'float', 32, (1, 0))
     """
+    return _described(*_opened(capsule))
+
+
+def _opened(capsule: Any) -> tuple[_Tensor, Any, bool]:
     api = ctypes.pythonapi
     valid = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.py_object, ctypes.c_char_p)(("PyCapsule_IsValid", api))
     address = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.py_object, ctypes.c_char_p)(("PyCapsule_GetPointer", api))
@@ -75,7 +86,7 @@ def from_capsule(capsule: Any) -> ForeignTensor:
         tensor = _Tensor.from_address(address(capsule, b"dltensor"))
     else:
         raise ValueError("not a DLPack capsule, or one that was used already")
-    return _described(tensor, capsule, read_only)
+    return tensor, capsule, read_only
 
 
 def _described(tensor: _Tensor, capsule: Any, read_only: bool) -> ForeignTensor:
