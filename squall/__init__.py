@@ -1,7 +1,7 @@
 """squall: deep learning in Python that records programs lazily, differentiates, fuses and compiles them.
 
-The public names are loaded on first touch (`_NAMES` below is the table of contents), so that `import squall` stays quick
-and loads neither numpy nor llvmlite.
+The public names are loaded on first touch (`_NAMES` below is the table of contents), so that `import squall` stays
+quick and loads neither numpy nor llvmlite.
 """
 
 from __future__ import annotations
@@ -9,39 +9,54 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-from squall.base.version import VERSION as __version__
+from squall.base.version import VERSION as __version__  # noqa: N811
 
 _MODULES = ("nn", "optim", "data", "io", "models", "cli", "autograd", "func", "base", "ir", "ops")
-_DTYPES = ("uint8 int8 uint16 int16 uint32 int32 uint64 int64 float16 bfloat16 float32 float64 "
-           "half float double short int long").split()
+_DTYPES = (
+    "uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64", "float16", "bfloat16", "float32", "float64",
+    "half", "float", "double", "short", "int", "long",
+)  # fmt: skip
 _FROM = {
     "frontend.tensor": "Tensor",
     "frontend.size": "Size",
     "frontend.conversion": "Device",
-    "frontend.creation": "tensor as_tensor full zeros ones empty full_like zeros_like ones_like empty_like arange linspace "
-                         "eye tril triu",
+    "frontend.creation": (
+        "tensor as_tensor full zeros ones empty full_like zeros_like ones_like empty_like arange linspace "
+        "eye tril triu"
+    ),
     "frontend.interop": "from_numpy from_dlpack",
     "frontend.joining": "stack",
-    "frontend.random": "Generator default_generator manual_seed seed get_rng_state set_rng_state rand randn rand_like "
-                       "randn_like randint randperm bernoulli multinomial normal",
-    "frontend.state": "no_grad enable_grad set_grad_enabled inference_mode set_detect_anomaly is_grad_enabled "
-                      "is_inference_mode_enabled set_eager",
+    "frontend.random": (
+        "Generator default_generator manual_seed seed get_rng_state set_rng_state rand randn rand_like "
+        "randn_like randint randperm bernoulli multinomial normal"
+    ),
+    "frontend.state": (
+        "no_grad enable_grad set_grad_enabled inference_mode set_detect_anomaly is_grad_enabled "
+        "is_inference_mode_enabled set_eager"
+    ),
     "frontend.evaluation": "flush",
     "frontend.display": "set_printoptions",
     "frontend.functions": "allclose equal isclose is_tensor numel result_type promote_types finfo iinfo",
-    "frontend.functions_unary": "abs neg sign sqrt rsqrt exp exp2 expm1 log log2 log10 log1p sin cos tan asin acos atan sinh cosh "
-                                "tanh asinh acosh atanh erf erfc erfinv floor ceil round trunc sigmoid relu isnan isinf isfinite "
-                                "square reciprocal logical_not bitwise_not lgamma digamma",
-    "frontend.functions_arithmetic": "where add sub mul div pow matmul mm bmm dot outer maximum minimum clamp clip lerp addmm "
-                                     "eq ne lt le gt ge logical_and logical_or logical_xor bitwise_and bitwise_or bitwise_xor "
-                                     "fmod remainder floor_divide atan2 addcmul addcdiv copysign subtract multiply divide "
-                                     "masked_fill",
-    "frontend.functions_reduction": "sum prod mean amax amin any all argmax argmin max min var std norm logsumexp softmax "
-                                    "log_softmax cumsum cumprod median sort argsort topk",
-    "frontend.functions_movement": "cat concat concatenate meshgrid broadcast_to broadcast_tensors reshape permute transpose t "
-                                   "squeeze unsqueeze flatten movedim flip roll split chunk unbind narrow select diagonal gather "
-                                   "scatter scatter_add index_select index_add masked_select nonzero clone detach "
-                                   "repeat_interleave tile hstack vstack swapaxes ravel unflatten",
+    "frontend.functions_unary": (
+        "abs neg sign sqrt rsqrt exp exp2 expm1 log log2 log10 log1p sin cos tan asin acos atan sinh cosh "
+        "tanh asinh acosh atanh erf erfc erfinv floor ceil round trunc sigmoid relu isnan isinf isfinite "
+        "square reciprocal logical_not bitwise_not lgamma digamma"
+    ),
+    "frontend.functions_arithmetic": (
+        "where add sub mul div pow matmul mm bmm dot outer maximum minimum clamp clip lerp addmm eq ne lt "
+        "le gt ge logical_and logical_or logical_xor bitwise_and bitwise_or bitwise_xor fmod remainder "
+        "floor_divide atan2 addcmul addcdiv copysign subtract multiply divide masked_fill"
+    ),
+    "frontend.functions_reduction": (
+        "sum prod mean amax amin any all argmax argmin max min var std norm logsumexp softmax log_softmax "
+        "cumsum cumprod median sort argsort topk"
+    ),
+    "frontend.functions_movement": (
+        "cat concat concatenate meshgrid broadcast_to broadcast_tensors reshape permute transpose t squeeze "
+        "unsqueeze flatten movedim flip roll split chunk unbind narrow select diagonal gather scatter "
+        "scatter_add index_select index_add masked_select nonzero clone detach repeat_interleave tile "
+        "hstack vstack swapaxes ravel unflatten"
+    ),
     "frontend.einsum": "einsum tensordot",
     "frontend.transforms": "vjp jvp value_and_grad",
     "frontend.jacobians": "jacrev jacfwd hessian",
@@ -63,7 +78,9 @@ def __getattr__(name: str) -> Any:
     if name in _NAMES:
         value = getattr(importlib.import_module(f"squall.{_NAMES[name]}"), name)
     elif name in _MODULES:
-        value = importlib.import_module({"autograd": "squall.autograd", "func": "squall.func"}.get(name, f"squall.{name}"))
+        value = importlib.import_module(
+            {"autograd": "squall.autograd", "func": "squall.func"}.get(name, f"squall.{name}")
+        )
     elif name in _DTYPES:
         from squall.base.dtypes import dtype_named
 

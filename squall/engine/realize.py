@@ -100,8 +100,8 @@ def _plan(roots: list[Node], found: Signature) -> tuple[Any, dict[str, int]]:
 
 
 def _described(roots: list[Node], found: Signature) -> tuple[tuple, tuple]:
-    """Roots and inputs of a copy of the graph: what the compiler leaves to the garbage collector refers to no live value,
-    which would keep memory and make the next flush believe that somebody can still read it."""
+    """Roots and inputs of a copy of the graph: what the compiler leaves to the garbage collector refers to no live
+    value, which would keep memory and make the next flush believe that somebody can still read it."""
     copies: dict[int, Node] = {}
     inputs: list[Node] = []
     for node in found.order:

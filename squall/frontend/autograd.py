@@ -58,8 +58,10 @@ def _start(tensor: Any, gradient: Any, create_graph: bool) -> Any:
     if not isinstance(gradient, Handle):
         raise TypeError(f"backward: gradient must be a Tensor, got {type(gradient).__name__}")
     if gradient.node.shape != node.shape:
-        raise ShapeError(f"Mismatch in shape: grad_output[0] has a shape of {list(gradient.node.shape)} and output[0] has a "
-                         f"shape of {list(node.shape)}.")
+        raise ShapeError(
+            f"Mismatch in shape: grad_output[0] has a shape of {list(gradient.node.shape)} and output[0] has a "
+            f"shape of {list(node.shape)}."
+        )
     if gradient.node.dtype is not node.dtype:
         gradient = record(ops.cast, (gradient,), (node.dtype,))
     return gradient if create_graph else gradient.node
@@ -105,7 +107,8 @@ def backward(tensors: Any, gradients: Any = None, retain_graph: bool | None = No
             backward reads for another time (default: create_graph). create_graph: record the gradients' own history.
 
     Raises:
-        AutogradError: without history, on a second time through freed history, or when a saved value was modified in place.
+        AutogradError: without history, on a second time through freed history, or when a saved value was modified
+            in place.
     """
     tensors = (tensors,) if isinstance(tensors, Handle) else tuple(tensors)
     given = (gradients,) if gradients is None or isinstance(gradients, Handle) else tuple(gradients)
@@ -131,7 +134,9 @@ def walk_back(edges: list, seeds: list, create_graph: bool, on_leaf: Any, retain
 
 
 class _Watch:
-    """Sees each record after its rule ran: whether it read memory that NumPy can write, and in anomaly mode its gradients."""
+    """Sees each record after its rule ran: whether it read memory that NumPy can write, and in anomaly mode its
+    gradients.
+    """
 
     __slots__ = ("anomaly", "shared")
 
@@ -146,8 +151,15 @@ class _Watch:
             check_gradients(record, gradients)
 
 
-def grad(outputs: Any, inputs: Any, grad_outputs: Any = None, retain_graph: bool | None = None, create_graph: bool = False,
-         allow_unused: bool = False, materialize_grads: bool = False) -> tuple:
+def grad(
+    outputs: Any,
+    inputs: Any,
+    grad_outputs: Any = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    allow_unused: bool = False,
+    materialize_grads: bool = False,
+) -> tuple:
     """The gradients of outputs with respect to inputs, without touching `.grad`.
 
     Returns:

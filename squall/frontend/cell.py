@@ -8,7 +8,9 @@ from squall.ir.node import Node
 
 
 class Cell:
-    """Storage: the current Node of the base, how often it was written, and how many arrays share the memory (None: none)."""
+    """Storage: the current Node of the base, how often it was written, and how many arrays share the memory (None:
+    none).
+    """
 
     __slots__ = ("__weakref__", "_node", "shared", "version")
 

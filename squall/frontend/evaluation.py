@@ -1,8 +1,8 @@
 """When values are computed, and which: the flush.
 
 A flush evaluates what was asked for, every live value of this thread that is still pending, and what live history saved
-(DESIGN S7), all in one plan. `pressure` forces one when too much is pending, at a point of the loop that repeats, so that
-a long loop without reads meets the same plan again and again.
+(DESIGN S7), all in one plan. `pressure` forces one when too much is pending, at a point of the loop that repeats,
+so that a long loop without reads meets the same plan again and again.
 """
 
 from __future__ import annotations
@@ -130,7 +130,8 @@ def retained(state: ThreadState, nbytes: int) -> None:
 
 
 def pressure(state: ThreadState) -> None:
-    """Too much is pending. Listen until the period of what is recorded is known, flush, and from then on flush once every
+    """Too much is pending. Listen until the period of what is recorded is known, flush, and from then on flush
+    once every
     so many whole periods: equal graphs, one plan. Another loop shows by another op at that point, or by new plans."""
     if state.trace is not None or state.flushing:
         state.limit = len(state.pending) + 1000

@@ -114,7 +114,13 @@ def _words(dtype: Any) -> int:
     return 2 if dtype.itemsize == 8 else 1
 
 
-def rand(*size: Any, generator: Generator | None = None, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Any:
+def rand(
+    *size: Any,
+    generator: Generator | None = None,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+) -> Any:
     """Uniform numbers in [0, 1)."""
     creation.check_device(device, "rand")
     kind = default_dtype() if dtype is None else as_dtype(dtype)
@@ -122,7 +128,13 @@ def rand(*size: Any, generator: Generator | None = None, dtype: Any = None, devi
     return creation.require_grad(out, requires_grad, "rand")
 
 
-def randn(*size: Any, generator: Generator | None = None, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Any:
+def randn(
+    *size: Any,
+    generator: Generator | None = None,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+) -> Any:
     """Standard normal numbers.
 
     Example:
@@ -174,7 +186,9 @@ def bernoulli(input: Any, *, generator: Generator | None = None) -> Any:
 
 
 def multinomial(input: Any, num_samples: int, replacement: bool = False, *, generator: Generator | None = None) -> Any:
-    """Positions drawn with the probabilities of each row (Gumbel's trick without replacement, inverse sampling with)."""
+    """Positions drawn with the probabilities of each row (Gumbel's trick without replacement, inverse sampling
+    with).
+    """
     weights = input if len(input.node.shape) == 2 else input.unsqueeze(0)
     rows, columns = weights.node.shape
     if replacement:

@@ -40,9 +40,10 @@ class GradRecord:
         op, attrs: what was applied. edges: per operand a GradRecord, a Leaf or None. types: operand types.
         out_type: the result's type. inputs: per operand the Node the rule reads, or None; None when it reads none.
         output: the result's Node (a tuple for several), if the rule reads it. holders, versions: per operand the handle
-        `inputs` was read from and its version then (None: all 0). cells: (cell, version) of the result, once it has a cell.
-        state: NEW, WALKED (a flush saw to what is saved) or FREED. hooks, where, extra: hooks on the gradients, the line
-        that recorded it (anomaly mode), and what takes the place of the op's rule; few records have them.
+        `inputs` was read from and its version then (None: all 0). cells: (cell, version) of the result, once it
+        has a cell.
+        state: NEW, WALKED (a flush saw to what is saved) or FREED. hooks, where, extra: hooks on the gradients,
+        the line that recorded it (anomaly mode), and what takes the place of the op's rule; few records have them.
     """
 
     __slots__ = ("_rare", "attrs", "cells", "edges", "holders", "inputs", "op", "out_type", "output", "state", "types",
@@ -121,7 +122,8 @@ class GradRecord:
         if now != version:
             raise AutogradError(
                 "one of the variables needed for gradient computation has been modified by an inplace operation: "
-                f"a {holder.describe()}, saved by {self.name()}, is at version {now}; expected version {version} instead."
+                f"a {holder.describe()}, saved by {self.name()}, is at version {now}; expected version {version} "
+                "instead."
                 + (f" It was recorded at {self.where}." if self.where else
                    " Hint: with sq.set_detect_anomaly(True) this error names the line that recorded it."))
 
@@ -157,7 +159,8 @@ def make_record(op: Op, attrs: tuple, operands: tuple, nodes: tuple, edges: tupl
     """The record of applying an op to Tensors with the given edges; None when it is not differentiable.
 
     Args:
-        operands: the Tensors, None for operands nobody can write. nodes, types: theirs. made: the result's Node or Nodes.
+        operands: the Tensors, None for operands nobody can write. nodes, types: theirs. made: the result's Node or
+            Nodes.
     """
     if op.grad is NON_DIFFERENTIABLE:
         return None
@@ -206,23 +209,37 @@ class NodeRules:
 def context_of(record: GradRecord, rules: Any) -> Context:
     """What the rule of a record sees, with saved values unpacked as Nodes or Tensors."""
     needs = tuple([e is not None for e in record.edges])
-    return Context(record.op, record.attrs, record.types, record.out_type, rules.inputs(record), rules.output(record), needs)
+    return Context(
+        record.op,
+        record.attrs,
+        record.types,
+        record.out_type,
+        rules.inputs(record),
+        rules.output(record),
+        needs,
+    )
 
 
 def input_gradients(record: GradRecord, gradient: Any, rules: Any) -> tuple:
     """One gradient an operand (None where none is wanted), shaped and typed like the operand."""
     if record.state == FREED:
         raise AutogradError(
-            "Trying to backward through the graph a second time (or directly access saved tensors after they have already "
-            "been freed). Saved intermediate values of the graph are freed when you call .backward() or autograd.grad(). "
-            "Specify retain_graph=True if you need to backward through the graph a second time.")
+            "Trying to backward through the graph a second time (or directly access saved tensors after they have "
+            "already been freed). Saved intermediate values of the graph are freed when you call .backward() or "
+            "autograd.grad(). Specify retain_graph=True if you need to backward through the graph a second time.")
     record.check_versions()
     extra = record.extra
-    parts = record.op.grad(context_of(record, rules), gradient) if extra is None else extra.backward(record, gradient, rules)
+    parts = (
+        record.op.grad(context_of(record, rules), gradient)
+        if extra is None
+        else extra.backward(record, gradient, rules)
+    )
     if not isinstance(parts, tuple):
         parts = (parts,)
     if len(parts) != len(record.edges):
-        raise AutogradError(f"{record.name()}: the gradient rule gave {len(parts)} gradients for {len(record.edges)} operands")
+        raise AutogradError(
+            f"{record.name()}: the gradient rule gave {len(parts)} gradients for {len(record.edges)} operands"
+        )
     out = []
     unbroadcast = record.op is not None and record.op.family.unbroadcast
     for part, edge, type in zip(parts, record.edges, record.types, strict=True):

@@ -78,8 +78,8 @@ class PooledBlock(Block):
 
 
 class _Return(weakref.ref):
-    """The way back of a block's memory. Its callback is a method of C, `append` of the pool's list of returns: a finalizer in
-    Python would now and then swallow a Ctrl-C, and could not take the pool's lock."""
+    """The way back of a block's memory. Its callback is a method of C, `append` of the pool's list of returns: a
+    finalizer in Python would now and then swallow a Ctrl-C, and could not take the pool's lock."""
 
     __slots__ = ("pointer", "size")
 

@@ -1,8 +1,9 @@
-"""Random straight-line programs of views, in-place ops, detach and no_grad blocks, written so that squall and PyTorch run them alike.
+"""Random straight-line programs of views, in-place ops, detach and no_grad blocks, written so that squall and
+PyTorch run them alike.
 
-A program is a list of instructions; each names the variables it reads by number, modulo how many there are then, so that
-any list of small numbers is a program. `run` executes one against a library and says what came of it: the gradients of
-the leaves, or at which instruction which kind of error was raised.
+A program is a list of instructions; each names the variables it reads by number, modulo how many there are then,
+so that any list of small numbers is a program. `run` executes one against a library and says what came of it: the
+gradients of the leaves, or at which instruction which kind of error was raised.
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ LEAVES = 2
 
 
 class Outcome(NamedTuple):
-    """What a program came to: the instruction that raised (or -1), the kind of error, values, versions and gradients."""
+    """What a program came to: the instruction that raised (or -1), the kind of error, values, versions and
+    gradients.
+    """
 
     at: int
     error: str
@@ -147,6 +150,12 @@ def run(library: Any, program: list, start: list) -> Outcome:
         total = sum(((v * (k + 1)).sum() for k, v in enumerate(tracked[1:])), tracked[0].sum())
         total.backward()
     except (RuntimeError, IndexError, ValueError) as error:
-        return Outcome(stage, kind_of(error), [v.detach().tolist() for v in variables], [v._version for v in variables], [])
+        return Outcome(
+            stage,
+            kind_of(error),
+            [v.detach().tolist() for v in variables],
+            [v._version for v in variables],
+            [],
+        )
     return Outcome(-1, "", [v.detach().tolist() for v in variables], [v._version for v in variables],
                    [None if leaf.grad is None else leaf.grad.tolist() for leaf in leaves])

@@ -1,4 +1,6 @@
-"""In-place writes, views and history against PyTorch: generated programs end in the same error or the same gradients."""
+"""In-place writes, views and history against PyTorch: generated programs end in the same error or the same
+gradients.
+"""
 
 import os
 

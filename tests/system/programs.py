@@ -51,7 +51,11 @@ def apply(step: Step, x: Any, y: Any) -> Any:
     if name == "half":
         return (x.to(sq.bfloat16) * number).to(sq.float32)
     if name == "div":
-        return x / (y.abs().sum(0, keepdim=True) + 1.0) if y.shape[1] in (1, x.shape[1]) or x.shape[1] == 1 else x / number
+        return (
+            x / (y.abs().sum(0, keepdim=True) + 1.0)
+            if y.shape[1] in (1, x.shape[1]) or x.shape[1] == 1
+            else x / number
+        )
     if name in BINARY:
         fits = all(a == b or 1 in (a, b) for a, b in zip(x.shape, y.shape, strict=True))
         return getattr(x, name)(y) if fits else getattr(x, name)(sq.tensor(number))

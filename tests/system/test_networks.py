@@ -26,7 +26,9 @@ class Residual(nn.Module):
 
 def test_a_residual_net_with_in_place_relu_trains():
     sq.manual_seed(0)
-    net = nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.ReLU(inplace=True), Residual(4), nn.Flatten(), nn.Linear(4 * 16, 2))
+    net = nn.Sequential(
+        nn.Conv2d(1, 4, 3, padding=1), nn.ReLU(inplace=True), Residual(4), nn.Flatten(), nn.Linear(4 * 16, 2)
+    )
     optimizer = sq.optim.SGD(net.parameters(), lr=0.05, momentum=0.9)
     x, y = sq.randn(16, 1, 4, 4), sq.arange(16) % 2
     losses = []
@@ -102,4 +104,6 @@ def test_exponential_averages_gradient_clipping_and_weight_decay_by_hand():
         g *= min(1.0, 1.0 / (2 * g + 1e-6))
         value = 0.9 * value - 0.1 * g
         mean += 0.5 * (value - mean)
-    assert w.tolist() == pytest.approx([value] * 4, rel=1e-5) and average.tolist() == pytest.approx([mean] * 4, rel=1e-5)
+    assert w.tolist() == pytest.approx([value] * 4, rel=1e-5) and average.tolist() == pytest.approx(
+        [mean] * 4, rel=1e-5
+    )

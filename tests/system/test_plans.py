@@ -1,4 +1,6 @@
-"""DESIGN S9 to S11: numbers and sizes that vary do not make plans. Counts plans and compiled kernels of whole programs."""
+"""DESIGN S9 to S11: numbers and sizes that vary do not make plans. Counts plans and compiled kernels of whole
+programs.
+"""
 
 from __future__ import annotations
 

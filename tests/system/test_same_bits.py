@@ -31,8 +31,11 @@ def compare(name: str, seed: int, expected: list[bytes], values: list) -> None:
         if a != b:
             step = steps[position - len(shapes)] if position >= len(shapes) else "input"
             x, y = np.frombuffer(a, "f4"), np.frombuffer(b, "f4")
-            pytest.fail(f"program {seed} ({shapes}): value {position} ({step}) differs {name}: "
-                        f"{int((x.view('u4') != y.view('u4')).sum()) if x.size == y.size else 'size'} of {x.size} elements\n{steps}")
+            pytest.fail(
+                f"program {seed} ({shapes}): value {position} ({step}) differs {name}: "
+                f"{int((x.view('u4') != y.view('u4')).sum()) if x.size == y.size else 'size'} of {x.size} elements"
+                f"\n{steps}"
+            )
 
 
 def check(seed: int) -> None:

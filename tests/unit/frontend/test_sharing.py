@@ -53,7 +53,9 @@ def test_sharing_ends_when_the_array_goes():
     assert t.tolist() == [5, 5, 5] and pending.tolist() == [2, 2, 2]
 
 
-@pytest.mark.parametrize("slice_of", [lambda t: t, lambda t: t.T, lambda t: t[1:], lambda t: t[:, ::2], lambda t: t.detach()])
+@pytest.mark.parametrize(
+    "slice_of", [lambda t: t, lambda t: t.T, lambda t: t[1:], lambda t: t[:, ::2], lambda t: t.detach()]
+)
 def test_an_array_of_a_view_lies_in_the_storage(slice_of):
     t = sq.zeros(4, 4)
     sq.flush()
@@ -126,7 +128,11 @@ def test_fortran_order_and_strides():
 
 
 def test_what_cannot_be_shared_says_so():
-    for array, error in [(np.arange(3)[::-1], "negative"), (np.zeros(2, ">f4"), "byte-swapped"), (np.zeros(2, "complex64"), "no counterpart")]:
+    for array, error in [
+        (np.arange(3)[::-1], "negative"),
+        (np.zeros(2, ">f4"), "byte-swapped"),
+        (np.zeros(2, "complex64"), "no counterpart"),
+    ]:
         with pytest.raises((ValueError, RuntimeError, TypeError), match=error):
             sq.from_numpy(array)
     frozen = np.zeros(2)
@@ -153,7 +159,9 @@ def test_dlpack_both_ways():
     assert s.__dlpack_device__() == (1, 0)
 
 
-@pytest.mark.parametrize("name", ["bool", "uint8", "int8", "int16", "int32", "int64", "float16", "float32", "float64", "bfloat16"])
+@pytest.mark.parametrize(
+    "name", ["bool", "uint8", "int8", "int16", "int32", "int64", "float16", "float32", "float64", "bfloat16"]
+)
 def test_every_dtype_goes_both_ways(name):
     t = sq.tensor([0, 1, 1]).to(getattr(sq, name))
     a = t.numpy()
@@ -165,9 +173,19 @@ def test_every_dtype_goes_both_ways(name):
 
 def test_operators_with_arrays_on_either_side_give_tensors():
     t, a = sq.tensor([1.0, 2.0]), np.array([3.0, 4.0], "float32")
-    for made, expected in [(t + a, [4, 6]), (a + t, [4, 6]), (a - t, [2, 2]), (t / a, [1 / 3, 0.5]), (a * t, [3, 8]),
-                           (a @ t, 11), (t @ a, 11), (a > t, [True, True]), (np.float32(2) * t, [2, 4]), (t * np.float64(2), [2, 4]),
-                           (np.int64(3) + t, [4, 5])]:
+    for made, expected in [
+        (t + a, [4, 6]),
+        (a + t, [4, 6]),
+        (a - t, [2, 2]),
+        (t / a, [1 / 3, 0.5]),
+        (a * t, [3, 8]),
+        (a @ t, 11),
+        (t @ a, 11),
+        (a > t, [True, True]),
+        (np.float32(2) * t, [2, 4]),
+        (t * np.float64(2), [2, 4]),
+        (np.int64(3) + t, [4, 5]),
+    ]:
         assert isinstance(made, sq.Tensor) and np.allclose(made.tolist(), expected)
         assert made.dtype in (sq.float32, sq.bool)
     t += a

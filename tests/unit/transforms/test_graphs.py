@@ -134,7 +134,9 @@ def test_integers_carry_no_gradient() -> None:
     graph = trace(lambda a, i: ops.take(a, i, dim=0), [TensorType((4,), float64), TensorType((2,), int64)])
     made = gradient_graph(graph, (True, False), (True,))
     assert np.allclose(run(made, floats(4), np.array([1, 1]), np.ones(2))[0], [0, 2, 0, 0])
-    assert run(tangent_graph(graph, (True, False)), floats(4), np.array([3, 0]), np.arange(4.0))[0].tolist() == [3.0, 0.0]
+    assert run(tangent_graph(graph, (True, False)), floats(4), np.array([3, 0]), np.arange(4.0))[
+        0
+    ].tolist() == [3.0, 0.0]
 
 
 def test_graphs_check_their_inputs() -> None:
