@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from squall.base import config
 from squall.base.dtypes import default_dtype
 from squall.base.errors import TraceError
 from squall.frontend import binding
@@ -83,7 +84,9 @@ class Collector:
         passed = {id(n) for n in self.passed_nodes}
         leaves += [n for n in self.passed_nodes if id(n) not in {id(m) for m in leaves}]
         written = {id(before) for _, before, _ in trace.cells.values()}
-        inputs = [self._input(n, id(n) in written and id(n) not in passed) for n in leaves]
+        inputs = [
+            self._input(n, id(n) in written and id(n) not in passed and config.get("donate")) for n in leaves
+        ]
         positions = {id(n): i for i, n in enumerate(leaves)}
         self.passed = [Where("input", positions[id(n)]) for n in self.passed_nodes]
         self.leaf_nodes = leaves

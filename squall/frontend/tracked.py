@@ -99,10 +99,17 @@ class Tracked:
         cotangents = [placeholder(len(holders) + k, roots[i].type) for k, i in enumerate(live)]
         trace = parts.trace
         trace.crossing = True
-        with trace, no_grad():
-            made = run_backward(
-                list(live.values()), cotangents, NodeRules, _ignore, True, wanted, None, set(wanted)
-            )
+        hooks = [(edge, edge.hooks) for edge in wanted.values()]
+        for edge, _ in hooks:  # they run where the call's backward leads to
+            edge.hooks = None
+        try:
+            with trace, no_grad():
+                made = run_backward(
+                    list(live.values()), cotangents, NodeRules, _ignore, True, wanted, None, set(wanted)
+                )
+        finally:
+            for edge, before in hooks:
+                edge.hooks = before
         inputs, grads = [], []
         for number, edge in enumerate(targets):
             if edge is not None and id(edge) in made:

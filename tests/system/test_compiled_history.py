@@ -230,3 +230,14 @@ def test_dropout_inside_draws_once() -> None:
         return [*seen, sq.rand(2).tolist()]
 
     assert run(lambda m: m) == run(sq.compile)
+
+
+def test_hooks_run_once() -> None:
+    def run(wrap: Callable) -> list[bytes]:
+        w = data(4).requires_grad_()
+        w.register_hook(lambda g: g * 0.5)
+        f = wrap(lambda x: (x * w).tanh())
+        f(data(4, seed=1)).sum().backward()
+        return [bits(w.grad)]
+
+    assert run(lambda f: f) == run(sq.compile)
