@@ -1,5 +1,6 @@
-"""Random histories of a training program: whatever is done to the model, the optimizer, the globals and the modes between
-calls of compiled functions, every call gives the bits of the uncompiled program (DESIGN S12: nothing goes stale).
+"""Random histories of a training program: whatever is done to the model, the optimizer, the globals and the
+modes between calls of compiled functions, every call gives the bits of the uncompiled program (DESIGN S12:
+nothing goes stale).
 
 `SQUALL_CAPTURE_CASES` sets how many histories run; the default suits CI.
 """
