@@ -13,8 +13,8 @@ from squall.base.version import VERSION as __version__  # noqa: N811
 
 _MODULES = ("nn", "optim", "data", "io", "models", "cli", "autograd", "func", "base", "ir", "ops")
 _DTYPES = (
-    "uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64", "float16", "bfloat16", "float32", "float64",
-    "half", "float", "double", "short", "int", "long",
+    "uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64", "float16", "bfloat16", "float32",
+    "float64", "half", "float", "double", "short", "int", "long",
 )  # fmt: skip
 _FROM = {
     "frontend.tensor": "Tensor",

@@ -39,7 +39,9 @@ class CheckpointError(SquallError, RuntimeError):
 
 
 class IndexRangeError(SquallError, IndexError, RuntimeError):
-    """An index outside its dimension. PyTorch raises IndexError for `x[...]` and RuntimeError for `gather` and its like."""
+    """An index outside its dimension. PyTorch raises IndexError for `x[...]` and RuntimeError for `gather` and its
+    like.
+    """
 
 
 class ArgumentError(SquallError, ValueError, RuntimeError):

@@ -60,8 +60,10 @@ def literal(data: Any, dtype: DType | None = None) -> Any:
     if array.dtype.kind == "f" and not from_array and array.dtype.name == "float64":
         array = array.astype(numpy_dtype(default_dtype()), copy=False)
     if array.dtype.kind in "OUSVMm" and array.dtype.name != "bfloat16":
-        raise NotNumbersError(f"tensor: cannot make a tensor of {type(data).__name__} data (NumPy sees dtype {array.dtype}); "
-                        "give numbers in sequences of equal lengths")
+        raise NotNumbersError(
+            f"tensor: cannot make a tensor of {type(data).__name__} data (NumPy sees dtype {array.dtype}); "
+            "give numbers in sequences of equal lengths"
+        )
     wanted = None if dtype is None else numpy_dtype(dtype)
     if wanted is not None and array.dtype != wanted:
         with numpy.errstate(all="ignore"):

@@ -36,7 +36,11 @@ class Device(str):
         return int(number) if number else None
 
     def __repr__(self) -> str:
-        return f"device(type={self.type!r})" if self.index is None else f"device(type={self.type!r}, index={self.index})"
+        return (
+            f"device(type={self.type!r})"
+            if self.index is None
+            else f"device(type={self.type!r}, index={self.index})"
+        )
 
 
 def read_item(tensor: Any) -> Any:
@@ -110,7 +114,9 @@ def as_array(tensor: Any, dtype: Any, copy: bool | None) -> Any:
 def pickled(tensor: Any) -> tuple:
     """How a Tensor is pickled: bytes, shape, dtype; history is not kept."""
     if tensor.edge is not None and tensor.edge.__class__ is not Leaf:
-        raise AutogradError("Only Tensors created explicitly by the user (graph leaves) support pickling; detach() first")
+        raise AutogradError(
+            "Only Tensors created explicitly by the user (graph leaves) support pickling; detach() first"
+        )
     array = tensor.detach_array()
     return rebuild, (array.tobytes(), tuple(tensor.node.shape), tensor.node.dtype.name, tensor.edge is not None)
 

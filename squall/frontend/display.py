@@ -77,7 +77,9 @@ def _formatter(values: Any, category: int, precision: int) -> Any:
     finite = values[numpy.isfinite(values) & (values != 0)].astype(numpy.float64)
     absolute = numpy.abs(finite)
     whole = bool((finite == numpy.ceil(finite)).all())
-    scientific = finite.size > 0 and (absolute.max() / absolute.min() > 1000.0 or absolute.max() > 1e8 or absolute.min() < 1e-4)
+    scientific = finite.size > 0 and (
+        absolute.max() / absolute.min() > 1000.0 or absolute.max() > 1e8 or absolute.min() < 1e-4
+    )
     if scientific:
         text = f"{{:.{precision}e}}".format
     elif whole:

@@ -9,11 +9,11 @@ from squall.base.dtypes import bool_, int64, uint8
 from squall.base.errors import IndexRangeError, ShapeError
 from squall.base.shapes import broadcast
 from squall.frontend.arrays import computed
-from squall.frontend.core import Handle, cast, operand, record, require_no_grad_leaf, wrap
+from squall.frontend.core import Handle, cast, operand, record, require_no_grad_leaf, scalar_node, wrap
 from squall.frontend.creation import tensor
-from squall.frontend.movement import permute, reshape, slice_view
+from squall.frontend.movement import permute, reshape, select
 from squall.frontend.state import local
-from squall.frontend.views import layout_of, make_view, overwrite, untracked, write
+from squall.frontend.views import layout_of, make_view, overwrite, see_through, untracked, write
 from squall.ir.op import ops
 
 
@@ -22,7 +22,9 @@ def _is_array(item: Any) -> bool:
 
 
 def _as_index(item: Any) -> Any:
-    """An index Tensor of integers or booleans; one without dimensions as the int or bool it is, unless that is not known."""
+    """An index Tensor of integers or booleans; one without dimensions as the int or bool it is, unless that is not
+    known.
+    """
     if not isinstance(item, Handle):
         item = tensor(item)
     type = item.node.type
@@ -58,11 +60,12 @@ class _Basic:
     """The slices, ints and None of an index taken together: one slice step and one reshape.
 
     Attributes:
-        cuts: (dim, start, size, step) of what is cut out. shape, strides: of the view. left: index tensors by its dimensions.
+        cuts: (dim, start, size, step) of what is cut out. shape, strides: of the view. left: index tensors by its
+            dimensions.
     """
 
     def __init__(self, x: Any, items: list):
-        self.x, self.source = x, 0
+        self.x, self.source, self.new = x, 0, False
         self.old_shape, self.old_strides = tuple(x.node.shape), tuple(layout_of(x)[0])
         self.cuts: list[tuple] = []
         self.shape: list = []
@@ -89,6 +92,7 @@ class _Basic:
         self.source += 1
 
     def _new(self) -> None:
+        self.new = True
         inside = self.source < len(self.old_shape)
         self.shape.append(1)
         self.strides.append(self.old_shape[self.source] * self.old_strides[self.source] if inside else 1)
@@ -115,13 +119,15 @@ class _Basic:
 
     def view(self) -> Any:
         """The view, on which index tensors are still to be applied."""
-        x = self.x
+        steps: list = []
+        starts: tuple = ()
+        shape, strides = tuple(self.shape), tuple(self.strides)
         if self.cuts:
-            dims, starts, sizes, steps = zip(*self.cuts, strict=True)
-            x = slice_view(x, dims, starts, sizes, steps)
-        if tuple(self.shape) != tuple(x.node.shape) or tuple(self.strides) != tuple(layout_of(x)[0]):
-            x = make_view(x, ops.reshape, (tuple(self.shape),), named=tuple(self.strides))
-        return x
+            dims, starts, sizes, strides_cut = zip(*self.cuts, strict=True)
+            steps.append((ops.slice, (dims, sizes, strides_cut), tuple([scalar_node(s, int64) for s in starts])))
+        if self.new or len(shape) != len(self.old_shape):
+            steps.append((ops.reshape, (shape,), ()))
+        return see_through(self.x, tuple(steps), starts, strides) if steps else self.x
 
 
 def _basic(x: Any, items: Any) -> tuple[Any, dict[int, Any]]:
@@ -131,7 +137,10 @@ def _basic(x: Any, items: Any) -> tuple[Any, dict[int, Any]]:
 
 
 def _slice_bounds(item: slice, size: Any) -> tuple:
-    values = [None if v is None else _as_int(v) if not hasattr(v, "terms") else v for v in (item.start, item.stop, item.step)]
+    values = [
+        None if v is None else _as_int(v) if not hasattr(v, "terms") else v
+        for v in (item.start, item.stop, item.step)
+    ]
     if isinstance(size, int) and all(v is None or isinstance(v, int) for v in values):
         return slice(*values).indices(size)
     start, stop, step = values[0] or 0, size if values[1] is None else values[1], values[2] or 1
@@ -144,8 +153,10 @@ def _as_int(item: Any) -> int:
         return item.__index__()
     if isinstance(item, str):
         raise TypeError("indices must not be strings")
-    raise IndexRangeError(f"only integers, slices (`:`), ellipsis (`...`), None and integer or boolean tensors are valid "
-                          f"indices (got {type(item).__name__})")
+    raise IndexRangeError(
+        f"only integers, slices (`:`), ellipsis (`...`), None and integer or boolean tensors are valid "
+        f"indices (got {type(item).__name__})"
+    )
 
 
 def _positions(view: Any, left: dict[int, Any]) -> tuple[tuple, tuple[int, ...]]:
@@ -159,8 +170,10 @@ def _positions(view: Any, left: dict[int, Any]) -> tuple[tuple, tuple[int, ...]]
         elif item.node.dtype in (bool_, uint8):
             shape = view.node.shape[dim:dim + len(item.node.shape)]
             if tuple(item.node.shape) != tuple(shape):
-                raise IndexRangeError(f"The shape of the mask {list(item.node.shape)} at index {dim} does not match the shape "
-                                      f"of the indexed tensor {list(view.node.shape)} at index {dim}")
+                raise IndexRangeError(
+                    f"The shape of the mask {list(item.node.shape)} at index {dim} does not match the shape "
+                    f"of the indexed tensor {list(view.node.shape)} at index {dim}"
+                )
             for k, positions in enumerate(nonzero(item)):
                 indices.append(positions)
                 dims.append(dim + k)
@@ -186,6 +199,8 @@ def nonzero(x: Any) -> tuple:
 
 def getitem(x: Any, items: Any) -> Any:
     """What `x[items]` gives: a view for slices, ints and None, a copy for index tensors."""
+    if items.__class__ is int and x.node.type.shape:
+        return select(x, 0, items)
     view, left = _basic(x, items)
     if not left:
         return view if view is not x else make_view(x, ops.reshape, (tuple(x.node.shape),))
@@ -239,5 +254,7 @@ def fitted(value: Any, shape: tuple, dtype: Any, function: str) -> Any:
     if given == shape:
         return value
     if broadcast(given, shape, function) != shape:
-        raise ShapeError(f"{function}: shape mismatch: value of shape {list(given)} cannot be broadcast to {list(shape)}")
+        raise ShapeError(
+            f"{function}: shape mismatch: value of shape {list(given)} cannot be broadcast to {list(shape)}"
+        )
     return record(ops.expand, (value,), (shape,))

@@ -60,13 +60,21 @@ def to_numpy(tensor: Any, force: bool = False) -> Any:
         _expose(cell, tensor._view)
     node = tensor.node
     if node.buffer is None:
-        raise ShapeError("numpy(): the storage lies in an order that this view's strides cannot express; use .contiguous()")
+        raise ShapeError(
+            "numpy(): the storage lies in an order that this view's strides cannot express; use .contiguous()"
+        )
     node.buffer.shared = True
     dtype = numpy_dtype(node.dtype)
     buffer = node.buffer
     strides = None if buffer.strides is None else tuple(s * dtype.itemsize for s in buffer.strides)
     kind = {1: "|u1", 2: "<u2", 4: "<u4", 8: "<u8"}[dtype.itemsize]
-    interface = {"shape": tuple(node.shape), "typestr": kind, "data": (buffer.pointer, False), "strides": strides, "version": 3}
+    interface = {
+        "shape": tuple(node.shape),
+        "typestr": kind,
+        "data": (buffer.pointer, False),
+        "strides": strides,
+        "version": 3,
+    }
     return numpy.asarray(_Export(cell, cell._node.buffer, interface)).view(dtype)
 
 
@@ -87,7 +95,8 @@ def _is_private(node: Node, view: Any) -> bool:
     count = sys.getrefcount
     windows = 0 if view is None else 1
     buffer = node.buffer
-    # held by: the cell, two callers' variables, the argument (and the view's source and cached Node); each a slot and variables
+    # held by: the cell, two callers' variables, the argument (and the view's source and cached Node); each a slot
+    # and variables
     return count(node) <= 4 + 2 * windows and count(buffer) <= 4 and count(buffer.block) <= 2 + windows
 
 

@@ -10,7 +10,7 @@ from squall.base.dtypes import DType, int64
 from squall.base.errors import IndexRangeError, ShapeError
 from squall.base.shapes import infer_reshape, normalize_dim, numel
 from squall.frontend.core import Handle, record, scalar_node
-from squall.frontend.views import layout_of, make_view
+from squall.frontend.views import layout_of, make_view, see_through
 from squall.ir.op import ops
 
 
@@ -143,9 +143,10 @@ def select(x: Any, dim: int, index: int) -> Any:
     d = normalize_dim(dim, len(shape), "select")
     if isinstance(shape[d], int) and not -shape[d] <= index < shape[d]:
         raise IndexRangeError(f"index {index} is out of bounds for dimension {d} with size {shape[d]}")
-    part = slice_view(x, (d,), (index + shape[d] if index < 0 else index,), (1,), (1,))
+    start = index + shape[d] if index < 0 else index
     strides = layout_of(x)[0]
-    return make_view(part, ops.reshape, (shape[:d] + shape[d + 1:],), named=(*strides[:d], *strides[d + 1:]))
+    steps = ((ops.slice, ((d,), (1,), (1,)), (scalar_node(start, int64),)), (ops.reshape, (shape[:d] + shape[d + 1:],), ()))
+    return see_through(x, steps, (start,), (*strides[:d], *strides[d + 1:]))
 
 
 def several(views: Iterable[Any]) -> tuple:
@@ -221,7 +222,10 @@ def movedim(x: Any, source: Any, destination: Any) -> Any:
     """Dimensions moved to other places, the rest in order; a view."""
     rank = len(x.node.shape)
     origin = [normalize_dim(d, rank, "movedim") for d in ((source,) if isinstance(source, int) else source)]
-    target = [normalize_dim(d, rank, "movedim") for d in ((destination,) if isinstance(destination, int) else destination)]
+    target = [
+        normalize_dim(d, rank, "movedim")
+        for d in ((destination,) if isinstance(destination, int) else destination)
+    ]
     order: list[Any] = [None] * rank
     for s, t in zip(origin, target, strict=True):
         order[t] = s

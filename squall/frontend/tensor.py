@@ -108,7 +108,9 @@ class Tensor(Handle, ArithmeticMethods, UnaryMethods, ReductionMethods, Movement
     @grad.setter
     def grad(self, value: Tensor | None) -> None:
         if value is not None and value.node.shape != self.node.shape:
-            raise ShapeError(f"assigned grad has data of a different size: {list(value.node.shape)} for {list(self.node.shape)}")
+            raise ShapeError(
+                f"assigned grad has data of a different size: {list(value.node.shape)} for {list(self.node.shape)}"
+            )
         edge = self.edge
         if edge.__class__ is not Leaf:
             rare(self)["grad"] = value
@@ -280,7 +282,13 @@ class Tensor(Handle, ArithmeticMethods, UnaryMethods, ReductionMethods, Movement
         return render(self)
 
     def __format__(self, spec: str) -> str:
-        return format(self.item(), spec) if not self.node.shape and spec else repr(self) if not spec else format(str(self), spec)
+        return (
+            format(self.item(), spec)
+            if not self.node.shape and spec
+            else repr(self)
+            if not spec
+            else format(str(self), spec)
+        )
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         return conversion.pickled(self)
@@ -300,7 +308,9 @@ class Tensor(Handle, ArithmeticMethods, UnaryMethods, ReductionMethods, Movement
     def fill_(self, value: Any) -> Tensor:
         """Write one value everywhere, in place."""
         if isinstance(value, Handle) and value.node.shape != ():
-            raise ShapeError(f"fill_ only supports 0-dimension value tensor but got tensor with {len(value.node.shape)} dimensions.")
+            raise ShapeError(
+                f"fill_ only supports 0-dimension value tensor but got tensor with {len(value.node.shape)} dimensions."
+            )
         return conversion.copy_(self, value)
 
     def zero_(self) -> Tensor:

@@ -1,8 +1,9 @@
 """Views and in-place writes, by functionalization at the handle.
 
 A view is a cell and a chain of steps (op, attributes, start Nodes). Reading replays the steps on the cell's current
-Node; writing runs the chain backwards: the new value goes into its parent by `update_slice` or the inverse movement, and
-the cell gets the new base. With history, the same is done on Tensors, so the base's edge becomes the update's.
+Node; writing runs the chain backwards: the new value goes into its parent by `update_slice` or the inverse
+movement, and the cell gets the new base. With history, the same is done on Tensors, so the base's edge becomes the
+update's.
 """
 
 from __future__ import annotations
@@ -15,13 +16,13 @@ from weakref import ref
 
 from squall.base.dtypes import int64
 from squall.base.errors import AutogradError, ShapeError
-from squall.base.shapes import Shape, contiguous_strides, numel
+from squall.base.shapes import Shape, numel
 from squall.frontend.arrays import array_view
 from squall.frontend.cell import Cell
 from squall.frontend.core import Handle, cast, ensure_cell, note_cell, record, require_no_grad_leaf, wrap
 from squall.frontend.evaluation import evaluate_tensors
 from squall.frontend.state import local
-from squall.frontend.strides import step_strides, view_node
+from squall.frontend.strides import row_major, step_layout, view_node
 from squall.frontend.tape import GradRecord, Leaf, make_record
 from squall.ir.node import Node, SharedType
 from squall.ir.op import Op, make, ops
@@ -38,10 +39,11 @@ class View:
     """How a handle sees its cell.
 
     Attributes:
-        steps: from the cell's base to this handle (none for `.data`). base: the handle whose history this one's derives from, or None.
+        steps: from the cell's base to this handle (none for `.data`). base: the handle whose history this one's
+            derives from, or None.
         epoch: the cell's version `_edge` was made for. source: the cell's Node the cached `_node` was replayed from.
-        strides, offset: the logical layout, in elements. origin: "no_grad" or "several" for views PyTorch does not let be
-        written in grad mode, "data" for `.data` and its views, whose writes do not count, else "".
+        strides, offset: the logical layout, in elements. origin: "no_grad" or "several" for views PyTorch does not
+        let be written in grad mode, "data" for `.data` and its views, whose writes do not count, else "".
     """
 
     __slots__ = ("base", "epoch", "offset", "origin", "source", "steps", "strides")
@@ -100,7 +102,7 @@ def rare(handle: Any) -> dict:
 def layout_of(tensor: Any) -> tuple[Shape, Any]:
     """Logical strides and storage offset of a Tensor, in elements: row-major but for views, however the buffer lies."""
     view = tensor._view if tensor._cell is not None else None
-    return (contiguous_strides(tensor.node.shape), 0) if view is None else (view.strides, view.offset)
+    return (row_major(tensor.node.type.shape), 0) if view is None else (view.strides, view.offset)
 
 
 def make_view(tensor: Any, op: Op, attrs: tuple, starts: tuple[int, ...] = (), extra: tuple[Node, ...] = (),
@@ -111,30 +113,37 @@ def make_view(tensor: Any, op: Op, attrs: tuple, starts: tuple[int, ...] = (), e
         starts, extra: of a slice, as numbers and as Nodes. named: the strides PyTorch gives dimensions of size 1, where they
             are not those of the step.
     """
-    parent = tensor.node
+    return see_through(tensor, ((op, attrs, extra),), starts, named)
+
+
+def see_through(tensor: Any, more: tuple[Step, ...], starts: tuple = (), named: Shape | None = None) -> Any:
+    """`make_view` of several steps at once; `starts` belong to the first."""
+    node = tensor.node
     strides, offset = layout_of(tensor)
-    node = view_node(op, parent, attrs, extra)
-    layout = step_strides(op, attrs, starts, parent.shape, strides, node.shape)
-    if layout is None:
-        return None
+    state = local.state
+    edge = tensor.edge if state.grad and not state.inference else None
+    if state.trace is not None:
+        state.trace.saw((tensor,), (node,))
+    for op, attrs, extra in more:
+        layout = step_layout(op, attrs, node.type.shape, strides)
+        if layout is None:
+            return None
+        made = view_node(op, node, attrs, extra)
+        if edge is not None:
+            edge = _view_record(op, attrs, (node, *extra), edge, made)
+        node, strides, offset = made, layout.strides, offset + layout.start(starts)
+        starts = ()
     cell = ensure_cell(tensor)
     view = tensor._view
-    base = tensor if view is None or view.base is None else view.base
-    steps = (view.steps if view is not None else ()) + ((op, attrs, extra),)
-    state = local.state
-    if state.trace is not None:
-        state.trace.saw((tensor,), (parent,))
-    history = None
-    origin = view.origin if view is not None else ""
-    if not state.grad or state.inference:
-        origin = origin if origin == "data" else "no_grad"
-    else:
-        edge = tensor.edge
-        if edge is not None:
-            history = _view_record(op, attrs, (parent, *extra), edge, node)
-    out = wrap(node, history)
+    base, steps, origin = tensor, more, ""
+    if view is not None:
+        base = tensor if view.base is None else view.base
+        steps, origin = view.steps + more, view.origin
+    if origin != "data" and (not state.grad or state.inference):
+        origin = "no_grad"
+    out = wrap(node, edge)
     out._cell = cell
-    out._view = View(steps, base, cell.version, cell._node, named or layout[0], offset + layout[1], origin)
+    out._view = View(steps, base, cell.version, cell._node, named or strides, offset, origin)
     state.pending.append(ref(cell))  # computed or not: a loop is heard by what it lists
     if state.trace is not None:
         state.trace.made(out)
@@ -187,14 +196,16 @@ def write_back(start: Any, steps: tuple[Step, ...], value: Any) -> Any:
             value = record(ops.update_slice, (parent, value, *(wrap(n) for n in extra)), (dims, strides))
         elif op is ops.permute:
             value = record(ops.permute, (value,), (tuple(attrs[0].index(i) for i in range(len(shape))),))
-        elif op is ops.reshape or (op is ops.expand and value.node.shape != shape and numel(value.node.shape) == numel(shape)):
+        elif op is ops.reshape or (
+            op is ops.expand and value.node.shape != shape and numel(value.node.shape) == numel(shape)
+        ):
             value = record(ops.reshape, (value,), (shape,))
         elif op is ops.diagonal:
             value = _write_diagonal(parent, value, attrs)
         elif op is not ops.expand or value.node.shape != shape:
             raise ShapeError(
-                "unsupported operation: more than one element of the written-to tensor refers to a single memory location. "
-                "Please clone() the tensor before performing the operation.")
+                "unsupported operation: more than one element of the written-to tensor refers to a single memory "
+                "location. Please clone() the tensor before performing the operation.")
     return value
 
 
@@ -250,7 +261,9 @@ def write(target: Any, value: Any, tracked: bool = True) -> None:
 
 
 def overwrite(target: Any, value: Any, tracked: bool = True) -> None:
-    """`write` of a value that does not come from the target: the target's history ends in zeros, the value's goes on."""
+    """`write` of a value that does not come from the target: the target's history ends in zeros, the value's goes
+    on.
+    """
     state = local.state
     if value.node.type.__class__ is SharedType:
         value = record(ops.reshape, (value,), (tuple(value.node.shape),))  # a copy: others write that memory
@@ -299,7 +312,11 @@ def _write_shared(target: Any, cell: Cell, value: Any, tracked: bool) -> None:
     node = Node(old.op, (), old.attrs, old.type, old.buffer)
     version = cell.version + tracked
     _note_result(value, cell, version)
-    steps = [(setitem, array_view(target.node), ..., array_view(value.node)), (_set_node, cell, node), (_set_version, cell, version)]
+    steps = [
+        (setitem, array_view(target.node), ..., array_view(value.node)),
+        (_set_node, cell, node),
+        (_set_version, cell, version),
+    ]
     if holder is not None:
         local.state.pending.append(ref(holder))
         steps.append((_set_edge, holder, edge))
@@ -312,18 +329,19 @@ def check_in_place(target: Any, value: Any) -> None:
     base = view.base if view is not None else None
     if target.edge is None and value.edge is None and (base is None or base.edge is None):
         return
-    if base is not None and view.origin in _REFUSED:
+    if base is not None and view.origin in "
+    "_REFUSED:
         raise AutogradError(_REFUSED[view.origin])
     require_no_grad_leaf(target)
 
 
 _REFUSED = {
-    "no_grad": "A view was created in no_grad mode and is being modified inplace with grad mode enabled. Given that this use "
-               "case is ambiguous and error-prone, it is forbidden. You can clarify your code by moving both the view and the "
-               "inplace either both inside the no_grad block (if you don't want the inplace to be tracked) or both outside (if "
-               "you want the inplace to be tracked).",
-    "several": "Output of a function that returns multiple views is being modified inplace. Such functions do not allow the "
-               "output views to be modified inplace. You should replace the inplace operation by an out-of-place one.",
+    "no_grad": "A view was created in no_grad mode and is being modified inplace with grad mode enabled. Given that "
+    "this use case is ambiguous and error-prone, it is forbidden. You can clarify your code by moving both the view and the "
+    "inplace either both inside the no_grad block (if you don't want the inplace to be tracked) or both outside (if "
+    "you want the inplace to be tracked).",
+    "several": "Output of a function that returns multiple views is being modified inplace. Such functions do not "
+    "allow the output views to be modified inplace. You should replace the inplace operation by an out-of-place one.",
 }
 
 
@@ -331,7 +349,9 @@ def write_op(target: Any, out: Any, name: str) -> Any:
     """Finish an in-place op: check that the result fits the target and write it. Returns the target."""
     node, mine = out.node, target.node
     if node.shape != mine.shape:
-        raise ShapeError(f"{name}: output with shape {list(mine.shape)} doesn't match the broadcast shape {list(node.shape)}")
+        raise ShapeError(
+            f"{name}: output with shape {list(mine.shape)} doesn't match the broadcast shape {list(node.shape)}"
+        )
     if node.dtype.category > mine.dtype.category:
         raise ShapeError(f"{name}: result type {node.dtype} can't be cast to the desired output type {mine.dtype}")
     record = out._edge

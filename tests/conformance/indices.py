@@ -21,7 +21,9 @@ class Case:
     def _parts(self) -> list:
         r, parts, dim, dots, common = self.random, [], 0, False, None
         while dim < len(self.shape):
-            kind = r.choices(["int", "slice", "none", "dots", "list", "mask", "stop", "bool"], [4, 5, 1, 1, 3, 2, 1, 0.3])[0]
+            kind = r.choices(
+                ["int", "slice", "none", "dots", "list", "mask", "stop", "bool"], [4, 5, 1, 1, 3, 2, 1, 0.3]
+            )[0]
             size = self.shape[dim]
             if kind == "stop" and parts:
                 break
@@ -56,7 +58,11 @@ class Case:
         for part in self.parts:
             if isinstance(part, tuple):
                 kind, values, shape = part
-                made.append(library.tensor(values, dtype=library.bool if kind == "mask" else library.int64).reshape(shape))
+                made.append(
+                    library.tensor(values, dtype=library.bool if kind == "mask" else library.int64).reshape(
+                        shape
+                    )
+                )
             else:
                 made.append(part)
         return made[0] if self.bare else tuple(made)

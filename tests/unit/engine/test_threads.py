@@ -14,7 +14,7 @@ def test_threads_evaluate_shared_pending_values() -> None:
         results: list = [None] * 4
         barrier = threading.Barrier(4)
 
-        def work(number: int) -> None:
+        def work(number: int, shared=shared, results=results, barrier=barrier) -> None:
             barrier.wait()
             value = shared
             for _ in range(10):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import gc
 from collections import Counter
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Iterator
 
 from squall.engine import realize
 from squall.ir.node import Node, toposort

@@ -194,7 +194,7 @@ def test_the_version_error_names_what_changed_and_who_saved_it():
     x.add_(1)
     with pytest.raises(
         RuntimeError,
-        match="modified by an inplace operation.*shape \\[2\\].*MulBackward.*version 1; expected version 0",
+        match=r"modified by an inplace operation.*shape \[2\].*MulBackward.*version 1; expected version 0",
     ):
         y.sum().backward()
 

@@ -54,7 +54,7 @@ def test_values_nobody_reads_are_not_kept():
     before = live_nodes()
     x = sq.ones(4)
     for _ in range(200):
-        x * 2 + 1  # noqa: B018
+        x * 2 + 1
     assert live_nodes() <= before + 3
 
 
