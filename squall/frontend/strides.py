@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from squall.base.dim import Dim
+from squall.base.dtypes import float32, int64
 from squall.base.shapes import Shape, contiguous_strides, is_contiguous
 from squall.frontend.state import local
-from squall.ir.node import Node, SharedType, tensor_type
+from squall.ir.node import Node, SharedType, TensorType, tensor_type
 from squall.ir.op import Op, make, ops
 
 
@@ -41,57 +42,94 @@ def reshape_strides(shape: Shape, strides: Shape, new: Shape) -> Shape | None:
     return tuple(out)
 
 
-def step_strides(op: Op, attrs: tuple, starts: tuple[int, ...], shape: Shape, strides: Shape, new_shape: Shape) -> Any:
-    """(strides, offset) of a view step on a layout, or None when it cannot be a view."""
+class Layout(NamedTuple):
+    """What a view step makes of a layout: shape, strides, offset in elements plus `starts` times `factors`, and whether the
+    strides are row-major."""
+
+    shape: Shape
+    strides: Shape
+    offset: Any
+    factors: tuple
+    plain: bool
+
+    def start(self, starts: tuple) -> Any:
+        """The offset for given starts."""
+        offset = self.offset
+        for start, factor in zip(starts, self.factors, strict=True):
+            offset = offset + start * factor
+        return offset
+
+
+_layouts: dict[tuple, Layout | None] = {}
+_row_major: dict[Shape, Shape] = {}
+_UNKNOWN = Layout((), (), 0, (), False)
+
+
+def row_major(shape: Shape) -> Shape:
+    """`contiguous_strides`, remembered."""
+    found = _row_major.get(shape)
+    if found is None:
+        if len(_row_major) > 20000:
+            _row_major.clear()
+        found = _row_major[shape] = contiguous_strides(shape)
+    return found
+
+
+def step_layout(op: Op, attrs: tuple, shape: Shape, strides: Shape) -> Layout | None:
+    """The layout after a view step, or None when strides cannot express it. Raises what a step that does not fit raises."""
+    key = (op, attrs, shape, strides)
+    found = _layouts.get(key, _UNKNOWN)
+    if found is _UNKNOWN:
+        if len(_layouts) > 50000:
+            _layouts.clear()
+        start = TensorType((), int64)
+        types = (TensorType(shape, float32), *(start,) * (len(attrs[0]) if op is ops.slice else 0))
+        found = _layouts[key] = _step(op, attrs, shape, strides, op.result_type(types, attrs).shape)
+    return found
+
+
+def _step(op: Op, attrs: tuple, shape: Shape, strides: Shape, new: Shape) -> Layout | None:
+    offset: Any = 0
+    factors: tuple = ()
+    out: Any = None
     if op is ops.permute:
-        return tuple(strides[d] for d in attrs[0]), 0
-    if op is ops.expand:
-        lead = len(new_shape) - len(shape)
-        kept = tuple(0 if a == 1 and b != 1 else s
-                     for a, b, s in zip(shape, new_shape[lead:], strides, strict=True))
-        return (0,) * lead + kept, 0
-    if op is ops.slice:
+        out = [strides[d] for d in attrs[0]]
+    elif op is ops.expand:
+        lead = len(new) - len(shape)
+        out = [0] * lead + [0 if a == 1 and b != 1 else s for a, b, s in zip(shape, new[lead:], strides, strict=True)]
+    elif op is ops.slice:
         dims, _, steps = attrs
         out = list(strides)
-        offset = 0
-        for dim, start, step in zip(dims, starts, steps, strict=True):
-            offset = offset + start * strides[dim]
+        factors = tuple(strides[d] for d in dims)
+        for dim, step in zip(dims, steps, strict=True):
             out[dim] = strides[dim] * step
-        return tuple(out), offset
-    if op is ops.reshape:
-        found = reshape_strides(shape, strides, new_shape)
-        return None if found is None else (found, 0)
-    if op is ops.diagonal:
-        offset, first, second = attrs
-        rest = tuple(s for i, s in enumerate(strides) if i not in (first, second))
-        start = offset * strides[second] if offset >= 0 else -offset * strides[first]
-        return rest + (strides[first] + strides[second],), start
-    if op is ops.window:
+    elif op is ops.reshape:
+        out = reshape_strides(shape, strides, new)
+    elif op is ops.diagonal:
+        distance, first, second = attrs
+        out = [s for i, s in enumerate(strides) if i not in (first, second)] + [strides[first] + strides[second]]
+        offset = distance * strides[second] if distance >= 0 else -distance * strides[first]
+    elif op is ops.window:
         dims, _, steps, dilations = attrs
         out = list(strides)
         for dim, step, dilation in zip(dims, steps, dilations, strict=True):
             out[dim] = strides[dim] * step
             out.append(strides[dim] * dilation)
-        return tuple(out), 0
-    return None
+    return None if out is None else Layout(new, tuple(out), offset, factors, is_contiguous(new, tuple(out)))
 
 
 def view_node(op: Op, node: Node, attrs: tuple, extra: tuple[Node, ...]) -> Node:
     """The Node of a view step: a zero-copy window when the value is computed and the step allows it, else (and
     while a function is traced, whose later calls read other memory) the op."""
     buffer = node.buffer
-    made = make(op, (node, *extra), attrs)
     if buffer is None or node.op is ops.scalar or local.state.trace is not None:
-        return made
-    strides = buffer.strides if buffer.strides is not None else contiguous_strides(node.shape)
-    starts = tuple(n.buffer for n in extra)
-    layout = step_strides(op, attrs, starts, node.shape, strides, made.shape)
+        return make(op, (node, *extra), attrs)
+    type = node.type
+    shape = type.shape
+    layout = step_layout(op, attrs, shape, row_major(shape) if buffer.strides is None else buffer.strides)
     if layout is None:
-        return made
-    new_strides, offset = layout
-    plain = None if is_contiguous(made.shape, new_strides) else new_strides
-    if node.type.__class__ is SharedType:
-        type = SharedType(made.shape, made.dtype, made.device)
-    else:
-        type = tensor_type(made.shape, made.dtype, made.device)
-    return Node(ops.buffer, (), (), type, buffer.view(offset * made.dtype.itemsize, plain))
+        return make(op, (node, *extra), attrs)
+    kind = SharedType if type.__class__ is SharedType else tensor_type
+    offset = layout.start([n.buffer for n in extra]) * type.dtype.itemsize
+    return Node(ops.buffer, (), (), kind(layout.shape, type.dtype, type.device),
+                buffer.view(offset, None if layout.plain else layout.strides))
