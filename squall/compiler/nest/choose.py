@@ -19,8 +19,8 @@ PACKED_BYTES = 5 << 18  # packed blocks stay in the second-level cache
 STAGE_BYTES = 1 << 19
 NEAR_BYTES = 3 << 13  # an operand of at most this stays in the first-level cache while it is used
 MOST_ROWS = 2048
-UNIT_CYCLES = 60_000.0  # a unit shorter than this is not worth handing to another thread
-SERIAL_CYCLES = 150_000.0  # nor is a whole contraction shorter than this
+UNIT_CYCLES = 30_000.0  # work shorter than this is not worth handing to another thread
+SERIAL_CYCLES = 60_000.0  # nor is a whole contraction shorter than this
 UNITS_PER_THREAD = 4
 
 # cycles per element moved: packed by copies, in pieces, transposed, one by one; converted; read where it lies, along k
@@ -184,7 +184,9 @@ def _choose(contraction: Contraction, isa: Isa, threads: int, epilogue: bool, pr
     row_blocks, column_blocks = _ceiling(rows, block_rows), _ceiling(columns, block_columns)
     units = batch * row_blocks * column_blocks
     cycles = work + b_pack * max(1, row_blocks) + a_pack * max(1, column_blocks) + c_cost * rows * columns * batch
-    grain = 1 if threads > 1 and work > SERIAL_CYCLES else max(1, units)
+    grain = max(1, units)
+    if threads > 1 and work > SERIAL_CYCLES:
+        grain = max(1, min(int(UNIT_CYCLES * units / work), _ceiling(units, threads * UNITS_PER_THREAD)))
     return Choice(oriented, a_mode, b_mode, c_mode, deep, block_rows, block_columns, units, grain, cycles)
 
 
