@@ -329,8 +329,7 @@ def check_in_place(target: Any, value: Any) -> None:
     base = view.base if view is not None else None
     if target.edge is None and value.edge is None and (base is None or base.edge is None):
         return
-    if base is not None and view.origin in "
-    "_REFUSED:
+    if base is not None and view.origin in _REFUSED:
         raise AutogradError(_REFUSED[view.origin])
     require_no_grad_leaf(target)
 
