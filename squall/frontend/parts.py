@@ -72,6 +72,7 @@ class Collector:
         return Where("input", self.passed_index[id(node)])
 
     def make(self, outputs: list, out_structure: Any) -> Parts:
+        """The parts of the program that gives these outputs."""
         trace = self.trace
         described = Describer(trace, self.stand_ins, self.where).describe(outputs)
         self.created = self._created()

@@ -78,8 +78,7 @@ class World:
 
 def act(world: World, rng: random.Random, seed: int) -> list:
     """One random thing done to a world."""
-    global FACTOR
-    model, optimizer, group = world.model, world.optimizer, world.optimizer.param_groups[0]
+    model = world.model
     n = rng.choice((2, 3, 3, 3, 5))
     x, y = data(n, 3, seed=seed), data(n, 2, seed=seed + 1)
     weight = rng.choice(list(model.parameters()))
@@ -99,6 +98,16 @@ def act(world: World, rng: random.Random, seed: int) -> list:
             with sq.no_grad():
                 view.add_(1.0)
         return [out]
+    if kind == "draw":
+        return [sq.rand(3)]
+    change(world, rng, kind, weight, value, seed)
+    interfere(world, rng, kind, weight, value, seed)
+    return []
+
+
+def change(world: World, rng: random.Random, kind: str, weight: Any, value: float, seed: int) -> None:
+    """What is done to the model and the optimizer."""
+    model, optimizer, group = world.model, world.optimizer, world.optimizer.param_groups[0]
     if kind == "follow":
         world.blend(value)
     elif kind == "lr":
@@ -122,12 +131,17 @@ def act(world: World, rng: random.Random, seed: int) -> list:
     elif kind == "load" and world.saved is not None and world.saved[0].keys() == model.state_dict().keys():
         model.load_state_dict(world.saved[0])
         optimizer.load_state_dict(world.saved[1])
-    elif kind == "globals":
+
+
+def interfere(world: World, rng: random.Random, kind: str, weight: Any, value: float, seed: int) -> None:
+    """What is done to everything else."""
+    global FACTOR
+    if kind == "globals":
         FACTOR, world.shift = value, -value
     elif kind == "grads":
         weight.grad = rng.choice((None, sq.ones_like(weight.detach())))
     elif kind == "zero":
-        optimizer.zero_grad(set_to_none=rng.random() < 0.5)
+        world.optimizer.zero_grad(set_to_none=rng.random() < 0.5)
     elif kind == "buffer":
         world.buffer = rng.choice((world.buffer * 2, world.buffer.clone(), data(4, seed=seed)))
     elif kind == "write":
@@ -139,9 +153,6 @@ def act(world: World, rng: random.Random, seed: int) -> list:
         world.hooks.pop().remove()
     elif kind == "seed":
         sq.manual_seed(seed)
-    elif kind == "draw":
-        return [sq.rand(3)]
-    return []
 
 
 KINDS = (
