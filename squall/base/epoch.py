@@ -1,9 +1,11 @@
-"""What compiled functions watch of the program around them: one counter of structure, and numbers read as inputs.
+"""What compiled functions watch of the program around them: one counter of structure, and numbers read as
+inputs.
 
-Modules, optimizers and their like call `bump` when something changes that a captured program has baked in: the mode of
-a module, which parameters it has, whether a group has momentum. A compiled function compares `structure` and captures
-again when it moved. Numbers that merely vary, such as a learning rate, are read through `number`: while a function is
-being captured the reader set on `capture` hands out a run-time input in the number's place.
+Modules, optimizers and their like call `bump` when something changes that a captured program has baked in:
+the mode of a module, which parameters it has, whether a group has momentum. A compiled function compares
+`structure` and captures again when it moved. Numbers that merely vary, such as a learning rate, are read
+through `number`: while a function is being captured the reader set on `capture` hands out a run-time input in
+the number's place.
 """
 
 from __future__ import annotations
@@ -48,7 +50,8 @@ def number(container: Any, key: Hashable) -> Any:
 
 
 def refuse_in_capture(what: str, instead: str) -> None:
-    """TraceError when a function is being captured: `what` happens in Python, so a later call would not repeat it."""
+    """TraceError when a function is being captured: `what` happens in Python, so a later call would not
+    repeat it."""
     if capture.read is not None:
         raise TraceError(
             f"{what} inside a compiled function would happen only once, while it is captured: {instead}"
