@@ -29,11 +29,15 @@ def in_place(target: Any, out: Any, name: str) -> Any:
 
 def add(x: Any, other: Any, alpha: float = 1) -> Any:
     """x + alpha * other."""
+    if alpha == 1 and isinstance(x, Handle):
+        return x + other  # type: ignore[operator]
     return apply(ops.add, (x, other if alpha == 1 else scaled(other, alpha)))
 
 
 def sub(x: Any, other: Any, alpha: float = 1) -> Any:
     """x - alpha * other."""
+    if alpha == 1 and isinstance(x, Handle):
+        return x - other  # type: ignore[operator]
     return apply(ops.sub, (x, other if alpha == 1 else scaled(other, alpha)))
 
 
@@ -45,7 +49,7 @@ def scaled(value: Any, factor: float) -> Any:
 def div(x: Any, other: Any, rounding_mode: str | None = None) -> Any:
     """Quotient: true, rounded down ("floor") or toward zero ("trunc")."""
     if rounding_mode is None:
-        return apply(ops.div, (x, other))
+        return x / other if isinstance(x, Handle) else apply(ops.div, (x, other))  # type: ignore[operator]
     if rounding_mode == "floor":
         return apply(ops.floor_divide, (x, other))
     if rounding_mode == "trunc":
@@ -56,6 +60,8 @@ def div(x: Any, other: Any, rounding_mode: str | None = None) -> Any:
 def power(x: Any, exponent: Any) -> Any:
     """x ** exponent; a Python number is structural (DESIGN S10)."""
     if isinstance(exponent, (int, float)) and not isinstance(exponent, bool):
+        if isinstance(x, Handle) and x.node.dtype.category == 2:
+            return record(ops.pow_scalar, (x,), (exponent,))
         dtype = common_dtype((x, exponent))
         x = cast(as_tensor_operand(x), dtype)
         if dtype.category == 1 and exponent < 0:
@@ -119,8 +125,9 @@ def addcdiv(x: Any, a: Any, b: Any, value: float) -> Any:
 
 def matmul(a: Any, b: Any) -> Any:
     """Matrix product: vectors, matrices and broadcast batches by NumPy's rules; dtypes must agree."""
-    a, b = as_tensor_operand(a), as_tensor_operand(b)
-    x, y = a.node.dtype, b.node.dtype
+    if not (isinstance(a, Handle) and isinstance(b, Handle)):
+        a, b = as_tensor_operand(a), as_tensor_operand(b)
+    x, y = a.node.type.dtype, b.node.type.dtype
     if x is not y:
         raise ShapeError(
             f"expected m1 and m2 to have the same dtype, but got: {x} != {y} (promotes to {promote(x, y)}); "

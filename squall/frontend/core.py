@@ -11,7 +11,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 from weakref import ref
 
-from squall.base.dtypes import DType, bool_, combine, default_dtype, int64, promote
+from squall.base.dtypes import DType, bool_, combine, default_dtype, float32, int64, promote
 from squall.base.errors import AutogradError, DtypeError
 from squall.frontend.arrays import computed, literal
 from squall.frontend.cell import Cell
@@ -164,21 +164,32 @@ def _learn(op: Op, nodes: tuple, attrs: tuple) -> tuple:
 
 def record(op: Op, operands: tuple, attrs: tuple) -> Any:
     """Record an op on Tensors whose dtypes are already right. Gives a Tensor, or a tuple of them."""
-    nodes = tuple([t._node if t._cell is None else t.node for t in operands])
-    type, types, plain, differentiable = _known.get((op, attrs, *[id(n.type) for n in nodes])) or _learn(
-        op, nodes, attrs
-    )
+    if len(operands) == 1:
+        (a,) = operands
+        nodes = (a._node if a._cell is None else a.node,)
+        found = _known.get((op, attrs, id(nodes[0].type)))
+    else:
+        nodes = tuple([t._node if t._cell is None else t.node for t in operands])
+        found = _known.get((op, attrs, *[id(n.type) for n in nodes]))
+    type, types, plain, differentiable = found or _learn(op, nodes, attrs)
     state = local.state
     level = state.level
     if level > 1 or not plain:
         return _record_carefully(op, operands, nodes, attrs, type, types, differentiable, state)
-    node = Node(op, nodes, attrs, type)
-    edge = None
+    node = _new(Node)
+    node.op, node.inputs, node.attrs, node.type, node.buffer = op, nodes, attrs, type, None
+    out = _new(_tensor_class[0])
+    out._node = node
+    out._cell = out._view = out._edge = None
     if level and differentiable:
         edges = tuple([t._edge if t._view is None else t.edge for t in operands])
         if any(edges):
-            edge = make_record(op, attrs, operands, nodes, edges, types, node, type)
-    return result(node, edge)
+            out._edge = make_record(op, attrs, operands, nodes, edges, types, node, type)
+    pending = state.pending
+    pending.append(ref(out))
+    if len(pending) > state.limit:
+        pressure(state)
+    return out
 
 
 def _record_carefully(op: Op, operands: tuple, nodes: tuple, attrs: tuple, type: Any, types: tuple,
@@ -344,6 +355,22 @@ def _elementwise(
     return out
 
 
+_keeping: dict[Op, bool] = {}
+
+
+def keeps_dtype(op: Op) -> bool:
+    """Whether the result of floating operands has their dtype."""
+    found = _keeping.get(op)
+    if found is None:
+        types = (TensorType((), float32),) * 2
+        try:
+            found = op.dtype is None or (callable(op.dtype) and op.dtype(types, ()) is float32)
+        except DtypeError:  # not of floating operands
+            found = False
+        _keeping[op] = found
+    return found
+
+
 _NOT_OF_BOOL = frozenset(("abs", "neg", "relu", "floor", "ceil", "trunc", "round"))
 
 
@@ -352,7 +379,7 @@ def unary(op: Op, x: Any) -> Any:
     node = x._node if x._cell is None else x.node
     type = node.type
     state = local.state
-    if state.level < 2 and type.__class__ is TensorType and type.dtype.category == 2 and op.dtype is None:
+    if state.level < 2 and type.__class__ is TensorType and type.dtype.category == 2 and keeps_dtype(op):
         return _elementwise(op, (x,), (node,), (x._edge if x._view is None else x.edge,), (type,), type, state)
     if type.dtype is bool_ and op.name in _NOT_OF_BOOL:
         raise DtypeError(f"{op.name}: not implemented for squall.bool; cast with .to()")
@@ -361,26 +388,31 @@ def unary(op: Op, x: Any) -> Any:
 
 def binary(op: Op, floating: bool = False, reverse: bool = False) -> Any:
     """The method of an operator: a short path for two Tensors of one type or a Tensor and a number, else `apply`."""
-    short = op.dtype is None
-    least = 2 if floating else 0
+    short = keeps_dtype(op)
+    least = 2 if floating else 0 if op.dtype is None else 1
 
     def method(self: Any, other: Any) -> Any:
         state = local.state
         a = self._node if self._cell is None else self.node
         type = a.type
         kind = other.__class__
-        if short and state.level < 2 and type.__class__ is TensorType and type.dtype.category >= least:
+        if state.level < 2 and type.__class__ is TensorType and type.dtype.category >= least:
             e = self._edge if self._view is None else self.edge
             if kind is float or kind is int:
                 if type.dtype.category == 2 or (kind is int and type.dtype.category == 1):
                     scalar = _scalar_types.get(type.dtype) or _scalar_type(type.dtype)
                     b = Node(ops.scalar, (), (), scalar, other)
+                    if not short:
+                        other = wrap(b)
+                        return record(op, (other, self) if reverse else (self, other), ())
                     if reverse:
                         return _elementwise(op, (None, self), (b, a), (None, e), (scalar, type), type, state)
                     return _elementwise(op, (self, None), (a, b), (e, None), (type, scalar), type, state)
             elif isinstance(other, Handle):
                 b = other._node if other._cell is None else other.node
                 if type is b.type or (type == b.type and b.type.__class__ is TensorType):
+                    if not short:
+                        return record(op, (other, self) if reverse else (self, other), ())
                     f = other._edge if other._view is None else other.edge
                     if reverse:
                         return _elementwise(op, (other, self), (b, a), (f, e), (type, type), type, state)

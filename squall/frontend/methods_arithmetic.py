@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from squall.frontend import arithmetic
-from squall.frontend.core import apply, binary
+from squall.frontend.core import apply, binary, unary
 from squall.ir.op import ops
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class ArithmeticMethods:
 
     def __neg__(self) -> Tensor:
         """Negative."""
-        return apply(ops.neg, (self,))
+        return unary(ops.neg, self)
 
     def __pos__(self) -> Tensor:
         """The tensor itself."""
@@ -66,7 +66,7 @@ class ArithmeticMethods:
 
     def __abs__(self) -> Tensor:
         """Absolute value."""
-        return apply(ops.abs, (self,))
+        return unary(ops.abs, self)
 
     def __invert__(self) -> Tensor:
         """Every bit flipped; logical not for bool."""
@@ -162,7 +162,7 @@ class ArithmeticMethods:
 
     def mul(self, other: Any) -> Tensor:
         """Product."""
-        return apply(ops.mul, (self, other))
+        return self * other
 
     def mul_(self, other: Any) -> Tensor:
         """In place: product."""

@@ -21,9 +21,21 @@ class ValuesIndices(NamedTuple):
     indices: Any
 
 
+_every: dict[int, tuple[int, ...]] = {}
+
+
+def _all_dims(rank: int) -> tuple[int, ...]:
+    found = _every.get(rank)
+    if found is None:
+        found = _every[rank] = tuple(range(rank))
+    return found
+
+
 def reduce_op(op: Op, x: Any, dim: Any, keepdim: bool, dtype: Any = None, floating: str = "") -> Any:
     """A reduction over dims (None or (): all), in `dtype` if given; small integers become int64 for sums."""
     node = x.node
+    if dim is None and dtype is None and node.type.dtype.category == 2 and node.type.shape:
+        return record(op, (x,), (_all_dims(len(node.type.shape)), bool(keepdim)))
     if dtype is not None:
         x = cast(x, as_dtype(dtype))
         if x.node.dtype is bool_ and op.promotion == "sum":

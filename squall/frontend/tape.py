@@ -136,18 +136,16 @@ class _Saving(NamedTuple):
     output: bool
 
 
+# by op, where what is saved does not depend on which operands need gradients, else by op and needs
 _savings: dict[Any, _Saving] = {}
 
 
-def _saving_of(op: Op, edges: tuple) -> _Saving:
+def _learn_saving(op: Op, edges: tuple) -> _Saving:
     needs = tuple([e is not None for e in edges])
-    key = op if op.saves.__class__ is tuple else (op, needs)
-    found = _savings.get(key)
-    if found is None:
-        saves = op.saved(needs)
-        positions = tuple(s for s in saves if s != "out")
-        everything = len(set(positions)) == len(edges)
-        found = _savings[key] = _Saving(positions, everything, "out" in saves)
+    saves = op.saved(needs)
+    positions = tuple(s for s in saves if s != "out")
+    found = _Saving(positions, len(set(positions)) == len(edges), "out" in saves)
+    _savings[op if op.saves.__class__ is tuple else (op, *[not n for n in needs])] = found
     return found
 
 
@@ -170,17 +168,26 @@ def make_record(op: Op, attrs: tuple, operands: tuple, nodes: tuple, edges: tupl
     record.inputs = record.output = record.holders = record.versions = record._rare = None
     if op.saves == ():
         return record
-    saving = _savings.get(op) or _saving_of(op, edges)
-    if saving.output:
+    if op.saves.__class__ is tuple:
+        key: Any = op
+    elif len(edges) == 2:
+        key = (op, edges[0] is None, edges[1] is None)
+    else:
+        key = (op, *[e is None for e in edges])
+    positions, everything, output = _savings.get(key) or _learn_saving(op, edges)
+    if output:
         record.output = made
-    if saving.everything:
-        record.inputs, record.holders = nodes, operands
-    elif saving.positions:
-        keep = saving.positions
-        record.inputs = tuple([n if i in keep else None for i, n in enumerate(nodes)])
-        record.holders = tuple([o if i in keep else None for i, o in enumerate(operands)])
-    if record.holders is not None:
-        for holder in operands:
+    if positions:
+        if everything:
+            record.inputs, record.holders = nodes, operands
+        elif len(nodes) == 2:
+            first = positions[0] == 0
+            record.inputs = (nodes[0], None) if first else (None, nodes[1])
+            record.holders = (operands[0], None) if first else (None, operands[1])
+        else:
+            record.inputs = tuple([n if i in positions else None for i, n in enumerate(nodes)])
+            record.holders = tuple([o if i in positions else None for i, o in enumerate(operands)])
+        for holder in record.holders:
             if holder is not None and holder._cell is not None:
                 record.versions = tuple([0 if h is None else h.version for h in record.holders])
                 break
