@@ -1,11 +1,13 @@
 """Choosing how a contraction runs: orientation, what is packed, and the blocks that become units.
 
 A cost model in machine cycles with a handful of measured constants. It decides speed only: any choice gives the same
-bits. It is plain arithmetic on a few numbers and takes some tens of microseconds; plans are memoised by their caller.
+bits. It is plain arithmetic on a few numbers: a tenth of a millisecond, a few tenths where units are shared out to
+threads; plans are memoised by their caller.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from squall.compiler.nest import arguments as words
@@ -21,7 +23,11 @@ NEAR_BYTES = 3 << 13  # an operand of at most this stays in the first-level cach
 MOST_ROWS = 2048
 UNIT_CYCLES = 30_000.0  # work shorter than this is not worth handing to another thread
 SERIAL_CYCLES = 60_000.0  # nor is a whole contraction shorter than this
+UNIT_OVERHEAD = 1500.0
 UNITS_PER_THREAD = 4
+MOST_UNITS = 8  # per thread, where the extents do not ask for more
+HELD_UP = 0.1
+COLD, PASSED = 0.5, 0.1  # cycles per element to pack what was written elsewhere, and to read A past a panel
 
 # cycles per element moved: packed by copies, in pieces, transposed, one by one; converted; read where it lies, along k
 # or a line of rows at each k
@@ -171,34 +177,67 @@ def _choose(contraction: Contraction, isa: Isa, threads: int, epilogue: bool, pr
     most_rows = MOST_ROWS
     work = compute_cycles(isa, lanes, rows, columns, depth) * batch
     b_pack, a_pack = (cost * lanes / 16 * depth * batch for cost in (b_cost * columns, a_cost * rows))
-    wanted = 1
-    if threads > 1 and work > SERIAL_CYCLES:
-        wanted = max(1, min(threads * UNITS_PER_THREAD, int(work / UNIT_CYCLES)))
-    splits = _splits(isa, rows, columns, most_rows, most_columns, _ceiling(wanted, max(1, batch)), width)
-    row_blocks, column_blocks = min(splits, key=lambda split: b_pack * split[0] + a_pack * split[1])
-    block_columns = max(1, _ceiling(_ceiling(columns, column_blocks), width)) * width
-    block_rows = max(1, _ceiling(_ceiling(rows, row_blocks), isa.tile.rows)) * isa.tile.rows
+    parallel = threads if work > SERIAL_CYCLES else 1
+    packs = [max(cost, 0.0 if mode in (words.IN_PLACE, words.PREPACKED) else COLD * count * depth * batch)
+             for cost, mode, count in ((b_pack, b_mode, columns), (a_pack, a_mode, rows))]
+    packs[1] = max(packs[1], PASSED * rows * depth * batch)
+    (block_rows, block_columns), longest = _blocks(isa, (rows, columns), width, (most_rows, most_columns), batch,
+                                                   parallel, work, packs)
     if c_mode != words.DIRECT:
         limit = max(isa.tile.rows, STAGE_BYTES // (block_columns * size) // isa.tile.rows * isa.tile.rows)
         block_rows = min(block_rows, limit)
     row_blocks, column_blocks = _ceiling(rows, block_rows), _ceiling(columns, block_columns)
     units = batch * row_blocks * column_blocks
-    cycles = work + b_pack * max(1, row_blocks) + a_pack * max(1, column_blocks) + c_cost * rows * columns * batch
+    cycles = work + b_pack * max(1, row_blocks) + a_pack * max(1, column_blocks) if parallel == 1 else longest
+    cycles += c_cost * rows * columns * batch / parallel
     grain = max(1, units)
-    if threads > 1 and work > SERIAL_CYCLES:
+    if parallel > 1:
         grain = max(1, min(int(UNIT_CYCLES * units / work), _ceiling(units, threads * UNITS_PER_THREAD)))
     return Choice(oriented, a_mode, b_mode, c_mode, deep, block_rows, block_columns, units, grain, cycles)
 
 
-def _splits(isa: Isa, rows: int, columns: int, most_rows: int, most_columns: int, wanted: int, width: int):
-    """Candidate numbers of blocks of rows and columns that give at least `wanted` units where the extents allow."""
-    least_rows, least_columns = max(1, _ceiling(rows, most_rows)), max(1, _ceiling(columns, most_columns))
-    highest_rows, highest_columns = max(1, _ceiling(rows, isa.tile.rows)), max(1, _ceiling(columns, width))
-    seen = least_columns
-    while True:
-        column_blocks = min(seen, highest_columns)
-        row_blocks = min(max(least_rows, _ceiling(wanted, column_blocks)), highest_rows)
-        yield row_blocks, column_blocks
-        if seen >= highest_columns or seen >= wanted:
-            return
-        seen *= 2
+def _blocks(isa: Isa, extents: tuple[int, int], width: int, most: tuple[int, int], batch: int, threads: int,
+            work: float, packs: Sequence[float]) -> tuple[tuple[int, int], float]:
+    """Rows and columns of a unit, and the cycles until all is done. With one thread it is as much as fits the caches;
+    with more the split that is done first, units being taken in order by whoever is free.
+
+    `packs` are the cycles it takes to pack B for one block of rows and A for one block of columns.
+    """
+    rows, columns, batch = max(1, extents[0]), max(1, extents[1]), max(1, batch)
+    least = max(1, _ceiling(rows, most[0])), max(1, _ceiling(columns, most[1]))
+    found, best = (0, 0), 0.0
+    for r in _counts(least[0], _ceiling(rows, isa.tile.rows), threads):
+        for c in _counts(least[1], _ceiling(columns, width), threads):
+            if found[0] and batch * r * c > threads * MOST_UNITS:
+                break
+            block = tuple(_ceiling(_ceiling(n, k), step) * step
+                          for n, k, step in ((rows, r, isa.tile.rows), (columns, c, width)))
+            costs = [(work * m * n / rows / columns + packs[0] * n / columns + packs[1] * m / rows) / batch
+                     + UNIT_OVERHEAD for n in _sizes(columns, block[1]) for m in _sizes(rows, block[0])]
+            time = _longest(costs, batch, threads)
+            if not found[0] or time < best:
+                found, best = block, time
+    return found, best
+
+
+def _counts(least: int, highest: int, threads: int) -> list[int]:
+    """Numbers of blocks worth trying."""
+    more = (2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256) if threads > 1 else ()
+    return [least] + [n for n in more if least < n <= highest]
+
+
+def _sizes(extent: int, block: int) -> list[int]:
+    """The extents of blocks."""
+    return [min(block, extent - start) for start in range(0, extent, block)]
+
+
+def _longest(costs: list[float], batch: int, threads: int) -> float:
+    """When the last thread is done, and a little for threads that other programs hold up: long units wait long."""
+    total, largest = sum(costs) * batch, max(costs)
+    if len(costs) * batch > 4 * threads:
+        return total / threads + largest * (0.5 + HELD_UP)
+    free = [0.0] * threads
+    for cost in costs * batch:
+        first = min(free)
+        free[free.index(first)] = first + cost
+    return max(free) + largest * HELD_UP
