@@ -168,6 +168,10 @@ def record(op: Op, operands: tuple, attrs: tuple) -> Any:
         (a,) = operands
         nodes = (a._node if a._cell is None else a.node,)
         found = _known.get((op, attrs, id(nodes[0].type)))
+    elif len(operands) == 2:
+        a, b = operands
+        nodes = (a._node if a._cell is None else a.node, b._node if b._cell is None else b.node)
+        found = _known.get((op, attrs, id(nodes[0].type), id(nodes[1].type)))
     else:
         nodes = tuple([t._node if t._cell is None else t.node for t in operands])
         found = _known.get((op, attrs, *[id(n.type) for n in nodes]))

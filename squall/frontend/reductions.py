@@ -21,21 +21,24 @@ class ValuesIndices(NamedTuple):
     indices: Any
 
 
-_every: dict[int, tuple[int, ...]] = {}
+_dims: dict[tuple, tuple[int, ...]] = {}
 
 
-def _all_dims(rank: int) -> tuple[int, ...]:
-    found = _every.get(rank)
+def _dims_of(dim: Any, rank: int, function: str) -> tuple[int, ...]:
+    """`normalize_dims`, remembered for None and single dims."""
+    if dim is not None and dim.__class__ is not int:
+        return normalize_dims(dim, rank, function)
+    found = _dims.get((dim, rank))
     if found is None:
-        found = _every[rank] = tuple(range(rank))
+        found = _dims[dim, rank] = normalize_dims(dim, rank, function)
     return found
 
 
 def reduce_op(op: Op, x: Any, dim: Any, keepdim: bool, dtype: Any = None, floating: str = "") -> Any:
     """A reduction over dims (None or (): all), in `dtype` if given; small integers become int64 for sums."""
     node = x.node
-    if dim is None and dtype is None and node.type.dtype.category == 2 and node.type.shape:
-        return record(op, (x,), (_all_dims(len(node.type.shape)), bool(keepdim)))
+    if dtype is None and node.type.dtype.category == 2 and node.type.shape:
+        return record(op, (x,), (_dims_of(dim, len(node.type.shape), op.name), bool(keepdim)))
     if dtype is not None:
         x = cast(x, as_dtype(dtype))
         if x.node.dtype is bool_ and op.promotion == "sum":
