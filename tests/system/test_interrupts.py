@@ -144,7 +144,7 @@ def test_an_interrupt_sent_by_another_thread():
             seen += 1
         timer.join()
         assert len(set(counter.tolist())) == 1 and counter[0].item() == counter._version
-    assert seen > 10
+    assert seen  # how many depends on the load of the machine
 
 
 def test_the_pool_survives_a_fork_after_an_interrupt():
