@@ -145,7 +145,8 @@ def select(x: Any, dim: int, index: int) -> Any:
         raise IndexRangeError(f"index {index} is out of bounds for dimension {d} with size {shape[d]}")
     start = index + shape[d] if index < 0 else index
     strides = layout_of(x)[0]
-    steps = ((ops.slice, ((d,), (1,), (1,)), (scalar_node(start, int64),)), (ops.reshape, (shape[:d] + shape[d + 1:],), ()))
+    cut = (ops.slice, ((d,), (1,), (1,)), (scalar_node(start, int64),))
+    steps = (cut, (ops.reshape, (shape[:d] + shape[d + 1:],), ()))
     return see_through(x, steps, (start,), (*strides[:d], *strides[d + 1:]))
 
 

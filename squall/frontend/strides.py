@@ -43,8 +43,8 @@ def reshape_strides(shape: Shape, strides: Shape, new: Shape) -> Shape | None:
 
 
 class Layout(NamedTuple):
-    """What a view step makes of a layout: shape, strides, offset in elements plus `starts` times `factors`, and whether the
-    strides are row-major."""
+    """What a view step makes of a layout: shape, strides, offset in elements plus `starts` times `factors`, and
+    whether the strides are row-major."""
 
     shape: Shape
     strides: Shape
@@ -76,7 +76,7 @@ def row_major(shape: Shape) -> Shape:
 
 
 def step_layout(op: Op, attrs: tuple, shape: Shape, strides: Shape) -> Layout | None:
-    """The layout after a view step, or None when strides cannot express it. Raises what a step that does not fit raises."""
+    """The layout after a view step, or None when strides cannot express it. Raises what steps that do not fit raise."""
     key = (op, attrs, shape, strides)
     found = _layouts.get(key, _UNKNOWN)
     if found is _UNKNOWN:

@@ -110,8 +110,8 @@ def make_view(tensor: Any, op: Op, attrs: tuple, starts: tuple[int, ...] = (), e
     """A Tensor that sees `tensor` through one more step and shares its storage; None when strides cannot express it.
 
     Args:
-        starts, extra: of a slice, as numbers and as Nodes. named: the strides PyTorch gives dimensions of size 1, where they
-            are not those of the step.
+        starts, extra: of a slice, as numbers and as Nodes. named: the strides PyTorch gives dimensions of size 1, where
+            they are not those of the step.
     """
     return see_through(tensor, ((op, attrs, extra),), starts, named)
 
@@ -337,8 +337,8 @@ def check_in_place(target: Any, value: Any) -> None:
 _REFUSED = {
     "no_grad": "A view was created in no_grad mode and is being modified inplace with grad mode enabled. Given that "
     "this use case is ambiguous and error-prone, it is forbidden. You can clarify your code by moving both the view "
-    "and the inplace either both inside the no_grad block (if you don't want the inplace to be tracked) or both outside (if "
-    "you want the inplace to be tracked).",
+    "and the inplace either both inside the no_grad block (if you don't want the inplace to be tracked) or both "
+    "outside (if you want the inplace to be tracked).",
     "several": "Output of a function that returns multiple views is being modified inplace. Such functions do not "
     "allow the output views to be modified inplace. You should replace the inplace operation by an out-of-place one.",
 }
