@@ -142,23 +142,28 @@ def chain(steps, period, read_every=0):
     return x
 
 
+@pytest.fixture
+def small_flushes():
+    """As in a new thread, no loop heard yet, and flushes forced at 512 pending values: the tests are quicker."""
+    state = local.state
+    sq.flush()
+    with sq.options(pending_nodes=512):
+        state.rhythm, state.anchor, state.limit = None, (None, 0), 512
+        yield
+    state.rhythm, state.anchor, state.limit = None, (None, 0), 4096
+
+
 @pytest.mark.parametrize(("period", "read_every"), [(1, 0), (2, 0), (7, 0), (30, 0), (3, 10), (5, 100)])
+@pytest.mark.usefixtures("small_flushes")
 def test_a_loop_makes_at_most_three_plans(period, read_every):
-    fresh_state()
-    sq.flush()
-    assert plans_made(lambda: chain(30_000 // period, period, read_every)) <= 3
+    assert plans_made(lambda: chain(6000 // period, period, read_every)) <= 3
 
 
-def fresh_state():
-    """As in a new thread: no loop heard yet."""
-    local.state.rhythm, local.state.anchor, local.state.limit = None, (None, 0), 4096
-
-
+@pytest.mark.usefixtures("small_flushes")
 def test_a_second_loop_with_another_period_is_heard_too():
-    fresh_state()
-    chain(10_000, 3)
+    chain(2000, 3)
     sq.flush()
-    assert plans_made(lambda: chain(10_000, 5)) <= 4
+    assert plans_made(lambda: chain(2000, 5)) <= 4
 
 
 def test_threads_have_pending_values_and_modes_of_their_own():
