@@ -129,6 +129,33 @@ def test_matrix_products(m, n, k, ta, tb):
     check_close(problem, problem.run(plan, split=3))
 
 
+@pytest.mark.parametrize("dtype", ["f32", "f64", "bf16", "i32"])
+@pytest.mark.parametrize("ta", [False, True])
+def test_strips_packed_together(dtype, ta):
+    problem = Problem(nest.matmul(150, 50, 70, dtype, ta), 6)
+    chosen = choose(problem.contraction, nest.ISAS[ISA], 1, swapped=False)
+    results = [problem.run(assemble(problem.contraction, nest.ISAS[ISA], chosen._replace(a_mode=mode, block_rows=rows)
+                                    ._replace(units=-(-150 // rows))))
+               for mode in (words.BY_VECTORS, words.BY_TRANSPOSING) for rows in (152, 72)]
+    if dtype == "i32":
+        np.testing.assert_array_equal(results[0].astype("i8") % (1 << 32), problem.reference() % (1 << 32))
+    else:
+        check_close(problem, results[0])
+    for other in results[1:]:
+        np.testing.assert_array_equal(bits(other), bits(results[0]))
+
+
+@pytest.mark.parametrize("m, n, k, ta, tb", [(512, 384, 128, False, True), (128, 512, 512, True, False),
+                                             (512, 65, 128, False, True)])
+def test_threads_share_the_work(m, n, k, ta, tb):
+    problem = Problem(nest.matmul(m, n, k, "f32", ta, tb), 7)
+    wanted = bits(problem.run(nest.plan(problem.contraction, ISA)))
+    for threads in (2, 3, 8):
+        plan = nest.plan(problem.contraction, ISA, threads)
+        assert plan.steps[0].units // plan.steps[0].grain >= threads
+        np.testing.assert_array_equal(bits(problem.run(plan, split=threads)), wanted)
+
+
 @pytest.mark.parametrize("extents", [(0, 3, 4), (3, 0, 4), (0, 0, 0)])
 def test_no_elements_no_units(extents):
     contraction = nest.matmul(*extents)
