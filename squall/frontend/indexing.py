@@ -7,13 +7,14 @@ from typing import Any
 
 from squall.base.dtypes import bool_, int64, uint8
 from squall.base.errors import IndexRangeError, ShapeError
-from squall.base.shapes import broadcast
-from squall.frontend.arrays import computed
+from squall.base.shapes import broadcast, numel
+from squall.frontend.arrays import array_view, computed
 from squall.frontend.core import Handle, cast, operand, record, require_no_grad_leaf, scalar_node, wrap
 from squall.frontend.creation import tensor
 from squall.frontend.movement import permute, reshape, select
 from squall.frontend.state import local
 from squall.frontend.views import layout_of, make_view, overwrite, see_through, untracked, write
+from squall.ir.node import Node
 from squall.ir.op import ops
 
 
@@ -56,6 +57,19 @@ def _expand_items(x: Any, items: Any) -> list:
     return items[:position] + full + items[position + (1 if where else 0):]
 
 
+def _check_known(index: Node, dim: int, size: Any) -> None:
+    """IndexRangeError at the user's line for a few positions that are known already; others are checked when read."""
+    if index.buffer is None or index.op is ops.scalar or local.state.trace is not None or not isinstance(size, int):
+        return
+    count = numel(index.type.shape)
+    if isinstance(count, int) and 0 < count <= 64:
+        values = array_view(index)
+        low, high = int(values.min()), int(values.max())
+        if low < -size or high >= size:
+            wrong = low if low < -size else high
+            raise IndexRangeError(f"index {wrong} is out of bounds for dimension {dim} with size {size}")
+
+
 class _Basic:
     """The slices, ints and None of an index taken together: one slice step and one reshape.
 
@@ -81,6 +95,8 @@ class _Basic:
                 self._slice(item)
             elif isinstance(item, Handle):
                 self.left[len(self.shape)] = item
+                if not _is_mask(item):
+                    _check_known(item.node, self.source, self.old_shape[self.source])
                 for _ in range(len(item.node.shape) if _is_mask(item) else 1):
                     self._keep(self.old_shape[self.source], 1)
             else:

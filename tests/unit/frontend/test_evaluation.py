@@ -61,7 +61,7 @@ def test_values_nobody_reads_are_not_kept():
 def test_a_flush_that_fails_leaves_everything_as_it_was():
     x = sq.arange(4.0)
     y = x * 2
-    bad = x[sq.tensor([1, 7])]
+    bad = x[sq.tensor([1, 7]) * 1]  # known positions would be refused at once
     with pytest.raises(IndexError, match="index 7 is out of range"):
         sq.flush()
     assert y.node.buffer is None and bad.node.buffer is None
@@ -72,7 +72,7 @@ def test_a_flush_that_fails_leaves_everything_as_it_was():
 def test_a_value_that_cannot_be_computed_does_not_keep_others_from_being_read():
     x = sq.zeros(3)
     x.add_(1)
-    bad = x[sq.tensor([5])]
+    bad = x[sq.tensor([5]) * 1]
     worse = bad * 2
     other = x * 3
     for _ in range(2):
