@@ -286,6 +286,8 @@ def load_objects(blobs: Iterable[bytes], names: Iterable[str]) -> dict[str, int]
         except RuntimeError as error:
             raise CompileError(f"compiled code does not load: {error}") from None
         _loaded.append(library)
+        for held in (library, _jit):  # pool threads may run this code until the process ends: never unload it
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(held))
         return {name: library[name] for name in names}
 
 
