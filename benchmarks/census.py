@@ -146,7 +146,7 @@ def main() -> None:
                 print({k: v for k, v in row.items() if k != "counters"})
     os.makedirs("benchmarks/results", exist_ok=True)
     with open("benchmarks/results/census.json", "w", encoding="utf-8") as file:
-        json.dump({"machine": describe(sys.argv), "rows": results}, file, indent=1)
+        json.dump({"machine": describe(["census"]), "rows": results}, file, indent=1)
 
 
 if __name__ == "__main__":

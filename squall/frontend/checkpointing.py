@@ -27,7 +27,7 @@ class _Watch(Passing):
     def __init__(self, draws: Sequence[tuple] | None = None):
         super().__init__()
         self.drawn: list[tuple[Any, Any, tuple[Node, Node]]] = []
-        self.given = None if draws is None else iter(draws)
+        self.again = None if draws is None else iter(draws)
         self.shared = False
 
     def saw(self, operands: tuple, nodes: tuple) -> None:
@@ -37,11 +37,11 @@ class _Watch(Passing):
 
     def draw(self, generator: Any, words: Any) -> tuple[Node, Node]:
         """Random numbers: noted the first time, given again the second."""
-        if self.given is None:
+        if self.again is None:
             nodes = super().draw(generator, words)
             self.drawn.append((generator, words, nodes))
             return nodes
-        known = next(self.given, None)
+        known = next(self.again, None)
         if known is None or known[0] is not generator or known[1] != words:
             raise AutogradError("checkpoint: the function drew other random numbers when it ran again in backward")
         return known[2]

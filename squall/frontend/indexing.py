@@ -33,7 +33,7 @@ def _as_index(item: Any) -> Any:
         if type.shape == (0,):
             return cast(item, int64)
         raise IndexRangeError(f"tensors used as indices must be integers or booleans, not {type.dtype}")
-    return item if type.shape or local.state.trace is not None else item.item()
+    return item if type.shape or local.state.trace is not None else item.item()  # type: ignore[attr-defined]
 
 
 def _is_mask(item: Any) -> bool:

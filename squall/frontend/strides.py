@@ -130,6 +130,6 @@ def view_node(op: Op, node: Node, attrs: tuple, extra: tuple[Node, ...]) -> Node
     if layout is None:
         return make(op, (node, *extra), attrs)
     kind = SharedType if type.__class__ is SharedType else tensor_type
-    offset = layout.start([n.buffer for n in extra]) * type.dtype.itemsize
+    offset = layout.start(tuple([n.buffer for n in extra])) * type.dtype.itemsize
     return Node(ops.buffer, (), (), kind(layout.shape, type.dtype, type.device),
                 buffer.view(offset, None if layout.plain else layout.strides))
