@@ -41,6 +41,13 @@ def separate(tensors: list[Any]) -> None:
             storage._node = Node(node.op, (), node.attrs, node.type, node.buffer)
 
 
+def _has_value(held: Any) -> bool:
+    """Whether a handle or cell met while tracing holds a value after all: an outside tensor that was given a cell."""
+    cell = held._cell
+    node = held._node if cell is None else cell._node
+    return node is not None and node.buffer is not None
+
+
 class Capture:
     """One capture of a function.
 
@@ -153,13 +160,13 @@ class Capture:
     def _check_escaped(self, references: list, program: Program) -> None:
         kept = program.created.keys()
         for attempt in range(2):
-            escaped = [h for h in (r() for r in references) if h is not None and id(h) not in kept]
+            escaped = [h for h in (r() for r in references) if h is not None and id(h) not in kept and not _has_value(h)]
             if not escaped:
                 return
             escaped = None  # type: ignore[assignment]
             if attempt == 0:
                 gc.collect()
-        escaped = [h for h in (r() for r in references) if h is not None and id(h) not in kept]
+        escaped = [h for h in (r() for r in references) if h is not None and id(h) not in kept and not _has_value(h)]
         what = next(
             (
                 f"a traced tensor of shape {list(h.node.shape)}"

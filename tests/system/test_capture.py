@@ -122,3 +122,14 @@ def test_explain_reads_like_a_report() -> None:
     ):
         assert words in text, text
     assert "passes through" in sq.explain(sq.nn.Linear(4, 2), sq.ones(3, 4))
+
+
+def test_outside_tensors_seen_through_views_have_not_escaped():
+    tokens = sq.arange(16).reshape(2, 8)
+    weight = sq.ones(16, 4)
+    sq.flush()
+
+    def step():
+        return weight[tokens.view(-1)].sum() + tokens.reshape(16).sum()
+
+    assert sq.compile(step)().item() == step().item()
