@@ -41,6 +41,11 @@ def separate(tensors: list[Any]) -> None:
             storage._node = Node(node.op, (), node.attrs, node.type, node.buffer)
 
 
+def _left_over(references: list, kept: Any) -> list:
+    """Handles and cells that a trace made, that are alive and that the program does not give a value."""
+    return [h for h in (r() for r in references) if h is not None and id(h) not in kept and not _has_value(h)]
+
+
 def _has_value(held: Any) -> bool:
     """Whether a handle or cell met while tracing holds a value after all: an outside tensor that was given a cell."""
     cell = held._cell
@@ -160,13 +165,13 @@ class Capture:
     def _check_escaped(self, references: list, program: Program) -> None:
         kept = program.created.keys()
         for attempt in range(2):
-            escaped = [h for h in (r() for r in references) if h is not None and id(h) not in kept and not _has_value(h)]
+            escaped = _left_over(references, kept)
             if not escaped:
                 return
             escaped = None  # type: ignore[assignment]
             if attempt == 0:
                 gc.collect()
-        escaped = [h for h in (r() for r in references) if h is not None and id(h) not in kept and not _has_value(h)]
+        escaped = _left_over(references, kept)
         what = next(
             (
                 f"a traced tensor of shape {list(h.node.shape)}"

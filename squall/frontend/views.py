@@ -59,6 +59,8 @@ class View:
         node = handle._node
         if self.source is source and (node.buffer is not None or source.buffer is None):
             return node
+        if local.state.trace is not None:  # replayed from the storage itself
+            local.state.trace.tensors.setdefault(id(source), (source, cell))
         for op, attrs, extra in self.steps:
             source = view_node(op, source, attrs, extra)
         handle._node, self.source = source, cell._node
