@@ -2,7 +2,7 @@
 
 For each network, in a fresh process with an empty kernel cache: how many distinct kernels there are, the milliseconds
 Python takes from graph to linear IR and text, the milliseconds LLVM takes, and the whole first step. A second process
-shows the same with the cache filled. Run with `python -m benchmarks.census`; writes benchmarks/results/census.json.
+shows the same with the cache filled. Run with `python -m benchmarks.census`; writes benchmarks/census.json.
 """
 
 from __future__ import annotations
@@ -145,7 +145,7 @@ def main() -> None:
                 results.append(row)
                 print({k: v for k, v in row.items() if k != "counters"})
     os.makedirs("benchmarks/results", exist_ok=True)
-    with open("benchmarks/results/census.json", "w", encoding="utf-8") as file:
+    with open("benchmarks/census.json", "w", encoding="utf-8") as file:
         json.dump({"machine": describe(["census"]), "rows": results}, file, indent=1)
 
 
