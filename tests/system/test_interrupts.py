@@ -131,9 +131,10 @@ def test_training_goes_on_after_interrupts():
 
 def test_an_interrupt_sent_by_another_thread():
     counter = sq.zeros(8)
-    stop = time.monotonic() + 1.0
+    limit = time.monotonic() + 30.0  # a busy machine takes longer, and is asked for as many
     seen = 0
-    while time.monotonic() < stop:
+    while seen <= 10 and time.monotonic() < limit:
+        stop = time.monotonic() + 1.0
         timer = threading.Timer(random.random() * 0.01, _thread.interrupt_main)
         try:
             timer.start()
@@ -144,7 +145,7 @@ def test_an_interrupt_sent_by_another_thread():
             seen += 1
         timer.join()
         assert len(set(counter.tolist())) == 1 and counter[0].item() == counter._version
-    assert seen  # how many depends on the load of the machine
+    assert seen > 10
 
 
 def test_the_pool_survives_a_fork_after_an_interrupt():
