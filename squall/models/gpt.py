@@ -20,7 +20,8 @@ class GPTConfig:
     Attributes:
         vocab_size: tokens there are. block_size: longest sequence. n_layer, n_head, n_embd: blocks, heads,
         features. dropout: probability. bias: whether linear and norm layers add something. tied: use the
-        token table as last layer.
+        token table as last layer. gelu: "none" for the exact one, "tanh" for GPT-2's approximation. input_major:
+        store the blocks' weights as (inputs, outputs), as GPT-2's checkpoints do.
     """
 
     vocab_size: int = 256
@@ -31,6 +32,34 @@ class GPTConfig:
     dropout: float = 0.0
     bias: bool = True
     tied: bool = True
+    gelu: str = "none"
+    input_major: bool = False
+
+    def linear(self, inside: int, outside: int) -> nn.Module:
+        """A linear layer of a block, its weight stored the way this configuration says."""
+        return (InputMajorLinear if self.input_major else nn.Linear)(inside, outside, bias=self.bias)
+
+
+class InputMajorLinear(nn.Module):
+    """A linear layer whose weight has shape (in_features, out_features): GPT-2's checkpoints store it that way.
+
+    Args:
+        in_features, out_features: sizes of the last dimension. bias: whether something is added.
+
+    Example:
+        >>> import squall as sq
+        >>> InputMajorLinear(3, 5)(sq.ones(2, 3)).shape
+        squall.Size([2, 5])
+    """
+
+    def __init__(self, in_features: int, out_features: int, bias: bool = True) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(sq.randn(in_features, out_features) * 0.02)
+        self.bias = nn.Parameter(sq.zeros(out_features)) if bias else None
+
+    def forward(self, x: Any) -> Any:
+        out = x @ self.weight
+        return out if self.bias is None else out + self.bias
 
 
 class KeyValueCache:
@@ -58,8 +87,8 @@ class CausalSelfAttention(nn.Module):
         super().__init__()
         if config.n_embd % config.n_head:
             raise ValueError(f"GPTConfig: n_embd={config.n_embd} must be divisible by n_head={config.n_head}")
-        self.c_attn = nn.Linear(config.n_embd, 3 * config.n_embd, bias=config.bias)
-        self.c_proj = nn.Linear(config.n_embd, config.n_embd, bias=config.bias)
+        self.c_attn = config.linear(config.n_embd, 3 * config.n_embd)
+        self.c_proj = config.linear(config.n_embd, config.n_embd)
         self.resid_dropout = nn.Dropout(config.dropout)
         self.n_head, self.dropout = config.n_head, config.dropout
 
@@ -94,9 +123,9 @@ class FeedForward(nn.Module):
 
     def __init__(self, config: GPTConfig) -> None:
         super().__init__()
-        self.c_fc = nn.Linear(config.n_embd, 4 * config.n_embd, bias=config.bias)
-        self.gelu = nn.GELU()
-        self.c_proj = nn.Linear(4 * config.n_embd, config.n_embd, bias=config.bias)
+        self.c_fc = config.linear(config.n_embd, 4 * config.n_embd)
+        self.gelu = nn.GELU(approximate=config.gelu)
+        self.c_proj = config.linear(4 * config.n_embd, config.n_embd)
         self.dropout = nn.Dropout(config.dropout)
 
     def forward(self, x: Any) -> Any:
@@ -154,7 +183,7 @@ class GPT(nn.Module):
 
     @staticmethod
     def _initialise(module: nn.Module) -> None:
-        if isinstance(module, (nn.Linear, nn.Embedding)):
+        if isinstance(module, (nn.Linear, nn.Embedding, InputMajorLinear)):
             nn.init.normal_(module.weight, std=0.02)
             if getattr(module, "bias", None) is not None:
                 nn.init.zeros_(module.bias)
@@ -236,3 +265,26 @@ class GPT(nn.Module):
             least = logits.topk(min(top_k, logits.shape[-1]), -1)[0][:, -1:]
             logits = logits.masked_fill(logits < least, float("-inf"))
         return sq.multinomial(F.softmax(logits, -1), 1, generator=generator)
+
+
+def gpt2(size: str = "small", **options: Any) -> GPT:
+    """GPT-2 with the parameter names and layouts of Hugging Face's checkpoints (Radford and others, 2019).
+
+    Args:
+        size: "small" (124 million parameters), "medium", "large" or "xl". options: fields of `GPTConfig` that replace
+        its own.
+
+    Raises:
+        ValueError: for another size.
+
+    Example:
+        >>> model = gpt2(vocab_size=50, block_size=16, n_layer=1, n_head=2, n_embd=8)
+        >>> model.transformer["h"][0].attn.c_attn.weight.shape
+        squall.Size([8, 24])
+    """
+    sizes = {"small": (12, 12, 768), "medium": (24, 16, 1024), "large": (36, 20, 1280), "xl": (48, 25, 1600)}
+    if size not in sizes:
+        raise ValueError(f"gpt2: argument 'size' must be one of {sorted(sizes)}, got {size!r}")
+    layers, heads, features = sizes[size]
+    published = {"vocab_size": 50257, "block_size": 1024, "n_layer": layers, "n_head": heads, "n_embd": features}
+    return GPT(GPTConfig(**{**published, "gelu": "tanh", "input_major": True, **options}))

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from squall.frontend.arithmetic import in_place
 from squall.nn.functional.core import apply, normalize_dim, ops
 
 
 def _placed(x: Any, result: Any, inplace: bool) -> Any:
     """The result, written over the input when asked."""
-    return x.copy_(result) if inplace else result
+    return in_place(x, result, "activation") if inplace else result
 
 
 def relu(input: Any, inplace: bool = False) -> Any:
