@@ -19,11 +19,14 @@ def walks(spec: Spec) -> int:
 
 
 def needed(spec: Spec, walk: int, kept: set[int] | frozenset[int] = frozenset()) -> list[int]:
-    """Element values that a walk's reductions and stores read, in order; what only `kept` ones read is left out."""
+    """Element values that a walk's reductions and stores read, in order; what only `kept` ones read is left out. An
+    index is checked even if nothing reads it, as where all that it could select from is one value."""
     values = spec.values
     wanted = {n for v in values if v.op == "reduce" and v.phase == walk + 1 for n in v.operands}
     wanted |= {s.value for s in spec.stores if s.phase == walk and s.level == ELEMENT}
     wanted |= {n for s in spec.stores if s.phase == walk and s.level == ELEMENT for n, _ in s.access.indirect}
+    read = {n for v in values for n in v.operands} | {n for s in spec.stores for n, _ in s.access.indirect}
+    wanted |= {n for n, v in enumerate(values) if v.op == "wrap" and v.phase == walk and n not in read}
     out = []
     for number in reversed(range(len(values))):
         v = values[number]

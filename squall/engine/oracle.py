@@ -48,12 +48,7 @@ def run(roots: list[Node]) -> list[Buffer]:
     """The values of Nodes by `ir.interpret`, in fresh row-major buffers."""
     import numpy
 
-    def read(node: Node) -> Any:
-        if node.op is ops.scalar or node.buffer is None:
-            return None
-        return array_of(node)
-
-    values = evaluate(roots, read)
+    values = evaluate(roots, _read)
     out = []
     for root, value in zip(roots, values, strict=True):
         fresh = numpy.array(value, dtype=numpy_dtype(root.dtype), order="C", copy=True)
@@ -61,6 +56,25 @@ def run(roots: list[Node]) -> list[Buffer]:
     return out
 
 
+
+def bindings(request: Request, buffers: list[Buffer], scalars: list, sizes: dict[str, int]) -> dict:
+    """What a captured graph is run on, by Node: numbers and arrays."""
+    bound: dict = dict(zip(request.scalars, scalars, strict=True))
+    for node, buffer in zip(request.inputs, buffers, strict=True):
+        shape = tuple(evaluate_size(s, sizes) for s in node.shape)
+        bound[node] = array_of(Node(node.op, (), (), node.type.with_shape(shape), buffer))
+    return bound
+
+
+def value_of(node: Node, bound: dict | None = None, sizes: dict[str, int] | None = None) -> Any:
+    """One Node's value as an array."""
+    if bound is not None:
+        return evaluate([node], bound, sizes=sizes)[0]
+    return array_of(node) if node.buffer is not None else evaluate([node], _read)[0]
+
+
+def _read(node: Node) -> Any:
+    return None if node.op is ops.scalar or node.buffer is None else array_of(node)
 
 
 class OracleExecutable:
@@ -73,10 +87,7 @@ class OracleExecutable:
         """Evaluate at once; there is nothing left to call."""
         import numpy
 
-        bound: dict = dict(zip(self.request.scalars, scalars, strict=True))
-        for node, buffer in zip(self.request.inputs, buffers, strict=True):
-            shape = tuple(evaluate_size(s, sizes) for s in node.shape)
-            bound[node] = array_of(Node(node.op, (), (), node.type.with_shape(shape), buffer))
+        bound = bindings(self.request, buffers, scalars, sizes)
         values = evaluate(self.request.roots, bound, sizes=sizes)
         out = [buffer_of(numpy.array(v, dtype=numpy_dtype(r.dtype), order="C", copy=True))
                for r, v in zip(self.request.roots, values, strict=True)]

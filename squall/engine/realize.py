@@ -10,9 +10,10 @@ from typing import Any
 
 from squall.base import config, trace
 from squall.base.caches import Cache
-from squall.base.errors import SquallError
+from squall.base.errors import IndexRangeError, SquallError
 from squall.compiler.pipeline import compile_plan
 from squall.engine import oracle
+from squall.engine.diagnose import index_error
 from squall.engine.execute import Executable
 from squall.engine.generalize import Family, Symbolic, abstract, families, generalize
 from squall.engine.keys import Signature, signature
@@ -36,7 +37,11 @@ def evaluate(roots: list[Node]) -> None:
         if not roots:
             return
         if config.get("backend") == "numpy":
-            deque(map(_set_buffer, roots, oracle.run(roots)), maxlen=0)
+            try:
+                buffers = oracle.run(roots)
+            except IndexError as error:
+                raise index_error(roots, oracle.value_of, known=error) from None
+            deque(map(_set_buffer, roots, buffers), maxlen=0)
             _finish(roots)
             return
         found = signature(roots)
@@ -48,13 +53,29 @@ def evaluate(roots: list[Node]) -> None:
     fill = [(_set_buffer, root, buffer) for root, buffer in zip(roots, buffers, strict=True)]
     lock = _graphs.lock
     try:
-        deque(starmap(call, (*calls, (lock.acquire,), *fill, (lock.release,))), maxlen=0)
-    except IndexError:  # the runner stopped at a kernel that reported a failure: say which
+        try:
+            deque(starmap(call, (*calls, (lock.acquire,), *fill, (lock.release,))), maxlen=0)
+        except IndexError:  # the runner stopped at a kernel that reported a failure: say which
+            executable.check_status()
+            raise
         executable.check_status()
-        raise
-    executable.check_status()
+    except IndexRangeError as error:
+        raise index_error(roots, _value, known=error) from None
     with lock:
         _finish(roots)
+
+
+def _value(node: Node) -> Any:
+    """A Node's value as an array, computed if need be."""
+    evaluate([node])
+    return oracle.array_of(node)
+
+
+def captured_error(request: Request, buffers: list, scalars: list, sizes: dict[str, int],
+                   known: IndexError) -> IndexError:
+    """What to raise when a captured graph met an index outside of its dimension, given what it was run on."""
+    bound = oracle.bindings(request, buffers, scalars, sizes)
+    return index_error(request.roots, lambda n: oracle.value_of(n, bound, sizes), sizes, known)
 
 
 def _finish(roots: list[Node]) -> None:

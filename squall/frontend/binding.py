@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from squall.base import config, pytree
 from squall.base.caches import Cache
 from squall.base.dim import Dim, evaluate
+from squall.base.errors import IndexRangeError
 from squall.engine import realize
 from squall.engine.copying import copy_buffer, overwrite
 from squall.engine.keys import signature
@@ -205,7 +206,11 @@ class Program:
         if self.executable is None:
             self.executable = self._executable()
         passed = self.passed_nodes(leaves) if self.passed else []
-        calls, made = self.executable.prepare(buffers, self.numbers(leaves, sizes), sizes)
+        numbers = self.numbers(leaves, sizes)
+        try:
+            calls, made = self.executable.prepare(buffers, numbers, sizes)
+        except IndexError as error:  # the oracle runs at once
+            raise self._located(error, buffers, numbers, sizes) from None
         types = self._concrete(sizes) if self.is_symbolic else self.types
         op = ops.buffer
         nodes = [Node(op, (), (), t, b) for t, b in zip(types, made, strict=True)]
@@ -239,11 +244,14 @@ class Program:
                 (setattr, held, "_node", nodes[value.index] if value.kind == "root" else passed[value.index])
             )
         try:
-            deque(starmap(call, chain), maxlen=0)
-        except IndexError:  # the plan stopped before its first write; the status says why
+            try:
+                deque(starmap(call, chain), maxlen=0)
+            except IndexError:  # the plan stopped before its first write; the status says why
+                self.executable.check_status()
+                raise
             self.executable.check_status()
-            raise
-        self.executable.check_status()
+        except IndexRangeError as error:
+            raise self._located(error, buffers, numbers, sizes) from None
         for cell, old, new in shared:
             overwrite(old, new)
             cell._node = Node(old.op, (), old.attrs, old.type, old.buffer)
@@ -251,13 +259,21 @@ class Program:
             return self._fresh(self.outputs[0], nodes, passed)
         return pytree.unflatten(self.out_structure, self._results(leaves, nodes, passed))
 
-    def _executable(self) -> Any:
-        """What runs the graph: shared by programs that differ only in where things are found."""
+    def _request(self) -> Request:
         plain = tuple(e.plain for e in self.inputs)
         donatable = tuple(e.donated for e in self.inputs)
+        return Request(tuple(self.roots), self.input_nodes, self.scalar_nodes, donatable, plain)
+
+    def _located(self, error: Any, buffers: list, numbers: list, sizes: dict[str, int]) -> Any:
+        """The error for an index outside of its dimension, with the line of this program that recorded the op."""
+        return realize.captured_error(self._request(), buffers, numbers, sizes, error)
+
+    def _executable(self) -> Any:
+        """What runs the graph: shared by programs that differ only in where things are found."""
+        request = self._request()
         found = signature(self.roots, donate=False)
-        request = Request(tuple(self.roots), self.input_nodes, self.scalar_nodes, donatable, plain)
-        key = (found.key, plain, donatable, tuple(n.type for n in self.input_nodes), config.get("backend"))
+        types = tuple(n.type for n in self.input_nodes)
+        key = (found.key, request.contiguous, request.donatable, types, config.get("backend"))
         return _executables.get_or_make(key, lambda: realize.prepare_request(request, self.name))
 
     def storage(self, code: int, where: Any, leaves: list) -> Cell:

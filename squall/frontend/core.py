@@ -15,7 +15,7 @@ from squall.base.dtypes import DType, bool_, combine, default_dtype, float32, in
 from squall.base.errors import AutogradError, DtypeError
 from squall.frontend.arrays import computed, literal
 from squall.frontend.cell import Cell
-from squall.frontend.evaluation import evaluate_tensors, pressure, user_line, value_unavailable
+from squall.frontend.evaluation import evaluate_tensors, pressure, user_place, value_unavailable
 from squall.frontend.state import local
 from squall.frontend.tape import GradRecord, Leaf, make_record
 from squall.ir.node import Node, SharedType, TensorType, tensor_type
@@ -154,7 +154,7 @@ def _learn(op: Op, nodes: tuple, attrs: tuple) -> tuple:
     types = tuple([n.type for n in nodes])
     type = infer_type(op, types, attrs)
     many = type.__class__ is tuple
-    plain = not many and not any(t.__class__ is SharedType for t in types)
+    plain = not many and op.checks is None and not any(t.__class__ is SharedType for t in types)
     differentiable = op.grad is not NON_DIFFERENTIABLE and (many or type.dtype.category >= 2)
     if len(_known) > 50000:
         _known.clear()
@@ -198,10 +198,13 @@ def record(op: Op, operands: tuple, attrs: tuple) -> Any:
 
 def _record_carefully(op: Op, operands: tuple, nodes: tuple, attrs: tuple, type: Any, types: tuple,
                       differentiable: bool, state: Any) -> Any:
-    """`record` where something special holds: several results, shared memory, tracing, eager or inference mode."""
+    """`record` where something special holds: several results, checked values, shared memory, tracing, eager mode."""
     if state.trace is not None:
         state.trace.saw(operands, nodes)
     node = Node(op, nodes, attrs, type)
+    where = user_place() if state.anomaly or op.checks is not None else None
+    if op.checks is not None:
+        node.where = where
     many = type.__class__ is tuple
     made: Any = tuple([Node(ops.pick, (node,), (i,), t) for i, t in enumerate(type)]) if many else node
     history = None
@@ -209,8 +212,8 @@ def _record_carefully(op: Op, operands: tuple, nodes: tuple, attrs: tuple, type:
         edges = tuple([t.edge for t in operands])
         if any(edges):
             history = make_record(op, attrs, operands, nodes, edges, types, made, type)
-            if state.anomaly:
-                history.where = user_line()
+            if where is not None and history is not None:
+                history.where = where
     out = tuple([_output(history, n, i) for i, n in enumerate(made)]) if many else result(node, history)
     if state.trace is not None:
         state.trace.made(out)

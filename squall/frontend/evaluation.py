@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 from squall.base import config, trace
 from squall.base.errors import TraceError
@@ -112,6 +112,35 @@ def user_line() -> str:
     while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "squall":
         frame = frame.f_back
     return f"{frame.f_code.co_filename}:{frame.f_lineno}" if frame is not None else "?"
+
+
+class Place(NamedTuple):
+    """A place in the user's program that is only put into words when an error needs them."""
+
+    code: Any
+    instruction: int
+
+    def __str__(self) -> str:
+        lines = (line for first, end, line in self.code.co_lines() if first <= self.instruction < end)
+        return f"{self.code.co_filename}:{next(lines, None) or self.code.co_firstlineno}"
+
+
+_own: dict[str, bool] = {}  # by file, whether it is one of squall's
+
+
+def user_place() -> Place | None:
+    """Where the innermost frame outside squall stands, cheaply."""
+    frame: Any = sys._getframe(2)
+    while frame is not None:
+        code = frame.f_code
+        own = _own.get(code.co_filename)
+        if own is None:
+            name = frame.f_globals.get("__name__", "")
+            own = _own[code.co_filename] = name == "squall" or name.startswith("squall.")
+        if not own:
+            return Place(code, frame.f_lasti)
+        frame = frame.f_back
+    return None
 
 
 def value_unavailable(what: str) -> TraceError:

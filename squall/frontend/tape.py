@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 from squall.base.errors import AutogradError
-from squall.ir.node import Node, TensorType
+from squall.ir.node import Node, TensorType, locate
 from squall.ir.op import NON_DIFFERENTIABLE, Context, Op, ops
 from squall.ops.movement import sum_to
 
@@ -207,11 +207,6 @@ class NodeRules:
         """What the rule reads of the result."""
         return record.output
 
-    @staticmethod
-    def node(gradient: Node) -> Node:
-        """The Node of a gradient."""
-        return gradient
-
 
 def context_of(record: GradRecord, rules: Any) -> Context:
     """What the rule of a record sees, with saved values unpacked as Nodes or Tensors."""
@@ -225,6 +220,10 @@ def context_of(record: GradRecord, rules: Any) -> Context:
         rules.output(record),
         needs,
     )
+
+
+def _node_of(gradient: Any) -> Node:
+    return gradient if gradient.__class__ is Node else gradient.node
 
 
 def input_gradients(record: GradRecord, gradient: Any, rules: Any) -> tuple:
@@ -243,6 +242,10 @@ def input_gradients(record: GradRecord, gradient: Any, rules: Any) -> tuple:
     )
     if not isinstance(parts, tuple):
         parts = (parts,)
+    if extra is None and record.op.checks is not None:
+        below = [*(record.inputs or ()), *record.saved_nodes(), _node_of(gradient)]
+        where = f"{record.where} by {record.op.name}, of whose gradient this is part"
+        locate([_node_of(p) for p in parts if p is not None], below, where)
     if len(parts) != len(record.edges):
         raise AutogradError(
             f"{record.name()}: the gradient rule gave {len(parts)} gradients for {len(record.edges)} operands"

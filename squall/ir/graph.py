@@ -77,8 +77,12 @@ def rebuild(order: Iterable[Node], replaced: dict[int, Node]) -> dict[int, Node]
         if id(node) in replaced:
             continue
         operands = tuple(replaced[id(n)] for n in node.inputs)
-        same = all(a is b for a, b in zip(operands, node.inputs, strict=True))
-        replaced[id(node)] = node if same else Node(node.op, operands, node.attrs, node.type)
+        if all(a is b for a, b in zip(operands, node.inputs, strict=True)):
+            replaced[id(node)] = node
+            continue
+        made = replaced[id(node)] = Node(node.op, operands, node.attrs, node.type)
+        if node.op.checks is not None:
+            made.where = getattr(node, "where", None)
     return replaced
 
 

@@ -67,10 +67,12 @@ class Node:
     """One value: the op that makes it, operand Nodes, attribute values in the op's order, type, and computed buffer.
 
     `type` is a tuple of types for an op of several outputs; `pick` nodes take them apart. The buffer slot of a
-    `scalar` leaf holds a Python number, of a `buffer` leaf the runtime buffer.
+    `scalar` leaf holds a Python number, of a `buffer` leaf the runtime buffer. `where` is the line that recorded the
+    node; it is set only for ops whose values are checked when they are evaluated (`Op.checks`).
     """
 
-    __slots__ = ("op", "inputs", "attrs", "type", "buffer", "__weakref__")
+    __slots__ = ("op", "inputs", "attrs", "type", "buffer", "where", "__weakref__")
+    where: Any
 
     def __init__(self, op: Any, inputs: tuple[Node, ...], attrs: tuple, type: Any, buffer: Any = None):
         self.op = op
@@ -128,6 +130,18 @@ def toposort(roots: Iterable[Node], stop: Callable[[Node], bool] | None = None) 
             if id(operand) not in done:
                 stack.append((operand, False))
     return order
+
+
+def locate(made: Iterable[Node], below: Iterable[Any], where: Any) -> None:
+    """Say for the value checks among what a rule made that they belong to the op recorded at a line.
+
+    Args:
+        made: the rule's results. below: what it was given, where the walk stops.
+    """
+    stop = {id(n) for n in below}
+    for node in toposort(made, lambda n: id(n) in stop or n.buffer is not None):
+        if node.op.checks is not None and id(node) not in stop and getattr(node, "where", None) is None:
+            node.where = where
 
 
 def users(order: Iterable[Node]) -> dict[int, list[Node]]:

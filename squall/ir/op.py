@@ -71,6 +71,16 @@ class Sample(NamedTuple):
     name: str = ""
 
 
+class Indexed(NamedTuple):
+    """An operand whose values must lie inside a dimension of operand 0: from 0 or, `signed`, from minus the size; the
+    value `ignored` may be anything."""
+
+    operand: int
+    dim: int
+    signed: bool = True
+    ignored: int | None = None
+
+
 class Context:
     """What a gradient or jvp rule sees.
 
@@ -116,6 +126,7 @@ class Op:
             decomposition.
         vmap: `vmap(op, operands, batched, size, attrs) -> (result, batched)` when the family's rule does not serve;
             a batched operand carries its batch at dimension 0.
+        checks: `checks(types, attrs) -> tuple[Indexed, ...]`: operands whose values are checked when evaluated.
     """
 
     name: str
@@ -132,6 +143,7 @@ class Op:
     infer: Callable | None = None
     jvp: Callable | None = None
     vmap: Callable | None = None
+    checks: Callable | None = None
     defaults: dict[str, Any] = field(default_factory=dict)
 
     def pack(self, attributes: dict[str, Any]) -> tuple:

@@ -10,10 +10,10 @@ from __future__ import annotations
 from typing import Any
 
 from squall.base.dtypes import int64
-from squall.base.errors import DtypeError, ShapeError
+from squall.base.errors import DtypeError, IndexRangeError, ShapeError
 from squall.ir.families import check_float, opaque
 from squall.ir.node import TensorType
-from squall.ir.op import Context, Decompose, Sample, declare, ops
+from squall.ir.op import Context, Decompose, Indexed, Sample, declare, ops
 from squall.ops.common import as_dtype_of, device_of, masked, number, widened, widened_expand
 from squall.ops.loss import check_reduction
 from squall.ops.rows import centred, total
@@ -44,6 +44,10 @@ def _loss_type(name: str) -> Any:
             tuple(target.shape) if attrs[-1] == "none" else ())
 
     return infer
+
+
+def _checks(types: tuple, attrs: tuple) -> tuple[Indexed, ...]:
+    return (Indexed(1, _class_dim(types[0].shape), False, attrs[0]),)
 
 
 class _Targets:
@@ -138,6 +142,8 @@ def _reference(x: Any, target: Any, weight: Any, ignore_index: int, smoothing: f
     count = x.shape[d]
     kept = target != ignore_index
     index = numpy.where(kept, target, 0)
+    if (index < 0).any() or (index >= count).any():
+        raise IndexRangeError(f"a target is outside of the {count} classes")
     w = numpy.ones(count, x.dtype) if weight is None else weight
     picked = -numpy.take_along_axis(x, numpy.expand_dims(index, d), d).squeeze(d) * w[index]
     smooth = -(x * w.reshape([-1 if i == d else 1 for i in range(x.ndim)])).sum(axis=d)
@@ -177,7 +183,7 @@ nll_loss = declare(
     "nll_loss", opaque, attributes=("ignore_index", "reduction"),
     defaults={"ignore_index": -100, "reduction": "mean"},
     infer=_loss_type("nll_loss"), saves=_saved_targets, grad=_nll_grad, jvp=_nll_tangent, promotion="none",
-    lowering=Decompose(widened_expand(_nll_expand)), samples=lambda: _class_samples(True),
+    checks=_checks, lowering=Decompose(widened_expand(_nll_expand)), samples=lambda: _class_samples(True),
     reference=lambda x, target, *weight, ignore_index, reduction:
         _reference(x, target, weight[0] if weight else None, ignore_index, 0.0, reduction),
     doc="The negative of the log-probability of each target class, times an optional weight per class.")
@@ -253,7 +259,7 @@ cross_entropy = declare(
     "cross_entropy", opaque, attributes=("ignore_index", "label_smoothing", "reduction"), promotion="none",
     defaults={"ignore_index": -100, "label_smoothing": 0.0, "reduction": "mean"}, infer=_loss_type("cross_entropy"),
     saves=lambda needs: tuple(range(len(needs))), grad=_cross_entropy_grad, jvp=_cross_entropy_tangent,
-    lowering=Decompose(widened_expand(_cross_entropy_expand)), reference=_cross_entropy_reference,
+    checks=_checks, lowering=Decompose(widened_expand(_cross_entropy_expand)), reference=_cross_entropy_reference,
     samples=lambda: [*_class_samples(False), *_class_samples(False, label_smoothing=0.1)],
     doc="nll_loss of log_softmax of the logits, in one record. `label_smoothing` mixes the target with the uniform "
     "distribution. Probabilities as targets are composed by the frontend of log_softmax and sum.")

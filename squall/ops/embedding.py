@@ -9,7 +9,7 @@ from squall.base.dtypes import int64
 from squall.base.errors import DtypeError, ShapeError
 from squall.ir.families import opaque, zeros
 from squall.ir.node import TensorType
-from squall.ir.op import Context, Decompose, Sample, declare, ops
+from squall.ir.op import Context, Decompose, Indexed, Sample, declare, ops
 from squall.ops.common import masked
 from squall.ops.samples import floats
 
@@ -52,7 +52,8 @@ def _embedding_samples() -> list[Sample]:
 embedding = declare(
     "embedding", opaque, attributes=("padding",), defaults={"padding": None}, infer=_embedding_type, saves=(1,),
     grad=_embedding_grad, jvp=lambda context, t, _: ops.take(t, context.inputs[1], dim=0), vmap=_embedding_batch,
-    promotion="none", lowering=Decompose(lambda weight, index, padding: ops.take(weight, index, dim=0)),
+    checks=lambda types, attrs: (Indexed(1, 0),), promotion="none",
+    lowering=Decompose(lambda weight, index, padding: ops.take(weight, index, dim=0)),
     reference=lambda weight, index, padding: weight[index], samples=_embedding_samples,
     doc="Rows of a weight by an int64 index of any shape. Gradients of rows used more than once add up in index "
     "order; the "

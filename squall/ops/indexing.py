@@ -12,7 +12,7 @@ from squall.base.errors import DtypeError, IndexRangeError, ShapeError
 from squall.base.shapes import broadcast
 from squall.ir.families import indexing, zeros
 from squall.ir.node import TensorType
-from squall.ir.op import ByFamily, Context, Sample, declare, ops
+from squall.ir.op import ByFamily, Context, Indexed, Sample, declare, ops
 from squall.ops.samples import floats
 from squall.ops.slicing import arange, is_int, with_batch
 
@@ -28,6 +28,11 @@ def check_dim(name: str, shape: tuple, dim: int) -> None:
     """IndexRangeError unless dim is a dimension of the shape, from 0."""
     if not 0 <= dim < len(shape):
         raise IndexRangeError(f"{name}: dim {dim} is not a dimension of shape {tuple(shape)}")
+
+
+def along_dim(types: tuple, attrs: tuple) -> tuple[Indexed, ...]:
+    """The value check of ops that index dimension `dim` by operand 1."""
+    return (Indexed(1, attrs[0]),)
 
 
 def in_range(name: str, index: Any, size: int, dim: int) -> Any:
@@ -97,6 +102,7 @@ take = declare(
     attributes=("dim",),
     infer=_take_type,
     lowering=ByFamily("take"),
+    checks=along_dim,
     promotion="none",
     saves=(1,),
     grad=_take_grad,
@@ -159,6 +165,7 @@ gather = declare(
     attributes=("dim",),
     infer=_gather_type,
     lowering=ByFamily("gather"),
+    checks=along_dim,
     promotion="none",
     saves=(1,),
     grad=_gather_grad,
@@ -266,6 +273,7 @@ index = declare(
     attributes=("dims",),
     infer=_index_type,
     lowering=ByFamily("index"),
+    checks=lambda types, attrs: tuple(Indexed(1 + i, d) for i, d in enumerate(attrs[0])),
     promotion="none",
     saves=lambda needs: tuple(range(1, len(needs))),
     grad=_index_grad,

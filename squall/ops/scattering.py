@@ -12,10 +12,11 @@ from squall.base.errors import DtypeError, ShapeError
 from squall.base.shapes import numel
 from squall.ir.families import indexing, zeros
 from squall.ir.node import TensorType
-from squall.ir.op import ByFamily, Context, Sample, declare, ops
+from squall.ir.op import ByFamily, Context, Indexed, Sample, declare, ops
 from squall.ops.common import number
 from squall.ops.indexing import (
     _along_batch,
+    along_dim,
     batch_indices,
     check_along,
     check_dim,
@@ -111,6 +112,7 @@ scatter = declare(
     attributes=("dim",),
     infer=_scatter_type("scatter"),
     lowering=ByFamily("scatter"),
+    checks=along_dim,
     promotion="none",
     saves=(1,),
     grad=_scatter_grad,
@@ -128,6 +130,7 @@ scatter_add = declare(
     attributes=("dim",),
     infer=_scatter_type("scatter_add"),
     lowering=ByFamily("scatter_add"),
+    checks=along_dim,
     promotion="none",
     saves=(1,),
     reference=_scatter_add_reference,
@@ -176,6 +179,7 @@ index_add = declare(
     attributes=("dim",),
     infer=_index_add_type,
     lowering=ByFamily("index_add"),
+    checks=along_dim,
     promotion="none",
     saves=(1,),
     reference=_index_add_reference,
@@ -295,6 +299,7 @@ index_put = declare(
     defaults={"accumulate": False},
     infer=_index_put_type,
     lowering=ByFamily("index_put"),
+    checks=lambda types, attrs: tuple(Indexed(2 + i, d) for i, d in enumerate(attrs[0])),
     promotion="none",
     saves=lambda needs: tuple(range(2, len(needs))),
     grad=_index_put_grad,

@@ -11,7 +11,7 @@ from typing import Any
 
 from squall.ir import families
 from squall.ir.graph import Graph, placeholder
-from squall.ir.node import Node, toposort
+from squall.ir.node import Node, locate, toposort
 from squall.ir.op import ops
 from squall.transforms.walk import expanded, is_pick, several
 
@@ -48,6 +48,8 @@ def _apply(node: Node, operands: tuple, batched: tuple, size: Any, values: Value
         rule = node.op.family.batch
     if rule is not None:
         made, is_batched = rule(node.op, operands, batched, size, node.attrs)
+        if node.op.checks is not None:
+            locate(several(made), operands, getattr(node, "where", None))
         return made if is_batched else _spread(made, size)
     made = expanded(node, node.inputs, "vmap")
     inner = {id(n): v for n, v, b in zip(node.inputs, operands, batched, strict=True) if b}
