@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 from squall.base.dim import Dim
@@ -15,7 +16,7 @@ from squall.ir.op import Op, make, ops
 def reshape_strides(shape: Shape, strides: Shape, new: Shape) -> Shape | None:
     """Strides that read `shape` with `strides` as `new` without copying, or None when there are none."""
     if any(isinstance(s, Dim) for s in (*shape, *new)):
-        return contiguous_strides(new) if is_contiguous(shape, strides) else None
+        return _symbolic_reshape_strides(shape, strides, new)
     if 0 in shape:
         return contiguous_strides(new)
     old = [(size, stride) for size, stride in zip(shape, strides, strict=True) if size != 1]
@@ -40,6 +41,25 @@ def reshape_strides(shape: Shape, strides: Shape, new: Shape) -> Shape | None:
         out.extend(pieces)
     out.extend([1] * (len(new_sizes) - len(out)))
     return tuple(out)
+
+
+def _symbolic_reshape_strides(shape: Shape, strides: Shape, new: Shape) -> Shape | None:
+    """`reshape_strides` where sizes may be symbols: equal dimensions at both ends keep their strides, and what lies
+    between them is of numbers, or lies in one run."""
+    shortest = min(len(shape), len(new))
+    front = next((i for i in range(shortest) if shape[i] != new[i]), shortest)
+    back = next((i for i in range(shortest - front) if shape[-1 - i] != new[-1 - i]), shortest - front)
+    middle = slice(front, len(shape) - back)
+    old_sizes, old_strides = shape[middle], strides[middle]
+    new_sizes = new[front : len(new) - back]
+    out: Shape | None
+    if not any(isinstance(s, Dim) for s in (*old_sizes, *new_sizes)):
+        out = reshape_strides(old_sizes, old_strides, new_sizes)
+    else:
+        run = [(size, stride) for size, stride in zip(old_sizes, old_strides, strict=True) if size != 1]
+        one = all(a[1] == b[0] * b[1] for a, b in pairwise(run))
+        out = tuple([s * run[-1][1] for s in contiguous_strides(new_sizes)]) if run and one else None
+    return None if out is None else (*strides[:front], *out, *strides[len(shape) - back :])
 
 
 class Layout(NamedTuple):
