@@ -13,18 +13,38 @@ from squall.ir.plan import ContractStep, KernelStep, Word
 from squall.runtime.native import native
 
 
+def is_exchanged(node: Node) -> bool:
+    """Whether the nest's A is the second operand: where a triangle is told by that one's letter."""
+    (left, right, out), triangle = _letters(node.attrs[0]), node.attrs[1]
+    kinds = [_kind(c, left, right, out) for c in triangle]
+    return "n" in kinds and kinds != ["m", "n"]
+
+
+def _kind(letter: str, left: str, right: str, out: str) -> str:
+    missing = letter not in out, letter not in right, letter not in left
+    return {(False, False, False): "batch", (True, False, False): "k", (False, True, False): "m"}.get(missing, "n")
+
+
 def contraction_of(node: Node, a: Home, b: Home, c: Home) -> nest.Contraction:
-    """The nest's data; extents and strides may be symbolic. Summed letters keep their order in the first operand."""
-    left, right, out = _letters(node.attrs[0])
+    """The nest's data; extents and strides may be symbolic. Summed letters keep their order in the first operand.
+
+    Arguments: the node, the views of its operands (exchanged if `is_exchanged`) and of its result.
+    """
+    (left, right, out), triangle = _letters(node.attrs[0]), node.attrs[1]
+    x, y = node.inputs
+    if is_exchanged(node):
+        left, right, x, y = right, left, y, x
     dims = []
     for letter in dict.fromkeys(out + left + right):
-        sides = [(left, node.inputs[0], a), (right, node.inputs[1], b), (out, node, c)]
-        found = [(n.shape[x.index(letter)], h.strides[x.index(letter)]) if letter in x else None for x, n, h in sides]
+        sides = [(left, x, a), (right, y, b), (out, node, c)]
+        found = [(n.shape[s.index(letter)], h.strides[s.index(letter)]) if letter in s else None for s, n, h in sides]
         extent = next(f[0] for f in found if f is not None)
-        kind = "batch" if all(found) else "m" if found[1] is None else "n" if found[0] is None else "k"
+        kind = _kind(letter, left, right, out)
         dims.append(nest.Dimension(kind, extent, *(0 if f is None else f[1] for f in found)))
     short = node.dtype.short
-    return nest.Contraction(short, nest.ACCUMULATE[short], tuple(dims), short)
+    kinds = [_kind(c, left, right, out) for c in triangle]
+    named = "" if not kinds else f"{kinds[1]}<=m" if kinds[0] == "m" else f"{kinds[0]}>=m"
+    return nest.Contraction(short, nest.ACCUMULATE[short], tuple(dims), short, named)
 
 
 def _letters(equation: str) -> tuple[str, str, str]:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from math import prod
 from typing import Any
 
-from squall.compiler.contract import contraction_of
+from squall.compiler.contract import contraction_of, is_exchanged
 from squall.compiler.group import Task
 from squall.compiler.lower import sequence_program
 from squall.compiler.pull import Home, index_layout
@@ -53,6 +53,8 @@ def contract(work: Work, node: Node) -> None:
     (a, view_a), (b, view_b) = (operand(work, n) for n in node.inputs)
     home = work.homes[id(node)]
     short = node.dtype.short
+    if is_exchanged(node):
+        a, view_a, b, view_b = b, view_b, a, view_a
     words = tuple(pointer(v, short) for v in (view_a, view_b, home))
     step = ContractStep(contraction_of(node, view_a, view_b, home), words, work.isa, "contract")  # type: ignore[arg-type]
     work.add(Special("contract", [a, b], [step], {home.buffer}), [node], node)

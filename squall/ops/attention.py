@@ -46,16 +46,17 @@ def _attention_type(types: tuple, attrs: tuple) -> TensorType:
     return q.with_shape((*q.shape[:-1], v.shape[-1]))
 
 
-def _product(a: Any, b: Any, equation: str) -> Any:
-    """A contraction over matrices with equal leading dimensions: the equation names the last two of each."""
+def _product(a: Any, b: Any, equation: str, causal: bool) -> Any:
+    """A contraction over matrices with equal leading dimensions: the equation names the last two of each. With `causal`
+    it leaves out what weights of later keys would only multiply by zero."""
     lead = "".join(_LEAD[: len(a.shape) - 2])
     x, y, out = equation.replace("->", ",").split(",")
-    return ops.contract(a, b, equation=f"{lead}{x},{lead}{y}->{lead}{out}")
+    return ops.contract(a, b, equation=f"{lead}{x},{lead}{y}->{lead}{out}", triangle="ls" if causal else "")
 
 
 def _weights(q: Any, k: Any, mask: tuple, causal: bool, scale: float) -> Any:
     """The softmax of the masked scores, in float32 for 16-bit operands; a row with every position masked is 0."""
-    scores = _product(widen(q), widen(k), "le,se->ls")
+    scores = _product(widen(q), widen(k), "le,se->ls", causal)
     if scale != 1:
         scores = ops.mul(scores, scale)
     never = number(float("-inf"), scores)
@@ -73,23 +74,23 @@ def _weights(q: Any, k: Any, mask: tuple, causal: bool, scale: float) -> Any:
 
 
 def _attention(q: Any, k: Any, v: Any, *mask: Any, causal: bool, scale: float) -> Any:
-    return _product(as_dtype_of(_weights(q, k, mask, causal, scale), v.dtype), v, "ls,sv->lv")
+    return _product(as_dtype_of(_weights(q, k, mask, causal, scale), v.dtype), v, "ls,sv->lv", causal)
 
 
 def _attention_grad(context: Context, g: Any) -> tuple:
     """Recomputes the weights: in one program with the forward they are the same nodes, and computed once."""
     (q, k, v, *mask), (causal, scale), needs = context.inputs, context.attrs, context.needs
     weights = _weights(q, k, tuple(mask), causal, scale)
-    gv = _product(as_dtype_of(weights, g.dtype), g, "ls,lv->sv") if needs[2] else None
+    gv = _product(as_dtype_of(weights, g.dtype), g, "ls,lv->sv", causal) if needs[2] else None
     if not (needs[0] or needs[1] or any(needs[3:])):
         return (None, None, gv) + (None,) * len(mask)
-    gw = _product(widen(g), widen(v), "lv,sv->ls")
+    gw = _product(widen(g), widen(v), "lv,sv->ls", causal)
     inner = ops.sum(ops.mul(gw, weights), dims=(len(gw.shape) - 1,), keepdim=True)
     gs = ops.mul(weights, ops.sub(gw, inner))
     gm = (as_dtype_of(sum_to(gs, context.types[3].shape), g.dtype) if needs[3] else None,) if mask else ()
     scaled = as_dtype_of(ops.mul(gs, scale) if scale != 1 else gs, g.dtype)
-    gq = _product(scaled, k, "ls,se->le") if needs[0] else None
-    gk = _product(scaled, q, "ls,le->se") if needs[1] else None
+    gq = _product(scaled, k, "ls,se->le", causal) if needs[0] else None
+    gk = _product(scaled, q, "ls,le->se", causal) if needs[1] else None
     return gq, gk, gv, *gm
 
 

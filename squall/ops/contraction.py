@@ -14,6 +14,9 @@ from squall.ir.families import common_device, contraction
 from squall.ir.node import TensorType
 from squall.ir.op import Context, Nest, Sample, declare, ops
 from squall.ops.samples import floats
+from squall.ops.slicing import with_batch
+
+TRIANGLE_BLOCK = 48  # a multiple of every tile of the compiler's nest; a value, not a choice, since zeros depend on it
 
 
 def split_equation(equation: str) -> tuple[str, str, str]:
@@ -68,17 +71,32 @@ def check_numbers(name: str, types: tuple) -> DType:
 
 
 def _contract_type(types: tuple, attrs: tuple) -> TensorType:
-    (equation,) = attrs
+    equation, triangle = attrs
     sizes = letter_sizes(types, equation)
+    check_triangle(equation, triangle)
     dtype, device = check_numbers("contract", types), common_device(contract, types)
     return TensorType(tuple(sizes[c] for c in split_equation(equation)[2]), dtype, device)
 
 
+def check_triangle(equation: str, triangle: str) -> None:
+    """ShapeError unless both letters of a triangle are there and each is the only one of its kind: in the first operand
+    and the result, in the second and the result, or summed."""
+    if not triangle:
+        return
+    a, b, out = split_equation(equation)
+    kinds = [{c for c in x if c in y and c not in z} for x, y, z in ((a, out, b), (b, out, a), (a, b, out))]
+    found = [kind for kind in kinds for c in triangle if c in kind]
+    if len(set(triangle)) != 2 or len(triangle) != 2 or len(found) != 2 or any(len(kind) != 1 for kind in found):
+        raise ShapeError(f"contract: triangle {triangle!r} must name two letters of {equation!r}, each the only one "
+                         "that is summed, or that one operand alone shares with the result")
+
+
 def _contract_grad(context: Context, g: Any) -> tuple:
-    (a, b), (x, y, out), (needs_a, needs_b) = context.inputs, split_equation(context.attrs[0]), context.needs
+    (a, b), (needs_a, needs_b), (equation, triangle) = context.inputs, context.needs, context.attrs
+    x, y, out = split_equation(equation)
     return (
-        ops.contract(g, b, equation=f"{out},{y}->{x}") if needs_a else None,
-        ops.contract(a, g, equation=f"{x},{out}->{y}") if needs_b else None,
+        ops.contract(g, b, equation=f"{out},{y}->{x}", triangle=triangle) if needs_a else None,
+        ops.contract(a, g, equation=f"{x},{out}->{y}", triangle=triangle) if needs_b else None,
     )
 
 
@@ -87,10 +105,22 @@ def product_saves(needs: tuple[bool, ...]) -> tuple:
     return (1,) * needs[0] + (0,) * needs[1]
 
 
-def _contract_reference(a: Any, b: Any, equation: str) -> Any:
+def _contract_reference(a: Any, b: Any, equation: str, triangle: str) -> Any:
     import numpy
 
-    return numpy.einsum(equation, a, b, optimize=True)
+    if not triangle:
+        return numpy.einsum(equation, a, b, optimize=True)
+
+    def trimmed(x: Any, letters: str) -> Any:
+        """The operand or result with zeros where its indices lie in products that are left out."""
+        if not set(triangle) <= set(letters):
+            return x
+        row, column = (numpy.arange(x.shape[letters.index(c)]).reshape(
+            [-1 if d == c else 1 for d in letters]) // TRIANGLE_BLOCK for c in triangle)
+        return numpy.where(row >= column, x, numpy.zeros((), x.dtype))
+
+    x, y, out = split_equation(equation)
+    return trimmed(numpy.einsum(equation, trimmed(a, x), trimmed(b, y), optimize=True), out)
 
 
 def fresh(used: str, count: int = 1) -> str:
@@ -101,9 +131,12 @@ def fresh(used: str, count: int = 1) -> str:
 def contract_batch(op: Any, operands: tuple, batched: tuple, size: Any, attrs: tuple) -> tuple:
     """A letter for the batch, in front of the operands that have it and of the result."""
     a, b, out = split_equation(attrs[0])
+    triangle = attrs[1] if len(attrs) > 1 else ""
     letter = fresh(a + b + out)
+    if triangle:  # the letter must not become one of rows or of columns
+        operands, batched = tuple(with_batch(o, s, size) for o, s in zip(operands, batched, strict=True)), (True, True)
     equation = f"{letter * batched[0]}{a},{letter * batched[1]}{b}->{letter}{out}"
-    return ops.contract(*operands, equation=equation), True
+    return ops.contract(*operands, equation=equation, triangle=triangle), True
 
 
 def _contract_samples() -> list[Sample]:
@@ -120,15 +153,23 @@ def _contract_samples() -> list[Sample]:
         ("mk,kn->mn", (17, 33), (33, 19)),
         ("a,->a", (3,), ()),
     ]
-    return [
-        Sample((floats(a, i), floats(b, i + 30)), {"equation": e}, e) for i, (e, a, b) in enumerate(cases)
+    halves = [
+        ("ble,bse->bls", (2, 70, 3), (2, 101, 3), "ls"),
+        ("ls,sv->lv", (101, 70), (70, 5), "ls"),
+        ("bls,blv->bsv", (2, 60, 99), (2, 60, 4), "ls"),
+    ]
+    plain = [Sample((floats(a, i), floats(b, i + 30)), {"equation": e}, e) for i, (e, a, b) in enumerate(cases)]
+    return plain + [
+        Sample((floats(a, i), floats(b, i + 60)), {"equation": e, "triangle": t}, f"{e}, triangle {t}")
+        for i, (e, a, b, t) in enumerate(halves)
     ]
 
 
 contract = declare(
     "contract",
     contraction,
-    attributes=("equation",),
+    attributes=("equation", "triangle"),
+    defaults={"triangle": ""},
     infer=_contract_type,
     saves=product_saves,
     grad=_contract_grad,
@@ -137,5 +178,7 @@ contract = declare(
     vmap=contract_batch,
     samples=_contract_samples,
     doc="Products summed over the letters that the result lacks. Each letter of an operand is in the other or in the "
-    "result, and none is repeated. 16-bit floats accumulate in float32, integers exactly.",
+    "result, and none is repeated. 16-bit floats accumulate in float32, integers exactly. A `triangle` of two letters "
+    "leaves out the products where the first letter's index lies in an earlier block of 48 than the second's: in the "
+    "result they are zeros, in a sum nothing. Causal attention is made of such contractions.",
 )

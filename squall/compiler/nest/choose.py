@@ -139,7 +139,7 @@ def choose(contraction: Contraction, isa: Isa, threads: int = 1, epilogue: bool 
     B comes packed (then it stays B); `swapped` forces an orientation.
     Result: a `Choice`. Equal arguments give equal choices.
     """
-    if prepacked:
+    if prepacked or contraction.triangle:  # a triangle is told by its rows
         swapped = False
     candidates = [False, True] if swapped is None else [swapped]
     choices = [_choose(contraction, isa, threads, epilogue, prepacked, s) for s in candidates]
@@ -169,7 +169,7 @@ def _choose(contraction: Contraction, isa: Isa, threads: int, epilogue: bool, pr
     elif not convert and len(groups["n"]) == 1 and run_n >= lanes and run_n == columns and (
             rows <= 2 * isa.tile.rows or stays_near(groups["k"], "b", columns, BYTES[scalar])):
         b_mode, b_cost = words.IN_PLACE, 0.05
-    elif rows <= STREAMED_ROWS and run_k_b >= 2 * lanes and b_mode == words.BY_TRANSPOSING:
+    elif rows <= STREAMED_ROWS and not contraction.triangle and run_k_b >= 2 * lanes and b_mode == words.BY_TRANSPOSING:
         b_mode, b_cost = words.STREAMED, TRANSPOSE
     deep = block_depth(depth, accumulate)
     size = BYTES[accumulate]

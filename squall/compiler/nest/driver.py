@@ -30,6 +30,7 @@ from squall.compiler.nest.pack import (
     pack_vector,
 )
 from squall.compiler.nest.prepack import prepack_driver
+from squall.compiler.nest.spec import BLOCK, TRIANGLES
 from squall.compiler.nest.store import store_rows, store_transposed
 from squall.compiler.nest.stream import ROWS as STREAMED_ROWS
 from squall.compiler.nest.stream import stream_tile
@@ -79,6 +80,7 @@ class _Driver:
         self.b_prepacked = b.compare("eq", args["b_mode"], b.int(words.PREPACKED))
         self.flat = b.op("and", self.b_in_place, b.compare("le", args["rows"], b.int(
             max((tile.rows for tile in self.isa.flat), default=0))))
+        self.flat = b.op("and", self.flat, b.compare("eq", args["triangle"], b.int(0)))
         self.direct = b.compare("eq", args["c_mode"], b.int(words.DIRECT))
         self.k_a = b.select(self.a_in_place, args.scratch("k_a"), args.scratch("k_packed_a"))
         row_blocks = ceiling(b, args["rows"], args["block_rows"])
@@ -210,6 +212,7 @@ class _Driver:
         table = b.select(self.a_in_place, b.gep(args.scratch("rows_a"), row, "i64"), args.scratch("rows_packed"))
         self.strip_a = self._a_base(row)
         out_rows = b.gep(self.out_rows, row, "i64")
+        self._limit(b.add(self.row0, row))
         first = b.var(b.int(0))
         if self.isa.flat:
             with b.when(self.flat):
@@ -228,6 +231,23 @@ class _Driver:
         with b.when(b.op("and", self.last_block, finishing)):
             b.call(args["epilogue"], (args["epilogue_args"], source, self.stage_width, self.batch,
                                       b.add(self.row0, row), self.column0, count, self.columns))
+
+    def _limit(self, row: Reg) -> None:
+        """What a triangle leaves to a strip: the bounds of k in this block of it, and of its columns."""
+        b, triangle = self.b, self.args["triangle"]
+        size = b.int(BLOCK)
+        block = b.mul(b.op("div", row, size), size)
+        behind = b.add(block, size)
+
+        def clamped(limit: Reg) -> Reg:
+            return b.op("max", b.int(0), b.op("min", self.length, b.sub(limit, self.start)))
+
+        def when(name: str, value: Reg, otherwise: Reg) -> Reg:
+            return b.select(b.compare("eq", triangle, b.int(TRIANGLES.index(name))), value, otherwise)
+
+        self.k_begin = when("k>=m", clamped(block), b.int(0))
+        self.k_count = b.sub(when("k<=m", clamped(behind), self.length), self.k_begin)
+        self.last_column = when("n<=m", behind, b.add(self.column0, self.columns))
 
     def _streamed_tiles(self, rows: Reg, out_rows: Reg, count: Reg) -> None:
         """The strip in tiles of one vector, B read along k."""
@@ -283,6 +303,8 @@ class _Driver:
                                         b.gep(args.scratch("packed_b"), place, accumulate)))
         index = b.add(b.mul(b.sub(vectors, b.int(1)), b.int(self.isa.tile.rows + 1)), count)
         kernel = b.load(PTR, b.gep(self.table, index, "ptr"))
-        b.call(kernel, (self.strip_a, rows, self.k_a, b.get(pointer), b.get(k_b), self.length,
-                        b.gep(self.out, column, accumulate), out_rows, count, last, self.adding))
+        depth = b.select(b.compare("lt", b.add(self.column0, column), self.last_column), self.k_count, b.int(0))
+        b.call(kernel, (self.strip_a, rows, b.gep(self.k_a, self.k_begin, "i64"), b.get(pointer),
+                        b.gep(b.get(k_b), self.k_begin, "i64"), depth, b.gep(self.out, column, accumulate), out_rows,
+                        count, last, self.adding))
 

@@ -10,7 +10,7 @@ from squall.compiler.nest.choose import Choice, choose, inner_run, pack_cost
 from squall.compiler.nest.common import Library, strip_shape, strips_together
 from squall.compiler.nest.driver import build
 from squall.compiler.nest.isa import ISAS, Isa
-from squall.compiler.nest.spec import Contraction, Dimension, check
+from squall.compiler.nest.spec import TRIANGLES, Contraction, Dimension, check
 from squall.ir.linear import BYTES, I64, PTR, Program, Type
 
 # the epilogue's parameters: its own args, the finished tile (accumulate dtype), the tile's row stride in elements,
@@ -87,13 +87,14 @@ def assemble(contraction: Contraction, isa: Isa, choice: Choice, pack_first: boo
         if pack_first:
             steps.append(steps_first)
     tables = _scratch(isa, contraction.accumulate, choice)
-    steps.append(Step(library, _words(choice, oriented.groups, tables, packed), choice.units, choice.grain,
-                      tables["total"]))
+    steps.append(Step(library, _words(choice, oriented.groups, tables, packed, TRIANGLES.index(contraction.triangle)),
+                      choice.units, choice.grain, tables["total"]))
     order = oriented.order
     return NestPlan(tuple(steps), workspace, order["batch"], order["m"], order["n"], choice)
 
 
-def _words(choice: Choice, groups: dict, tables: dict[str, int], packed: tuple[int, ...]) -> tuple[int | str, ...]:
+def _words(choice: Choice, groups: dict, tables: dict[str, int], packed: tuple[int, ...],
+           triangle: int = 0) -> tuple[int | str, ...]:
     oriented = choice.oriented
     a, b = ("b", "a") if oriented.swapped else ("a", "b")
     values: dict[str, int | str] = {"a": a, "b": b, "c": "c", "packed": 0, "epilogue": 0, "epilogue_args": 0}
@@ -103,7 +104,7 @@ def _words(choice: Choice, groups: dict, tables: dict[str, int], packed: tuple[i
         values.update(c=0, epilogue="epilogue", epilogue_args="epilogue_args")
     values.update(depth=oriented.extent("k"), rows=oriented.extent("m"), columns=oriented.extent("n"),
                   block_depth=choice.block_depth, block_rows=choice.block_rows, block_columns=choice.block_columns,
-                  a_mode=choice.a_mode, b_mode=choice.b_mode, c_mode=choice.c_mode)
+                  a_mode=choice.a_mode, b_mode=choice.b_mode, c_mode=choice.c_mode, triangle=triangle)
     values.update((name, tables[name]) for name in words.SCRATCH)
     block: list[int | str] = [0] * words.FIRST_RECORD
     for name, word in words.WORDS.items():

@@ -13,8 +13,11 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from squall.compiler.nest.isa import ACCUMULATE
+from squall.ops.contraction import TRIANGLE_BLOCK
 
 KINDS = ("batch", "m", "n", "k")
+TRIANGLES = ("", "k<=m", "k>=m", "n<=m")
+BLOCK = TRIANGLE_BLOCK  # whole tiles of every instruction set
 
 
 class Dimension(NamedTuple):
@@ -29,7 +32,9 @@ class Dimension(NamedTuple):
 
 class Contraction(NamedTuple):
     """What to contract. `dtype` is that of A and B, `accumulate` that of the sums, `result` that of C (or of nothing,
-    when an epilogue stores the result).
+    when an epilogue stores the result). `triangle` leaves products out by the blocks of `BLOCK` that two indices lie
+    in: "k<=m" and "k>=m" sum over no later (no earlier) blocks of k than the row's, "n<=m" gives zeros in blocks of
+    columns behind the row's. The dimensions it names are the only ones of their kinds.
 
     Example:
         >>> matmul(2, 3, 4).dims[0]
@@ -40,6 +45,7 @@ class Contraction(NamedTuple):
     accumulate: str
     dims: tuple[Dimension, ...]
     result: str = ""
+    triangle: str = ""
 
 
 class Oriented(NamedTuple):
@@ -81,6 +87,11 @@ def check(contraction: Contraction) -> None:
             raise ValueError(f"a dimension of kind {dim.kind} has a stride in an operand it does not index: {dim}")
         if dim.extent < 0:
             raise ValueError(f"negative extent: {dim}")
+    if contraction.triangle not in TRIANGLES:
+        raise ValueError(f"unknown triangle {contraction.triangle!r}: expected one of {TRIANGLES}")
+    for kind in KINDS[1:]:
+        if kind in contraction.triangle and sum(d.kind == kind and d.extent != 1 for d in contraction.dims) > 1:
+            raise ValueError(f"a triangle {contraction.triangle} takes one dimension of kind {kind}")
 
 
 def swap(dims: list[tuple[int, Dimension]]) -> list[tuple[int, Dimension]]:
@@ -93,8 +104,8 @@ def orient(contraction: Contraction, swapped: bool, lanes: int) -> Oriented:
     """The normal form of one orientation.
 
     A batch dimension that one operand does not have becomes a row or, where vectors would otherwise be wasted or C
-    allows it for nothing, a column dimension. Rows and columns are ordered as C stores them; neighbours that count as
-    one are merged.
+    allows it for nothing, a column dimension, but not beside a triangle. Rows and columns are ordered as C stores them;
+    neighbours that count as one are merged.
     """
     dims = [(i, d) for i, d in enumerate(contraction.dims) if d.extent != 1]
     if swapped:
@@ -107,7 +118,9 @@ def orient(contraction: Contraction, swapped: bool, lanes: int) -> Oriented:
     groups: dict[str, list[tuple[int, Dimension]]] = {kind: [] for kind in KINDS}
     for i, d in dims:
         kind = d.kind
-        if kind == "batch" and d.b_stride == 0 and d.a_stride != 0:
+        if contraction.triangle:
+            pass
+        elif kind == "batch" and d.b_stride == 0 and d.a_stride != 0:
             kind = "m"
         elif kind == "batch" and d.a_stride == 0 and d.b_stride != 0:
             if wasteful or d.c_stride == columns * columns_inner:
