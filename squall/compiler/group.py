@@ -90,7 +90,7 @@ class Task:
     """Something to be run: what it reads (kept nodes) and what must have run before.
 
     `first` and `last` are positions in the graph's order of the nodes computed; `checks`: whether it may write the
-    status.
+    status; `stops`: whether it calls Python, where an error or a Ctrl-C may end the plan.
     """
 
     def __init__(self) -> None:
@@ -98,7 +98,7 @@ class Task:
         self.after: list[Task] = []
         self.first = self.last = 0
         self.merged: Task | None = None
-        self.checks = False
+        self.checks = self.stops = False
 
     @property
     def label(self) -> str:

@@ -4,7 +4,8 @@
   base can run before the write, and what the write itself reads of the base is read where it is written.
 * A result computed element by element takes over a donatable input of the same size that it reads at the very place
   it writes.
-* Kernels that check indices run before the first write to a donated input, so that a failed plan changed nothing.
+* Kernels that check indices and library calls run before the first write to a donated input, so that a plan that failed
+  or was interrupted changed nothing.
 
 Buffers that become one are joined in `Work.joined`; orderings become `after` edges of tasks.
 """
@@ -33,7 +34,7 @@ class Overwriter:
                 self.readers.setdefault(id(node), []).append(task)
         self.taken: set[int] = set()
         self.donated: list[tuple[int, Task]] = []
-        self.checking = [t for t in work.tasks if t.checks]
+        self.checking = [t for t in work.tasks if t.checks or t.stops]
         self.ancestry = Ancestry(work)
 
     def run(self) -> None:
@@ -96,7 +97,7 @@ class Overwriter:
         work.note(f"{node.op.name} overwrites its base")
 
     def _after_checks(self, tasks: list[Task]) -> bool:
-        """Order all index checks before some tasks; False when one of them waits for these."""
+        """Order all index checks and library calls before some tasks; False when one of them waits for these."""
         writes = set(tasks)
         if any(t in writes or self.ancestry.waits(t, writes) for t in self.checking):
             return False

@@ -206,7 +206,9 @@ def _library(work: Work, node: Node, results: list[Node | None]) -> None:
         places.add(buffer)
     attributes = tuple(node.op.named(node.attrs).items())
     step = HostStep(node.op.lowering.function, tuple(views), tuple(outputs), attributes, node.op.name)
-    work.add(Special(node.op.name, reads, [step], places), [node], node)
+    task = Special(node.op.name, reads, [step], places)
+    task.stops = True
+    work.add(task, [node], node)
 
 
 SPECIAL: dict[str, Callable[[Work, Node], None]] = {

@@ -163,3 +163,88 @@ def test_the_pool_survives_a_fork_after_an_interrupt():
             os._exit(1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     counters.check()
+
+
+class Interrupting:
+    """Stands in for a function that a library step calls: raises at the given call."""
+
+    def __init__(self, function, number):
+        self.function, self.left = function, number
+
+    def __call__(self, *args):
+        self.left -= 1
+        if self.left == 0:
+            raise KeyboardInterrupt
+        return self.function(*args)
+
+
+def sorted_steps():
+    """Programs with a library call among in-place updates: before them, behind them, and of something else."""
+    counter, other = sq.zeros(300), sq.arange(300.0)
+    sq.flush()
+
+    def behind():
+        counter.add_(1)
+        return counter.sort()[0]
+
+    def before():
+        counter.add_(other.sort()[0] * 0 + 1)
+
+    def beside():
+        counter.add_(1)
+        return (other * 2).sort()[0]
+
+    def between():
+        values = other.sort()[0]
+        counter.add_(1)
+        return (counter + values).sort()[1]
+
+    return counter, (behind, before, beside, between)
+
+
+@pytest.mark.parametrize("number", range(4))
+@pytest.mark.parametrize("compiled", [False, True], ids=["uncompiled", "compiled"])
+def test_an_interrupt_in_a_library_call_leaves_updates_whole(number, compiled, monkeypatch):
+    from squall.engine import host
+
+    counter, steps = sorted_steps()
+    step = sq.compile(steps[number]) if compiled else steps[number]
+    pointers = set()
+    for _ in range(3):
+        kept = step()
+        sq.flush()
+        pointers.add(counter.node.buffer.pointer)
+    assert set(counter.tolist()) == {3.0}
+    for call in range(1, 9):
+        before = counter.tolist()[0]
+        monkeypatch.setattr(host, "array_at", Interrupting(host.array_at, call))
+        try:
+            kept = step()
+            sq.flush()
+        except KeyboardInterrupt:
+            pass
+        monkeypatch.undo()
+        sq.flush()
+        values = set(counter.tolist())
+        assert len(values) == 1 and values <= {before, before + 1}, f"interrupted at call {call}: {values}"
+    del kept
+    if steps[number].__name__ in ("before", "beside"):
+        assert len(pointers) == 1, "an update behind the library call is still made in place"
+
+
+def test_library_calls_at_random_moments():
+    random.seed(5)
+    counter, steps = sorted_steps()
+    for step in steps:
+        step()
+        sq.flush()
+
+    def work():
+        kept = random.choice(steps)()
+        sq.flush()
+        del kept
+
+    for _ in range(60):
+        interrupted(work, random.random() * 0.004)
+        values = set(counter.tolist())
+        assert len(values) == 1, values
