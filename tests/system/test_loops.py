@@ -59,10 +59,12 @@ def run(steps, read_every):
 @pytest.mark.parametrize("read_every", [0, 100])
 @pytest.mark.parametrize("steps", [1600, pytest.param(20_000, marks=pytest.mark.big)])
 def test_memory_and_live_nodes_stay_flat(steps, read_every):
-    before = realize.plans.misses
+    sq.flush()
+    before, others = realize.plans.misses, live_nodes()  # earlier tests of this process left Nodes in caches
     loss, nodes, memory = run(steps, read_every)
     assert 0.1 < loss < 1
-    assert max(nodes) < (9000 if read_every == 0 else 3000), nodes  # what is pending between two flushes at most
+    # at reads only the model and what saves for it; else what is pending between two flushes at most
+    assert max(nodes) - others < (9000 if read_every == 0 else 100), (others, nodes)
     assert memory[-1] - memory[1] < 8000, memory
     assert realize.plans.misses - before <= 5
 
