@@ -102,6 +102,25 @@ def machines(entries: list[dict]) -> str:
     return "\n".join(f"Measured on {text}." for text in said)
 
 
+def convergence(folder: Path) -> str:
+    """Whole trainings side by side: the same weights, batches and recipe."""
+    entries = [json.loads(path.read_text("utf-8")) for path in sorted(folder.glob("convergence-*.json"))]
+    if not entries:
+        return ""
+    rows = ["| training | contender | result | a step | the whole | compiling |", "|---" * 6 + "|"]
+    for entry in entries:
+        own = entry["results"]["squall"]["step_seconds"]
+        for name, result in entry["results"].items():
+            ratio = "" if name == "squall" else f" ({result['step_seconds'] / own:.2f}x)"
+            rows.append(
+                f"| {entry['about']} | {name} | {entry['measure']} {result['score']:.4f} | "
+                f"{duration(result['step_seconds'])}{ratio} | {duration(result['seconds'])} | "
+                f"{duration(max(0.0, result['first_turn_seconds'] - 25 * result['step_seconds']))} |"
+            )
+    said = "\n".join(rows)
+    return f"\n## Training to a result\n\n{said}\n\n{machines(entries)}\n"
+
+
 def page(folder: Path = RESULTS) -> str:
     """The whole page."""
     parts = [INTRODUCTION]
@@ -110,7 +129,8 @@ def page(folder: Path = RESULTS) -> str:
         if path.exists():
             entries = json.loads(path.read_text(encoding="utf-8"))["entries"]
             parts.append(f"\n## {title}\n\n{table(entries)}\n\n{machines(entries)}\n")
-    return "".join(parts if len(parts) > 1 else [INTRODUCTION, EMPTY])
+    parts.append(convergence(folder))
+    return "".join(parts) if any(parts[1:]) else INTRODUCTION + EMPTY
 
 
 def write_page() -> None:
