@@ -25,10 +25,11 @@ from squall.ir.plan import KernelStep, Plan, Request
 
 
 class Compilation:
-    """What stages pass on: the request, the graph's roots, then the `Work` over it, then the plan."""
+    """What stages pass on: the request, the graph's roots, then the `Work` over it, then the plan. `within` is the work
+    whose graph carries this one: their value checks are numbered together."""
 
-    def __init__(self, request: Request):
-        self.request = request
+    def __init__(self, request: Request, within: Work | None = None):
+        self.request, self.within = request, within
         self.roots: list[Node] = list(request.roots)
         self.inputs: list[Node] = list(request.inputs)
         self.work: Work | None = None
@@ -58,7 +59,10 @@ def _simplify(c: Compilation) -> None:
 def _prepare(c: Compilation) -> None:
     roots, order, copies = prepare(c.roots, c.inputs, c.request)
     where = machine()
-    c.work = Work(c.request, roots, order, c.inputs, where.vector_bytes, where.isa)
+    c.work = work = Work(c.request, roots, order, c.inputs, where.vector_bytes, where.isa)
+    work.compile = lambda request: compile_plan(request, within=work)
+    if c.within is not None:
+        work.checks, work.check_numbers = c.within.checks, c.within.check_numbers
     for node in copies:
         c.work.keep(node)
 
@@ -90,12 +94,12 @@ STAGES: tuple[Stage, ...] = (
 )
 
 
-def compile_plan(request: Request, stages: tuple[Stage, ...] = STAGES) -> Plan:
+def compile_plan(request: Request, stages: tuple[Stage, ...] = STAGES, within: Work | None = None) -> Plan:
     """Compile a graph to a plan.
 
     Args:
         request: root Nodes, and the leaves that hold buffers and scalars in binding order.
-        stages: the pipeline to run.
+        stages: the pipeline to run. within: the compilation of the graph that carries this one, if any.
 
     Returns:
         Plan: steps over slots; programs are over the core instruction set.
@@ -103,7 +107,7 @@ def compile_plan(request: Request, stages: tuple[Stage, ...] = STAGES) -> Plan:
     Raises:
         CompileError: for an op that nothing lowers.
     """
-    c = Compilation(request)
+    c = Compilation(request, within)
     shown = _dump_graph(c, "recorded", "")
     for stage in stages:
         started = time.perf_counter()

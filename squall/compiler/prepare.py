@@ -53,4 +53,5 @@ def _with_copies(roots: list[Node], order: list[Node], strided: dict[int, Node],
 
 def _needs_rows(node: Node) -> bool:
     is_copy = node.op.name == "reshape" and tuple(node.shape) == tuple(node.inputs[0].shape)
-    return (node.op.name == "reshape" and not is_copy) or node.op.family.name == "reduce"
+    reads_rows = node.op.family.name in ("reduce", "control")
+    return (node.op.name == "reshape" and not is_copy) or reads_rows

@@ -9,7 +9,9 @@ from collections.abc import Callable
 from math import prod
 from typing import Any
 
+from squall.base.shapes import contiguous_strides
 from squall.compiler.contract import contraction_of, is_exchanged
+from squall.compiler.control import CONTROL
 from squall.compiler.group import Task
 from squall.compiler.lower import sequence_program
 from squall.compiler.pull import Home, index_layout
@@ -173,13 +175,13 @@ def index_put(work: Work, node: Node) -> None:
 
 
 def pick(work: Work, node: Node) -> None:
-    """One result of a library call: the call's task writes all of them."""
+    """One result of a library call, loop or choice: its task writes all of them."""
     source = node.inputs[0]
     if id(source) in work.writers:
         work.writers[id(node)] = work.writers[id(source)]
         return
     picks = {n.attrs[0]: n for n in work.kept.values() if n.op.name == "pick" and n.inputs[0] is source}
-    _library(work, source, [picks.get(i) for i in range(len(source.type))])
+    CONTROL.get(source.op.name, _library)(work, source, [picks.get(i) for i in range(len(source.type))])
     work.writers[id(node)] = work.writers[id(source)]
 
 
@@ -188,14 +190,27 @@ def library(work: Work, node: Node) -> None:
     _library(work, node, [node])
 
 
+def _row_major(work: Work, node: Node, value: Node) -> Home:
+    """A copy, for a library call, of a value that lies in memory in another order."""
+    shape = tuple(value.shape)
+    work.memories.append(Memory("arena", -1, prod(shape) * value.dtype.itemsize))
+    home = Home(len(work.memories) - 1, contiguous_strides(shape))
+    write(work, node, value, home)
+    return home
+
+
 def _library(work: Work, node: Node, results: list[Node | None]) -> None:
     reads, views = [], []
+    places: set[int] = set()
     for n in node.inputs:
         base, view = operand(work, n) if work.home(n) is not None else (n, work.keep(n))
+        if view.offset != 0 or tuple(view.strides) != contiguous_strides(tuple(n.shape)):
+            view = _row_major(work, node, n)
+            places.add(view.buffer)
         reads.append(base)
         views.append((view.buffer, tuple(n.shape), n.dtype))
     types = node.type if node.type.__class__ is tuple else (node.type,)
-    outputs, places = [], set()
+    outputs = []
     for result, t in zip(results, types, strict=True):
         if result is not None:
             buffer = work.homes[id(result)].buffer

@@ -70,6 +70,7 @@ class Work:
         self.dense: dict[int, int | None] = {}
         self.parts: dict[int, list[Node]] = {}
         self.root_ids = {id(n) for n in roots}
+        self.compile: Any = None  # makes the plan of a request for a graph that a node carries
         for number, node in enumerate(inputs):
             self._place_input(number, node)
 

@@ -15,7 +15,8 @@ from squall.compiler.contract import resolve
 from squall.engine.host import host_call
 from squall.engine.interpreted import Interpreted
 from squall.engine.link import build
-from squall.ir.plan import ContractStep, HostStep, KernelStep, Plan, Word
+from squall.engine.nested import Nested
+from squall.ir.plan import ChooseStep, ContractStep, HostStep, KernelStep, LoopStep, Plan, Word
 from squall.runtime.buffer import Buffer
 from squall.runtime.memory import allocate
 from squall.runtime.plan_image import Bind, PlanImage, Step, bits_of
@@ -34,6 +35,7 @@ class Binding:
         self.arena_bytes = evaluate(plan.arena_bytes, sizes)
         self.output_bytes = [prod(evaluate(n, sizes) for n in o.shape) * o.dtype.itemsize for o in plan.outputs]
         self.donors = [o.donor for o in plan.outputs]
+        self.nested: list[Nested] = []
         self.segments = self._segments()
 
     def _segments(self) -> list[Any]:
@@ -41,18 +43,32 @@ class Binding:
         out: list[Any] = []
         pending: list[Step] = []
         for step in self.plan.steps:
-            if isinstance(step, HostStep):
+            if isinstance(step, (LoopStep, ChooseStep)):
+                nested = self._nested(step)
+                if nested.native is not None:
+                    pending.append(nested.native)
+                    continue
+                step = nested
+            if isinstance(step, (HostStep, Nested)):
                 if pending:
-                    out.append(self._image(pending))
+                    out.append(self.image(pending))
                     pending = []
                 out.append(step)
             else:
                 pending.extend(self._steps(step))
         if pending:
-            out.append(self._image(pending))
+            out.append(self.image(pending))
         return out
 
-    def _image(self, steps: list[Any]) -> Any:
+    def _nested(self, step: LoopStep | ChooseStep) -> Nested:
+        """A step that runs plans, with those plans bound."""
+        plans = step.plans if isinstance(step, ChooseStep) else (step.plan,)
+        nested = Nested(self, step, [Binding(p, self.kernels, self.sizes, self.backend) for p in plans])
+        self.nested.append(nested)  # keeps the images it runs
+        return nested
+
+    def image(self, steps: list[Any]) -> Any:
+        """Native steps as one image."""
         if self.backend == "python":
             return Interpreted(steps)
         return PlanImage(steps, len(self.layout), Bind(self.status_at), self.layout)
@@ -68,12 +84,13 @@ class Binding:
         return [self._step(step)]
 
     def _step(self, step: KernelStep) -> Step:
-        args = tuple(self._word(w) for w in step.words)
+        args = tuple(self.word(w) for w in step.words)
         scratch = max(step.scratch_bytes, step.program.scratch_bytes)
         units, grain = evaluate(step.units, self.sizes), max(1, evaluate(step.grain, self.sizes))
         return Step(self.kernels[step.key], args, units, grain, scratch, step.checks, step.label)
 
-    def _word(self, word: Word) -> Bind | int:
+    def word(self, word: Word) -> Bind | int:
+        """A word of a step's args block."""
         kind, value, offset = word
         if kind == "slot":
             return self.address_of(value, evaluate(offset, self.sizes))
@@ -116,7 +133,7 @@ class Binding:
         words += scalars
         calls = []
         for segment in self.segments:
-            if isinstance(segment, HostStep):
+            if isinstance(segment, (HostStep, Nested)):
                 calls.append((self._host(segment), words))
                 continue
             block = segment.take_block()
@@ -127,5 +144,17 @@ class Binding:
             calls.append((id, arena))  # keeps the arena until the calls have run
         return tuple(calls), outputs
 
-    def _host(self, step: HostStep) -> Callable[[list], None]:
-        return host_call(self, step)
+    def _host(self, step: HostStep | Nested) -> Callable[[list], None]:
+        return step.run if isinstance(step, Nested) else host_call(self, step)
+
+    def run_words(self, words: list) -> None:
+        """Run once on given values; IndexError when a kernel reported a failure."""
+        for segment in self.segments:
+            if isinstance(segment, (HostStep, Nested)):
+                self._host(segment)(words)
+                continue
+            block = segment.take_block()
+            block.fill(*words)
+            function, *arguments = segment.call(block)
+            function(*arguments)
+            segment.give_block(block)

@@ -12,17 +12,25 @@ from squall.backends.python.execute import Executor
 from squall.backends.ssa_text import write
 from squall.base import config, trace
 from squall.ir.linear import Program
-from squall.ir.plan import KernelStep, Plan
+from squall.ir.plan import ChooseStep, KernelStep, LoopStep, Plan
 
 
 def link(plan: Plan, backend: str) -> dict[Any, Any]:
     """What runs each kernel of the plan, by key: an address, or for the python backend an executor."""
-    programs = {step.key: step.program for step in plan.steps if isinstance(step, KernelStep)}
+    return build(_programs(plan), backend)
+
+
+def _programs(plan: Plan) -> dict[Any, Program]:
+    """The programs of a plan and of the plans its steps run, by key."""
+    programs: dict[Any, Program] = {}
     for step in plan.steps:
-        for word in getattr(step, "words", ()):
-            if word.kind == "kernel":
-                programs[word.value] = word.value
-    return build(programs, backend)
+        if isinstance(step, KernelStep):
+            programs[step.key] = step.program
+            programs.update((word.value, word.value) for word in step.words if word.kind == "kernel")
+        elif isinstance(step, (LoopStep, ChooseStep)):
+            for inner in (step.plan,) if isinstance(step, LoopStep) else step.plans:
+                programs.update(_programs(inner))
+    return programs
 
 
 def build(programs: dict[Any, Program], backend: str) -> dict[Any, Any]:

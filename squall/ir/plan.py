@@ -85,6 +85,59 @@ class HostStep(NamedTuple):
     label: str = ""
 
 
+class Moving(NamedTuple):
+    """A word of a loop's plan, from step to step. `kind`:
+
+    "step": `word`, and `move` bytes more with each step. "chain": `word` for the first step, then what word number
+    `move` of the plan was in the step before. "turns": `word` in the first step, the Word `move` in the second, and
+    so on.
+    """
+
+    kind: str
+    word: Word
+    move: Any = 0
+
+
+class Carried(NamedTuple):
+    """A carry that somebody reads, or that stays in place: once the loop is done, `nbytes` bytes at `final` are those
+    that word number `after` of the loop's plan pointed to last, or those at `first` when there was no step. `after` of
+    -1: they are copied from `first` before the first step."""
+
+    final: Word
+    first: Word
+    after: int
+    nbytes: Size
+
+
+class LoopStep(NamedTuple):
+    """Run a plan again and again: `count` times (None: no limit), or while the bool that word number `going` points to
+    holds, if that is not -1. `words` are those of the plan's inputs and outputs; `arena` its arena, `scalars` its
+    scalars."""
+
+    plan: Any
+    count: Size | None
+    words: tuple[Moving, ...]
+    arena: Word
+    scalars: tuple[Word, ...]
+    carried: tuple[Carried, ...]
+    going: int = -1
+    label: str = ""
+    checks: bool = False
+
+
+class ChooseStep(NamedTuple):
+    """Run the first of two plans if the bool at `predicate` holds, else the second. `words` are those of their inputs
+    and outputs, which are alike."""
+
+    predicate: Word
+    plans: tuple[Any, Any]
+    words: tuple[Word, ...]
+    arena: Word
+    scalars: tuple[Word, ...]
+    label: str = ""
+    checks: bool = False
+
+
 class Input(NamedTuple):
     """A leaf that holds a buffer: its shape, dtype, and whether the plan expects row-major layout or takes any strides,
     but for the one of dimension `dense`, which is 1."""
@@ -115,7 +168,7 @@ class Plan(NamedTuple):
     inputs: tuple[Input, ...]
     scalars: tuple[DType, ...]
     slots: tuple[Slot, ...]
-    steps: tuple[KernelStep | ContractStep | HostStep, ...]
+    steps: tuple[KernelStep | ContractStep | HostStep | LoopStep | ChooseStep, ...]
     outputs: tuple[Output, ...]
     arena_bytes: Size
     report: tuple[str, ...] = ()

@@ -2,50 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from squall.base.dtypes import float64
-from squall.base.errors import CompileError, DtypeError, ShapeError
 from squall.ir.families import control
 from squall.ir.graph import Graph, inline, trace
-from squall.ir.interpret import evaluate
 from squall.ir.node import TensorType
 from squall.ir.op import Decompose, Sample, declare, ops
+from squall.ops.bodies import check_arguments, rule, run
 from squall.ops.samples import floats
-
-_rules: dict[str, Callable] = {}
-
-
-def derive_calls(*, grad: Callable, jvp: Callable, vmap: Callable) -> None:
-    """Give `call` its rules, with the signatures of an op's: they derive graphs, which is the transforms' work."""
-    _rules.update(grad=grad, jvp=jvp, vmap=vmap)
-
-
-def _rule(name: str) -> Callable:
-    def apply(*arguments: Any) -> Any:
-        if name not in _rules:
-            raise CompileError(
-                f"the {name} rule of call is registered by squall.transforms, which is not imported"
-            )
-        return _rules[name](*arguments)
-
-    return apply
 
 
 def _call_type(types: tuple, attrs: tuple) -> tuple:
     graph: Graph = attrs[0]
-    if len(types) != len(graph.inputs):
-        raise ShapeError(f"call: {graph.name} takes {len(graph.inputs)} arguments, got {len(types)}")
-    for i, (given, wanted) in enumerate(zip(types, graph.input_types, strict=True)):
-        if given != wanted:
-            error = ShapeError if given.dtype is wanted.dtype else DtypeError
-            raise error(f"call: argument {i} of {graph.name} is {given}, it takes {wanted}")
+    check_arguments("call", graph, types)
     return graph.output_types
 
 
 def _call_reference(*arguments: Any, graph: Graph) -> tuple:
-    return tuple(evaluate(graph.outputs, dict(zip(graph.inputs, arguments, strict=True))))
+    return tuple(run(graph, arguments))
 
 
 def _call_samples() -> list[Sample]:
@@ -62,9 +37,9 @@ call = declare(
     promotion="none",
     reference=_call_reference,
     saves=lambda needs: tuple(range(len(needs))),
-    grad=_rule("grad"),
-    jvp=_rule("jvp"),
-    vmap=_rule("vmap"),
+    grad=rule("call", "grad"),
+    jvp=rule("call", "jvp"),
+    vmap=rule("call", "vmap"),
     lowering=Decompose(lambda *arguments, graph: inline(graph, arguments)),
     samples=_call_samples,
     doc="The outputs of a closed graph for its arguments. Types must be the graph's exactly.",

@@ -20,7 +20,7 @@ from squall.runtime.processors import available_threads, processor_count
 
 SPIN_SECONDS = 500e-6  # how long an idle worker spins before it sleeps: more than the Python time between two plans
 _SYMBOLS = ("squall_run", "squall_run_timed", "squall_pool_reset", "squall_set_threads", "squall_set_spins",
-            "squall_pause_many", "squall_pool_state", "squall_copy", "squall_fill")
+            "squall_pause_many", "squall_pool_state", "squall_copy", "squall_fill", "squall_loop", "squall_choose")
 _lock = threading.RLock()
 _native: Native | None = None
 _chosen_threads = 0
@@ -44,11 +44,12 @@ class Native:
         run: a C callable `(plan, values)` for the engine's uninterruptible chain: it releases the GIL, runs no Python,
             gives None, and raises IndexError when a status word or missing memory stopped the plan.
         run_code, run_timed: `(plan, values)` and `(plan, values, ticks)`, giving the runner's code.
-        copy, fill: addresses of byte-moving kernels (see `native_runner`).
+        copy, fill: addresses of byte-moving kernels (see `native_runner`). loop, choose: of kernels that run plans (see
+        `native_nested`).
     """
 
     __slots__ = ("platform", "run", "run_code", "run_timed", "reset", "_set_threads", "_set_spins", "_pause", "_state",
-                 "copy", "fill", "seconds_per_tick")
+                 "copy", "fill", "loop", "choose", "seconds_per_tick")
 
     def __init__(self, host: Platform | None = None):
         self.platform = host or host_platform()
@@ -72,6 +73,7 @@ class Native:
         self._pause = entry("squall_pause_many", None, word)
         self._state = entry("squall_pool_state", None, pointer)
         self.copy, self.fill = at["squall_copy"], at["squall_fill"]
+        self.loop, self.choose = at["squall_loop"], at["squall_choose"]
         self.seconds_per_tick = _seconds_per_tick(self.platform)
         self.reset()
 

@@ -16,6 +16,7 @@ The result is 0, or 1 + the number of the step whose status word stopped the pla
 from __future__ import annotations
 
 from squall.runtime.native_control import control_text
+from squall.runtime.native_nested import nested_text
 from squall.runtime.native_pool import pool_text
 from squall.runtime.native_waiting import Platform, waiting_text
 
@@ -250,4 +251,4 @@ def native_text(platform: Platform) -> str:
     else:
         ticks = TICKS_POSIX.format(clock=6 if platform.system == "darwin" else 1)
     return "".join((pool_text(platform), waiting_text(platform), control_text(platform), BOUND, ticks,
-                    _run_text(False), _run_text(True), MOVES))
+                    _run_text(False), _run_text(True), nested_text(OUT_OF_SCRATCH), MOVES))

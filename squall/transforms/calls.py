@@ -8,7 +8,7 @@ from typing import Any
 from squall.base.caches import Cache
 from squall.ir.graph import Graph
 from squall.ir.op import Context, ops
-from squall.ops.calls import derive_calls
+from squall.ops.bodies import derive
 from squall.transforms.batch import batch_graph
 from squall.transforms.grad import gradient_graph
 from squall.transforms.tangent import tangent_graph
@@ -44,4 +44,4 @@ def _call_batch(op: Any, operands: tuple, batched: tuple, size: Any, attrs: tupl
     return ops.call(*operands, graph=inner), True
 
 
-derive_calls(grad=_call_grad, jvp=_call_tangent, vmap=_call_batch)
+derive("call", grad=_call_grad, jvp=_call_tangent, vmap=_call_batch)

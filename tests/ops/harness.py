@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-import squall.ops  # noqa: F401 - fills the table
+import squall.ops
+import squall.transforms  # noqa: F401 - rules of ops that carry graphs
 from squall.base import config
 from squall.base.dtypes import as_dtype, float64
 from squall.engine.oracle import array_of, buffer_of
