@@ -55,8 +55,37 @@ _FROM = {
         "cat concat concatenate meshgrid broadcast_to broadcast_tensors reshape permute transpose t squeeze "
         "unsqueeze flatten movedim flip roll split chunk unbind narrow select diagonal gather scatter "
         "scatter_add index_select index_add masked_select nonzero clone detach repeat_interleave tile "
-        "hstack vstack swapaxes ravel unflatten"
+        "hstack vstack swapaxes ravel unflatten moveaxis swapdims row_stack"
     ),
+    "frontend.functions_elementwise": (
+        "fmax fmin hypot logaddexp logaddexp2 xlogy heaviside ldexp float_power gcd lcm nextafter rsub "
+        "bitwise_left_shift bitwise_right_shift clamp_min clamp_max frac sgn signbit positive deg2rad rad2deg sinc "
+        "logit nan_to_num isposinf isneginf isreal angle real conj conj_physical resolve_conj resolve_neg frexp i0 "
+        "polygamma mvlgamma"
+    ),
+    "frontend.functions_matrix": (
+        "addmv addr addbmm baddbmm mv vdot ger inner kron chain_matmul trace dist renorm cdist cross block_diag "
+        "cartesian_prod combinations cov corrcoef vander matrix_power"
+    ),
+    "frontend.functions_layout": (
+        "diag diagflat diag_embed diagonal_scatter select_scatter slice_scatter rot90 fliplr flipud adjoint "
+        "tensor_split hsplit vsplit dsplit split_with_sizes unsafe_split unsafe_chunk atleast_1d atleast_2d "
+        "atleast_3d dstack column_stack broadcast_shapes tril_indices triu_indices fill constant_pad_nd "
+        "as_strided as_strided_scatter as_strided_copy alias_copy detach_copy diagonal_copy expand_copy narrow_copy "
+        "permute_copy select_copy split_copy split_with_sizes_copy squeeze_copy t_copy transpose_copy unbind_copy "
+        "unfold_copy unsqueeze_copy view_copy"
+    ),
+    "frontend.functions_statistics": (
+        "var_mean std_mean aminmax nansum nanmean count_nonzero nanmedian kthvalue mode quantile nanquantile msort "
+        "bincount histc histogram histogramdd cummax cummin logcumsumexp"
+    ),
+    "frontend.functions_searching": (
+        "searchsorted bucketize isin argwhere nonzero_static unique unique_consecutive"
+    ),
+    "frontend.functions_indexing": (
+        "take put take_along_dim index_copy index_fill index_put index_reduce masked_scatter scatter_reduce"
+    ),
+    "frontend.functions_calculus": "diff gradient trapezoid trapz cumulative_trapezoid",
     "frontend.einsum": "einsum tensordot",
     "frontend.transforms": "vjp jvp value_and_grad",
     "frontend.jacobians": "jacrev jacfwd hessian",

@@ -38,6 +38,8 @@ class Loops:
     def _mergeable(self, outer: Atom, inner: Atom) -> bool:
         # inner may itself be a merged loop; its own stride is that of its innermost atom
         size = self.extent[inner]
+        if any(isinstance(n, int) and n == 0 for n in (size, self.extent[outer])):
+            return True  # a loop that never runs reads nothing
         for a in self.addresses:
             low = a.terms.get(inner, 0)
             high = a.terms.get(outer, 0)

@@ -38,6 +38,9 @@ def vstack(tensors: Any, *, out: Any = None) -> Any:
     return into(out, joining.concat(parts, 0, "vstack"), "vstack")
 
 
+row_stack = vstack
+
+
 def reshape(input: Any, shape: Any) -> Any:
     """Another shape: a view when possible."""
     return checked(input, "reshape").reshape(shape)
@@ -53,7 +56,7 @@ def transpose(input: Any, dim0: int, dim1: int) -> Any:
     return checked(input, "transpose").transpose(dim0, dim1)
 
 
-swapaxes = transpose
+swapaxes = swapdims = transpose
 
 
 def t(input: Any) -> Any:
@@ -89,6 +92,9 @@ def ravel(input: Any) -> Any:
 def movedim(input: Any, source: Any, destination: Any) -> Any:
     """Dimensions moved to other places; a view."""
     return checked(input, "movedim").movedim(source, destination)
+
+
+moveaxis = movedim
 
 
 def flip(input: Any, dims: Any) -> Any:
@@ -171,14 +177,15 @@ def gather(input: Any, dim: int, index: Any, *, out: Any = None) -> Any:
     return into(out, checked(input, "gather").gather(dim, index), "gather")
 
 
-def scatter(input: Any, dim: int, index: Any, src: Any) -> Any:
-    """A copy with elements replaced by index."""
-    return checked(input, "scatter").scatter(dim, index, src)
+def scatter(input: Any, dim: int, index: Any, src: Any = None, *, value: Any = None, reduce: str | None = None,
+            out: Any = None) -> Any:
+    """A copy with elements replaced by index, or added ("add") or multiplied ("multiply") by `reduce`."""
+    return into(out, checked(input, "scatter").scatter(dim, index, src, value=value, reduce=reduce), "scatter")
 
 
-def scatter_add(input: Any, dim: int, index: Any, src: Any) -> Any:
+def scatter_add(input: Any, dim: int, index: Any, src: Any, *, out: Any = None) -> Any:
     """A copy with elements added by index, in index order."""
-    return checked(input, "scatter_add").scatter_add(dim, index, src)
+    return into(out, checked(input, "scatter_add").scatter_add(dim, index, src), "scatter_add")
 
 
 def index_select(input: Any, dim: int, index: Any, *, out: Any = None) -> Any:
@@ -186,14 +193,15 @@ def index_select(input: Any, dim: int, index: Any, *, out: Any = None) -> Any:
     return into(out, checked(input, "index_select").index_select(dim, index), "index_select")
 
 
-def index_add(input: Any, dim: int, index: Any, source: Any, *, alpha: float = 1) -> Any:
+def index_add(input: Any, dim: int, index: Any, source: Any, *, alpha: float = 1, out: Any = None) -> Any:
     """A copy with slices added by index."""
-    return checked(input, "index_add").index_add(dim, index, source, alpha=alpha)
+    return into(out, checked(input, "index_add").index_add(dim, index, source, alpha=alpha), "index_add")
 
 
-def masked_select(input: Any, mask: Any) -> Any:
+def masked_select(input: Any, mask: Any, *, out: Any = None) -> Any:
     """Elements where mask, in one dimension (evaluates the mask)."""
-    return checked(input, "masked_select").masked_select(checked(mask, "masked_select", "mask"))
+    made = checked(input, "masked_select").masked_select(checked(mask, "masked_select", "mask"))
+    return into(out, made, "masked_select")
 
 
 def nonzero(input: Any, *, as_tuple: bool = False) -> Any:

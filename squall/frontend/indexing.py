@@ -249,11 +249,28 @@ def setitem(x: Any, items: Any, value: Any) -> None:
     if not left:
         overwrite(view, fitted(value, tuple(node.shape), node.dtype, "__setitem__"), not untracked(x))
         return
+    _write_at(x, view, left, value, False, "__setitem__")
+
+
+def _write_at(x: Any, view: Any, left: dict[int, Any], value: Any, accumulate: bool, function: str) -> None:
     indices, dims = _positions(view, left)
     view, dims = _together(view, dims)
     shape = record(ops.index, (view, *indices), (dims,)).node.shape
-    update = fitted(value, tuple(shape), node.dtype, "__setitem__")
-    write(view, record(ops.index_put, (view, update, *indices), (dims, False)), not untracked(x))
+    update = fitted(value, tuple(shape), view.node.dtype, function)
+    write(view, record(ops.index_put, (view, update, *indices), (dims, bool(accumulate))), not untracked(x))
+
+
+def put(x: Any, items: tuple, value: Any, accumulate: bool = False) -> None:
+    """`x[items] = value` in place, or += for every index with `accumulate`."""
+    if not accumulate:
+        setitem(x, items, value)
+        return
+    require_no_grad_leaf(x)
+    view, left = _basic(x, items)
+    if left:
+        _write_at(x, view, left, value, True, "index_put_")
+    else:
+        write(view, view + fitted(value, tuple(view.node.shape), view.node.dtype, "index_put_"), not untracked(x))
 
 
 def _single(value: Any) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from squall.base.errors import ShapeError
 from squall.frontend import indexing, joining, movement, scatter
 from squall.frontend.creation import tril, triu
 
@@ -52,6 +53,9 @@ class MovementMethods:
         """Dimensions moved to other places; a view."""
         return movement.movedim(self, source, destination)
 
+    moveaxis = movedim
+    swapdims = swapaxes
+
     def expand(self, *sizes: Any) -> Tensor:
         """Sizes of 1 repeated without copying; a view."""
         return movement.expand(self, *sizes)
@@ -80,13 +84,22 @@ class MovementMethods:
         """A dimension split into several; a view."""
         return movement.unflatten(self, dim, sizes)
 
+    def broadcast_to(self, size: Any) -> Tensor:
+        """Expanded to a shape without copying; a view."""
+        return movement.expand(self, *tuple(size)) if tuple(size) else self  # type: ignore[return-value]
+
+    def tile(self, *dims: Any) -> Tensor:
+        """Repeated along each dimension; missing counts are 1."""
+        counts = movement.shape_argument(dims, "tile")
+        return movement.repeat(self, (1,) * max(len(self.node.shape) - len(counts), 0) + counts)  # type: ignore[attr-defined]
+
     def ravel(self) -> Tensor:
         """One dimension."""
         return movement.reshape(self, -1)
 
     def narrow(self, dim: int, start: int, length: int) -> Tensor:
         """Part of a dimension; a view."""
-        return movement.narrow(self, dim, start, length)
+        return movement.narrow(self, dim, start if isinstance(start, int) else start.__index__(), length)
 
     def select(self, dim: int, index: int) -> Tensor:
         """One position of a dimension; a view."""
@@ -110,6 +123,8 @@ class MovementMethods:
 
     def unfold(self, dimension: int, size: int, step: int) -> Tensor:
         """Overlapping windows as a new last dimension; a view."""
+        if not self.node.shape and 0 <= size <= 1:  # type: ignore[attr-defined]
+            return movement.narrow(movement.reshape(self, 1), 0, 0, size)
         return movement.unfold(self, dimension, size, step)
 
     def flip(self, *dims: Any) -> Tensor:
@@ -152,9 +167,10 @@ class MovementMethods:
         """Elements along a dimension by an index of the same rank."""
         return scatter.gather(self, dim, index)
 
-    def scatter(self, dim: int, index: Tensor, src: Any) -> Tensor:
-        """A copy with elements replaced by index."""
-        return scatter.scatter(self, dim, index, src)
+    def scatter(self, dim: int, index: Tensor, src: Any = None, *, value: Any = None,
+                reduce: str | None = None) -> Tensor:
+        """A copy with elements replaced by index, or added ("add") or multiplied ("multiply") by `reduce`."""
+        return scatter.scatter_with(self, dim, index, src, value, reduce)
 
     def scatter_add(self, dim: int, index: Tensor, src: Tensor) -> Tensor:
         """A copy with elements added by index, in index order."""
@@ -164,9 +180,10 @@ class MovementMethods:
         """A copy with slices added by index."""
         return scatter.index_add(self, dim, index, source, alpha)
 
-    def scatter_(self, dim: int, index: Tensor, src: Any) -> Tensor:
-        """In place: elements replaced by index."""
-        return scatter.in_place(self, self.scatter(dim, index, src), "scatter_")
+    def scatter_(self, dim: int, index: Tensor, src: Any = None, *, value: Any = None,
+                 reduce: str | None = None) -> Tensor:
+        """In place: elements replaced by index, or added or multiplied by `reduce`."""
+        return scatter.in_place(self, self.scatter(dim, index, src, value=value, reduce=reduce), "scatter_")
 
     def scatter_add_(self, dim: int, index: Tensor, src: Tensor) -> Tensor:
         """In place: elements added by index."""
@@ -180,6 +197,18 @@ class MovementMethods:
     def T(self) -> Tensor:  # noqa: N802
         """Dimensions reversed; a view."""
         return movement.permute(self, tuple(range(len(self.node.shape)))[::-1])  # type: ignore[attr-defined]
+
+    @property
+    def H(self) -> Tensor:  # noqa: N802
+        """A matrix transposed (there are no complex dtypes to conjugate); a view."""
+        if len(self.node.shape) not in (0, 2):  # type: ignore[attr-defined]
+            raise ShapeError(f"H: only matrices have it, not shape {list(self.node.shape)}")  # type: ignore
+        return self.T
+
+    @property
+    def mH(self) -> Tensor:  # noqa: N802
+        """The last two dimensions exchanged; a view."""
+        return movement.transpose(self, -2, -1)
 
     @property
     def mT(self) -> Tensor:  # noqa: N802

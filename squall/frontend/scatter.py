@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from squall.base.dtypes import int64
-from squall.base.errors import DtypeError, ShapeError
+from squall.base.errors import ArgumentError, DtypeError, ShapeError
 from squall.base.shapes import broadcast, normalize_dim
 from squall.frontend import indexing
 from squall.frontend.arithmetic import in_place, scaled
@@ -15,7 +15,8 @@ from squall.frontend.joining import stack
 from squall.frontend.movement import expand, reshape
 from squall.ir.op import ops
 
-__all__ = ["gather", "in_place", "index_add", "index_select", "masked_select", "nonzero", "scatter", "scatter_add"]
+__all__ = ["gather", "in_place", "index_add", "index_select", "masked_select", "nonzero", "scatter", "scatter_add",
+           "scatter_with"]
 
 
 def _index(index: Any, function: str) -> Any:
@@ -54,6 +55,28 @@ def scatter(x: Any, dim: int, index: Any, source: Any) -> Any:
             f"scatter: expected self.dtype to be equal to src.dtype, got {x.node.dtype} and {source.node.dtype}"
         )
     return _along(ops.scatter, x, dim, index, source)
+
+
+def scatter_with(x: Any, dim: int, index: Any, source: Any, value: Any, reduce: str | None) -> Any:
+    """`scatter` of a source or a number, with the reduction its older form had."""
+    if (source is None) == (value is None):
+        raise ArgumentError("scatter: give one of src and value")
+    source = value if source is None else source
+    if reduce is None:
+        return scatter(x, dim, index, source)
+    if reduce not in ("add", "multiply"):
+        raise ArgumentError(f"scatter: reduce argument must be either add or multiply, got {reduce!r}")
+    index = _index(index, "scatter")
+    if not isinstance(source, Handle):
+        source = indexing.fitted(source, tuple(index.node.shape), x.node.dtype, "scatter")
+    source = source[tuple(slice(0, n) for n in index.node.shape)]  # type: ignore[index]
+    if reduce == "add":
+        return scatter_add(x, dim, index, source)
+    d = _dim(x, dim, "scatter")
+    if 0 in index.node.shape:
+        return x.clone()
+    out = record(ops.scatter_reduce, (_row(x), _row(index), _row(source)), (d, "prod"))
+    return out if x.node.shape else reshape(out, ())
 
 
 def _along(op: Any, x: Any, dim: int, index: Any, source: Any) -> Any:

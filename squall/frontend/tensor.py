@@ -12,6 +12,7 @@ from squall.frontend.core import Handle, apply, cast, record, set_tensor_class, 
 from squall.frontend.display import render
 from squall.frontend.evaluation import evaluate_tensors
 from squall.frontend.methods_arithmetic import ArithmeticMethods
+from squall.frontend.methods_more import ElementwiseMethods, MatrixMethods, PlacingMethods
 from squall.frontend.methods_movement import MovementMethods
 from squall.frontend.methods_random import RandomMethods
 from squall.frontend.methods_reduction import ReductionMethods
@@ -23,7 +24,8 @@ from squall.frontend.views import alias, layout_of, rare, write
 from squall.ir.op import ops
 
 
-class Tensor(Handle, ArithmeticMethods, UnaryMethods, ReductionMethods, MovementMethods, RandomMethods):
+class Tensor(Handle, ArithmeticMethods, UnaryMethods, ReductionMethods, MovementMethods, RandomMethods,
+             ElementwiseMethods, MatrixMethods, PlacingMethods):
     """A multi-dimensional array that records what is done with it, with PyTorch's names and semantics.
 
     Made by `sq.tensor`, `sq.zeros`, `sq.from_numpy` and every operation; not by calling the class with sizes.

@@ -1,0 +1,90 @@
+"""How the families of functions are written: one body gives the function with `out=`, the method and its in-place form.
+
+A function of `functions_*.py` marked `@of_tensor` gets its first argument as a Tensor (arrays are converted, anything
+else is a TypeError that names the function) and writes its result to `out=` when that is given. As an attribute of
+a class of methods it is the method; `in_place(function)` makes the method with an underscore.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+from squall.base.dtypes import default_dtype, int64
+from squall.base.errors import DtypeError
+from squall.frontend import arithmetic
+from squall.frontend.core import Handle, cast, common_dtype, operand
+from squall.frontend.out import checked, into
+
+
+def of_tensor(function: Callable) -> Callable[..., Any]:
+    """A function whose first argument must be a Tensor, with a keyword `out` for its result."""
+    name = function.__name__
+
+    @wraps(function)
+    def run(input: Any, *args: Any, out: Any = None, **keywords: Any) -> Any:
+        value = function(input if isinstance(input, Handle) else checked(input, name), *args, **keywords)
+        return value if out is None else into(out, value, name)
+
+    return run
+
+
+def of_operands(function: Callable) -> Callable[..., Any]:
+    """A function of two operands, one of which may be a number, with a keyword `out` for its result."""
+    name = function.__name__
+
+    @wraps(function)
+    def run(input: Any, other: Any, *args: Any, out: Any = None, **keywords: Any) -> Any:
+        if not isinstance(input, Handle) and not isinstance(other, Handle):
+            checked(input, name)
+        value = function(input, other, *args, **keywords)
+        return value if out is None else into(out, value, name)
+
+    return run
+
+
+def with_out(function: Callable) -> Callable[..., Any]:
+    """A function with a keyword `out` for its result, whatever its arguments are."""
+
+    @wraps(function)
+    def run(*args: Any, out: Any = None, **keywords: Any) -> Any:
+        value = function(*args, **keywords)
+        return value if out is None else into(out, value, function.__name__)
+
+    return run
+
+
+def in_place(function: Callable) -> Callable[..., Any]:
+    """The method that writes what a function gives into its Tensor."""
+    name = function.__name__ + "_"
+
+    def run(self: Any, *args: Any, **keywords: Any) -> Any:
+        return arithmetic.in_place(self, function(self, *args, **keywords), name)
+
+    run.__name__ = run.__qualname__ = name
+    run.__doc__ = f"In place: {(function.__doc__ or '').strip()}"
+    return run
+
+
+def floating(x: Any) -> Any:
+    """Integers and bools in the default floating dtype; floats as they are."""
+    return x if x.node.dtype.category == 2 else cast(x, default_dtype())
+
+
+def counted(x: Any) -> Any:
+    """Bools as int64; numbers as they are."""
+    return x if x.node.dtype.category else cast(x, int64)
+
+
+def only_floating(x: Any, function: str, name: str = "input") -> Any:
+    """The Tensor; DtypeError when it does not hold floats."""
+    if x.node.dtype.category != 2:
+        raise DtypeError(f"{function}: argument {name!r} must have a floating dtype, got {x.node.dtype}")
+    return x
+
+
+def pair(a: Any, b: Any, floats: bool = False) -> tuple[Any, Any]:
+    """Two operands (one may be a number) as Tensors of their common dtype; with `floats` a floating one."""
+    dtype = common_dtype((a, b), floats)
+    return operand(a, dtype), operand(b, dtype)
