@@ -195,7 +195,7 @@ class Hardtanh(_Activation):
 class _AlongDim(Module):
     """A function along a dimension."""
 
-    def __init__(self, dim: int) -> None:
+    def __init__(self, dim: int | None = None) -> None:
         super().__init__()
         self.dim = dim
 
@@ -216,3 +216,19 @@ class LogSoftmax(_AlongDim):
 
     def forward(self, input: Any) -> Any:
         return F.log_softmax(input, self.dim)
+
+
+class Softmin(_AlongDim):
+    """Softmax of -x along `dim`."""
+
+    def forward(self, input: Any) -> Any:
+        return F.softmin(input, self.dim)
+
+
+class Softmax2d(Module):
+    """Softmax over the channels of (batch, channels, height, width), or of that without the batch."""
+
+    def forward(self, input: Any) -> Any:
+        if input.dim() not in (3, 4):
+            raise ValueError(f"Softmax2d: expected input to be 3D or 4D, got {input.dim()}D instead")
+        return F.softmax(input, -3)

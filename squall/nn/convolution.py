@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import squall as sq
@@ -16,11 +15,28 @@ from squall.nn.parameter import Parameter
 PADDING_MODES = ("zeros", "reflect", "replicate", "circular")
 
 
+def check_groups(name: str, in_channels: int, out_channels: int, groups: int) -> None:
+    """ValueError unless the groups divide both numbers of channels."""
+    if groups < 1 or in_channels % groups or out_channels % groups:
+        raise ValueError(
+            f"{name}: groups={groups} must be positive and divide in_channels={in_channels} and "
+            f"out_channels={out_channels}"
+        )
+
+
+def draw(layer: Any) -> None:
+    """Draw the parameters of a convolution: uniform in +-1 / sqrt(fan in)."""
+    init.kaiming_uniform_(layer.weight, a=5**0.5)
+    if layer.bias is not None:
+        fan_in = layer.weight[0].numel()
+        bound = fan_in**-0.5 if fan_in else 0
+        init.uniform_(layer.bias, -bound, bound)
+
+
 class _Convolution(Module):
     """What the three layers share; see `Conv2d`."""
 
     spatial = 0
-    function: Callable
 
     def __init__(
         self,
@@ -38,11 +54,7 @@ class _Convolution(Module):
     ) -> None:
         super().__init__()
         name = self._get_name()
-        if groups < 1 or in_channels % groups or out_channels % groups:
-            raise ValueError(
-                f"{name}: groups={groups} must be positive and divide in_channels={in_channels} and "
-                f"out_channels={out_channels}"
-            )
+        check_groups(name, in_channels, out_channels, groups)
         if isinstance(padding, str) and padding not in ("valid", "same"):
             raise ValueError(f"{name}: padding={padding!r} is neither 'valid' nor 'same' nor a number")
         if padding_mode not in PADDING_MODES:
@@ -70,11 +82,7 @@ class _Convolution(Module):
 
     def reset_parameters(self) -> None:
         """Draw the parameters anew."""
-        init.kaiming_uniform_(self.weight, a=5**0.5)
-        if self.bias is not None:
-            fan_in = self.weight[0].numel()
-            bound = fan_in**-0.5 if fan_in else 0
-            init.uniform_(self.bias, -bound, bound)
+        draw(self)
 
     def _around(self) -> tuple[int, ...]:
         """The padding as `F.pad` takes it, for the modes that do not pad with zeros."""
@@ -97,7 +105,7 @@ class _Convolution(Module):
         padding = self.padding
         if self.padding_mode != "zeros":
             input, padding = F.pad(input, self._around(), self.padding_mode), 0
-        return type(self).function(
+        return getattr(F, f"conv{self.spatial}d")(
             input, self.weight, self.bias, self.stride, padding, self.dilation, self.groups
         )
 
@@ -121,7 +129,6 @@ class Conv1d(_Convolution):
     """Cross-correlation over one dimension: input (batch, in_channels, length); arguments as `Conv2d`."""
 
     spatial = 1
-    function = staticmethod(F.conv1d)
 
 
 class Conv2d(_Convolution):
@@ -148,7 +155,6 @@ class Conv2d(_Convolution):
     """
 
     spatial = 2
-    function = staticmethod(F.conv2d)
 
 
 class Conv3d(_Convolution):
@@ -156,4 +162,3 @@ class Conv3d(_Convolution):
     arguments as `Conv2d`."""
 
     spatial = 3
-    function = staticmethod(F.conv3d)

@@ -72,90 +72,54 @@ class Linear(Module):
         )
 
 
-class Embedding(Module):
-    """A table whose rows are looked up by index.
+class Bilinear(Module):
+    """x1 @ weight[k] @ x2 + bias[k] for each output k.
 
     Args:
-        num_embeddings, embedding_dim: rows and columns of the table. padding_idx: a row that starts at zero
-            and gets no gradient. device, dtype: of the table.
+        in1_features, in2_features, out_features: the last sizes of both inputs and of the result. bias:
+            whether something is added. device, dtype: of the parameters.
 
     Attributes:
-        weight: shape (num_embeddings, embedding_dim), from a standard normal distribution.
+        weight: shape (out_features, in1_features, in2_features). bias: shape (out_features,) or None. Both
+            begin uniform in +-1 / sqrt(in1_features).
 
     Example:
         >>> import squall as sq
-        >>> from squall import nn
-        >>> nn.Embedding(10, 3)(sq.tensor([1, 2])).shape
-        squall.Size([2, 3])
+        >>> sq.nn.Bilinear(2, 3, 4)(sq.zeros(5, 2), sq.zeros(5, 3)).shape
+        squall.Size([5, 4])
     """
 
     def __init__(
         self,
-        num_embeddings: int,
-        embedding_dim: int,
-        padding_idx: int | None = None,
-        *,
+        in1_features: int,
+        in2_features: int,
+        out_features: int,
+        bias: bool = True,
         device: Any = None,
         dtype: Any = None,
     ) -> None:
         super().__init__()
-        if padding_idx is not None and not -num_embeddings <= padding_idx < num_embeddings:
-            raise ValueError(
-                f"Embedding: padding_idx={padding_idx} must be within num_embeddings={num_embeddings}"
-            )
-        self.num_embeddings, self.embedding_dim = num_embeddings, embedding_dim
-        self.padding_idx = (
-            padding_idx + num_embeddings if padding_idx is not None and padding_idx < 0 else padding_idx
-        )
-        self.weight = Parameter(sq.empty(num_embeddings, embedding_dim, device=device, dtype=dtype))
+        if in1_features <= 0:
+            raise ValueError(f"in1_features must be > 0, but got {in1_features}")
+        self.in1_features, self.in2_features, self.out_features = in1_features, in2_features, out_features
+        made = {"device": device, "dtype": dtype}
+        self.weight = Parameter(sq.empty(out_features, in1_features, in2_features, **made))
+        self.register_parameter("bias", Parameter(sq.empty(out_features, **made)) if bias else None)
         self.reset_parameters()
 
-    @classmethod
-    def from_pretrained(
-        cls, embeddings: Any, freeze: bool = True, padding_idx: int | None = None
-    ) -> Embedding:
-        """A layer around a table of shape (rows, columns) that there is; with `freeze` it is not trained."""
-        if embeddings.dim() != 2:
-            raise ShapeError(
-                f"Embedding.from_pretrained: embeddings must have 2 dimensions, got shape {tuple(embeddings.shape)}"
-            )
-        layer = cls(*embeddings.shape, padding_idx=padding_idx, dtype=embeddings.dtype)
-        layer.weight = Parameter(embeddings, requires_grad=not freeze)
-        return layer
-
     def reset_parameters(self) -> None:
-        """Draw the table anew."""
-        init.normal_(self.weight)
-        if self.padding_idx is not None:
-            with sq.no_grad():
-                self.weight[self.padding_idx].fill_(0)
+        """Draw the parameters anew."""
+        bound = self.in1_features**-0.5
+        init.uniform_(self.weight, -bound, bound)
+        if self.bias is not None:
+            init.uniform_(self.bias, -bound, bound)
 
-    def forward(self, input: Any) -> Any:
-        return F.embedding(input, self.weight, self.padding_idx)
-
-    def extra_repr(self) -> str:
-        """The size of the table."""
-        padding = "" if self.padding_idx is None else f", padding_idx={self.padding_idx}"
-        return f"{self.num_embeddings}, {self.embedding_dim}{padding}"
-
-
-class Flatten(Module):
-    """Joins the dimensions start_dim to end_dim into one.
-
-    Example:
-        >>> import squall as sq
-        >>> from squall import nn
-        >>> nn.Flatten()(sq.zeros(2, 3, 4)).shape
-        squall.Size([2, 12])
-    """
-
-    def __init__(self, start_dim: int = 1, end_dim: int = -1) -> None:
-        super().__init__()
-        self.start_dim, self.end_dim = start_dim, end_dim
-
-    def forward(self, input: Any) -> Any:
-        return input.flatten(self.start_dim, self.end_dim)
+    def forward(self, input1: Any, input2: Any) -> Any:
+        return F.bilinear(input1, input2, self.weight, self.bias)
 
     def extra_repr(self) -> str:
-        """Which dimensions are joined."""
-        return f"start_dim={self.start_dim}, end_dim={self.end_dim}"
+        """The sizes and whether there is a bias."""
+        return (
+            f"in1_features={self.in1_features}, in2_features={self.in2_features}, "
+            f"out_features={self.out_features}, bias={self.bias is not None}"
+        )

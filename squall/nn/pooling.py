@@ -1,20 +1,21 @@
-"""Pooling and dropout layers."""
+"""Pooling layers over one, two and three spatial dimensions: maxima, means, p-norms; fixed and adaptive windows.
+
+A layer's function is the one of `squall.nn.functional` that has its name in small letters.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
 from squall.nn import functional as F
-from squall.nn.module import Module
+from squall.nn.described import Described
 
 
-class MaxPool2d(Module):
-    """The largest element of each window of (batch, channels, height, width).
+class _MaxPool(Described):
+    """What the layers share; see `MaxPool2d`."""
 
-    Args:
-        kernel_size, stride, padding, dilation: an int or a pair; the stride is the kernel size by default.
-        return_indices: also give flat indices into (height, width). ceil_mode: windows may reach over the end.
-    """
+    shown = ("kernel_size", "stride", "padding", "dilation", "ceil_mode")
+    function = ""
 
     def __init__(
         self,
@@ -27,33 +28,115 @@ class MaxPool2d(Module):
     ) -> None:
         super().__init__()
         self.kernel_size, self.stride = kernel_size, kernel_size if stride is None else stride
-        self.padding, self.dilation, self.return_indices, self.ceil_mode = (
-            padding,
-            dilation,
-            return_indices,
-            ceil_mode,
-        )
+        self.padding, self.dilation = padding, dilation
+        self.return_indices, self.ceil_mode = return_indices, ceil_mode
 
     def forward(self, input: Any) -> Any:
-        return F.max_pool2d(
-            input,
-            self.kernel_size,
-            self.stride,
-            self.padding,
-            self.dilation,
-            self.ceil_mode,
+        return getattr(F, self.function)(
+            input, self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode,
             self.return_indices,
         )
 
-    def extra_repr(self) -> str:
-        """The windows."""
-        return (
-            f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}, dilation={self.dilation}, "
-            f"ceil_mode={self.ceil_mode}"
+
+class MaxPool1d(_MaxPool):
+    """The largest element of each window of (batch, channels, length); arguments as `MaxPool2d`."""
+
+    function = "max_pool1d"
+
+
+class MaxPool2d(_MaxPool):
+    """The largest element of each window of (batch, channels, height, width).
+
+    Args:
+        kernel_size, stride, padding, dilation: an int or one a dimension; the stride is the kernel size by
+            default. return_indices: also give flat indices into (height, width). ceil_mode: windows may reach
+            over the end.
+
+    Example:
+        >>> import squall as sq
+        >>> sq.nn.MaxPool2d(2)(sq.zeros(1, 3, 8, 6)).shape
+        squall.Size([1, 3, 4, 3])
+    """
+
+    function = "max_pool2d"
+
+
+class MaxPool3d(_MaxPool):
+    """The largest element of each window of (batch, channels, depth, height, width); arguments as
+    `MaxPool2d`."""
+
+    function = "max_pool3d"
+
+
+class _MaxUnpool(Described):
+    """What the layers share; see `MaxUnpool2d`."""
+
+    shown = ("kernel_size", "stride", "padding")
+    function = ""
+
+    def __init__(self, kernel_size: Any, stride: Any = None, padding: Any = 0) -> None:
+        super().__init__()
+        self.kernel_size, self.stride = kernel_size, kernel_size if stride is None else stride
+        self.padding = padding
+
+    def forward(self, input: Any, indices: Any, output_size: Any = None) -> Any:
+        return getattr(F, self.function)(
+            input, indices, self.kernel_size, self.stride, self.padding, output_size
         )
 
 
-class AvgPool2d(Module):
+class MaxUnpool1d(_MaxUnpool):
+    """Puts maxima of (batch, channels, length) back where they were; arguments as `MaxUnpool2d`."""
+
+    function = "max_unpool1d"
+
+
+class MaxUnpool2d(_MaxUnpool):
+    """Puts the maxima that `MaxPool2d(return_indices=True)` gave back where they were; all else is 0.
+
+    Args:
+        kernel_size, stride, padding: of the pooling that is undone.
+    """
+
+    function = "max_unpool2d"
+
+
+class MaxUnpool3d(_MaxUnpool):
+    """Puts maxima of (batch, channels, depth, height, width) back; arguments as `MaxUnpool2d`."""
+
+    function = "max_unpool3d"
+
+
+class AvgPool1d(Described):
+    """The mean of each window of (batch, channels, length).
+
+    Args:
+        kernel_size, stride, padding: an int; the stride is the kernel size by default. ceil_mode: windows may
+            reach over the end. count_include_pad: whether padding counts.
+    """
+
+    shown = ("kernel_size", "stride", "padding")
+    function = "avg_pool1d"
+
+    def __init__(
+        self,
+        kernel_size: Any,
+        stride: Any = None,
+        padding: Any = 0,
+        ceil_mode: bool = False,
+        count_include_pad: bool = True,
+    ) -> None:
+        super().__init__()
+        self.kernel_size, self.stride = kernel_size, kernel_size if stride is None else stride
+        self.padding, self.ceil_mode, self.count_include_pad = padding, ceil_mode, count_include_pad
+
+    def forward(self, input: Any) -> Any:
+        return getattr(F, self.function)(
+            input, self.kernel_size, self.stride, self.padding, self.ceil_mode, self.count_include_pad
+        )
+
+
+class AvgPool2d(AvgPool1d):
     """The mean of each window of (batch, channels, height, width).
 
     Args:
@@ -61,6 +144,8 @@ class AvgPool2d(Module):
             windows may reach over the end. count_include_pad: whether padding counts. divisor_override:
             divide by this instead.
     """
+
+    function = "avg_pool2d"
 
     def __init__(
         self,
@@ -71,69 +156,130 @@ class AvgPool2d(Module):
         count_include_pad: bool = True,
         divisor_override: int | None = None,
     ) -> None:
-        super().__init__()
-        self.kernel_size, self.stride, self.padding = (
-            kernel_size,
-            kernel_size if stride is None else stride,
-            padding,
-        )
-        self.ceil_mode, self.count_include_pad, self.divisor_override = (
-            ceil_mode,
-            count_include_pad,
-            divisor_override,
-        )
+        super().__init__(kernel_size, stride, padding, ceil_mode, count_include_pad)
+        self.divisor_override = divisor_override
 
     def forward(self, input: Any) -> Any:
-        return F.avg_pool2d(
-            input,
-            self.kernel_size,
-            self.stride,
-            self.padding,
-            self.ceil_mode,
-            self.count_include_pad,
+        return getattr(F, self.function)(
+            input, self.kernel_size, self.stride, self.padding, self.ceil_mode, self.count_include_pad,
             self.divisor_override,
         )
 
-    def extra_repr(self) -> str:
-        """The windows."""
-        return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
+
+class AvgPool3d(AvgPool2d):
+    """The mean of each window of (batch, channels, depth, height, width); arguments as `AvgPool2d`."""
+
+    function = "avg_pool3d"
 
 
-class AdaptiveAvgPool2d(Module):
-    """The mean of windows chosen so that the result has the given height and width.
+class _LPPool(Described):
+    """What the layers share; see `LPPool2d`."""
+
+    shown = ("norm_type", "kernel_size", "stride", "ceil_mode")
+    function = ""
+
+    def __init__(
+        self, norm_type: float, kernel_size: Any, stride: Any = None, ceil_mode: bool = False
+    ) -> None:
+        super().__init__()
+        self.norm_type, self.kernel_size, self.stride, self.ceil_mode = norm_type, kernel_size, stride, ceil_mode
+
+    def forward(self, input: Any) -> Any:
+        return getattr(F, self.function)(
+            input, float(self.norm_type), self.kernel_size, self.stride, self.ceil_mode
+        )
+
+
+class LPPool1d(_LPPool):
+    """The p-norm of each window of (batch, channels, length); arguments as `LPPool2d`."""
+
+    function = "lp_pool1d"
+
+
+class LPPool2d(_LPPool):
+    """The p-norm of each window of (batch, channels, height, width).
 
     Args:
-        output_size: an int or a pair; None keeps a size.
+        norm_type: p. kernel_size, stride: an int or a pair; the stride is the kernel size by default.
+            ceil_mode: windows may reach over the end.
     """
+
+    function = "lp_pool2d"
+
+
+class LPPool3d(_LPPool):
+    """The p-norm of each window of (batch, channels, depth, height, width); arguments as `LPPool2d`."""
+
+    function = "lp_pool3d"
+
+
+class _AdaptiveAvgPool(Described):
+    """What the layers share; see `AdaptiveAvgPool2d`."""
+
+    shown = ("output_size",)
+    function = ""
 
     def __init__(self, output_size: Any) -> None:
         super().__init__()
         self.output_size = output_size
 
     def forward(self, input: Any) -> Any:
-        return F.adaptive_avg_pool2d(input, self.output_size)
-
-    def extra_repr(self) -> str:
-        """The result's size."""
-        return f"output_size={self.output_size}"
+        return getattr(F, self.function)(input, self.output_size)
 
 
-class Dropout(Module):
-    """Zeroes elements with probability p while training, and scales the others by 1 / (1 - p).
+class AdaptiveAvgPool1d(_AdaptiveAvgPool):
+    """The mean of windows chosen so that the result has the given length."""
+
+    function = "adaptive_avg_pool1d"
+
+
+class AdaptiveAvgPool2d(_AdaptiveAvgPool):
+    """The mean of windows chosen so that the result has the given height and width.
 
     Args:
-        p: in [0, 1]. inplace: write over the input.
+        output_size: an int or a pair; None keeps a size.
     """
 
-    def __init__(self, p: float = 0.5, inplace: bool = False) -> None:
+    function = "adaptive_avg_pool2d"
+
+
+class AdaptiveAvgPool3d(_AdaptiveAvgPool):
+    """The mean of windows chosen so that the result has the given depth, height and width."""
+
+    function = "adaptive_avg_pool3d"
+
+
+class _AdaptiveMaxPool(Described):
+    """What the layers share; see `AdaptiveMaxPool2d`."""
+
+    shown = ("output_size",)
+    function = ""
+
+    def __init__(self, output_size: Any, return_indices: bool = False) -> None:
         super().__init__()
-        if not 0 <= p <= 1:
-            raise ValueError(f"dropout probability has to be between 0 and 1, but got {p}")
-        self.p, self.inplace = p, inplace
+        self.output_size, self.return_indices = output_size, return_indices
 
     def forward(self, input: Any) -> Any:
-        return F.dropout(input, self.p, self.training, self.inplace)
+        return getattr(F, self.function)(input, self.output_size, self.return_indices)
 
-    def extra_repr(self) -> str:
-        """The probability."""
-        return f"p={self.p}, inplace={self.inplace}"
+
+class AdaptiveMaxPool1d(_AdaptiveMaxPool):
+    """The maxima of windows chosen so that the result has the given length."""
+
+    function = "adaptive_max_pool1d"
+
+
+class AdaptiveMaxPool2d(_AdaptiveMaxPool):
+    """The maxima of windows chosen so that the result has the given height and width.
+
+    Args:
+        output_size: an int or a pair; None keeps a size. return_indices: also give flat indices.
+    """
+
+    function = "adaptive_max_pool2d"
+
+
+class AdaptiveMaxPool3d(_AdaptiveMaxPool):
+    """The maxima of windows chosen so that the result has the given depth, height and width."""
+
+    function = "adaptive_max_pool3d"

@@ -35,33 +35,6 @@ def linear(input: Any, weight: Any, bias: Any = None) -> Any:
     return apply(ops.linear, (input, weight) if bias is None else (input, weight, bias))
 
 
-def embedding(input: Any, weight: Any, padding_idx: int | None = None) -> Any:
-    """Rows of a table.
-
-    Args:
-        input: integer indices of any shape. weight: shape (count, size). padding_idx: a row that gets no
-        gradient.
-
-    Returns:
-        Shape (*input.shape, size).
-
-    Raises:
-        DtypeError: for indices that are not integers. IndexRangeError: for an index outside the table, when
-        evaluated.
-    """
-    check_tensor("embedding", "input", input)
-    if input.dtype not in (sq.int64, sq.int32):
-        raise DtypeError(f"embedding: argument 'input' must hold int64 or int32 indices, got {input.dtype}")
-    if weight.dim() != 2:
-        raise ShapeError(
-            f"embedding: argument 'weight' must have 2 dimensions, got shape {tuple(weight.shape)}"
-        )
-    index = input if input.dtype is sq.int64 else input.to(sq.int64)
-    if padding_idx is not None:
-        padding_idx = int(padding_idx) + (weight.shape[0] if padding_idx < 0 else 0)
-    return apply(ops.embedding, (weight, index), padding=padding_idx)
-
-
 def one_hot(tensor: Any, num_classes: int = -1) -> Any:
     """int64 rows that are 1 at the index and 0 elsewhere.
 

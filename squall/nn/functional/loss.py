@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import squall as sq
@@ -16,6 +17,7 @@ from squall.nn.functional.core import (
     ops,
     reduce_loss,
 )
+from squall.nn.functional.old_reductions import chosen_reduction
 
 
 def _with_classes(function: str, input: Any, target: Any, weight: Any) -> tuple:
@@ -46,7 +48,9 @@ def cross_entropy(
     input: Any,
     target: Any,
     weight: Any = None,
+    size_average: Any = None,
     ignore_index: int = -100,
+    reduce: Any = None,
     reduction: str = "mean",
     label_smoothing: float = 0.0,
 ) -> Any:
@@ -56,7 +60,7 @@ def cross_entropy(
         input: logits of shape (batch, classes, ...) or (classes,). target: int64 class numbers without the
             class dimension, or probabilities of the input's shape. weight: shape (classes,) or None.
             ignore_index: a target that counts not. reduction: "mean" (over what counts), "sum" or "none".
-            label_smoothing: in [0, 1].
+            label_smoothing: in [0, 1]. size_average, reduce: older names of reductions.
 
     Raises:
         ShapeError, DtypeError, ValueError; IndexRangeError when evaluated, for a class number outside.
@@ -66,6 +70,7 @@ def cross_entropy(
         >>> round(sq.nn.functional.cross_entropy(sq.zeros(2, 10), sq.tensor([3, 7])).item(), 4)
         2.3026
     """
+    reduction = chosen_reduction(size_average, reduce, reduction)
     if not 0.0 <= label_smoothing <= 1.0:
         raise RuntimeError(f"cross_entropy: label_smoothing must be between 0.0 and 1.0. Got: {label_smoothing}")
     check_reduction("cross_entropy", reduction)
@@ -95,9 +100,16 @@ def _soft_cross_entropy(input: Any, target: Any, weight: Any, reduction: str, sm
 
 
 def nll_loss(
-    input: Any, target: Any, weight: Any = None, ignore_index: int = -100, reduction: str = "mean"
+    input: Any,
+    target: Any,
+    weight: Any = None,
+    size_average: Any = None,
+    ignore_index: int = -100,
+    reduce: Any = None,
+    reduction: str = "mean",
 ) -> Any:
     """Negative log likelihood of given log probabilities; arguments as `cross_entropy`."""
+    reduction = chosen_reduction(size_average, reduce, reduction)
     check_reduction("nll_loss", reduction)
     operands = _with_classes("nll_loss", input, target, weight)
     return apply(ops.nll_loss, operands, ignore_index=int(ignore_index), reduction=reduction)
@@ -120,38 +132,92 @@ def _pointwise(function: str, op: Any, input: Any, target: Any, reduction: str, 
     return apply(op, (input, target), reduction=reduction, **options)
 
 
-def mse_loss(input: Any, target: Any, reduction: str = "mean") -> Any:
+def _broadcast(function: str, input: Any, target: Any) -> tuple:
+    """Both Tensors in their common shape, with a warning where they differ: that is almost always a mistake."""
+    check_tensor(function, "input", input)
+    check_tensor(function, "target", target)
+    if tuple(input.shape) == tuple(target.shape):
+        return input, target
+    warnings.warn(
+        f"{function}: using a target size ({target.shape}) that is different to the input size ({input.shape}). "
+        "This will likely lead to incorrect results due to broadcasting. Please ensure they have the same size.",
+        stacklevel=3,
+    )
+    return sq.broadcast_tensors(input, target)
+
+
+def mse_loss(
+    input: Any, target: Any, size_average: Any = None, reduce: Any = None, reduction: str = "mean",
+    weight: Any = None,
+) -> Any:
     """The squared difference.
 
-    Raises:
-        ShapeError: unless both have one shape; broadcasting here is almost always a mistake.
+    Args:
+        input, target: Tensors of one shape; others are broadcast with a warning. reduction: "mean", "sum" or
+            "none". weight: multiplies each element; the mean is then over the weights. size_average, reduce:
+            older names of reductions.
     """
-    return _pointwise("mse_loss", ops.mse_loss, input, target, reduction)
+    reduction = chosen_reduction(size_average, reduce, reduction)
+    input, target = _broadcast("mse_loss", input, target)
+    return _weighed("mse_loss", ops.mse_loss, input, target, reduction, weight)
 
 
-def l1_loss(input: Any, target: Any, reduction: str = "mean") -> Any:
-    """The absolute difference of two Tensors of one shape."""
-    return _pointwise("l1_loss", ops.l1_loss, input, target, reduction)
+def _weighed(
+    function: str, op: Any, input: Any, target: Any, reduction: str, weight: Any, **options: Any
+) -> Any:
+    """An elementwise loss, multiplied by weights where there are some."""
+    if weight is None:
+        return _pointwise(function, op, input, target, reduction, **options)
+    check_reduction(function, reduction)
+    if tuple(weight.shape) != tuple(input.shape):
+        raise ShapeError(
+            f"{function}: argument 'weight' of shape {tuple(weight.shape)} must have the shape of the input, "
+            f"{tuple(input.shape)}"
+        )
+    loss = _pointwise(function, op, input, target, "none", **options) * weight
+    return loss.sum() / weight.sum() if reduction == "mean" else reduce_loss(function, loss, reduction)
 
 
-def smooth_l1_loss(input: Any, target: Any, reduction: str = "mean", beta: float = 1.0) -> Any:
-    """Squared below beta (0.5 d^2 / beta), absolute above (d - beta / 2)."""
+def l1_loss(
+    input: Any, target: Any, size_average: Any = None, reduce: Any = None, reduction: str = "mean",
+    weight: Any = None,
+) -> Any:
+    """The absolute difference; arguments as `mse_loss`."""
+    reduction = chosen_reduction(size_average, reduce, reduction)
+    input, target = _broadcast("l1_loss", input, target)
+    return _weighed("l1_loss", ops.l1_loss, input, target, reduction, weight)
+
+
+def smooth_l1_loss(
+    input: Any, target: Any, size_average: Any = None, reduce: Any = None, reduction: str = "mean",
+    beta: float = 1.0,
+) -> Any:
+    """Squared below beta (0.5 d^2 / beta), absolute above (d - beta / 2); otherwise as `mse_loss`."""
+    reduction = chosen_reduction(size_average, reduce, reduction)
     if beta < 0:
         raise RuntimeError(f"smooth_l1_loss: beta={beta} must not be negative")
+    input, target = _broadcast("smooth_l1_loss", input, target)
     if beta == 0:
-        return l1_loss(input, target, reduction)
+        return _pointwise("l1_loss", ops.l1_loss, input, target, reduction)
     return _pointwise("smooth_l1_loss", ops.smooth_l1_loss, input, target, reduction, beta=float(beta))
 
 
-def huber_loss(input: Any, target: Any, reduction: str = "mean", delta: float = 1.0) -> Any:
-    """Squared below delta (0.5 d^2), linear above (delta * (d - delta / 2))."""
+def huber_loss(
+    input: Any, target: Any, reduction: str = "mean", delta: float = 1.0, weight: Any = None
+) -> Any:
+    """Squared below delta (0.5 d^2), linear above (delta * (d - delta / 2)); otherwise as `mse_loss`."""
     if delta <= 0:
         raise ValueError(f"huber_loss: delta={delta} must be positive")
-    return _pointwise("huber_loss", ops.huber_loss, input, target, reduction, delta=float(delta))
+    input, target = _broadcast("huber_loss", input, target)
+    return _weighed("huber_loss", ops.huber_loss, input, target, reduction, weight, delta=float(delta))
 
 
-def binary_cross_entropy(input: Any, target: Any, weight: Any = None, reduction: str = "mean") -> Any:
+def binary_cross_entropy(
+    input: Any, target: Any, weight: Any = None, size_average: Any = None, reduce: Any = None,
+    reduction: str = "mean",
+) -> Any:
     """Cross entropy of probabilities in [0, 1]; the logarithms are at least -100."""
+    reduction = chosen_reduction(size_average, reduce, reduction)
     function = "binary_cross_entropy"
     if weight is None:
         return _pointwise(function, ops.bce_loss, input, target, reduction)
@@ -159,14 +225,16 @@ def binary_cross_entropy(input: Any, target: Any, weight: Any = None, reduction:
 
 
 def binary_cross_entropy_with_logits(
-    input: Any, target: Any, weight: Any = None, reduction: str = "mean", pos_weight: Any = None
+    input: Any, target: Any, weight: Any = None, size_average: Any = None, reduce: Any = None,
+    reduction: str = "mean", pos_weight: Any = None,
 ) -> Any:
     """Cross entropy of sigmoid(input) against probabilities, without overflow.
 
     Args:
         input, target: Tensors of one shape. weight: rescales each element. pos_weight: weight of positive
-            examples, broadcast over the last dimension.
+            examples, broadcast over the last dimension. size_average, reduce: older names of reductions.
     """
+    reduction = chosen_reduction(size_average, reduce, reduction)
     function = "binary_cross_entropy_with_logits"
     if weight is None and pos_weight is None:
         return _pointwise(function, ops.bce_with_logits, input, target, reduction)
@@ -179,13 +247,20 @@ def binary_cross_entropy_with_logits(
     return reduce_loss(function, loss if weight is None else loss * weight, reduction)
 
 
-def kl_div(input: Any, target: Any, reduction: str = "mean", log_target: bool = False) -> Any:
-    """Divergence of target from input, which holds log probabilities.
+def kl_div(
+    input: Any, target: Any, size_average: Any = None, reduce: Any = None, reduction: str = "mean",
+    log_target: bool = False,
+) -> Any:
+    """Divergence of target from input, which holds log probabilities; the two broadcast.
 
     Args:
         reduction: "batchmean" (the sum over the first size: the mathematical value), "mean", "sum" or "none".
             log_target: whether the target holds log probabilities too.
     """
+    reduction = chosen_reduction(size_average, reduce, reduction)
     whole = "sum" if reduction == "batchmean" else reduction
+    batch = input.shape[0] if input.dim() else 1
+    if tuple(input.shape) != tuple(target.shape):
+        input, target = sq.broadcast_tensors(input, target)
     loss = _pointwise("kl_div", ops.kl_div, input, target, whole, log_target=bool(log_target))
-    return loss / input.shape[0] if reduction == "batchmean" else loss
+    return loss / batch if reduction == "batchmean" else loss

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
 import squall as sq
@@ -111,6 +112,8 @@ def batch_norm(
         )
     operands = (input, *_affine(input, (channels,), weight, bias))
     out, mean, variance = apply(ops.batch_norm, operands, eps=float(eps))
+    if isinstance(count, int) and count == 0:
+        return out
     with sq.no_grad():
         if running_mean is not None:
             running_mean.mul_(1 - momentum).add_(mean.detach() * momentum)
@@ -152,6 +155,79 @@ def group_norm(input: Any, num_groups: int, weight: Any = None, bias: Any = None
         )
     operands = (input, *_affine(input, (channels,), weight, bias))
     return apply(ops.group_norm, operands, groups=num_groups, eps=float(eps))
+
+
+def instance_norm(
+    input: Any,
+    running_mean: Any = None,
+    running_var: Any = None,
+    weight: Any = None,
+    bias: Any = None,
+    use_input_stats: bool = True,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Any:
+    """Each channel of each sample less its mean, over its standard deviation, times weight, plus bias.
+
+    Args:
+        input: shape (batch, channels, ...). running_mean, running_var: shape (channels,) or None; moved
+            towards the mean over the batch of what is found in place, or used instead of it. weight, bias:
+            shape (channels,) or None. use_input_stats: whether the samples' own statistics are used.
+            momentum: how far the running statistics move. eps: added to the variance.
+
+    Raises:
+        ValueError: for a single value a channel and sample.
+    """
+    channels = _per_channel(
+        "instance_norm", input, running_mean=running_mean, running_var=running_var, weight=weight, bias=bias
+    )
+    if not use_input_stats:
+        if running_mean is None or running_var is None:
+            raise RuntimeError(
+                "instance_norm: Expected running_mean and running_var to be defined when use_input_stats=False"
+            )
+        return _with_statistics(input, running_mean, running_var, weight, bias, eps)
+    batch, sizes = input.shape[0], tuple(input.shape[2:])
+    count = prod(sizes)
+    if isinstance(count, int) and count == 1:
+        raise ValueError(
+            f"Expected more than 1 spatial element when training, got input size {tuple(input.shape)}"
+        )
+    rows = input.reshape(1, batch * channels, *sizes)
+    out, mean, variance = apply(ops.batch_norm, (rows,), eps=float(eps))
+    with sq.no_grad():
+        found = ((running_mean, mean, 1), (running_var, variance, _unbiased(count) if count else 1))
+        for running, value, factor in found:
+            if running is not None:
+                average = value.detach().view(batch, channels).mean(0)
+                running.mul_(1 - momentum).add_(average * (momentum * factor))
+    out, shape = out.view(input.shape), (1, -1) + (1,) * len(sizes)
+    out = out if weight is None else out * weight.view(shape)
+    return out if bias is None else out + bias.view(shape)
+
+
+def local_response_norm(
+    input: Any, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0
+) -> Any:
+    """Each element over (k + alpha * the mean square of `size` neighbouring channels) to the power beta.
+
+    Args:
+        input: shape (batch, channels, ...), at least 3 dimensions. size: neighbours, counted with those that
+            would lie outside, as zeros.
+    """
+    check_floating("local_response_norm", "input", input)
+    rank = input.dim()
+    if rank < 3:
+        raise ShapeError(
+            f"local_response_norm: Expected 3D or higher dimensionality input (got {rank} dimensions)"
+        )
+    if input.numel() == 0:
+        return input
+    low = tuple(size // 2 if d == 1 else 0 for d in range(rank))
+    high = tuple((size - 1) // 2 if d == 1 else 0 for d in range(rank))
+    squares = apply(ops.pad, (input * input,), low=low, high=high, interior=(0,) * rank, value=0.0)
+    around = apply(ops.window, (squares,), dims=(1,), sizes=(size,), steps=(1,), dilations=(1,))
+    return input / (around.mean(-1) * alpha + k) ** beta
 
 
 def normalize(input: Any, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -> Any:

@@ -101,11 +101,11 @@ def test_weights_of_binary_losses():
 
 def test_divergence_per_batch_and_of_logarithms():
     expected = (Q * (np.log(Q) - np.log(P))).sum() / 3
-    assert abs(F.kl_div(sq.tensor(np.log(P)), sq.tensor(Q), "batchmean").item() - expected) < 1e-12
-    got = F.kl_div(sq.tensor(np.log(P)), sq.tensor(np.log(Q)), "batchmean", log_target=True)
+    assert abs(F.kl_div(sq.tensor(np.log(P)), sq.tensor(Q), reduction="batchmean").item() - expected) < 1e-12
+    got = F.kl_div(sq.tensor(np.log(P)), sq.tensor(np.log(Q)), reduction="batchmean", log_target=True)
     assert abs(got.item() - expected) < 1e-12
 
 
 def test_unknown_reduction():
     with pytest.raises(ValueError, match="'avg' is not a valid value for reduction"):
-        nn.MSELoss("avg")(sq.zeros(2), sq.zeros(2))
+        nn.MSELoss(reduction="avg")(sq.zeros(2), sq.zeros(2))
