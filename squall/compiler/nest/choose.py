@@ -16,8 +16,9 @@ from squall.compiler.nest.spec import Contraction, Dimension, Oriented, orient
 from squall.compiler.nest.stream import ROWS as STREAMED_ROWS
 from squall.ir.linear import BYTES
 
-DEPTH_BYTES = 2048  # the deepest block of k, in bytes of the accumulate dtype: part of what fixes a result's bits
+DEPTH_BYTES = 3072  # the deepest block of k, in bytes of the accumulate dtype: part of what fixes a result's bits
 PACKED_BYTES = 5 << 18  # packed blocks stay in the second-level cache
+PART_BYTES = 5 << 17  # packed at once of B where A need not be packed again: less is evicted meanwhile
 STAGE_BYTES = 1 << 19
 NEAR_BYTES = 3 << 13  # an operand of at most this stays in the first-level cache while it is used
 MOST_ROWS = 2048
@@ -44,6 +45,7 @@ class Choice(NamedTuple):
     block_depth: int
     block_rows: int
     block_columns: int
+    part_columns: int
     units: int
     grain: int
     cycles: float
@@ -193,7 +195,11 @@ def _choose(contraction: Contraction, isa: Isa, threads: int, epilogue: bool, pr
     grain = max(1, units)
     if parallel > 1:
         grain = max(1, min(int(UNIT_CYCLES * units / work), _ceiling(units, threads * UNITS_PER_THREAD)))
-    return Choice(oriented, a_mode, b_mode, c_mode, deep, block_rows, block_columns, units, grain, cycles)
+    part = block_columns
+    if a_mode == words.IN_PLACE and b_mode in (words.BY_VECTORS, words.BY_TRANSPOSING):
+        parts = _ceiling(block_columns, max(width, PART_BYTES // (deep * size) // width * width))
+        part = _ceiling(_ceiling(block_columns, parts), width) * width
+    return Choice(oriented, a_mode, b_mode, c_mode, deep, block_rows, block_columns, part, units, grain, cycles)
 
 
 def _blocks(isa: Isa, extents: tuple[int, int], width: int, most: tuple[int, int], batch: int, threads: int,

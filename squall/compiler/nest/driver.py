@@ -20,7 +20,7 @@ from squall.compiler.nest.common import (
     strips_together,
 )
 from squall.compiler.nest.isa import ISAS, Isa
-from squall.compiler.nest.microkernel import AHEAD, all_microkernels, name_of
+from squall.compiler.nest.microkernel import AHEAD, EVEN, all_microkernels, name_of
 from squall.compiler.nest.pack import (
     copy_panel,
     copy_strips,
@@ -111,20 +111,31 @@ class _Driver:
         self.a, self.source = b.gep(args["a"], a, library.dtype), b.gep(args["b"], other, library.dtype)
         self.c, self.packed = b.gep(args["c"], c, library.result), b.gep(args["packed"], packed, library.accumulate)
         self.rows = b.op("min", args["block_rows"], b.sub(args["rows"], self.row0))
-        self.columns = b.op("min", args["block_columns"], b.sub(args["columns"], self.column0))
-        self.panels = ceiling(b, self.columns, b.int(self.width))
+        columns = b.op("min", args["block_columns"], b.sub(args["columns"], self.column0))
         m, n = args.group("m"), args.group("n")
         fill(b, m, words.STRIDE_A, self.row0, self.rows, args.scratch("rows_a"))
         fill(b, m, words.STRIDE_C, self.row0, self.rows, args.scratch("rows_c"))
-        fill(b, n, words.STRIDE_B, self.column0, self.columns, args.scratch("columns_b"))
-        fill(b, n, words.STRIDE_C, self.column0, self.columns, args.scratch("columns_c"))
-        self.stage_width = b.mul(self.panels, b.int(self.width))
-        fill_ramp(b, args.scratch("rows_out"), self.rows, self.stage_width, self.ramp_lanes)
+        fill(b, n, words.STRIDE_B, self.column0, columns, args.scratch("columns_b"))
+        fill(b, n, words.STRIDE_C, self.column0, columns, args.scratch("columns_c"))
         self._repeat_last("rows_a")
         self._repeat_last("rows_c")
+        first = self.column0
+        with b.loop(b.int(0), columns, args["part_columns"]) as part:
+            self.column0 = b.add(first, part)
+            self.columns = b.op("min", args["part_columns"], b.sub(columns, part))
+            self.columns_b, self.columns_c = (b.gep(args.scratch(name), part, "i64")
+                                              for name in ("columns_b", "columns_c"))
+            self._part()
+
+    def _part(self) -> None:
+        """Some columns of a unit."""
+        b, args, library = self.b, self.args, self.library
+        self.panels = ceiling(b, self.columns, b.int(self.width))
+        self.stage_width = b.mul(self.panels, b.int(self.width))
+        fill_ramp(b, args.scratch("rows_out"), self.rows, self.stage_width, self.ramp_lanes)
         self._repeat_last("rows_out")
         self.out_rows = b.select(self.direct, args.scratch("rows_c"), args.scratch("rows_out"))
-        first = b.load(I64, args.scratch("columns_c"))
+        first = b.load(I64, self.columns_c)
         self.out = b.select(self.direct, b.gep(self.c, first, library.result), args.scratch("stage"))
         blocks = b.op("max", b.int(1), ceiling(b, args["depth"], args["block_depth"]))
         with b.loop(b.int(0), blocks) as block:
@@ -135,7 +146,7 @@ class _Driver:
             self._block()
         with b.when(b.compare("eq", args["c_mode"], b.int(words.STAGED_TRANSPOSED))):
             b.call("store_transposed", (args.scratch("stage"), self.stage_width, self.rows, self.columns, self.c,
-                                        args.scratch("rows_c"), args.scratch("columns_c")))
+                                        args.scratch("rows_c"), self.columns_c))
 
     def _repeat_last(self, name: str) -> None:
         """Microkernels may compute a few rows beyond the last: let them read its offsets again."""
@@ -155,7 +166,12 @@ class _Driver:
                                                     args.scratch("runs_a")), I64))
         self.runs_b = b.var(b.int(0))
         with b.when(b.op("not", self.b_prepacked)):
-            self._pack_b()
+            self._prepare_b()
+        self.even = b.op("or", b.op("not", self.a_in_place), b.compare("eq", k.count, b.int(1)))
+        self.start_a = b.load(I64, self.k_a)
+        last = b.mul(b.sub(k.count, b.int(1)), b.int(words.RECORD))
+        step = b.load(I64, b.gep(k.records, b.add(last, b.int(words.STRIDE_A)), "i64"))
+        self.step_a = b.select(self.a_in_place, step, b.int(self.stride_a))
         height = self.isa.tile.rows
         most = height * self.together
         self.strip_size = b.add(b.mul(self.length, b.int(self.stride_a)), b.int(self.slack_a))
@@ -186,25 +202,20 @@ class _Driver:
             packed = b.gep(packed, b.mul(strip, self.strip_size), self.library.accumulate)
         return b.select(self.a_in_place, self.a, packed)
 
-    def _pack_b(self) -> None:
-        """All panels; or, when B is read in place, only the last one if it is not whole vectors."""
+    def _prepare_b(self) -> None:
+        """What packing B needs: offsets of k and their runs."""
         b, args = self.b, self.args
         fill(b, args.group("k"), words.STRIDE_B, self.start, b.add(self.length, b.int(AHEAD)), args.scratch("k_b"))
-        ragged = b.compare("ne", b.op("rem", self.columns, b.int(self.lanes)), b.int(0))
-        last = b.sub(self.panels, b.cast(ragged, I64))
-        first = b.select(self.b_streamed, self.panels, b.select(self.b_in_place, last, b.int(0)))
-        runs = self.runs_b
-        with b.when(b.op("or", self.b_streamed, b.compare("ne", self.b_transposing, b.int(0)))):
-            b.set(runs, b.call("find_runs", (args.scratch("k_b"), self.length, b.int(self.lanes),
-                                             args.scratch("runs_b")), I64))
-        with b.loop(first, self.panels) as panel:
-            column = b.mul(panel, b.int(self.width))
-            place = b.mul(column, self.length)
-            where = b.select(self.b_in_place, b.int(0), place)
-            b.call("pack_panel", (self.source, b.gep(args.scratch("columns_b"), column, "i64"),
-                                  b.sub(self.columns, column), args.scratch("k_b"), self.length, args.scratch("runs_b"),
-                                  b.get(runs), self.b_transposing,
-                                  b.gep(args.scratch("packed_b"), where, self.library.accumulate)))
+        transposing = b.compare("ne", self.b_transposing, b.int(0))
+        with b.when(b.op("or", self.b_streamed, transposing)):
+            b.set(self.runs_b, b.call("find_runs", (args.scratch("k_b"), self.length, b.int(self.lanes),
+                                                    args.scratch("runs_b")), I64))
+
+    def _pack_panel(self, column: Reg, target: Reg) -> None:
+        b, args = self.b, self.args
+        b.call("pack_panel", (self.source, b.gep(self.columns_b, column, "i64"), b.sub(self.columns, column),
+                              args.scratch("k_b"), self.length, args.scratch("runs_b"), b.get(self.runs_b),
+                              self.b_transposing, target))
 
     def _strip(self, row: Reg, count: Reg) -> None:
         """One tile's rows across all columns of the unit; then store or epilogue if it is finished."""
@@ -221,12 +232,12 @@ class _Driver:
             self._streamed_tiles(table, out_rows, count)
             b.set(first, self.panels)
         with b.loop(b.get(first), self.panels) as panel:
-            self._tile(panel, table, out_rows, count)
+            self._tile(panel, row, table, out_rows, count)
         source = b.gep(args.scratch("stage"), b.mul(row, self.stage_width), self.library.accumulate)
         storing = b.compare("eq", args["c_mode"], b.int(words.STAGED))
         with b.when(b.op("and", self.last_block, storing)):
             b.call("store_rows", (source, self.stage_width, count, self.columns, self.c,
-                                  b.gep(args.scratch("rows_c"), row, "i64"), args.scratch("columns_c")))
+                                  b.gep(args.scratch("rows_c"), row, "i64"), self.columns_c))
         finishing = b.compare("eq", args["c_mode"], b.int(words.EPILOGUE))
         with b.when(b.op("and", self.last_block, finishing)):
             b.call(args["epilogue"], (args["epilogue_args"], source, self.stage_width, self.batch,
@@ -258,7 +269,7 @@ class _Driver:
                 valid = b.op("min", b.int(STREAMED_ROWS), b.sub(count, row))
                 b.call("stream_tile", (
                     self.strip_a, b.gep(rows, row, "i64"), self.k_a, self.source,
-                    b.gep(args.scratch("columns_b"), column, "i64"), args.scratch("k_b"), args.scratch("runs_b"),
+                    b.gep(self.columns_b, column, "i64"), args.scratch("k_b"), args.scratch("runs_b"),
                     b.get(self.runs_b), b.gep(self.out, column, self.library.accumulate), b.gep(out_rows, row, "i64"),
                     valid, last, self.adding))
 
@@ -273,7 +284,7 @@ class _Driver:
                 whole = b.op("div", self.columns, b.int(tile.vectors * self.lanes))
                 with b.loop(b.int(0), whole) as t:
                     column = b.mul(t, b.int(tile.vectors * self.lanes))
-                    offset = b.load(I64, b.gep(args.scratch("columns_b"), column, "i64"))
+                    offset = b.load(I64, b.gep(self.columns_b, column, "i64"))
                     b.call(name_of(*tile), (self.strip_a, rows, self.k_a, b.gep(self.source, offset, dtype),
                                             args.scratch("k_b"), self.length,
                                             b.gep(self.out, column, self.library.accumulate), out_rows, count,
@@ -281,7 +292,7 @@ class _Driver:
                 b.set(first, b.mul(whole, b.int(step)))
             least = tile.rows
 
-    def _tile(self, panel: Reg, rows: Reg, out_rows: Reg, count: Reg) -> None:
+    def _tile(self, panel: Reg, row: Reg, rows: Reg, out_rows: Reg, count: Reg) -> None:
         b, args, accumulate = self.b, self.args, self.library.accumulate
         column = b.mul(panel, b.int(self.width))
         columns = b.op("min", b.int(self.width), b.sub(self.columns, column))
@@ -289,22 +300,37 @@ class _Driver:
         last = b.sub(columns, b.mul(b.sub(vectors, b.int(1)), b.int(self.lanes)))
         ragged = b.compare("ne", last, b.int(self.lanes))
         lying = b.op("and", self.b_in_place, b.op("not", ragged))
-        place = b.mul(column, self.length)
         pointer, k_b = b.var(args.scratch("packed_b")), b.var(args.scratch("k_packed_b"))
         with b.when_else(lying) as otherwise:
-            offset = b.load(I64, b.gep(args.scratch("columns_b"), column, "i64"))
+            offset = b.load(I64, b.gep(self.columns_b, column, "i64"))
             b.set(pointer, b.gep(self.source, offset, self.library.dtype))
             b.set(k_b, args.scratch("k_b"))
             otherwise()
             whole = b.mul(ceiling(b, args["columns"], b.int(self.width)), b.int(self.width))
             before = b.add(b.mul(self.start, whole), b.mul(b.add(self.column0, column), self.length))
             with b.when(b.op("not", self.b_in_place)):
+                place = b.mul(column, self.length)
                 b.set(pointer, b.select(self.b_prepacked, b.gep(self.packed, before, accumulate),
                                         b.gep(args.scratch("packed_b"), place, accumulate)))
-        index = b.add(b.mul(b.sub(vectors, b.int(1)), b.int(self.isa.tile.rows + 1)), count)
-        kernel = b.load(PTR, b.gep(self.table, index, "ptr"))
-        depth = b.select(b.compare("lt", b.add(self.column0, column), self.last_column), self.k_count, b.int(0))
-        b.call(kernel, (self.strip_a, rows, b.gep(self.k_a, self.k_begin, "i64"), b.get(pointer),
-                        b.gep(b.get(k_b), self.k_begin, "i64"), depth, b.gep(self.out, column, accumulate), out_rows,
-                        count, last, self.adding))
+            with b.when(b.op("and", b.op("not", self.b_prepacked), b.compare("eq", row, b.int(0)))):
+                self._pack_panel(column, b.get(pointer))
+        out = b.gep(self.out, column, accumulate)
+        height = self.isa.tile.rows
+        full = b.op("and", b.op("and", self.even, b.op("not", lying)), b.op("and", b.compare(
+            "eq", count, b.int(height)), b.compare("eq", vectors, b.int(self.isa.tile.vectors))))
+        with b.when_else(full) as otherwise:
+            depth = self._depth(column)
+            line = b.gep(b.get(pointer), b.mul(self.k_begin, b.int(self.width)), accumulate)
+            start = b.gep(b.gep(self.strip_a, self.start_a, accumulate), b.mul(self.k_begin, self.step_a), accumulate)
+            b.call(EVEN, (start, rows, self.step_a, line, depth, out, out_rows, count, last, self.adding))
+            otherwise()
+            index = b.add(b.mul(b.sub(vectors, b.int(1)), b.int(height + 1)), count)
+            kernel = b.load(PTR, b.gep(self.table, index, "ptr"))
+            b.call(kernel, (self.strip_a, rows, b.gep(self.k_a, self.k_begin, "i64"), b.get(pointer),
+                            b.gep(b.get(k_b), self.k_begin, "i64"), self._depth(column), out, out_rows, count, last,
+                            self.adding))
 
+    def _depth(self, column: Reg) -> Reg:
+        """Steps of k of a tile."""
+        b = self.b
+        return b.select(b.compare("lt", b.add(self.column0, column), self.last_column), self.k_count, b.int(0))

@@ -1,22 +1,29 @@
 """The microkernel: a tile of C, held in registers, is a chain of multiply-adds over one block of k.
 
-There is one form for every use. A is read one element at a time, from `a + row offset + k offset`, and B one row of
-vectors at a time, from `b + k offset`, both k offsets out of tables: so an operand may be packed or read where it
-lies, along one contraction dimension or many, and the same machine code serves. Two table loads per k step disappear
-beside the multiply-adds of a full tile.
+There is one form for every use, and one for the most common. In the first A is read one element at a time, from
+`a + row offset + k offset`, and B one row of vectors at a time, from `b + k offset`, both k offsets out of tables: so
+an operand may be packed or read where it lies, along one contraction dimension or many, and the same machine code
+serves. The other is for full tiles of a packed B and an A whose k offsets are multiples of one step: it spares the
+tables.
 """
 
 from __future__ import annotations
 
 from squall.compiler.nest.isa import Isa, Tile
-from squall.ir.linear import I64, PTR, Builder, Function, Reg, Type
+from squall.ir.linear import BYTES, I64, PTR, Builder, Function, Reg, Type
 
 # a, row offsets, a's k offsets, b, b's k offsets, depth, c, c's row offsets, valid rows, lanes of the last vector,
 # accumulate (0: write, 1: add to what C holds). All offsets are in elements.
 PARAMETERS = (PTR, PTR, PTR, PTR, PTR, I64, PTR, PTR, I64, I64, I64)
-
+# a, row offsets, a's k step, b, and the rest as above from depth on
+EVEN_PARAMETERS = (PTR, PTR, I64, PTR, I64, PTR, PTR, I64, I64, I64)
 
 AHEAD = 8  # steps of k that B is prefetched ahead; its offset table goes on that far
+
+
+AHEAD_A = 128  # elements that a packed A is prefetched ahead
+LINE = 64  # bytes of a cache line
+EVEN = "tile_even"
 
 
 def name_of(rows: int, vectors: int) -> str:
@@ -34,13 +41,7 @@ def microkernel(isa: Isa, accumulate: str, rows: int, vectors: int) -> Function:
     b = Builder(name_of(rows, vectors), PARAMETERS)
     a, row_table, a_table, bp, b_table, depth, c, c_table, valid, last, add = b.parameters
     vector = isa.vector(accumulate)
-    zero = b.const(0, vector)
-    sums = [[b.var(zero) for _ in range(vectors)] for _ in range(rows)]
-    pointers = [b.gep(a, b.load(I64, b.gep(row_table, b.int(i), "i64")), accumulate) for i in range(rows)]
-    for i in range(rows):
-        start = b.gep(c, b.load(I64, b.gep(c_table, b.int(i), "i64")), accumulate)
-        for j in range(vectors):
-            b.emit("prefetch", None, (b.gep(start, b.int(j * vector.lanes), accumulate),), (True, 3))
+    sums, pointers = begin_tile(b, vector, rows, vectors, a, row_table, c, c_table)
 
     def step(k: Reg) -> None:
         a_offset = b.load(I64, b.gep(a_table, k, "i64"))
@@ -49,8 +50,8 @@ def microkernel(isa: Isa, accumulate: str, rows: int, vectors: int) -> Function:
             later = b.gep(bp, b.load(I64, b.gep(b_table, b.add(k, b.int(AHEAD)), "i64")), accumulate)
         else:
             later = b.gep(line, b.int(AHEAD * isa.columns(accumulate)), accumulate)
-        for j in range(vectors):
-            b.emit("prefetch", None, (b.gep(later, b.int(j * vector.lanes), accumulate),), (False, 3))
+        fetch(b, later, vectors * vector.lanes, accumulate)
+
         def element(i: int) -> Reg:
             return b.splat(b.load(Type(accumulate), b.gep(pointers[i], a_offset, accumulate)), vector.lanes)
 
@@ -73,6 +74,48 @@ def microkernel(isa: Isa, accumulate: str, rows: int, vectors: int) -> Function:
     return b.finish()
 
 
+def even_microkernel(isa: Isa, accumulate: str) -> Function:
+    """Build the microkernel of full tiles over a packed B and an evenly strided A: `EVEN_PARAMETERS`."""
+    rows, vectors = isa.tile
+    b = Builder(EVEN, EVEN_PARAMETERS)
+    a, row_table, a_step, bp, depth, c, c_table, valid, last, add = b.parameters
+    vector, width = isa.vector(accumulate), isa.columns(accumulate)
+    sums, pointers = begin_tile(b, vector, rows, vectors, a, row_table, c, c_table)
+    offset = b.var(b.int(0))
+    with b.loop(b.int(0), depth) as k:
+        here = b.get(offset)
+        line = b.gep(bp, b.mul(k, b.int(width)), accumulate)
+        fetch(b, b.gep(line, b.int(AHEAD * width), accumulate), width, accumulate)
+        fetch(b, b.gep(b.gep(pointers[0], here, accumulate), b.int(AHEAD_A), accumulate), 1, accumulate)
+        columns = [b.load(vector, b.gep(line, b.int(j * vector.lanes), accumulate)) for j in range(vectors)]
+        for row, pointer in zip(sums, pointers, strict=True):
+            element = b.splat(b.load(Type(accumulate), b.gep(pointer, here, accumulate)), vector.lanes)
+            for total, column in zip(row, columns, strict=True):
+                b.set(total, multiply_add(b, element, column, b.get(total)))
+        b.set(offset, b.add(here, a_step))
+    finish_tile(b, isa, sums, c, c_table, valid, last, b.compare("ne", add, b.int(0)))
+    return b.finish()
+
+
+def begin_tile(b: Builder, vector: Type, rows: int, vectors: int, a: Reg, row_table: Reg, c: Reg,
+               c_table: Reg) -> tuple[list[list[Reg]], list[Reg]]:
+    """The sums, at zero, and the rows of A; what will be stored to is fetched meanwhile."""
+    zero = b.const(0, vector)
+    sums = [[b.var(zero) for _ in range(vectors)] for _ in range(rows)]
+    pointers = [b.gep(a, b.load(I64, b.gep(row_table, b.int(i), "i64")), vector.scalar) for i in range(rows)]
+    for i in range(rows):
+        start = b.gep(c, b.load(I64, b.gep(c_table, b.int(i), "i64")), vector.scalar)
+        for j in range(0, vectors * vector.lanes, LINE // BYTES[vector.scalar]):
+            b.emit("prefetch", None, (b.gep(start, b.int(j), vector.scalar),), (True, 3))
+    return sums, pointers
+
+
+def fetch(b: Builder, pointer: Reg, count: int, scalar: str) -> None:
+    """Prefetch the lines of some elements."""
+    for j in range(0, count, LINE // BYTES[scalar]):
+        b.emit("prefetch", None, (b.gep(pointer, b.int(j), scalar),), (False, 3))
+
+
 def multiply_add(b: Builder, x: Reg, y: Reg, total: Reg) -> Reg:
     """One rounding for floats; wrapping integer arithmetic otherwise."""
     return b.fma(x, y, total) if x.type.is_float else b.add(b.mul(x, y), total)
@@ -85,6 +128,9 @@ def finish_tile(b: Builder, isa: Isa, sums: list[list[Reg]], c: Reg, c_table: Re
     starts = [b.gep(c, b.load(I64, b.gep(c_table, b.int(i), "i64")), vector.scalar) for i in range(len(sums))]
     mask = b.mask_below(last, vector.lanes) if isa.can_mask(vector.scalar) else None
     steps = [b.int(j * vector.lanes) for j in range(vectors)]
+    if vector.is_float:  # a product that underflows may leave -0.0: no sum of the nest is that, `simplify` relies on it
+        for total in (t for row in sums for t in row):
+            b.set(total, b.add(b.get(total), b.const(0.0, vector)))
 
     def whole(masked: Reg | None) -> None:
         masks = [None] * (vectors - 1) + [masked]
@@ -134,4 +180,5 @@ def all_microkernels(isa: Isa, accumulate: str) -> list[Function]:
     for vectors in range(isa.tile.vectors, 0, -1):
         for rows in isa.rows_wide if vectors == isa.tile.vectors else isa.rows_narrow:
             made.append(microkernel(isa, accumulate, rows, vectors))
+    made.append(even_microkernel(isa, accumulate))
     return made + [microkernel(isa, accumulate, tile.rows, tile.vectors) for tile in isa.flat]

@@ -104,7 +104,8 @@ def _words(choice: Choice, groups: dict, tables: dict[str, int], packed: tuple[i
         values.update(c=0, epilogue="epilogue", epilogue_args="epilogue_args")
     values.update(depth=oriented.extent("k"), rows=oriented.extent("m"), columns=oriented.extent("n"),
                   block_depth=choice.block_depth, block_rows=choice.block_rows, block_columns=choice.block_columns,
-                  a_mode=choice.a_mode, b_mode=choice.b_mode, c_mode=choice.c_mode, triangle=triangle)
+                  a_mode=choice.a_mode, b_mode=choice.b_mode, c_mode=choice.c_mode, triangle=triangle,
+                  part_columns=choice.part_columns)
     values.update((name, tables[name]) for name in words.SCRATCH)
     block: list[int | str] = [0] * words.FIRST_RECORD
     for name, word in words.WORDS.items():
@@ -137,7 +138,7 @@ def _pack_step(isa: Isa, contraction: Contraction, choice: Choice, library: Libr
     width = isa.columns(accumulate)
     mode, _ = pack_cost(isa, isa.lanes(accumulate), contraction.dtype, accumulate,
                         inner_run(oriented.groups["n"], "b"), inner_run(oriented.groups["k"], "b"))
-    single = choice._replace(b_mode=mode, block_rows=1, block_columns=width, c_mode=words.DIRECT)
+    single = choice._replace(b_mode=mode, block_rows=1, block_columns=width, part_columns=width, c_mode=words.DIRECT)
     tables = _scratch(isa, accumulate, single)
     kept = [(d, s) for d, s in zip(oriented.groups["batch"], packed, strict=True) if d.b_stride]
     batch = tuple(d for d, _ in kept) or (Dimension("batch", 1),)
@@ -159,6 +160,7 @@ def _scratch(isa: Isa, accumulate: str, choice: Choice) -> dict[str, int]:
     depth = min(choice.block_depth, max(1, oriented.extent("k")))
     rows = max(1, min(choice.block_rows, oriented.extent("m")))
     columns = -(-max(1, min(choice.block_columns, oriented.extent("n"))) // width) * width
+    part = min(choice.part_columns, columns)
     slack = 16 + 2 * isa.tile.rows
     tables = dict.fromkeys(("rows_a", "rows_c", "rows_out"), 8 * (rows + lanes + slack))
     tables["rows_packed"] = 8 * (3 * isa.tile.rows + 2 * lanes)
@@ -168,9 +170,9 @@ def _scratch(isa: Isa, accumulate: str, choice: Choice) -> dict[str, int]:
     packs = choice.a_mode != words.IN_PLACE
     stride, slack = strip_shape(isa, accumulate)
     tables["packed_a"] = packs * strips_together(isa, accumulate) * (stride * depth + slack) * size
-    panels = {words.IN_PLACE: width, words.PREPACKED: 0, words.STREAMED: 0}.get(choice.b_mode, columns)
+    panels = {words.IN_PLACE: width, words.PREPACKED: 0, words.STREAMED: 0}.get(choice.b_mode, part)
     tables["packed_b"] = panels * depth * size
-    tables["stage"] = 0 if choice.c_mode == words.DIRECT else -(-rows // lanes) * lanes * columns * size
+    tables["stage"] = 0 if choice.c_mode == words.DIRECT else -(-rows // lanes) * lanes * part * size
     offsets, total = {}, 0
     for name in words.SCRATCH:
         offsets[name] = total

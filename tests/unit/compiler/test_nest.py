@@ -181,10 +181,10 @@ def test_long_sums_are_blocked():
 
 
 def test_depth_of_blocks_is_a_function_of_depth_and_dtype():
-    assert [block_depth(k, "f32") for k in (0, 1, 384, 400, 1024, 25_088)] == [1, 1, 384, 400, 512, 512]
-    assert [block_depth(k, "f64") for k in (256, 257)] == [256, 144]
+    assert [block_depth(k, "f32") for k in (0, 1, 384, 768, 1024, 24_576)] == [1, 1, 384, 768, 512, 768]
+    assert [block_depth(k, "f64") for k in (384, 385)] == [384, 208]
     for k in range(1, 5000, 7):
-        assert k / block_depth(k, "f32") <= -(-k // 512)
+        assert k / block_depth(k, "f32") <= -(-k // 768)
 
 
 @pytest.mark.parametrize("library", [nest.Library("contract", "f32", "f32", "f32", isa) for isa in nest.ISAS])
