@@ -87,6 +87,7 @@ _FROM = {
     ),
     "frontend.functions_calculus": "diff gradient trapezoid trapz cumulative_trapezoid",
     "frontend.einsum": "einsum tensordot",
+    "io": "save load",
     "frontend.transforms": "vjp jvp value_and_grad",
     "frontend.jacobians": "jacrev jacfwd hessian",
     "frontend.batching": "vmap",

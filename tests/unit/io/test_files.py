@@ -117,7 +117,7 @@ def test_damaged_safetensors(tmp_path, damage):
     pytest.importorskip("safetensors")
     path = io.save_safetensors({"w": sq.ones(4)}, tmp_path / "w.safetensors")
     path.write_bytes(damage(path.read_bytes()))
-    with pytest.raises(CheckpointError, match="damaged, truncated or of another kind"):
+    with pytest.raises(CheckpointError, match="cannot be loaded as safetensors: "):
         io.load_safetensors(path)
 
 
