@@ -6,6 +6,7 @@ from typing import Any
 
 from squall.base.dim import evaluate as evaluate_size
 from squall.base.dtypes import numpy_dtype
+from squall.engine.overwriting import settled
 from squall.ir.interpret import evaluate
 from squall.ir.node import Node
 from squall.ir.op import ops
@@ -18,7 +19,7 @@ def array_of(node: Node) -> Any:
     import numpy
 
     dtype = numpy_dtype(node.dtype)
-    buffer = node.buffer
+    buffer = settled(node)
     shape = tuple(node.shape)
     strides = None if buffer.strides is None else tuple(s * dtype.itemsize for s in buffer.strides)
     return numpy.asarray(_Window(buffer, shape, strides, dtype.itemsize)).view(dtype)

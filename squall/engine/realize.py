@@ -17,6 +17,7 @@ from squall.engine.diagnose import index_error
 from squall.engine.execute import Executable
 from squall.engine.generalize import Family, Symbolic, abstract, families, generalize
 from squall.engine.keys import Signature, signature
+from squall.engine.overwriting import Gate, beside_others, gates, met
 from squall.ir.node import Node
 from squall.ir.op import ops
 from squall.ir.plan import Request
@@ -32,10 +33,17 @@ def evaluate(roots: list[Node]) -> None:
     The native run and the filling of the slots are one chain of C calls, which no signal handler can interrupt. Threads
     may evaluate graphs that share nodes: one at a time reads or changes graphs, while kernels run beside each other.
     """
+    while (other := _evaluate(roots)) is not None:
+        other.wait()
+
+
+def _evaluate(roots: list[Node]) -> Gate | None:
+    """Evaluate, unless another thread is overwriting what the graph reads: then its gate."""
+    gate = None
     with _graphs.lock:
         roots = list({id(r): r for r in roots if r.buffer is None}.values())
         if not roots:
-            return
+            return None
         if config.get("backend") == "numpy":
             try:
                 buffers = oracle.run(roots)
@@ -43,12 +51,25 @@ def evaluate(roots: list[Node]) -> None:
                 raise index_error(roots, oracle.value_of, known=error) from None
             deque(map(_set_buffer, roots, buffers), maxlen=0)
             _finish(roots)
-            return
+            return None
         found = signature(roots)
+        if gates and (other := met(found.order)) is not None:
+            return other
         planned = plans.get(found.key)
         if planned is None:
             planned = plans.put(found.key, _plan(roots, found))
-    executable, sizes = planned
+        if any(found.donatable) and beside_others() > 1:
+            gate = Gate(roots)
+            gate.open()
+    try:
+        _run(roots, found, *planned)
+    finally:
+        if gate is not None:
+            gate.done()
+    return None
+
+
+def _run(roots: list[Node], found: Signature, executable: Any, sizes: dict[str, int]) -> None:
     calls, buffers = executable.prepare([n.buffer for n in found.inputs], [n.buffer for n in found.scalars], sizes)
     fill = [(_set_buffer, root, buffer) for root, buffer in zip(roots, buffers, strict=True)]
     lock = _graphs.lock

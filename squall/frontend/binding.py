@@ -20,6 +20,7 @@ from squall.base.errors import IndexRangeError
 from squall.engine import realize
 from squall.engine.copying import copy_buffer, overwrite
 from squall.engine.keys import signature
+from squall.engine.overwriting import Gate, beside_others, met
 from squall.frontend.arguments import Arguments
 from squall.frontend.cell import Cell
 from squall.frontend.core import ensure_cell, wrap
@@ -138,14 +139,45 @@ class Program:
                 return MISS
         if self.tracked is not None:
             return self.tracked.run(self, leaves, sizes)
+        if beside_others() > 1:
+            return self._beside(leaves, sizes)
         buffers: list[Any] = []
-        if not self._gather(leaves, buffers):
-            return MISS
-        return self._run(leaves, buffers, sizes)
+        return self._run(leaves, buffers, sizes) if self._gather(leaves, buffers) else MISS
 
-    def _gather(self, leaves: list, buffers: list) -> bool:
-        """Fill in the input buffers; False when one is of another type."""
+    def _beside(self, leaves: list, sizes: dict[str, int]) -> Any:
+        """Gather and run beside other threads, see `engine.overwriting`."""
+        donated = [e for e in self.inputs if e.donated]
+        while True:
+            old = [self.input_node(e, leaves) for e in donated]
+            gate = Gate(old)
+            other = gate.open()
+            try:
+                buffers: list[Any] = []
+                seen: list[tuple[Node, Any]] = []
+                if other is None:
+                    if not self._gather(leaves, buffers, seen):
+                        return MISS
+                    other = met([n for n, _ in seen])
+                    if other is None and self._still(seen, old):
+                        result = self._run(leaves, buffers, sizes)
+                        for node, entry in zip(old, donated, strict=True):
+                            node.buffer = self.input_node(entry, leaves).buffer  # who holds it reads the new value
+                        return result
+            finally:
+                gate.done()
+            if other is not None:
+                other.wait()
+
+    def _still(self, seen: list[tuple[Node, Any]], old: list[Node]) -> bool:
+        """Whether nothing was overwritten, or put in the place of what is to be overwritten, while it was gathered."""
+        taken = [n for (n, _), e in zip(seen, self.inputs, strict=True) if e.donated]
+        return all(n.buffer is b for n, b in seen) and all(a is b for a, b in zip(old, taken, strict=True))
+
+    def _gather(self, leaves: list, buffers: list, seen: list | None = None) -> bool:
+        """Fill in the input buffers; False when one is of another type. `seen` gets the Nodes with the buffers they
+        had."""
         count = sys.getrefcount
+        more = 0 if seen is None else 1  # held by `seen`, too, and Nodes by the caller's list
         append = buffers.append
         for code, where, type, plain, donated in self.inputs:
             if code == ARGUMENT:
@@ -163,9 +195,17 @@ class Program:
             if buffer is None:
                 realize.evaluate([node])
                 buffer = node.buffer
+            if seen is not None:
+                seen.append((node, buffer))
             # a node and its buffer are each held by their owner, this frame's variable, and getrefcount's argument
             if (plain and buffer.strides is not None) or (
-                donated and (count(node) > 3 or count(buffer) > 3 or count(buffer.block) > 2 or buffer.shared)
+                donated
+                and (
+                    count(node) > 3 + 2 * more
+                    or count(buffer) > 3 + more
+                    or count(buffer.block) > 2
+                    or buffer.shared
+                )
             ):
                 buffer = copy_buffer(node)
             append(buffer)
