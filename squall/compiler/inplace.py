@@ -32,6 +32,7 @@ class Overwriter:
         for task in work.tasks:
             for node in task.reads:
                 self.readers.setdefault(id(node), []).append(task)
+        self.wholes = {id(n) for part, found in work.parts.items() if part in self.readers for n in found}
         self.taken: set[int] = set()
         self.donated: list[tuple[int, Task]] = []
         self.checking = [t for t in work.tasks if t.checks or t.stops]
@@ -62,7 +63,8 @@ class Overwriter:
     def _is_own(self, node: Node) -> bool:
         """Whether a node's buffer holds it alone, and is not that of a concat it is a part of."""
         held = self.work.memories[self.work.homes[id(node)].buffer]
-        return held.nbytes == prod(node.shape) * node.dtype.itemsize and id(node) not in self.work.parts
+        return held.nbytes == prod(node.shape) * node.dtype.itemsize and id(node) not in (
+            self.work.parts.keys() | self.wholes)
 
     def _update(self, node: Node, base: Node, copy: Task, writes: list[Task]) -> None:
         work = self.work

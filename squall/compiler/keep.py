@@ -75,6 +75,7 @@ def choose(work: Work) -> None:
             cost[id(node)], nodes[id(node)] = 1, 1
             if node.op.name == "concat":
                 placing.put_parts(work, node)
+    placing.put_wholes(work)
 
 
 def _operands(work: Work, node: Node, cost: dict[int, int]) -> None:

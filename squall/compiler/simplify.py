@@ -11,6 +11,7 @@ from typing import Any
 
 from squall.base.dtypes import int64
 from squall.compiler import movement
+from squall.compiler.parts import joined
 from squall.ir.interpret import evaluate
 from squall.ir.node import Node, toposort
 from squall.ir.op import constant, constant_value, make, ops
@@ -115,13 +116,19 @@ def _div(node: Node) -> Node | None:
 
 
 def _add(node: Node) -> Node | None:
-    if node.dtype.category != 1:  # x + 0.0 turns -0.0 into 0.0
-        return None
     a, b = node.inputs
     for x, zero in ((a, b), (b, a)):
-        if _number(zero) == 0:
+        if _number(zero) == 0 and (node.dtype.category == 1 or _has_no_negative_zero(x)):
             return _fitted(x, node)
-    return None
+    return joined(node)
+
+
+def _has_no_negative_zero(x: Node) -> bool:
+    """Whether no element can be -0.0, which + 0.0 would change: the nest's sums end with + 0.0, but 16-bit ones are
+    rounded after that."""
+    while movement.is_map(x):
+        x = x.inputs[0]
+    return x.op.name == "contract" and x.dtype.itemsize >= 4
 
 
 def _sub(node: Node) -> Node | None:

@@ -12,7 +12,6 @@ from typing import Any
 from squall.base.shapes import contiguous_strides
 from squall.compiler import movement
 from squall.compiler.group import Group, Target, is_reduction, reduction_kind
-from squall.compiler.placing import is_placed
 from squall.compiler.pull import Home
 from squall.compiler.special import SPECIAL
 from squall.compiler.work import Work
@@ -38,6 +37,8 @@ def build_node(work: Work, node: Node) -> None:
     """Make the tasks that write one kept node."""
     if isinstance(prod(node.shape), int) and prod(node.shape) == 0:
         return
+    if node.op.name != "concat" and (id(node), 0) in work.placed:
+        return  # what it moves is written at its place in it
     make = SPECIAL.get(node.op.name) or _WRITES.get(node.op.name)
     if movement.is_simple_pad(node) or movement.is_placement(node):
         make = None
@@ -65,9 +66,9 @@ def _reduction(work: Work, node: Node) -> None:
 def _concat(work: Work, node: Node) -> None:
     (dim,), home = node.attrs, work.homes[id(node)]
     offset: Any = home.offset
-    for part in node.inputs:
+    for number, part in enumerate(node.inputs):
         place = Home(home.buffer, home.strides, offset)
-        if not is_placed(work, part, place):
+        if (id(node), number) not in work.placed:
             write(work, node, part, place)
         offset = offset + part.shape[dim] * home.strides[dim]
 

@@ -45,7 +45,8 @@ class Work:
         report: lines of text for `explain`. stuck: the node behind the last Unfit. copies: for each update its
         node, base, the task that copies the base, and those that write. joined: buffers that became another;
         latest: the newest value of such memory. dense: of inputs of general layout, see `dense_dim`.
-        parts: for a node that lies inside a joined buffer, the concats whose readers wait for it.
+        parts: for a node that lies inside the buffer of others, those: their readers wait for it. placed: of
+        those nodes (by id), the operands (by number) that need no copy.
     """
 
     def __init__(self, request: Request, roots: list[Node], order: list[Node], inputs: list[Node], vector_bytes: int,
@@ -69,6 +70,7 @@ class Work:
         self.latest: dict[int, Node] = {}
         self.dense: dict[int, int | None] = {}
         self.parts: dict[int, list[Node]] = {}
+        self.placed: set[tuple[int, int]] = set()
         self.root_ids = {id(n) for n in roots}
         self.compile: Any = None  # makes the plan of a request for a graph that a node carries
         for number, node in enumerate(inputs):

@@ -11,7 +11,9 @@ from squall.base.errors import IndexRangeError, ShapeError
 from squall.base.shapes import infer_reshape, normalize_dim, numel
 from squall.frontend.core import Handle, record, scalar_node
 from squall.frontend.views import layout_of, make_view, see_through
-from squall.ir.op import ops
+from squall.ir.op import constant, ops
+
+FEW_PARTS = 4  # of a split: more are taken for a loop over the parts, whose rounds shall share one plan
 
 
 def shape_argument(sizes: tuple, function: str) -> tuple:
@@ -172,7 +174,11 @@ def split(x: Any, size: int | list[int], dim: int = 0) -> tuple:
         if sum(sizes) != total:
             raise ShapeError(f"split: sizes {sizes} add up to {sum(sizes)}, not to {total}, the size of dimension {d}")
     starts = [sum(sizes[:i]) for i in range(len(sizes))]
-    return several(narrow(x, d, start, length) for start, length in zip(starts, sizes, strict=True))
+    if len(sizes) > FEW_PARTS or not all(isinstance(s, int) and s > 0 for s in sizes):
+        return several(narrow(x, d, start, length) for start, length in zip(starts, sizes, strict=True))
+    device = x.node.device  # of a few parts each is known by its place: what reads it can be compiled for that place
+    return several(make_view(x, ops.slice, ((d,), (length,), (1,)), (start,), (constant(start, int64, device),))
+                   for start, length in zip(starts, sizes, strict=True))
 
 
 def chunk(x: Any, chunks: int, dim: int = 0) -> tuple:

@@ -10,7 +10,7 @@ from squall.base.dtypes import float32, int64
 from squall.base.shapes import Shape, contiguous_strides, is_contiguous
 from squall.frontend.state import local
 from squall.ir.node import Node, SharedType, TensorType, tensor_type
-from squall.ir.op import Op, make, ops
+from squall.ir.op import Op, constant_value, make, ops
 
 
 def reshape_strides(shape: Shape, strides: Shape, new: Shape) -> Shape | None:
@@ -150,6 +150,7 @@ def view_node(op: Op, node: Node, attrs: tuple, extra: tuple[Node, ...]) -> Node
     if layout is None:
         return make(op, (node, *extra), attrs)
     kind = SharedType if type.__class__ is SharedType else tensor_type
-    offset = layout.start(tuple([n.buffer for n in extra])) * type.dtype.itemsize
+    starts = tuple([constant_value(n) if n.op is ops.constant else n.buffer for n in extra])
+    offset = layout.start(starts) * type.dtype.itemsize
     return Node(ops.buffer, (), (), kind(layout.shape, type.dtype, type.device),
                 buffer.view(offset, None if layout.plain else layout.strides))
