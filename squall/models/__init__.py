@@ -15,6 +15,7 @@ from squall.models.resnet import (
     resnet101,
     resnet152,
 )
+from squall.models.sentence import SentenceEmbedder, load_bert
 from squall.models.vgg import VGG, vgg11, vgg13, vgg16, vgg16_bn, vgg19
 from squall.models.vit import VisionTransformer, vit_b_16, vit_b_32, vit_l_16
 
@@ -33,9 +34,11 @@ __all__ = [
     "MobileNetV3",
     "ResNet",
     "ResidualBlock",
+    "SentenceEmbedder",
     "VGG",
     "VisionTransformer",
     "gpt2",
+    "load_bert",
     "resnet101",
     "resnet152",
     "resnet18",
