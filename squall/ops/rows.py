@@ -66,7 +66,7 @@ def _centred_reference(x: Any, dim: int) -> Any:
 # ---------------------------------------------------------------- softmax
 def _softmax_expand(x: Any, dim: int) -> Any:
     e = ops.exp(centred(x, dim))
-    return ops.div(e, total(e, dim))
+    return ops.mul(e, ops.reciprocal(total(e, dim)))  # one division a row; the sum is at least 1, or NaN
 
 
 def _softmax_slope(context: Context, g: Any) -> Any:
