@@ -92,6 +92,7 @@ _FROM = {
     "frontend.jacobians": "jacrev jacfwd hessian",
     "frontend.batching": "vmap",
     "frontend.checkpointing": "checkpoint",
+    "frontend.control_flow": "scan cond while_loop",
     "frontend.functional": "functional_call",
     "frontend.jit": "compile",
     "frontend.explain": "explain",

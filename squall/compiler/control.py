@@ -264,9 +264,14 @@ class Loop:
 def _updates(node: Node, carry: Node) -> bool:
     """Whether a value is a carry with parts of it written over."""
     found = False
-    while node.op.name in _UPDATES:
-        node, found = node.inputs[0], True
+    while node.op.name in _UPDATES or _is_copy(node):
+        found = found or not _is_copy(node)
+        node = node.inputs[0]
     return found and node is carry
+
+
+def _is_copy(node: Node) -> bool:
+    return node.op.name == "reshape" and tuple(node.shape) == tuple(node.inputs[0].shape)
 
 
 def loop(work: Work, node: Node, results: list[Node | None]) -> None:

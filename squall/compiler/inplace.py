@@ -78,7 +78,7 @@ class Overwriter:
         if any(not _reads_where_it_writes(t, buffer) for t in writes if any(n is base for n in t.reads)):
             return
         donor = work.memories[work.joint(buffer)]
-        if donor.kind == "input" and not self._after_checks(list(writes)):
+        if donor.kind == "input" and not work.nested and not self._after_checks(list(writes)):
             return
         for t in writes:
             t.after = [x for x in t.after if x is not copy]

@@ -73,6 +73,7 @@ class Work:
         self.placed: set[tuple[int, int]] = set()
         self.root_ids = {id(n) for n in roots}
         self.compile: Any = None  # makes the plan of a request for a graph that a node carries
+        self.nested = False  # whether this is such a graph: what it may overwrite is no memory of the user's
         for number, node in enumerate(inputs):
             self._place_input(number, node)
 

@@ -30,6 +30,7 @@ SIZED = {
     "random_bits": ("shape",),
     "unwindow": ("shape",),
     "pad": ("low", "high"),
+    "scan": ("length",),
 }
 
 

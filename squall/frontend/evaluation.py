@@ -146,9 +146,9 @@ def user_place() -> Place | None:
 def value_unavailable(what: str) -> TraceError:
     """The error for asking a traced Tensor for its value."""
     return TraceError(
-        f"{what}: the value of a traced tensor was asked for. Inside sq.compile and vmap values are not known yet: use "
-        "sq.where or sq.cond in place of a Python if on a value, return the tensor and read it outside, or leave this "
-        "part uncompiled.")
+        f"{what}: the value of a traced tensor was asked for. Inside sq.compile, vmap, scan and cond values are not known "
+        "yet: use sq.where or sq.cond in place of a Python if on a value, sq.while_loop in place of a while, sq.scan in "
+        "place of a loop over values, return the tensor and read it outside, or leave this part uncompiled.")
 
 
 def retained(state: ThreadState, nbytes: int) -> None:
