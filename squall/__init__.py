@@ -11,7 +11,7 @@ from typing import Any
 
 from squall.base.version import VERSION as __version__  # noqa: N811
 
-_MODULES = ("nn", "optim", "data", "io", "models", "cli", "autograd", "func", "base", "ir", "ops")
+_MODULES = ("nn", "optim", "data", "io", "models", "cli", "autograd", "func", "linalg", "base", "ir", "ops")
 _DTYPES = (
     "uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64", "float16", "bfloat16", "float32",
     "float64", "half", "float", "double", "short", "int", "long",
@@ -85,6 +85,9 @@ _FROM = {
     "frontend.functions_indexing": (
         "take put take_along_dim index_copy index_fill index_put index_reduce masked_scatter scatter_reduce"
     ),
+    "frontend.linalg_systems": "logdet inverse slogdet det triangular_solve cholesky_solve cholesky_inverse",
+    "frontend.linalg_factors": "geqrf ormqr svd_lowrank pca_lowrank lu_unpack matrix_exp",
+    "frontend.linalg_older": "cholesky pinverse qr svd lu lu_solve",
     "frontend.functions_calculus": "diff gradient trapezoid trapz cumulative_trapezoid",
     "frontend.einsum": "einsum tensordot",
     "io": "save load",

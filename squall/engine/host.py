@@ -20,7 +20,7 @@ def array_at(address: int, shape: tuple[int, ...], dtype: DType) -> Any:
 
     kind = numpy_dtype(dtype)
     nbytes = prod(shape) * dtype.itemsize
-    raw = (ctypes.c_char * nbytes).from_address(address) if nbytes else b""
+    raw = (ctypes.c_char * nbytes).from_address(address) if nbytes else bytearray()
     return numpy.frombuffer(raw, dtype=kind).reshape(shape)
 
 

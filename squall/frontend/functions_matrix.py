@@ -286,6 +286,7 @@ def corrcoef(input: Any) -> Any:
 @of_tensor
 def vander(x: Any, N: int | None = None, increasing: bool = False) -> Any:
     """Powers of each element as the columns of a matrix, falling unless `increasing`."""
+    x = x if x.ndim else x.reshape(1)
     columns = x.node.shape[-1] if N is None else N
     powers = [x.pow(i) if i else creation.ones_like(x) for i in range(columns)]
     if not powers:
@@ -299,7 +300,7 @@ def matrix_power(input: Any, n: int) -> Any:
     if input.ndim < 2 or input.node.shape[-1] != input.node.shape[-2]:
         raise ShapeError(f"matrix_power: expected square matrices, got shape {_shape(input)}")
     if n == 0:
-        return creation.eye(input.node.shape[-1], dtype=input.node.dtype).expand(*input.node.shape).clone()
+        return input.clone().copy_(creation.eye(input.node.shape[-1], dtype=input.node.dtype))
     if n < 0:
         input, n = record(ops.inverse, (input,), ()), -n
     bits = [input]

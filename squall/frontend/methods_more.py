@@ -9,6 +9,9 @@ from squall.frontend import functions_layout as layout
 from squall.frontend import functions_matrix as matrix
 from squall.frontend import functions_searching as searching
 from squall.frontend import functions_statistics as statistics
+from squall.frontend import linalg_factors as factors
+from squall.frontend import linalg_older as older
+from squall.frontend import linalg_systems as systems
 from squall.frontend.declaring import in_place
 
 
@@ -74,6 +77,11 @@ class MatrixMethods:
     bincount, histc, histogram = statistics.bincount, statistics.histc, statistics.histogram
     cummax, cummin, logcumsumexp = statistics.cummax, statistics.cummin, statistics.logcumsumexp
     diff = calculus.diff
+    det, slogdet, logdet, inverse = systems.det, systems.slogdet, systems.logdet, systems.inverse
+    triangular_solve, cholesky_solve = systems.triangular_solve, systems.cholesky_solve
+    cholesky_inverse, cholesky, pinverse = systems.cholesky_inverse, older.cholesky, older.pinverse
+    qr, svd, lu, lu_solve = older.qr, older.svd, older.lu, older.lu_solve
+    geqrf, ormqr, matrix_exp = factors.geqrf, factors.ormqr, factors.matrix_exp
 
 
 class PlacingMethods:

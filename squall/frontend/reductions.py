@@ -170,9 +170,12 @@ def running(op: Op, x: Any, dim: int, dtype: Any) -> Any:
 
 def norm(x: Any, p: Any, dim: Any, keepdim: bool) -> Any:
     """Vector norm of order p (2, 1, inf, -inf, 0, "fro" or any number) over dims."""
-    if p == "nuc":
-        raise ValueError('norm: the nuclear norm (p="nuc") needs singular values, which squall does not compute yet')
     dims = normalize_dims(dim, len(x.node.shape), "norm")
+    if p == "nuc":
+        if len(dims) != 2:
+            raise ShapeError(f'norm: the nuclear norm (p="nuc") is over two dims, got {dims} of {list(x.node.shape)}')
+        total = record(ops.svd, (x.movedim(dims, (-2, -1)),), (False,))[1].sum(-1)
+        return total.unsqueeze(dims[0]).unsqueeze(dims[1]) if keepdim else total
     order = 2.0 if p in ("fro", None) else float(p)
     if dims:
         return record(ops.norm, (x,), (dims, bool(keepdim), order))

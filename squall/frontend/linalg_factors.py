@@ -1,0 +1,287 @@
+"""Factorizations as users call them: cholesky, qr, svd, eigh, lu, and the matrix exponential."""
+
+from __future__ import annotations
+
+from math import ceil, factorial, log2
+from typing import Any
+
+from squall.base.dtypes import float64, int32
+from squall.base.errors import ShapeError
+from squall.frontend import arithmetic, creation
+from squall.frontend.core import cast, record
+from squall.frontend.declaring import of_tensor, with_out
+from squall.frontend.functions_movement import cat
+from squall.frontend.linalg_systems import matrices, no_errors, same_stack, solve_triangular
+from squall.frontend.movement import expand
+from squall.frontend.named_results import LU, QR, SVD, Eigh, LegacySVD, LUFactor, LUFactorInfo, MatrixInfo
+from squall.frontend.random import randn
+from squall.ir.op import ops
+
+
+# ---------------------------------------------------------------- cholesky
+@with_out
+def cholesky(A: Any, *, upper: bool = False) -> Any:
+    """The triangular factor of symmetric positive definite matrices: L with L L^T = A, or its transpose.
+
+    Matrices that are not positive definite give NaN.
+    """
+    found = record(ops.cholesky, (matrices(A, "linalg.cholesky", square=True),), ())
+    return found.mT if upper else found
+
+
+@with_out
+def cholesky_ex(A: Any, *, upper: bool = False, check_errors: bool = False) -> MatrixInfo:
+    """(factor, info): info is not 0 for matrices that are not positive definite."""
+    found = cholesky(A, upper=upper)
+    info = no_errors(found)
+    if check_errors and bool(info.any()):
+        raise ShapeError("linalg.cholesky_ex: a matrix is not positive definite")
+    return MatrixInfo(found, info)
+
+
+# ---------------------------------------------------------------- qr
+def _completed(q: Any, m: int) -> Any:
+    """Orthonormal columns completed to m of them: the rest of Q of [Q, identity], without history."""
+    one = expand(creation.eye(m, dtype=q.node.dtype), *q.node.shape[:-2], m, m)
+    whole = record(ops.qr, (cat((q.detach(), one), -1),), ())[0]
+    return cat((q, whole.narrow(-1, q.node.shape[-1], m - q.node.shape[-1])), -1)
+
+
+@with_out
+def qr(A: Any, mode: str = "reduced") -> QR:
+    """(Q, R): orthonormal columns and an upper triangle with Q R = A.
+
+    Args:
+        mode: "reduced", "complete" (a square Q) or "r" (Q is empty).
+    """
+    x = matrices(A, "linalg.qr")
+    if mode not in ("reduced", "complete", "r"):
+        raise ValueError(f"linalg.qr: mode must be one of 'reduced', 'complete', 'r', got {mode!r}")
+    m, n = x.node.shape[-2:]
+    if mode == "r":
+        return QR(creation.empty(0, dtype=x.node.dtype), record(ops.qr, (x,), ())[1])
+    q, r = record(ops.qr, (x,), ())
+    if mode == "complete" and m > n:
+        below = creation.zeros(*x.node.shape[:-2], m - n, n, dtype=x.node.dtype)
+        return QR(_completed(q, m), cat((r, below), -2))
+    return QR(q, r)
+
+
+@with_out
+def geqrf(input: Any) -> tuple:
+    """(a, tau): R in the upper triangle, and Householder's vectors below it with their factors."""
+    return record(ops.householder_qr, (matrices(input, "geqrf").detach(),), ())
+
+
+@of_tensor
+def householder_product(A: Any, tau: Any) -> Any:
+    """The first columns of the product of Householder reflections I - tau v v^T, whose vectors are columns of A."""
+    x = matrices(A, "linalg.householder_product")
+    m, n = x.node.shape[-2:]
+    count = tau.node.shape[-1]
+    if count > n or n > m:
+        raise ShapeError(f"linalg.householder_product: A of shape {list(x.node.shape)} and tau of shape "
+                         f"{list(tau.node.shape)} do not fit")
+    out = expand(creation.eye(m, n, dtype=x.node.dtype), *x.node.shape)
+    for vector, factor in reversed(_reflections(x, tau)):
+        out = out - factor * arithmetic.matmul(vector, arithmetic.matmul(vector.mT, out))
+    return out
+
+
+def _reflections(x: Any, tau: Any) -> list[tuple[Any, Any]]:
+    """Each reflection's vector, as a column with 1 at its place and 0 above, and its factor."""
+    rows = creation.arange(x.node.shape[-2]).unsqueeze(-1)
+    out = []
+    for i in range(tau.node.shape[-1]):
+        column = x.narrow(-1, i, 1)
+        vector = arithmetic.where(rows > i, column, cast(rows == i, x.node.dtype))
+        out.append((vector, tau.narrow(-1, i, 1).unsqueeze(-1)))
+    return out
+
+
+@of_tensor
+def ormqr(input: Any, tau: Any, other: Any, left: bool = True, transpose: bool = False) -> Any:
+    """The product of Householder reflections times another matrix: Q other, other Q, or with Q transposed."""
+    parts = _reflections(matrices(input, "ormqr"), tau)
+    if left != transpose:  # the last reflection comes first
+        parts = parts[::-1]
+    for vector, factor in parts:
+        if left:
+            other = other - factor * arithmetic.matmul(vector, arithmetic.matmul(vector.mT, other))
+        else:
+            other = other - factor * arithmetic.matmul(arithmetic.matmul(other, vector), vector.mT)
+    return other
+
+
+# ---------------------------------------------------------------- svd and eigenvalues
+@with_out
+def svd(A: Any, full_matrices: bool = True, *, driver: str | None = None) -> SVD:
+    """(U, S, Vh): orthonormal vectors and singular values, in descending order, with U diag(S) Vh = A.
+
+    Args:
+        full_matrices: complete U and Vh to square matrices; their added vectors have no gradient. driver: accepted.
+    """
+    x = matrices(A, "linalg.svd")
+    return SVD(*record(ops.svd, (x,), (bool(full_matrices),)))
+
+
+@with_out
+def svdvals(A: Any, *, driver: str | None = None) -> Any:
+    """Singular values, in descending order."""
+    return record(ops.svd, (matrices(A, "linalg.svdvals"),), (False,))[1]
+
+
+def _symmetric(A: Any, UPLO: str, function: str) -> tuple[Any, bool]:
+    if UPLO.upper() not in ("L", "U"):
+        raise ValueError(f"{function}: UPLO must be 'L' or 'U', got {UPLO!r}")
+    return matrices(A, function, square=True), UPLO.upper() == "U"
+
+
+@with_out
+def eigh(A: Any, UPLO: str = "L") -> Eigh:
+    """(eigenvalues, eigenvectors) of symmetric matrices, in ascending order; vectors are columns.
+
+    Args:
+        UPLO: which triangle is read: "L" or "U".
+    """
+    x, is_upper = _symmetric(A, UPLO, "linalg.eigh")
+    return Eigh(*record(ops.eigh, (x,), (is_upper,)))
+
+
+@with_out
+def eigvalsh(A: Any, UPLO: str = "L") -> Any:
+    """Eigenvalues of symmetric matrices, in ascending order."""
+    x, is_upper = _symmetric(A, UPLO, "linalg.eigvalsh")
+    return record(ops.eigh, (x,), (is_upper,))[0]
+
+
+def svd_lowrank(A: Any, q: int | None = 6, niter: int | None = 2, M: Any = None) -> LegacySVD:
+    """(U, S, V) of rank q, approximately, by a random projection and `niter` rounds of subspace iteration.
+
+    Args:
+        M: taken off A first.
+    """
+    x = matrices(A, "svd_lowrank")
+    x = x if M is None else x - M
+    rank = min(6 if q is None else q, *x.node.shape[-2:])
+    found = arithmetic.matmul(x, randn(*x.node.shape[:-2], x.node.shape[-1], rank, dtype=x.node.dtype))
+    basis = record(ops.qr, (found,), ())[0]
+    for _ in range(2 if niter is None else niter):
+        basis = record(ops.qr, (arithmetic.matmul(x.mT, basis),), ())[0]
+        basis = record(ops.qr, (arithmetic.matmul(x, basis),), ())[0]
+    u, s, vh = record(ops.svd, (arithmetic.matmul(basis.mT, x),), (False,))
+    return LegacySVD(arithmetic.matmul(basis, u), s, vh.mT)
+
+
+def pca_lowrank(A: Any, q: int | None = None, center: bool = True, niter: int = 2) -> LegacySVD:
+    """(U, S, V): principal components of rows, approximately; see `svd_lowrank`."""
+    x = matrices(A, "pca_lowrank")
+    rank = min(6, *x.node.shape[-2:]) if q is None else q
+    return svd_lowrank(x - x.mean(-2, True) if center else x, rank, niter)
+
+
+# ---------------------------------------------------------------- lu
+@with_out
+def lu_factor(A: Any, *, pivot: bool = True) -> LUFactor:
+    """(LU, pivots): both triangular factors in one matrix, and the row each row was exchanged with, from 1."""
+    found, pivots, _ = record(ops.lu_factor, (matrices(A, "linalg.lu_factor"),), (bool(pivot),))
+    return LUFactor(found, pivots)
+
+
+@with_out
+def lu_factor_ex(A: Any, *, pivot: bool = True, check_errors: bool = False) -> LUFactorInfo:
+    """(LU, pivots, info): info is the place, from 1, of a pivot that is 0."""
+    found, pivots = lu_factor(A, pivot=pivot)
+    flat = found.detach().diagonal(0, -2, -1) == 0
+    if not flat.node.shape[-1]:
+        return LUFactorInfo(found, pivots, creation.zeros(*found.node.shape[:-2], dtype=int32))
+    info = arithmetic.where(flat.any(-1), cast(flat, int32).argmax(-1) + 1, 0)
+    if check_errors and bool(info.any()):
+        raise ShapeError("linalg.lu_factor_ex: a pivot is 0")
+    return LUFactorInfo(found, pivots, cast(info, int32))
+
+
+def _factors(packed: Any) -> tuple[Any, Any]:
+    m, n = packed.node.shape[-2:]
+    k = min(m, n)
+    one = creation.eye(m, k, dtype=packed.node.dtype)
+    return packed.narrow(-1, 0, k).tril(-1) + one, packed.narrow(-2, 0, k).triu()
+
+
+@with_out
+def lu(A: Any, *, pivot: bool = True) -> LU:
+    """(P, L, U): a permutation, a unit lower and an upper triangle with P L U = A; P is empty without pivoting."""
+    x = matrices(A, "linalg.lu")
+    packed, _, order = record(ops.lu_factor, (x,), (bool(pivot),))
+    p = _permutation(order, x.node.dtype) if pivot else creation.empty(0, dtype=x.node.dtype)
+    return LU(p, *_factors(packed))
+
+
+def _permutation(order: Any, dtype: Any) -> Any:
+    """The matrix P with row i of P^T A row order[i] of A."""
+    m = order.node.shape[-1]
+    return cast(order.unsqueeze(-2) == creation.arange(m).unsqueeze(-1), dtype)
+
+
+def _order_of(pivots: Any, m: int) -> Any:
+    """The order of rows that exchanges give (evaluates them)."""
+    import numpy
+
+    exchanges = pivots.detach_array()
+    *stack, k = exchanges.shape
+    if not exchanges.size:
+        return creation.arange(m).expand(*stack, m)
+    rows = numpy.tile(numpy.arange(m), (*stack, 1)).reshape(-1, m)
+    each = numpy.arange(len(rows))
+    for i, other in enumerate(exchanges.reshape(len(rows), k).T - 1):
+        rows[each, i], rows[each, other] = rows[each, other].copy(), rows[each, i].copy()
+    return creation.tensor(rows.reshape(*stack, m))
+
+
+def lu_unpack(LU_data: Any, LU_pivots: Any, unpack_data: bool = True,
+              unpack_pivots: bool = True) -> LU:
+    """(P, L, U) from what `lu_factor` gives."""
+    packed = matrices(LU_data, "lu_unpack")
+    empty = creation.empty(0, dtype=packed.node.dtype)
+    lower, upper = _factors(packed) if unpack_data else (empty, empty)
+    p = _permutation(_order_of(LU_pivots, packed.node.shape[-2]), packed.node.dtype) if unpack_pivots else empty
+    return LU(p, lower, upper)
+
+
+@with_out
+def lu_solve(LU: Any, pivots: Any, B: Any, *, left: bool = True, adjoint: bool = False) -> Any:
+    """X with A X = B from what `lu_factor` gives of A; X A = B unless `left`; of A transposed with `adjoint`."""
+    if not left:
+        return lu_solve(LU, pivots, B.mT, adjoint=not adjoint).mT
+    packed, b = same_stack("linalg.lu_solve", matrices(LU, "linalg.lu_solve", "LU", square=True),
+                           matrices(B, "linalg.lu_solve", "B"))
+    p = _permutation(_order_of(pivots, packed.node.shape[-1]), packed.node.dtype)
+    if adjoint:
+        middle = solve_triangular(packed.mT, b, upper=False)
+        return arithmetic.matmul(p, solve_triangular(packed.mT, middle, upper=True, unitriangular=True))
+    middle = solve_triangular(packed, arithmetic.matmul(p.mT, b), upper=False, unitriangular=True)
+    return solve_triangular(packed, middle, upper=True)
+
+
+# ---------------------------------------------------------------- exponential
+_TERMS = 18
+
+
+@of_tensor
+def matrix_exp(A: Any) -> Any:
+    """e to the power of square matrices: Taylor's series of the scaled matrix, squared again (evaluates their size)."""
+    x = matrices(A, "matrix_exp", square=True)
+    if not x.numel():
+        return x.clone()
+    size = float(x.detach().abs().sum(-1).amax().item())
+    halvings = max(0, ceil(log2(size)) + 1) if 0 < size < float("inf") else 0
+    kind, x = x.node.dtype, cast(x, float64) * 0.5**halvings
+    one = creation.eye(x.node.shape[-1], dtype=float64)
+    total = one + x
+    power = x
+    for k in range(2, _TERMS):
+        power = arithmetic.matmul(power, x)
+        total = total + power / factorial(k)
+    for _ in range(halvings):
+        total = arithmetic.matmul(total, total)
+    return cast(total, kind)

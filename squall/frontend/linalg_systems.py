@@ -1,0 +1,235 @@
+"""Linear systems as users call them: determinants, inverses, solutions, least squares."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Any
+
+from squall.base.dtypes import int32, int64
+from squall.base.errors import DtypeError, ShapeError
+from squall.base.shapes import broadcast, normalize_dim
+from squall.frontend import arithmetic, creation
+from squall.frontend.core import cast, record
+from squall.frontend.declaring import of_tensor, with_out
+from squall.frontend.functions import finfo
+from squall.frontend.movement import expand
+from squall.frontend.named_results import LeastSquares, MatrixInfo, Slogdet, TriangularSolve
+from squall.frontend.out import checked
+from squall.ir.op import ops
+
+
+# ---------------------------------------------------------------- what arguments must be
+def matrices(x: Any, function: str, name: str = "A", square: bool = False) -> Any:
+    """The Tensor; ShapeError or DtypeError unless it holds float32 or float64 matrices."""
+    x = checked(x, function, name)
+    dtype = x.node.dtype
+    if x.ndim < 2 or (square and x.node.shape[-1] != x.node.shape[-2]):
+        kind = "square matrices" if square else "matrices"
+        raise ShapeError(f"{function}: the input tensor {name} must hold {kind}, got shape {list(x.node.shape)}")
+    if dtype.category != 2 or dtype.itemsize < 4:
+        raise DtypeError(f"{function}: expected float32 or float64 for {name}, got {dtype}; cast it first")
+    return x
+
+
+def same_stack(function: str, *tensors: Any) -> list:
+    """Matrices whose dimensions before the last two are broadcast to one shape."""
+    stack: tuple = ()
+    for t in tensors:
+        stack = broadcast(stack, tuple(t.node.shape[:-2]), function)
+    return [t if tuple(t.node.shape[:-2]) == stack else expand(t, *stack, *t.node.shape[-2:]) for t in tensors]
+
+
+def no_errors(x: Any) -> Any:
+    """The info of a stack of matrices none of which failed: zeros. What failed holds NaN."""
+    bad = x.detach().isfinite().logical_not().any(-1).any(-1)
+    return cast(bad, int32)
+
+
+# ---------------------------------------------------------------- determinants and inverses
+@with_out
+def det(A: Any) -> Any:
+    """The determinants of square matrices."""
+    sign, size = record(ops.slogdet, (matrices(A, "linalg.det", square=True),), ())
+    return sign * size.exp()
+
+
+@with_out
+def slogdet(A: Any) -> Slogdet:
+    """(sign, logabsdet): the sign of each determinant, and the logarithm of its size."""
+    return Slogdet(*record(ops.slogdet, (matrices(A, "linalg.slogdet", square=True),), ()))
+
+
+@of_tensor
+def logdet(input: Any) -> Any:
+    """The logarithm of each determinant; NaN for negative ones."""
+    sign, size = slogdet(input)
+    return arithmetic.where(sign < 0, float("nan"), size)
+
+
+@with_out
+def inv(A: Any) -> Any:
+    """The inverses of square matrices; NaN for singular ones."""
+    return record(ops.inverse, (matrices(A, "linalg.inv", square=True),), ())
+
+
+inverse = inv
+
+
+@with_out
+def inv_ex(A: Any, *, check_errors: bool = False) -> MatrixInfo:
+    """(inverse, info): info is not 0 for singular matrices."""
+    return _with_info(inv(A), check_errors, "linalg.inv_ex")
+
+
+def _with_info(found: Any, check: bool, function: str) -> MatrixInfo:
+    info = no_errors(found)
+    if check and bool(info.any()):
+        raise ShapeError(f"{function}: a matrix is singular, or not positive definite, and has no result")
+    return MatrixInfo(found, info)
+
+
+# ---------------------------------------------------------------- solutions
+def _right_side(a: Any, b: Any) -> bool:
+    """Whether b is a stack of vectors rather than of matrices, as PyTorch tells them apart."""
+    return b.ndim == 1 or (b.ndim == a.ndim - 1 and tuple(b.node.shape) == tuple(a.node.shape[:-1]))
+
+
+@with_out
+def solve(A: Any, B: Any, *, left: bool = True) -> Any:
+    """X with A X = B, or X A = B unless `left`; B holds vectors or matrices.
+
+    Args:
+        A: square matrices, shape (..., n, n). B: shape (..., n, k), or (..., n).
+    """
+    a, b = matrices(A, "linalg.solve", square=True), checked(B, "linalg.solve", "B")
+    vectors = _right_side(a, b)
+    if vectors:
+        b = b.unsqueeze(-1)
+    a, b = same_stack("linalg.solve", a, matrices(b, "linalg.solve", "B"))
+    out = (record(ops.solve, (a, b), ()) if left or vectors
+           else record(ops.solve, (a.mT, b.mT), ()).mT)
+    return out.squeeze(-1) if vectors else out
+
+
+@with_out
+def solve_ex(A: Any, B: Any, *, left: bool = True, check_errors: bool = False) -> MatrixInfo:
+    """(solution, info): info is not 0 for singular matrices."""
+    found = solve(A, B, left=left)
+    a = checked(A, "linalg.solve_ex", "A")
+    info = cast((slogdet(a).sign == 0), int32)
+    if check_errors and bool(info.any()):
+        raise ShapeError("linalg.solve_ex: a matrix is singular")
+    return MatrixInfo(found, info)
+
+
+@with_out
+def solve_triangular(A: Any, B: Any, *, upper: bool, left: bool = True,
+                     unitriangular: bool = False) -> Any:
+    """X with A X = B, or X A = B unless `left`, of triangular matrices A, whose other triangle is not read."""
+    a, b = same_stack("linalg.solve_triangular", matrices(A, "linalg.solve_triangular", square=True),
+                      matrices(B, "linalg.solve_triangular", "B"))
+    if left:
+        return record(ops.solve_triangular, (a, b), (bool(upper), bool(unitriangular)))
+    return record(ops.solve_triangular, (a.mT, b.mT), (not upper, bool(unitriangular))).mT
+
+
+@with_out
+def triangular_solve(b: Any, A: Any, upper: bool = True, transpose: bool = False,
+                     unitriangular: bool = False) -> TriangularSolve:
+    """(solution, A): X with A X = b of triangular matrices, or with A transposed."""
+    a = matrices(A, "triangular_solve", square=True)
+    x = (solve_triangular(a.mT, b, upper=not upper, unitriangular=unitriangular) if transpose
+         else solve_triangular(a, b, upper=upper, unitriangular=unitriangular))
+    return TriangularSolve(x, expand(a, *x.node.shape[:-2], *a.node.shape[-2:]).clone())
+
+
+@of_tensor
+def cholesky_solve(B: Any, L: Any, upper: bool = False) -> Any:
+    """X with A X = B, from the triangular factor of A."""
+    factor = matrices(L, "cholesky_solve", "L", square=True)
+    middle = solve_triangular(factor.mT if upper else factor, B, upper=False)
+    return solve_triangular(factor if upper else factor.mT, middle, upper=True)
+
+
+@of_tensor
+def cholesky_inverse(L: Any, upper: bool = False) -> Any:
+    """The inverse of A, from its triangular factor."""
+    factor = matrices(L, "cholesky_inverse", "L", square=True)
+    one = expand(creation.eye(factor.node.shape[-1], dtype=factor.node.dtype), *factor.node.shape)
+    return cholesky_solve(one, factor, upper)
+
+
+# ---------------------------------------------------------------- least squares
+@with_out
+def pinv(A: Any, rtol: Any = None, *, atol: Any = None, rcond: Any = None, hermitian: bool = False) -> Any:
+    """Moore and Penrose's pseudo-inverses.
+
+    Args:
+        rtol, atol: singular values up to the larger of `atol` and `rtol` times the largest one count as 0; by default
+            that is the larger size times the dtype's eps. Numbers. hermitian: A is symmetric; its lower triangle
+            is read.
+    """
+    x = matrices(A, "linalg.pinv")
+    if hermitian:
+        x = x.tril() + x.tril(-1).mT
+    relative, least = (v.item() if hasattr(v, "node") and v.numel() == 1 else v
+                       for v in (rcond if rtol is None else rtol, atol))
+    if hasattr(relative, "node") or hasattr(least, "node"):
+        raise ShapeError("linalg.pinv: rtol and atol must be numbers, or tensors of one element")
+    if relative is None:
+        relative = 0.0 if least else max(x.node.shape[-2:]) * finfo(x.node.dtype).eps
+    return record(ops.pinv, (x,), (float(least or 0.0), float(relative)))
+
+
+def lstsq(A: Any, B: Any, rcond: float | None = None, *, driver: str | None = None) -> LeastSquares:
+    """(solution, residuals, rank, singular_values): the X of least |A X - B|, and of those of least |X|.
+
+    Args:
+        driver: "gelsy" (unless given), "gels", "gelsd" or "gelss": which of the results are filled in.
+    """
+    if driver not in (None, "gels", "gelsy", "gelsd", "gelss"):
+        raise ValueError(f"linalg.lstsq: driver must be gels, gelsy, gelsd or gelss, got {driver!r}")
+    a, b = matrices(A, "linalg.lstsq"), checked(B, "linalg.lstsq", "B")
+    vectors = b.ndim == a.ndim - 1
+    b = b.unsqueeze(-1) if vectors else b
+    a, b = same_stack("linalg.lstsq", a, matrices(b, "linalg.lstsq", "B"))
+    m, n = a.node.shape[-2:]
+    solution = arithmetic.matmul(pinv(a, rcond), b)
+    values = record(ops.svd, (a.detach(),), (False,))[1]
+    limit = (max(m, n) * finfo(a.node.dtype).eps if rcond is None else rcond)
+    top = values.amax(-1, True) if min(m, n) else values.sum(-1, True)
+    rank = (values > limit * top).sum(-1)
+    empty = creation.empty(0, dtype=a.node.dtype)
+    residuals = solution.reshape(-1)[:0]
+    if m > n and driver != "gelsy" and driver is not None and (driver == "gels" or bool((rank == n).all())):
+        residuals = (arithmetic.matmul(a, solution) - b).square().sum(-2)
+    if driver == "gels":
+        rank = creation.empty(0, dtype=int64)
+    solution = solution.squeeze(-1) if vectors else solution
+    return LeastSquares(solution, residuals, rank, values if driver in ("gelsd", "gelss") else empty)
+
+
+# ---------------------------------------------------------------- tensors as matrices
+@with_out
+def tensorinv(A: Any, ind: int = 2) -> Any:
+    """The inverse of a Tensor as the matrix from its last dimensions to its first `ind`."""
+    a = checked(A, "linalg.tensorinv", "A")
+    shape = tuple(a.node.shape)
+    if ind < 1 or prod(shape[:ind]) != prod(shape[ind:]):
+        raise ShapeError(f"linalg.tensorinv: the first {ind} sizes of {list(shape)} must have the others' product")
+    flat = inv(a.reshape(prod(shape[:ind]), prod(shape[ind:])))
+    return flat.reshape(*shape[ind:], *shape[:ind])
+
+
+@with_out
+def tensorsolve(A: Any, B: Any, dims: Any = None) -> Any:
+    """X with tensordot(A, X, X.ndim) = B, after moving `dims` of A to its end."""
+    a, b = checked(A, "linalg.tensorsolve", "A"), checked(B, "linalg.tensorsolve", "B")
+    if dims is not None:
+        chosen = [normalize_dim(d, a.ndim, "linalg.tensorsolve") for d in dims]
+        a = a.permute(*(d for d in range(a.ndim) if d not in chosen), *chosen)
+    shape = tuple(a.node.shape)[b.ndim:]
+    if prod(shape) != b.numel():
+        raise ShapeError(f"linalg.tensorsolve: A of shape {list(a.node.shape)} and B of shape {list(b.node.shape)} do "
+                         "not fit")
+    return solve(a.reshape(b.numel(), prod(shape)), b.reshape(-1)).reshape(shape)

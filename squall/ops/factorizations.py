@@ -1,0 +1,402 @@
+"""Factorizations as host steps: cholesky, qr, svd, eigh, lu. LAPACK computes, rules over ops differentiate.
+
+Vectors are defined up to their sign, and gradients are those of losses that do not depend on it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from squall.base.dtypes import int32, int64
+from squall.ir.families import opaque
+from squall.ir.op import NON_DIFFERENTIABLE, Context, Library, Sample, declare, ops
+from squall.ops.matrices import (
+    as_diagonal,
+    chain,
+    check_matrices,
+    definite,
+    half_lower,
+    identity,
+    lower,
+    off_diagonal,
+    part,
+    stack_batch,
+    transposed,
+    upper,
+    well_conditioned,
+)
+from squall.ops.slicing import arange
+from squall.ops.solving import no_sides
+
+
+def _solve(a: Any, b: Any, is_upper: bool, unit: bool = False) -> Any:
+    return ops.solve_triangular(a, b, upper=is_upper, unit=unit)
+
+
+def _solve_right(b: Any, a: Any, is_upper: bool, unit: bool = False) -> Any:
+    """b a^-1 of a triangular matrix a."""
+    return transposed(_solve(transposed(a), transposed(b), not is_upper, unit))
+
+
+def _plus(*parts: Any) -> Any:
+    """The sum of what is there; None when nothing is."""
+    total = None
+    for value in parts:
+        if value is not None:
+            total = value if total is None else ops.add(total, value)
+    return total
+
+
+def _times(a: Any, b: Any) -> Any:
+    return None if a is None or b is None else ops.matmul(a, b)
+
+
+# ---------------------------------------------------------------- cholesky
+def _cholesky_type(types: tuple, attrs: tuple) -> Any:
+    check_matrices("cholesky", *types, square=True)
+    return types[0]
+
+
+def _cholesky(x: Any) -> Any:
+    import numpy
+
+    return no_sides(numpy.linalg.cholesky, (x + numpy.swapaxes(x, -1, -2)) / 2)
+
+
+def _symmetric(x: Any) -> Any:
+    return ops.mul(ops.add(x, transposed(x)), 0.5)
+
+
+def _cholesky_grad(context: Context, g: Any) -> Any:
+    l = context.output
+    inner = _symmetric(half_lower(ops.matmul(transposed(l), g)))
+    return _solve_right(_solve(transposed(l), inner, True), l, False)
+
+
+def _cholesky_tangent(context: Context, t: Any) -> Any:
+    l = context.output
+    inner = _solve_right(_solve(l, _symmetric(t), False), transposed(l), True)
+    return ops.matmul(l, half_lower(inner))
+
+
+cholesky = declare(
+    "cholesky", opaque, infer=_cholesky_type, saves=("out",), grad=_cholesky_grad, jvp=_cholesky_tangent,
+    promotion="none", vmap=stack_batch, lowering=Library(_cholesky), reference=_cholesky,
+    samples=lambda: [Sample((definite(s, i),), {}, str(s)) for i, s in enumerate(((3, 3), (1, 1), (2, 4, 4), (0, 0)))],
+    doc="The lower triangular L with L L^T = (A + A^T) / 2, which must be positive definite; NaN where it is not.")
+
+
+# ---------------------------------------------------------------- qr
+def _qr_type(types: tuple, attrs: tuple) -> tuple:
+    check_matrices("qr", *types)
+    *stack, m, n = types[0].shape
+    return types[0].with_shape((*stack, m, min(m, n))), types[0].with_shape((*stack, min(m, n), n))
+
+
+def _qr(x: Any) -> tuple:
+    import numpy
+
+    return tuple(numpy.linalg.qr(x))
+
+
+def _square_qr_grad(q: Any, r: Any, gq: Any, gr: Any) -> Any:
+    """Of matrices that are not wider than high."""
+    m = _plus(None if gr is None else ops.matmul(r, transposed(gr)),
+              None if gq is None else ops.neg(ops.matmul(transposed(gq), q)))
+    below = lower(m, -1)
+    inner = ops.add(ops.sub(lower(m), below), ops.add(below, transposed(below)))
+    return _solve_right(_plus(gq, ops.matmul(q, inner)), transposed(r), False)
+
+
+def _qr_grad(context: Context, g: tuple) -> Any:
+    (q, r), (gq, gr), x = context.output, g, context.inputs[0]
+    m, n = context.types[0].shape[-2:]
+    if m >= n:
+        return _square_qr_grad(q, r, gq, gr)
+    wide = None if gr is None else part(gr, -1, m, n - m)
+    gq = _plus(gq, None if wide is None else ops.matmul(part(x, -1, m, n - m), transposed(wide)))
+    left = _square_qr_grad(q, part(r, -1, 0, m), gq, None if gr is None else part(gr, -1, 0, m))
+    right = ops.matmul(q, wide) if wide is not None else ops.mul(part(x, -1, m, n - m), 0.0)
+    return ops.concat(left, right, dim=len(left.shape) - 1)
+
+
+def _square_qr_tangent(q: Any, r: Any, t: Any) -> tuple:
+    c = _solve_right(ops.matmul(transposed(q), t), r, True)
+    turn = ops.sub(lower(c, -1), transposed(lower(c, -1)))
+    dr = ops.matmul(ops.sub(c, turn), r)
+    return _solve_right(ops.sub(t, ops.matmul(q, dr)), r, True), dr
+
+
+def _qr_tangent(context: Context, t: Any) -> tuple:
+    (q, r), x = context.output, context.inputs[0]
+    m, n = context.types[0].shape[-2:]
+    if m >= n:
+        return _square_qr_tangent(q, r, t)
+    dq, dr = _square_qr_tangent(q, part(r, -1, 0, m), part(t, -1, 0, m))
+    rest = ops.add(ops.matmul(transposed(dq), part(x, -1, m, n - m)),
+                   ops.matmul(transposed(q), part(t, -1, m, n - m)))
+    return dq, ops.concat(dr, rest, dim=len(dr.shape) - 1)
+
+
+qr = declare(
+    "qr", opaque, infer=_qr_type, saves=(0, "out"), grad=_qr_grad, jvp=_qr_tangent, promotion="none", vmap=stack_batch,
+    lowering=Library(_qr), reference=_qr,
+    samples=lambda: [Sample((well_conditioned(s, i),), {}, str(s))
+                     for i, s in enumerate(((3, 3), (4, 2), (2, 2, 4), (1, 1), (0, 2, 2)))],
+    doc="An orthonormal Q and an upper triangular R with Q R = A, of as many columns as A has rows and columns.")
+
+
+# ---------------------------------------------------------------- svd
+def _svd_type(types: tuple, attrs: tuple) -> tuple:
+    check_matrices("svd", *types)
+    *stack, m, n = types[0].shape
+    k = min(m, n)
+    of = types[0].with_shape
+    rows, columns = (m, n) if attrs[0] else (k, k)
+    return of((*stack, m, rows)), of((*stack, k)), of((*stack, columns, n))
+
+
+def _svd(x: Any, full: bool) -> tuple:
+    import numpy
+
+    if 0 in x.shape:
+        *stack, m, n = x.shape
+        k = min(m, n)
+        u, v = (numpy.tile(numpy.eye(s, dtype=x.dtype), (*stack, 1, 1)) for s in (m, n))
+        return (u if full else u[..., :k]), numpy.zeros((*stack, k), x.dtype), v if full else v[..., :k, :]
+    return tuple(numpy.linalg.svd(x, full_matrices=full))
+
+
+def _first(u: Any, s: Any, vh: Any) -> tuple:
+    """The vectors that singular values belong to; what completes them has no gradient."""
+    k = s.shape[-1]
+    return (u if u is None or u.shape[-1] == k else part(u, -1, 0, k),
+            vh if vh is None or vh.shape[-2] == k else part(vh, -2, 0, k))
+
+
+def _padded(value: Any, dim: int, size: int) -> Any:
+    """Zeros put behind one of the last two dimensions (-2 or -1)."""
+    rank = len(value.shape)
+    high = tuple(size - value.shape[dim] if d == rank + dim else 0 for d in range(rank))
+    return ops.pad(value, low=(0,) * rank, high=high, interior=(0,) * rank, value=0) if any(high) else value
+
+
+def _gaps(values: Any) -> Any:
+    """1 / (v[j] - v[i]), and 0 on the diagonal."""
+    k = values.shape[-1]
+    row, column = ops.reshape(values, shape=(*values.shape[:-1], 1, k)), ops.reshape(values, shape=(*values.shape, 1))
+    return off_diagonal(ops.div(1.0, off_diagonal(ops.sub(row, column), 1.0)))
+
+
+def _row(values: Any) -> Any:
+    return ops.reshape(values, shape=(*values.shape[:-1], 1, values.shape[-1]))
+
+
+def _column(values: Any) -> Any:
+    return ops.reshape(values, shape=(*values.shape, 1))
+
+
+def _beside(u: Any, value: Any) -> Any:
+    """What of a value lies outside of the space that orthonormal columns span."""
+    return ops.sub(value, chain(u, transposed(u), value))
+
+
+def _svd_grad(context: Context, g: tuple) -> Any:
+    (u, s, vh), (gu, gs, gvh) = context.output, g
+    gu, gvh = _first(gu, s, gvh)
+    u, vh = _first(u, s, vh)
+    if gu is None and gs is None and gvh is None:
+        return None
+    v, gaps = transposed(vh), _gaps(ops.mul(s, s))
+    inner = None if gs is None else as_diagonal(gs)
+    if gu is not None:
+        turn = ops.matmul(transposed(u), gu)
+        inner = _plus(inner, ops.mul(ops.mul(gaps, ops.sub(turn, transposed(turn))), _row(s)))
+    gv = None if gvh is None else transposed(gvh)
+    if gv is not None:
+        turn = ops.matmul(vh, gv)
+        inner = _plus(inner, ops.mul(_column(s), ops.mul(gaps, ops.sub(turn, transposed(turn)))))
+    total = chain(u, inner, vh)
+    m, n = context.types[0].shape[-2:]
+    if gu is not None and m > n:
+        total = ops.add(total, ops.matmul(_beside(u, ops.div(gu, _row(s))), vh))
+    if gv is not None and n > m:
+        total = ops.add(total, ops.matmul(u, transposed(_beside(v, ops.div(gv, _row(s))))))
+    return total
+
+
+def _svd_tangent(context: Context, t: Any) -> tuple:
+    u, s, vh = context.output
+    u, vh = _first(u, s, vh)
+    v, gaps = transposed(vh), _gaps(ops.mul(s, s))
+    p = chain(transposed(u), t, v)
+    pt = transposed(p)
+    rank = len(p.shape)
+    ds = ops.diagonal(p, offset=0, dim1=rank - 2, dim2=rank - 1)
+    du = ops.matmul(u, ops.mul(gaps, ops.add(ops.mul(p, _row(s)), ops.mul(_column(s), pt))))
+    dv = ops.matmul(v, ops.mul(gaps, ops.add(ops.mul(_column(s), p), ops.mul(pt, _row(s)))))
+    m, n = context.types[0].shape[-2:]
+    if m > n:
+        du = ops.add(du, _beside(u, ops.div(ops.matmul(t, v), _row(s))))
+    if n > m:
+        dv = ops.add(dv, _beside(v, ops.div(ops.matmul(transposed(t), u), _row(s))))
+    if context.attrs[0]:
+        du, dv = _padded(du, -1, m), _padded(dv, -1, n)
+    return du, ds, transposed(dv)
+
+
+svd = declare(
+    "svd", opaque, attributes=("full",), defaults={"full": False},
+    infer=_svd_type, saves=("out",), grad=_svd_grad, jvp=_svd_tangent, promotion="none",
+    vmap=stack_batch, lowering=Library(_svd), reference=_svd,
+    samples=lambda: [*(Sample((well_conditioned(s, i),), {"full": False}, str(s))
+                       for i, s in enumerate(((3, 3), (4, 2), (2, 2, 3), (1, 1), (0, 2, 2)))),
+                     *(Sample((well_conditioned(s, i),), {"full": True}, f"special: completed {s}")
+                       for i, s in enumerate(((4, 2), (2, 2, 3), (0, 2), (3, 0))))],
+    doc="Orthonormal U and V, and singular values S in descending order, with U diag(S) V^T = A; "
+    "V is given transposed.")
+
+
+# ---------------------------------------------------------------- eigh
+def _eigh_type(types: tuple, attrs: tuple) -> tuple:
+    check_matrices("eigh", *types, square=True)
+    return types[0].with_shape(tuple(types[0].shape[:-1])), types[0]
+
+
+def _eigh(x: Any, upper: bool) -> tuple:
+    import numpy
+
+    return tuple(numpy.linalg.eigh(x, "U" if upper else "L"))
+
+
+def _eigh_grad(context: Context, g: tuple) -> Any:
+    (values, vectors), (gl, gv) = context.output, g
+    inner = None if gl is None else as_diagonal(gl)
+    if gv is not None:
+        inner = _plus(inner, ops.mul(_gaps(values), ops.matmul(transposed(vectors), gv)))
+    return chain(vectors, inner, transposed(vectors))
+
+
+def _eigh_tangent(context: Context, t: Any) -> tuple:
+    values, vectors = context.output
+    x = chain(transposed(vectors), t, vectors)
+    rank = len(x.shape)
+    return (ops.diagonal(x, offset=0, dim1=rank - 2, dim2=rank - 1),
+            ops.matmul(vectors, ops.mul(_gaps(values), x)))
+
+
+eigh = declare(
+    "eigh", opaque, attributes=("upper",), infer=_eigh_type, saves=("out",), grad=_eigh_grad, jvp=_eigh_tangent,
+    promotion="none", vmap=stack_batch, lowering=Library(_eigh), reference=_eigh,
+    # Only one triangle is read, and the gradient is that of symmetric changes: no differences of single elements.
+    samples=lambda: [Sample((definite(s, i),), {"upper": u}, f"special {s}")
+                     for i, s in enumerate(((3, 3), (1, 1), (2, 4, 4), (0, 0))) for u in (False, True)],
+    doc="The eigenvalues of symmetric matrices in ascending order, and orthonormal eigenvectors as columns. One "
+    "triangle is read.")
+
+
+# ---------------------------------------------------------------- lu
+def _lu_type(types: tuple, attrs: tuple) -> tuple:
+    check_matrices("lu_factor", *types)
+    *stack, m, n = types[0].shape
+    whole = types[0].with_shape
+    return types[0], whole((*stack, min(m, n))).with_dtype(int32), whole((*stack, m)).with_dtype(int64)
+
+
+def _lu(x: Any, pivot: bool) -> tuple:
+    """Gaussian elimination of all matrices at once, a column at a time."""
+    import numpy
+
+    *stack, m, n = x.shape
+    k = min(m, n)
+    lu = x.reshape(-1, m, n).copy()
+    each = numpy.arange(len(lu))
+    pivots, order = numpy.zeros((len(lu), k), numpy.int32), numpy.tile(numpy.arange(m), (len(lu), 1))
+    for i in range(k):
+        best = i + numpy.abs(lu[:, i:, i]).argmax(1) if pivot else numpy.full(len(lu), i)
+        pivots[:, i] = best + 1
+        for array in (lu, order):
+            array[each, i], array[each, best] = array[each, best].copy(), array[each, i].copy()
+        top = lu[:, i, i, None]
+        lu[:, i + 1:, i] = numpy.where(top == 0, lu[:, i + 1:, i], lu[:, i + 1:, i] / numpy.where(top == 0, 1, top))
+        lu[:, i + 1:, i + 1:] -= lu[:, i + 1:, i, None] * lu[:, i, None, i + 1:]
+    return lu.reshape(x.shape), pivots.reshape(*stack, k), order.reshape(*stack, m)
+
+
+def _exchange(order: Any, like: Any) -> Any:
+    """The permutation matrix whose rows are those of the identity in an order."""
+    places = ops.reshape(arange(order.shape[-1], str(like.device)), shape=(1, order.shape[-1]))
+    return ops.cast(ops.eq(ops.reshape(order, shape=(*order.shape, 1)), places), dtype=like.dtype)
+
+
+def _lu_grad(context: Context, g: tuple) -> Any:
+    (lu, _, order), m, n = context.output, *context.types[0].shape[-2:]
+    k, packed = min(m, n), g[0]
+    if packed is None:
+        return None
+    head, up = part(part(lu, -2, 0, k), -1, 0, k), None
+    gl, gu = lower(part(part(packed, -2, 0, k), -1, 0, k), -1), upper(part(part(packed, -2, 0, k), -1, 0, k))
+    l_square, u_square = ops.add(lower(head, -1), identity(k, lu)), upper(head)
+    rest = None
+    if m > n:  # the rows below are A2 U^-1
+        below = part(lu, -2, n, m - n)
+        rest = _solve_right(part(packed, -2, n, m - n), transposed(u_square), False)
+        gu = ops.sub(gu, upper(ops.matmul(transposed(below), rest)))
+    if n > m:  # the columns to the right are L^-1 A2
+        right = part(lu, -1, m, n - m)
+        up = _solve(transposed(l_square), part(packed, -1, m, n - m), True, True)
+        gl = ops.sub(gl, lower(ops.matmul(up, transposed(right)), -1))
+    inner = ops.add(lower(ops.matmul(transposed(l_square), gl), -1), upper(ops.matmul(gu, transposed(u_square))))
+    out = _solve_right(_solve(transposed(l_square), inner, True, True), transposed(u_square), False)
+    if rest is not None:
+        out = ops.concat(out, rest, dim=len(out.shape) - 2)
+    if up is not None:
+        out = ops.concat(out, up, dim=len(out.shape) - 1)
+    return ops.matmul(transposed(_exchange(order, lu)), out)
+
+
+def _lu_tangent(context: Context, t: Any) -> tuple:
+    (lu, _, order), m, n = context.output, *context.types[0].shape[-2:]
+    k = min(m, n)
+    t = ops.matmul(_exchange(order, lu), t)
+    head, square = part(part(lu, -2, 0, k), -1, 0, k), part(part(t, -2, 0, k), -1, 0, k)
+    l_square, u_square = ops.add(lower(head, -1), identity(k, lu)), upper(head)
+    x = _solve_right(_solve(l_square, square, False, True), u_square, True)
+    dl, du = ops.matmul(l_square, lower(x, -1)), ops.matmul(upper(x), u_square)
+    out = ops.add(dl, du)
+    if m > n:
+        moved = ops.sub(part(t, -2, n, m - n), ops.matmul(part(lu, -2, n, m - n), du))
+        out = ops.concat(out, _solve_right(moved, u_square, True), dim=len(out.shape) - 2)
+    if n > m:
+        moved = ops.sub(part(t, -1, m, n - m), ops.matmul(dl, part(lu, -1, m, n - m)))
+        out = ops.concat(out, _solve(l_square, moved, False, True), dim=len(out.shape) - 1)
+    return out, None, None
+
+
+lu_factor = declare(
+    "lu_factor", opaque, attributes=("pivot",), defaults={"pivot": True}, infer=_lu_type, saves=("out",),
+    grad=_lu_grad, jvp=_lu_tangent, promotion="none", vmap=stack_batch, lowering=Library(_lu), reference=_lu,
+    samples=lambda: [Sample((well_conditioned(s, i),), {"pivot": p}, str(s)) for p in (True, False)
+                     for i, s in enumerate(((3, 3), (4, 2), (2, 2, 4), (1, 1)))],
+    doc="A unit lower and an upper triangular factor in one matrix, the rows exchanged (from 1), and their order.")
+
+
+# ---------------------------------------------------------------- householder_qr
+def _raw_type(types: tuple, attrs: tuple) -> tuple:
+    check_matrices("householder_qr", *types)
+    *stack, m, n = types[0].shape
+    return types[0], types[0].with_shape((*stack, min(m, n)))
+
+
+def _raw(x: Any) -> tuple:
+    import numpy
+
+    h, tau = numpy.linalg.qr(x, mode="raw")
+    return numpy.ascontiguousarray(numpy.swapaxes(h, -1, -2)).astype(x.dtype), tau.astype(x.dtype)
+
+
+householder_qr = declare(
+    "householder_qr", opaque, infer=_raw_type, grad=NON_DIFFERENTIABLE, promotion="none", vmap=stack_batch,
+    lowering=Library(_raw), reference=_raw,
+    samples=lambda: [Sample((well_conditioned(s, i),), {}, str(s)) for i, s in enumerate(((3, 3), (4, 2), (2, 2, 4)))],
+    doc="R in the upper triangle and Householder's vectors below it, and their factors.")

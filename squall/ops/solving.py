@@ -1,0 +1,233 @@
+"""Linear systems as host steps: inverse, solve, solve_triangular, slogdet, pinv. LAPACK computes, rules derive."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from squall.base.errors import ShapeError
+from squall.ir.families import opaque
+from squall.ir.op import Context, Library, Sample, declare, ops
+from squall.ops.matrices import (
+    chain,
+    check_matrices,
+    identity,
+    lower,
+    stack_batch,
+    transposed,
+    upper,
+    well_conditioned,
+)
+from squall.ops.samples import floats
+
+_SHAPES = ((3, 3), (1, 1), (2, 4, 4), (0, 2, 2), (0, 0))
+
+
+def no_sides(function: Callable, *arrays: Any) -> Any:
+    """A NumPy routine whose result is NaN, not an exception, where a matrix of the stack is singular."""
+    import numpy
+
+    try:
+        return function(*arrays)
+    except numpy.linalg.LinAlgError:
+        if arrays[0].ndim == 2:
+            return numpy.full((arrays[-1] if len(arrays) > 1 else arrays[0]).shape, numpy.nan, arrays[0].dtype)
+        return numpy.stack([no_sides(function, *each) for each in zip(*arrays, strict=True)])
+
+
+# ---------------------------------------------------------------- inverse
+def _inverse_type(types: tuple, attrs: tuple) -> Any:
+    check_matrices("inverse", *types, square=True)
+    return types[0]
+
+
+def _inverse(x: Any) -> Any:
+    import numpy
+
+    return no_sides(numpy.linalg.inv, x)
+
+
+def _inverse_grad(context: Context, g: Any) -> Any:
+    turned = transposed(context.output)
+    return ops.neg(chain(turned, g, turned))
+
+
+inverse = declare(
+    "inverse", opaque, infer=_inverse_type, saves=("out",), grad=_inverse_grad, promotion="none", vmap=stack_batch,
+    jvp=lambda context, t: ops.neg(chain(context.output, t, context.output)), lowering=Library(_inverse),
+    reference=_inverse, samples=lambda: [Sample((well_conditioned(s, i),), {}, str(s)) for i, s in enumerate(_SHAPES)],
+    doc="The inverses of square matrices; NaN for singular ones.")
+
+
+# ---------------------------------------------------------------- solve
+def _solve_type(types: tuple, attrs: tuple) -> Any:
+    check_matrices("solve", *types, square=True)
+    if types[0].shape[-1] != types[1].shape[-2]:
+        raise ShapeError(f"solve: matrices {tuple(types[0].shape)} and right sides {tuple(types[1].shape)} do not fit")
+    return types[1]
+
+
+def _solve(a: Any, b: Any) -> Any:
+    import numpy
+
+    return no_sides(numpy.linalg.solve, a, b)
+
+
+def _solve_grad(context: Context, g: Any) -> tuple:
+    right = ops.solve(transposed(context.inputs[0]), g)
+    left = ops.neg(ops.matmul(right, transposed(context.output))) if context.needs[0] else None
+    return left, right
+
+
+def _solve_tangent(context: Context, ta: Any, tb: Any) -> Any:
+    moved = None if ta is None else ops.neg(ops.matmul(ta, context.output))
+    total = tb if moved is None else moved if tb is None else ops.add(tb, moved)
+    return ops.solve(context.inputs[0], total)
+
+
+def _systems() -> list[tuple]:
+    return [((3, 3), (3, 2)), ((1, 1), (1, 1)), ((2, 4, 4), (2, 4, 3)), ((2, 2), (2, 0)), ((0, 2, 2), (0, 2, 1))]
+
+
+solve = declare(
+    "solve", opaque, infer=_solve_type, saves=(0, "out"), grad=_solve_grad, jvp=_solve_tangent, promotion="none",
+    vmap=stack_batch, lowering=Library(_solve), reference=_solve,
+    samples=lambda: [Sample((well_conditioned(a, 1), floats(b, 2)), {}, f"{a} with {b}") for a, b in _systems()],
+    doc="X with A X = B, of square matrices A; NaN for singular ones.")
+
+
+# ---------------------------------------------------------------- solve_triangular
+def _triangular_type(types: tuple, attrs: tuple) -> Any:
+    return _solve_type(types, ())
+
+
+def _triangular(a: Any, b: Any, upper: bool, unit: bool) -> Any:
+    """Substitution, a row of all right sides at a time."""
+    import numpy
+
+    n, out = a.shape[-1], b.copy()
+    for i in reversed(range(n)) if upper else range(n):
+        known = slice(i + 1, n) if upper else slice(0, i)
+        row = numpy.einsum("...k,...kj->...j", a[..., i, known], out[..., known, :])
+        out[..., i, :] -= row
+        if not unit:
+            out[..., i, :] /= a[..., i, i, None]
+    return out
+
+
+def _of_triangle(x: Any, is_upper: bool, unit: bool) -> Any:
+    return upper(x, int(unit)) if is_upper else lower(x, -int(unit))
+
+
+def _triangular_grad(context: Context, g: Any) -> tuple:
+    is_upper, unit = context.attrs
+    right = ops.solve_triangular(transposed(context.inputs[0]), g, upper=not is_upper, unit=unit)
+    left = None
+    if context.needs[0]:
+        left = _of_triangle(ops.neg(ops.matmul(right, transposed(context.output))), is_upper, unit)
+    return left, right
+
+
+def _triangular_tangent(context: Context, ta: Any, tb: Any) -> Any:
+    is_upper, unit = context.attrs
+    moved = None if ta is None else ops.neg(ops.matmul(_of_triangle(ta, is_upper, unit), context.output))
+    total = tb if moved is None else moved if tb is None else ops.add(tb, moved)
+    return ops.solve_triangular(context.inputs[0], total, upper=is_upper, unit=unit)
+
+
+solve_triangular = declare(
+    "solve_triangular", opaque, attributes=("upper", "unit"), infer=_triangular_type, saves=(0, "out"),
+    grad=_triangular_grad, jvp=_triangular_tangent, promotion="none", vmap=stack_batch, lowering=Library(_triangular),
+    reference=_triangular,
+    samples=lambda: [Sample((well_conditioned(a, 1), floats(b, 2)), {"upper": u, "unit": w}, f"{a} with {b}")
+                     for a, b in _systems() for u in (False, True) for w in (False, True)],
+    doc="X with A X = B, of triangular matrices A, of which the other triangle is not read; with `unit` neither is the "
+    "diagonal, which counts as ones.")
+
+
+# ---------------------------------------------------------------- determinants
+def _slogdet_type(types: tuple, attrs: tuple) -> tuple:
+    check_matrices("slogdet", *types, square=True)
+    one = types[0].with_shape(tuple(types[0].shape[:-2]))
+    return one, one
+
+
+def _slogdet(x: Any) -> tuple:
+    import numpy
+
+    sign, size = numpy.linalg.slogdet(x)
+    return numpy.asarray(sign, x.dtype), numpy.asarray(size, x.dtype)
+
+
+def _each(value: Any) -> Any:
+    """One number for each matrix, as a 1 by 1 matrix."""
+    return ops.reshape(value, shape=(*value.shape, 1, 1))
+
+
+def _slogdet_grad(context: Context, g: tuple) -> Any:
+    return None if g[1] is None else ops.mul(_each(g[1]), transposed(ops.inverse(context.inputs[0])))
+
+
+def _slogdet_tangent(context: Context, t: Any) -> tuple:
+    product = ops.matmul(ops.inverse(context.inputs[0]), t)
+    rank = len(product.shape)
+    diagonal = ops.diagonal(product, offset=0, dim1=rank - 2, dim2=rank - 1)
+    return None, ops.sum(diagonal, dims=(rank - 2,), keepdim=False)
+
+
+slogdet = declare(
+    "slogdet", opaque, infer=_slogdet_type, saves=(0,), grad=_slogdet_grad, jvp=_slogdet_tangent, promotion="none",
+    vmap=stack_batch, lowering=Library(_slogdet), reference=_slogdet,
+    samples=lambda: [Sample((well_conditioned(s, i),), {}, str(s)) for i, s in enumerate(_SHAPES)],
+    doc="The sign of each matrix' determinant, and the logarithm of its size.")
+
+
+# ---------------------------------------------------------------- pinv
+def _pinv_type(types: tuple, attrs: tuple) -> Any:
+    check_matrices("pinv", *types)
+    *stack, rows, columns = types[0].shape
+    return types[0].with_shape((*stack, columns, rows))
+
+
+def _pinv(x: Any, least: float, relative: float) -> Any:
+    import numpy
+
+    if 0 in x.shape:
+        return numpy.zeros((*x.shape[:-2], x.shape[-1], x.shape[-2]), x.dtype)
+    u, s, v = numpy.linalg.svd(x, full_matrices=False)
+    limit = numpy.maximum(relative * s[..., :1], least)
+    s = numpy.where(s > limit, 1 / s, 0)
+    return numpy.swapaxes(v, -1, -2) @ (s[..., :, None] * numpy.swapaxes(u, -1, -2))
+
+
+def _beside(x: Any, p: Any) -> tuple[Any, Any]:
+    """I - x p and I - p x."""
+    left, right = ops.matmul(x, p), ops.matmul(p, x)
+    return (ops.sub(identity(x.shape[-2], x), left), ops.sub(identity(x.shape[-1], x), right))
+
+
+def _pinv_grad(context: Context, g: Any) -> Any:
+    x, p = context.inputs[0], context.output
+    pt, gt = transposed(p), transposed(g)
+    left, right = _beside(x, p)
+    total = ops.neg(chain(pt, g, pt))
+    total = ops.add(total, chain(left, gt, p, pt))
+    return ops.add(total, chain(pt, p, gt, right))
+
+
+def _pinv_tangent(context: Context, t: Any) -> Any:
+    x, p = context.inputs[0], context.output
+    pt, tt = transposed(p), transposed(t)
+    left, right = _beside(x, p)
+    total = ops.neg(chain(p, t, p))
+    total = ops.add(total, chain(p, pt, tt, left))
+    return ops.add(total, chain(right, tt, pt, p))
+
+
+pinv = declare(
+    "pinv", opaque, attributes=("least", "relative"), infer=_pinv_type, saves=(0, "out"), grad=_pinv_grad,
+    jvp=_pinv_tangent, promotion="none", vmap=stack_batch, lowering=Library(_pinv), reference=_pinv,
+    samples=lambda: [Sample((well_conditioned(s, i),), {"least": 0.0, "relative": 1e-12}, str(s))
+                     for i, s in enumerate(((3, 3), (4, 2), (2, 2, 4), (0, 2, 3), (2, 0)))],
+    doc="Moore and Penrose's pseudo-inverses; singular values up to `least`, or `relative` times the largest, "
+    "count as 0.")
