@@ -33,7 +33,9 @@ def _step(d: Described, label: str, checks: bool = False) -> KernelStep:
 
 
 def group_steps(work: Work, group: Group) -> list[KernelStep]:
-    """The kernel of a group; two for a long reduction."""
+    """The kernel of a group; two for a long reduction; none where nothing that is read would be written."""
+    if not group.targets:
+        return []
     if group.split:
         return _split_steps(work, group)
     return [_step(describe(group, lambda b: b, work.vector_bytes), group.label, group.checks)]

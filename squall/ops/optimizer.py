@@ -1,173 +1,231 @@
-"""Optimizer steps: SGD and Adam as composites of several outputs, in PyTorch's order of operations.
+"""Optimizer steps: SGD and Adam with its relatives, in PyTorch's order of operations.
 
-Hyperparameters that a schedule may change are operands (zero-dim, kept in float64 as Python numbers are); what changes
-the program is an attribute. Bias corrections are computed in float64; parameter-sized work in the parameter's dtype,
-16-bit parameters in float32.
+Bias corrections are computed in float64; parameter-sized work in the parameter's dtype, 16-bit parameters in float32.
+How operands and results are laid out: `updates.py`.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from squall.base.dtypes import float64
-from squall.base.errors import ShapeError
-from squall.ir.families import elementwise
-from squall.ir.op import NON_DIFFERENTIABLE, Decompose, Op, Sample, declare, ops
-from squall.ops.common import as_dtype_of, widen
-from squall.ops.samples import floats
-
-
-def _parameter_like(name: str, types: tuple, count: int, indices: tuple[int, ...]) -> tuple:
-    """The types of the operands at `indices`, after checking that the first `count` operands share one shape."""
-    for t in types[1:count]:
-        if tuple(t.shape) != tuple(types[0].shape):
-            raise ShapeError(f"{name}: parameter {types[0]} and {t} must have one shape")
-    return tuple(types[i] for i in indices)
-
-
-def _numbers(*values: float) -> tuple:
-    import numpy
-
-    return tuple(numpy.asarray(v, numpy.float64) for v in values)
-
-
-def _batched_state(*own: int) -> Any:
-    """Batching when the operands at `own` are parameter-sized, which then all have a batch, and the others numbers."""
-
-    def batch(op: Op, operands: tuple, batched: tuple, size: Any, attrs: tuple) -> tuple:
-        rank = len(operands[0].shape) - batched[0]
-        aligned = []
-        for i, (operand, is_batched) in enumerate(zip(operands, batched, strict=True)):
-            if i in own and not is_batched:
-                operand = ops.expand(operand, shape=(size, *operand.shape))
-            elif i not in own and is_batched:
-                operand = ops.reshape(operand, shape=(size,) + (1,) * rank)
-            aligned.append(operand)
-        return op(*aligned, **op.named(attrs)), True
-
-    return batch
+from squall.ir.op import ops
+from squall.ops.updates import Numbers, decayed, declare_update, left_over, mixed
 
 
 # ---------------------------------------------------------------- SGD
-def _sgd_expand(p: Any, g: Any, lr: Any, weight_decay: Any, *state: Any, decay: bool, nesterov: bool, maximize: bool,
-                first: bool) -> tuple:
-    wide = widen(p)
-    grad = as_dtype_of(g, wide.dtype)
-    if maximize:
-        grad = ops.neg(grad)
-    if decay:
-        grad = ops.add(grad, ops.mul(wide, as_dtype_of(weight_decay, wide.dtype)))
-    kept: tuple = ()
-    if state:
-        buffer, momentum, dampening = state
-        factor = as_dtype_of(momentum, wide.dtype)
-        if first:
-            velocity = grad
-        else:
-            fresh = ops.mul(grad, as_dtype_of(ops.sub(1.0, dampening), wide.dtype))
-            velocity = ops.add(ops.mul(as_dtype_of(buffer, wide.dtype), factor), fresh)
-        grad = ops.add(grad, ops.mul(velocity, factor)) if nesterov else velocity
-        kept = (as_dtype_of(velocity, buffer.dtype),)
-    stepped = ops.sub(wide, ops.mul(grad, as_dtype_of(lr, wide.dtype)))
-    return as_dtype_of(stepped, p.dtype), *kept
+def _sgd(p: Any, g: Any, states: list, n: Numbers, *, decay: bool, momentum: bool, nesterov: bool, maximize: bool,
+         first: bool) -> tuple:
+    g = decayed(p, g, n, decay, maximize)
+    if not momentum:
+        return (ops.sub(p, ops.mul(g, n("lr", p.dtype))),)
+    velocity = g if first else mixed(states[0], g, n, "momentum", "1-dampening")
+    g = ops.add(g, ops.mul(velocity, n("momentum", p.dtype))) if nesterov else velocity
+    return ops.sub(p, ops.mul(g, n("lr", p.dtype))), velocity
 
 
-def _sgd_reference(p: Any, g: Any, lr: Any, weight_decay: Any, *state: Any, decay: bool, nesterov: bool,
-                   maximize: bool,
-                   first: bool) -> tuple:
-    g = -g if maximize else g
-    g = g + p * weight_decay.astype(p.dtype) if decay else g
-    kept: tuple = ()
-    if state:
-        buffer, momentum, dampening = state
-        velocity = g if first else buffer * momentum.astype(p.dtype) + g * (1 - dampening).astype(p.dtype)
-        g = g + velocity * momentum.astype(p.dtype) if nesterov else velocity
-        kept = (velocity,)
-    return p - g * lr.astype(p.dtype), *kept
+def _sgd_reference(p: Any, g: Any, states: list, n: dict, *, decay: bool, momentum: bool, nesterov: bool,
+                   maximize: bool, first: bool) -> tuple:
+    g = decayed(p, g, n, decay, maximize)
+    if not momentum:
+        return (p - g * n["lr"],)
+    velocity = g if first else states[0] * n["momentum"] + g * (1 - n["dampening"])
+    return p - (g + velocity * n["momentum"] if nesterov else velocity) * n["lr"], velocity
 
 
-def _sgd_samples() -> list[Sample]:
-    p, g, buffer = floats((3, 4), 1), floats((3, 4), 2), floats((3, 4), 3)
-    plain, state = _numbers(0.1, 0.01), (buffer, *_numbers(0.9, 0.1))
-    out = [Sample((p, g, *plain), {"decay": d, "maximize": m}, "plain") for d, m in ((False, False), (True, True))]
-    out += [Sample((p, g, *plain, *state), {"decay": True, "nesterov": n, "first": f}, "momentum")
-            for n, f in ((False, False), (True, False), (True, True))]
-    return out
+def _sgd_samples() -> list:
+    flags = ({}, {"decay": True, "maximize": True}, {"momentum": True, "decay": True},
+             {"momentum": True, "nesterov": True}, {"momentum": True, "nesterov": True, "first": True})
+    return [((0.1, 0.01, 0.9, 0.1), given) for given in flags]
 
 
-sgd_update = declare(
-    "sgd_update", elementwise, attributes=("decay", "nesterov", "maximize", "first"), promotion="none",
-    defaults={"decay": False, "nesterov": False, "maximize": False, "first": False}, grad=NON_DIFFERENTIABLE,
-    infer=lambda types, attrs: _parameter_like("sgd_update", types, 2, (0, 4) if len(types) > 4 else (0,)),
-    vmap=_batched_state(0, 1, 4), lowering=Decompose(_sgd_expand), reference=_sgd_reference, samples=_sgd_samples,
-    doc="One step of torch.optim.SGD: operands p, g, lr, weight_decay and, for momentum, buffer, momentum, "
-    "dampening; results "
-    "p and, for momentum, the buffer. `first` starts the buffer with the gradient (with a dampening of 0, zeros "
-    "do as well); "
-    "`decay` says whether weight_decay counts.")
+sgd_update = declare_update(
+    "sgd_update", states=lambda momentum=False, **_: int(momentum),
+    numbers=("lr", "weight_decay", "momentum", "dampening"),
+    flags=("decay", "momentum", "nesterov", "maximize", "first"), rule=_sgd, reference=_sgd_reference,
+    shared=lambda values, **_: left_over(values, "dampening"), samples=_sgd_samples,
+    doc="One step of torch.optim.SGD; with `momentum` the state is the buffer, which `first` starts with the gradient "
+    "(with a dampening of 0, zeros do as well). `decay` says whether weight_decay counts.")
 
 
 # ---------------------------------------------------------------- Adam
-def _adam_expand(p: Any, g: Any, m: Any, v: Any, step: Any, lr: Any, beta1: Any, beta2: Any, eps: Any,
-                 weight_decay: Any, *,
-                 decay: bool, decoupled: bool, maximize: bool) -> tuple:
-    wide = widen(p)
-    dtype = wide.dtype
-    grad, first, second = (as_dtype_of(value, dtype) for value in (g, m, v))
-    if maximize:
-        grad = ops.neg(grad)
-    lr, beta1, beta2, step = (as_dtype_of(value, float64) for value in (lr, beta1, beta2, step))
+def _corrections(values: dict[str, Any]) -> dict[str, Any]:
+    """What the moments fall short by after so many steps."""
+    beta1, beta2, step = (values[name] for name in ("beta1", "beta2", "step"))
+    return {"below1": ops.sub(1.0, ops.pow(beta1, step)), "below2": ops.sub(1.0, ops.pow(beta2, step)),
+            **left_over(values, "beta1", "beta2")}
+
+
+def _adam_shared(values: dict[str, Any], *, decay: bool, decoupled: bool, **_: bool) -> dict[str, Any]:
+    made = _corrections(values)
+    made["step_size"] = ops.div(values["lr"], made["below1"])
+    made["root"] = ops.sqrt(made["below2"])
     if decay and decoupled:
-        shrink = ops.sub(1.0, ops.mul(lr, as_dtype_of(weight_decay, float64)))
-        wide = ops.mul(wide, as_dtype_of(shrink, dtype))
-    elif decay:
-        grad = ops.add(grad, ops.mul(wide, as_dtype_of(weight_decay, dtype)))
-    first = ops.lerp(first, grad, as_dtype_of(ops.sub(1.0, beta1), dtype))
-    fresh = ops.mul(ops.mul(as_dtype_of(ops.sub(1.0, beta2), dtype), grad), grad)
-    second = ops.add(ops.mul(second, as_dtype_of(beta2, dtype)), fresh)
-    step_size = ops.div(lr, ops.sub(1.0, ops.pow(beta1, step)))
-    root = ops.sqrt(ops.sub(1.0, ops.pow(beta2, step)))
-    below = ops.add(ops.div(ops.sqrt(second), as_dtype_of(root, dtype)), as_dtype_of(eps, dtype))
-    moved = ops.sub(wide, ops.div(ops.mul(as_dtype_of(step_size, dtype), first), below))
-    return as_dtype_of(moved, p.dtype), as_dtype_of(first, m.dtype), as_dtype_of(second, v.dtype)
+        made["shrink"] = ops.sub(1.0, ops.mul(values["lr"], values["weight_decay"]))
+    return made
 
 
-def _adam_reference(p: Any, g: Any, m: Any, v: Any, step: Any, lr: Any, beta1: Any, beta2: Any, eps: Any,
-                    weight_decay: Any, *,
-                    decay: bool, decoupled: bool, maximize: bool) -> tuple:
+def _begin(p: Any, g: Any, n: Numbers, decay: bool, decoupled: bool, maximize: bool) -> tuple:
+    """Parameter and gradient after both forms of decay."""
+    if decay and decoupled:
+        p = ops.mul(p, n("shrink", p.dtype))
+    return p, decayed(p, g, n, decay and not decoupled, maximize)
+
+
+def _second_moment(second: Any, g: Any, n: Numbers) -> Any:
+    fresh = ops.mul(ops.mul(n("1-beta2", g.dtype), g), g)
+    return ops.add(ops.mul(second, n("beta2", g.dtype)), fresh)
+
+
+def _adam(p: Any, g: Any, states: list, n: Numbers, *, decay: bool, decoupled: bool, maximize: bool,
+          amsgrad: bool) -> tuple:
+    p, g = _begin(p, g, n, decay, decoupled, maximize)
+    first = ops.lerp(states[0], g, n("1-beta1", p.dtype))
+    second = _second_moment(states[1], g, n)
+    largest = ops.maximum(states[2], second) if amsgrad else second
+    below = ops.add(ops.div(ops.sqrt(largest), n("root", p.dtype)), n("eps", p.dtype))
+    moved = ops.sub(p, ops.div(ops.mul(n("step_size", p.dtype), first), below))
+    return (moved, first, second, largest) if amsgrad else (moved, first, second)
+
+
+def _moments(p: Any, g: Any, states: list, n: dict, decay: bool, decoupled: bool, maximize: bool) -> tuple:
+    """(parameter, gradient, first and second moment) of the references."""
+    if decay and decoupled:
+        p = p * (1 - n["lr"] * n["weight_decay"])
+    g = decayed(p, g, n, decay and not decoupled, maximize)
+    first = states[0] + (1 - n["beta1"]) * (g - states[0])
+    return p, g, first, states[1] * n["beta2"] + (1 - n["beta2"]) * g * g
+
+
+def _adam_reference(p: Any, g: Any, states: list, n: dict, *, decay: bool, decoupled: bool, maximize: bool,
+                    amsgrad: bool) -> tuple:
     import numpy
 
-    def like(value: Any) -> Any:
-        return value.astype(p.dtype)
-
-    step, lr, beta1, beta2, eps, weight_decay = (
-        numpy.asarray(value, numpy.float64) for value in (step, lr, beta1, beta2, eps, weight_decay))
-    g = -g if maximize else g
-    g = g + p * like(weight_decay) if decay and not decoupled else g
-    start = p * like(1 - lr * weight_decay) if decay and decoupled else p
-    weight = like(1 - beta1)
-    m = numpy.where(weight < 0.5, m + weight * (g - m), g - (g - m) * (1 - weight))
-    v = v * like(beta2) + like(1 - beta2) * g * g
-    below = v**0.5 / like((1 - beta2**step) ** 0.5) + like(eps)
-    return start - like(lr / (1 - beta1**step)) * m / below, m, v
+    p, g, first, second = _moments(p, g, states, n, decay, decoupled, maximize)
+    largest = numpy.maximum(states[2], second) if amsgrad else second
+    below = largest**0.5 / numpy.sqrt(1 - n["beta2"] ** n["step"]) + n["eps"]
+    moved = p - n["lr"] / (1 - n["beta1"] ** n["step"]) * first / below
+    return (moved, first, second, largest) if amsgrad else (moved, first, second)
 
 
-def _adam_samples() -> list[Sample]:
-    numbers = _numbers(3.0, 1e-2, 0.9, 0.999, 1e-8, 0.1)
-    out = []
-    for shape, attributes in (((3, 4), {}), ((5,), {"decay": True}), ((2, 3), {"decay": True, "decoupled": True}),
-                              ((), {"maximize": True}), ((0, 2), {})):
-        state = (floats(shape, 1), floats(shape, 2), floats(shape, 3), floats(shape, 4, 0.0, 1.0))
-        out.append(Sample((*state, *numbers), attributes, f"{shape} {attributes}"))
-    return out
+_ADAM = ("step", "lr", "beta1", "beta2", "eps", "weight_decay")
 
 
-adam_update = declare(
-    "adam_update", elementwise, attributes=("decay", "decoupled", "maximize"), promotion="none",
-    defaults={"decay": False, "decoupled": False, "maximize": False}, grad=NON_DIFFERENTIABLE,
-    infer=lambda types, attrs: _parameter_like("adam_update", types, 4, (0, 2, 3)), lowering=Decompose(_adam_expand),
-    vmap=_batched_state(0, 1, 2, 3),
-    reference=_adam_reference, samples=_adam_samples,
-    doc="One step of torch.optim.Adam or, `decoupled`, AdamW: operands p, g, m, v, step (this one's number, "
-    "from 1), lr, beta1, "
-    "beta2, eps, weight_decay; results p, m, v. `decay` says whether weight_decay counts.")
+def _adam_samples() -> list:
+    flags = ({}, {"decay": True}, {"decay": True, "decoupled": True}, {"maximize": True}, {"amsgrad": True})
+    return [((3.0, 1e-2, 0.9, 0.999, 1e-8, 0.1), given) for given in flags]
+
+
+adam_update = declare_update(
+    "adam_update", states=lambda amsgrad=False, **_: 3 if amsgrad else 2, numbers=_ADAM,
+    flags=("decay", "decoupled", "maximize", "amsgrad"), rule=_adam, reference=_adam_reference, shared=_adam_shared,
+    samples=_adam_samples,
+    doc="One step of torch.optim.Adam or, `decoupled`, AdamW: the states are the two moments and, with `amsgrad`, the "
+    "largest second moment; step is this one's number, from 1. `decay` says whether weight_decay counts.")
+
+
+# ---------------------------------------------------------------- Adamax
+def _adamax(p: Any, g: Any, states: list, n: Numbers, *, decay: bool, maximize: bool) -> tuple:
+    g = decayed(p, g, n, decay, maximize)
+    first = ops.lerp(states[0], g, n("1-beta1", p.dtype))
+    largest = ops.maximum(ops.mul(states[1], n("beta2", p.dtype)), ops.add(ops.abs(g), n("eps", p.dtype)))
+    return ops.sub(p, ops.mul(n("step_size", p.dtype), ops.div(first, largest))), first, largest
+
+
+def _adamax_reference(p: Any, g: Any, states: list, n: dict, *, decay: bool, maximize: bool) -> tuple:
+    import numpy
+
+    g = decayed(p, g, n, decay, maximize)
+    first = n["beta1"] * states[0] + (1 - n["beta1"]) * g
+    largest = numpy.maximum(n["beta2"] * states[1], abs(g) + n["eps"])
+    return p - n["lr"] / (1 - n["beta1"] ** n["step"]) * first / largest, first, largest
+
+
+def _adamax_shared(values: dict[str, Any], **_: bool) -> dict[str, Any]:
+    made = _corrections(values)
+    return {**made, "step_size": ops.div(values["lr"], made["below1"])}
+
+
+adamax_update = declare_update(
+    "adamax_update", states=lambda **_: 2, numbers=_ADAM, flags=("decay", "maximize"), rule=_adamax,
+    reference=_adamax_reference, shared=_adamax_shared,
+    samples=lambda: [((3.0, 1e-2, 0.9, 0.99, 1e-8, 0.1), f) for f in ({}, {"decay": True, "maximize": True})],
+    doc="One step of torch.optim.Adamax: Adam by the largest decayed |gradient| instead of the second moment.")
+
+
+# ---------------------------------------------------------------- NAdam
+def _nadam_shared(values: dict[str, Any], *, decay: bool, decoupled: bool, **_: bool) -> dict[str, Any]:
+    made = _adam_shared(values, decay=decay, decoupled=decoupled)
+    mu, following, product = (values[name] for name in ("mu", "mu_next", "mu_product"))
+    made["now"] = ops.div(ops.mul(values["lr"], ops.sub(1.0, mu)), ops.sub(1.0, product))
+    made["ahead"] = ops.div(ops.mul(values["lr"], following), ops.sub(1.0, ops.mul(product, following)))
+    return made
+
+
+def _nadam(p: Any, g: Any, states: list, n: Numbers, *, decay: bool, decoupled: bool, maximize: bool) -> tuple:
+    p, g = _begin(p, g, n, decay, decoupled, maximize)
+    first = ops.lerp(states[0], g, n("1-beta1", p.dtype))
+    second = _second_moment(states[1], g, n)
+    below = ops.add(ops.div(ops.sqrt(second), n("root", p.dtype)), n("eps", p.dtype))
+    moved = ops.sub(p, ops.div(ops.mul(n("now", p.dtype), g), below))
+    return ops.sub(moved, ops.div(ops.mul(n("ahead", p.dtype), first), below)), first, second
+
+
+def _nadam_reference(p: Any, g: Any, states: list, n: dict, *, decay: bool, decoupled: bool, maximize: bool) -> tuple:
+    p, g, first, second = _moments(p, g, states, n, decay, decoupled, maximize)
+    below = (second / (1 - n["beta2"] ** n["step"])) ** 0.5 + n["eps"]
+    now = n["lr"] * (1 - n["mu"]) / (1 - n["mu_product"])
+    ahead = n["lr"] * n["mu_next"] / (1 - n["mu_product"] * n["mu_next"])
+    return p - now * g / below - ahead * first / below, first, second
+
+
+nadam_update = declare_update(
+    "nadam_update", states=lambda **_: 2, numbers=(*_ADAM, "mu", "mu_next", "mu_product"),
+    flags=("decay", "decoupled", "maximize"), rule=_nadam, reference=_nadam_reference, shared=_nadam_shared,
+    samples=lambda: [((3.0, 1e-2, 0.9, 0.99, 1e-8, 0.1, 0.8, 0.81, 0.5), f)
+                     for f in ({}, {"decay": True}, {"decay": True, "decoupled": True}, {"maximize": True})],
+    doc="One step of torch.optim.NAdam: Adam with Nesterov momentum, whose momentum `mu` and product of all momenta so "
+    "far are given.")
+
+
+# ---------------------------------------------------------------- RAdam
+def _radam_shared(values: dict[str, Any], *, decay: bool, decoupled: bool, **_: bool) -> dict[str, Any]:
+    made = _adam_shared(values, decay=decay, decoupled=decoupled)
+    limit = ops.sub(ops.div(2.0, made["1-beta2"]), 1.0)
+    powered = ops.sub(1.0, made["below2"])
+    length = ops.sub(limit, ops.div(ops.mul(ops.mul(values["step"], 2.0), powered), made["below2"]))
+    above = ops.mul(ops.mul(ops.sub(length, 4.0), ops.sub(length, 2.0)), limit)
+    under = ops.mul(ops.mul(ops.sub(limit, 4.0), ops.sub(limit, 2.0)), length)
+    ready = ops.gt(length, 5.0)
+    ratio = ops.where(ready, ops.div(above, under), ops.mul(length, 0.0))
+    return {**made, "ready": ready, "rectified": ops.mul(made["root"], ops.sqrt(ratio))}
+
+
+def _radam(p: Any, g: Any, states: list, n: Numbers, *, decay: bool, decoupled: bool, maximize: bool) -> tuple:
+    p, g = _begin(p, g, n, decay, decoupled, maximize)
+    first = ops.lerp(states[0], g, n("1-beta1", p.dtype))
+    second = _second_moment(states[1], g, n)
+    step = ops.mul(n("step_size", p.dtype), first)
+    adapted = ops.div(n("rectified", p.dtype), ops.add(ops.sqrt(second), n("eps", p.dtype)))
+    return ops.sub(p, ops.where(n["ready"], ops.mul(step, adapted), step)), first, second
+
+
+def _radam_reference(p: Any, g: Any, states: list, n: dict, *, decay: bool, decoupled: bool, maximize: bool) -> tuple:
+    import numpy
+
+    p, g, first, second = _moments(p, g, states, n, decay, decoupled, maximize)
+    below2 = 1 - n["beta2"] ** n["step"]
+    limit = 2 / (1 - n["beta2"]) - 1
+    length = limit - 2 * n["step"] * n["beta2"] ** n["step"] / below2
+    step = n["lr"] / (1 - n["beta1"] ** n["step"]) * first
+    ratio = (length - 4) * (length - 2) * limit / ((limit - 4) * (limit - 2) * length)
+    adapted = step * abs(ratio * below2) ** 0.5 / (second**0.5 + n["eps"])
+    return p - numpy.where(length > 5, adapted, step), first, second
+
+
+radam_update = declare_update(
+    "radam_update", states=lambda **_: 2, numbers=_ADAM, flags=("decay", "decoupled", "maximize"), rule=_radam,
+    reference=_radam_reference, shared=_radam_shared,
+    samples=lambda: [((step, 1e-2, 0.9, 0.99, 1e-8, 0.1), f) for step, f in
+                     ((9.0, {}), (3.0, {"decay": True}), (20.0, {"decay": True, "decoupled": True}),
+                      (2.0, {"maximize": True}))],
+    doc="One step of torch.optim.RAdam: Adam once the variance of its step is known well enough, momentum before.")

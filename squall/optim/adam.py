@@ -5,21 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-import squall as sq
-from squall.base.epoch import number
-from squall.frontend.core import record
-from squall.frontend.views import write
-from squall.ir.op import ops
-from squall.optim.optimizer import (
-    Optimizer,
-    check_at_least_zero,
-    check_not_differentiable,
-    precise,
-    zeros_for,
-)
+from squall.optim.optimizer import check_at_least_zero, check_not_differentiable
+from squall.optim.rule import Rule, check_betas, decay_flags
+
+ADAM_NUMBERS = ("step", "lr", ("betas", 0), ("betas", 1), "eps", "weight_decay")
 
 
-class Adam(Optimizer):
+class Adam(Rule):
     """p -= lr * m / (sqrt(v) + eps), with m and v the running means of the gradient and its square.
 
     Both means are corrected for having started at zero.
@@ -43,6 +35,9 @@ class Adam(Optimizer):
         >>> round(p.item(), 4)
         0.9
     """
+
+    update = "adam_update"
+    numbers = ADAM_NUMBERS
 
     def __init__(
         self,
@@ -82,97 +77,14 @@ class Adam(Optimizer):
         check_at_least_zero(
             learning_rate=group["lr"], epsilon_value=group["eps"], weight_decay_value=group["weight_decay"]
         )
-        for position, beta in enumerate(group["betas"]):
-            if not 0.0 <= beta < 1.0:
-                raise ValueError(f"Invalid beta parameter at index {position}: {beta}")
+        check_betas(group["betas"])
 
-    def _counted(self, group: dict[str, Any], parameters: list[Any]) -> list[tuple[Any, list[Any]]]:
-        """Count a step; gives (step, parameters that have taken so many) pairs.
+    def _state_names(self, group: dict[str, Any]) -> tuple[str, ...]:
+        return ("exp_avg", "exp_avg_sq", *(["max_exp_avg_sq"] if group["amsgrad"] else []))
 
-        Parameters that began together share one step Tensor, written in place; who gets no gradient parts
-        from the rest.
-        """
-        holders: dict[int, int] = {}
-        started = None
-        for p in group["params"]:
-            state = self.state.get(p)
-            if state:
-                holders[id(state["step"])] = holders.get(id(state["step"]), 0) + 1
-        members: dict[int, tuple[Any, list[Any]]] = {}
-        for p in parameters:
-            state = self.state[p]
-            if not state:
-                self._restructured()
-                started = sq.tensor(0.0, dtype=sq.float32) if started is None else started
-                self._start(state, p, group, started)
-                holders[id(started)] = holders.get(id(started), 0) + 1
-            members.setdefault(id(state["step"]), (state["step"], []))[1].append(p)
-        out = []
-        for key, (step, joint) in members.items():
-            if holders[key] == len(joint):
-                step.add_(1)
-            else:
-                step = step + 1
-                self._restructured()
-                for p in joint:
-                    self.state[p]["step"] = step
-            out.append((step, joint))
-        return out
-
-    @staticmethod
-    def _start(state: dict[str, Any], p: Any, group: dict[str, Any], step: Any) -> None:
-        state["step"] = step
-        state["exp_avg"], state["exp_avg_sq"] = zeros_for(p), zeros_for(p)
-        if group["amsgrad"]:
-            state["max_exp_avg_sq"] = zeros_for(p)
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """As `Optimizer.load_state_dict`; equal step counts become one again."""
-        super().load_state_dict(state_dict)
-        for group in self.param_groups:
-            shared: dict[float, Any] = {}
-            for p in group["params"]:
-                if self.state.get(p):
-                    step = self.state[p]["step"]
-                    step = step if isinstance(step, sq.Tensor) else sq.tensor(float(step))
-                    self.state[p]["step"] = shared.setdefault(float(step.item()), step)
-        self._restructured()
-
-    def _update_group(self, group: dict[str, Any], parameters: list[Any]) -> None:
-        beta1, beta2 = (precise(beta) for beta in group["betas"])
-        lr, eps, decay = (precise(number(group, name)) for name in ("lr", "eps", "weight_decay"))
-        attributes = (
-            group["weight_decay"] != 0,
-            bool(group["decoupled_weight_decay"]),
-            bool(group["maximize"]),
-        )
-        for step, members in self._counted(group, parameters):
-            numbers = (step.to(sq.float64), lr, beta1, beta2, eps, decay)
-            for p in members:
-                state = self.state[p]
-                targets = (p, state["exp_avg"], state["exp_avg_sq"])
-                if group["amsgrad"]:
-                    self._largest_so_far(p, state, group, numbers)
-                    continue
-                moved = record(ops.adam_update, (p, p.grad, *targets[1:], *numbers), attributes)
-                for target, value in zip(targets, moved, strict=True):
-                    write(target, value)
-
-    @staticmethod
-    def _largest_so_far(p: Any, state: dict[str, Any], group: dict[str, Any], numbers: tuple) -> None:
-        """The amsgrad variant, in ordinary ops."""
-        step, lr, beta1, beta2, eps, decay = numbers
-        g = -p.grad if group["maximize"] else p.grad
-        if group["weight_decay"] != 0 and group["decoupled_weight_decay"]:
-            p.mul_((1 - lr * decay).to(p.dtype))
-        elif group["weight_decay"] != 0:
-            g = g + p * decay.to(p.dtype)
-        m, v, largest = state["exp_avg"], state["exp_avg_sq"], state["max_exp_avg_sq"]
-        m.add_((g - m) * (1 - beta1).to(p.dtype))
-        v.copy_(v * beta2.to(p.dtype) + g * g * (1 - beta2).to(p.dtype))
-        largest.copy_(sq.maximum(largest, v))
-        below = largest.sqrt() / (1 - beta2**step).sqrt().to(p.dtype) + eps.to(p.dtype)
-        p.sub_(m * (lr / (1 - beta1**step)).to(p.dtype) / below)
+    def _flags(self, group: dict[str, Any]) -> dict[str, bool]:
+        decoupled = bool(group["decoupled_weight_decay"])
+        return {**decay_flags(group), "decoupled": decoupled, "amsgrad": bool(group["amsgrad"])}
 
 
 class AdamW(Adam):

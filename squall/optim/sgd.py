@@ -5,20 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from squall.base.epoch import number
-from squall.frontend.core import record
-from squall.frontend.views import write
-from squall.ir.op import ops
-from squall.optim.optimizer import (
-    Optimizer,
-    check_at_least_zero,
-    check_not_differentiable,
-    precise,
-    zeros_for,
-)
+from squall.optim.optimizer import check_at_least_zero, check_not_differentiable
+from squall.optim.rule import Rule, decay_flags
 
 
-class SGD(Optimizer):
+class SGD(Rule):
     """p -= lr * d, where d is the gradient plus weight_decay * p, gathered with momentum.
 
     Args:
@@ -40,6 +31,10 @@ class SGD(Optimizer):
         >>> p.tolist()
         [0.5, 0.5]
     """
+
+    update = "sgd_update"
+    numbers = ("lr", "weight_decay", "momentum", "dampening")
+    counts: dict[str, float] = {}
 
     def __init__(
         self,
@@ -80,25 +75,25 @@ class SGD(Optimizer):
         if group["nesterov"] and (group["momentum"] <= 0 or group["dampening"] != 0):
             raise ValueError("Nesterov momentum requires a momentum and zero dampening")
 
+    def _advance(self, group: dict[str, Any], counts: dict[str, Any]) -> dict[str, Any]:
+        return {}
+
+    def _state_names(self, group: dict[str, Any]) -> tuple[str, ...]:
+        return ("momentum_buffer",) if group["momentum"] != 0 else ()
+
+    def _flags(self, group: dict[str, Any]) -> dict[str, bool]:
+        return {**decay_flags(group), "momentum": group["momentum"] != 0, "nesterov": bool(group["nesterov"])}
+
     def _update_group(self, group: dict[str, Any], parameters: list[Any]) -> None:
-        momentum, dampening = group["momentum"] != 0, group["dampening"] != 0
-        names = ("lr", "weight_decay", "momentum", "dampening") if momentum else ("lr", "weight_decay")
-        numbers = [precise(number(group, name)) for name in names]
-        for p in parameters:
-            state, kept, first = self.state[p] if momentum else {}, (), False
-            if momentum:
-                first = state.get("momentum_buffer") is None
-                if first:
-                    self._restructured()
-                    state["momentum_buffer"] = zeros_for(p)
-                kept = (state["momentum_buffer"], *numbers[2:])
+        if group["momentum"] == 0 or group["dampening"] == 0:
             # Without dampening the first direction is what zeros lead to anyway: one program serves every step.
-            attributes = (
-                group["weight_decay"] != 0,
-                bool(group["nesterov"]),
-                bool(group["maximize"]),
-                first and dampening,
-            )
-            moved = record(ops.sgd_update, (p, p.grad, *numbers[:2], *kept), attributes)
-            for target, value in zip((p, *kept[:1]), moved, strict=True):
-                write(target, value)
+            return super()._update_group(group, parameters)
+        fresh = [p for p in parameters if self.state[p].get("momentum_buffer") is None]
+        begun = {id(p) for p in fresh}
+        names, flags = self._state_names(group), self._flags(group)
+        for members, first in ((fresh, True), ([p for p in parameters if id(p) not in begun], False)):
+            if members:
+                self._joint(group, members)
+                numbers = [self._number(group, {}, name) for name in self.numbers]
+                self._record(members, names, numbers, {**flags, "first": first})
+        return None
