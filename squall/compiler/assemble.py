@@ -11,7 +11,7 @@ from squall.compiler.group import Group, Target
 from squall.compiler.heavy import weight
 from squall.compiler.lower import program_of
 from squall.compiler.lower_rows import TOTALS
-from squall.compiler.order import ordered
+from squall.compiler.order import ordered, touched
 from squall.compiler.pull import Home
 from squall.compiler.spec import ELEMENT, Access, Spec, Store, Value
 from squall.compiler.work import Memory, Work
@@ -103,16 +103,13 @@ def assemble(work: Work) -> Plan:
         held = work.memories[roots[number]]
         if held.kind != "input":
             held.kind, held.index = "output", number
-    tasks = ordered(work)
+    tasks = ordered(work, sparing=True)
     steps: list[Any] = []
     lives: dict[int, tuple[int, int]] = {}
     for task in tasks:
         before, begin = len(work.memories), len(steps)
         steps += group_steps(work, task) if isinstance(task, Group) else task.steps(work)  # type: ignore[attr-defined]
-        touched = {work.homes[id(n)].buffer for n in task.reads}
-        touched |= {t.home.buffer for t in task.targets} if isinstance(task, Group) else task.touches(work)  # type: ignore[attr-defined]
-        touched |= set(range(before, len(work.memories)))
-        for m in map(work.joint, touched):
+        for m in {*touched(work, task), *map(work.joint, range(before, len(work.memories)))}:
             first, last = lives.get(m, (begin, begin))
             lives[m] = min(first, begin), max(last, len(steps) - 1)
     arena = [memory.Life(m, work.memories[m].nbytes, *span) for m, span in lives.items()

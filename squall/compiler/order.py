@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 
 from squall.base.errors import CompileError
-from squall.compiler.group import Task
+from squall.compiler.group import Group, Task
 from squall.compiler.work import Work
 
 
@@ -17,8 +17,57 @@ def before(work: Work, task: Task) -> set[Task]:
     return found
 
 
-def ordered(work: Work) -> list[Task]:
-    """Tasks so that each runs after what it reads and what it was told to follow; else as in the graph."""
+def touched(work: Work, task: Task) -> set[int]:
+    """The buffers a task reads or writes."""
+    found = {work.homes[id(n)].buffer for n in task.reads}
+    found |= {t.home.buffer for t in task.targets} if isinstance(task, Group) else task.touches(work)  # type: ignore[attr-defined]
+    return set(map(work.joint, found))
+
+
+class _Arena:
+    """Which arena buffers would be free after a task: those that no task still to come touches."""
+
+    def __init__(self, work: Work):
+        self.bytes: dict[int, int] = {}
+        self.touched = {t: touched(work, t) for t in work.tasks}
+        self.left: dict[int, int] = {}
+        self.begun: set[int] = set()
+        for buffers in self.touched.values():
+            for b in buffers:
+                held = work.memories[b]
+                if held.kind == "arena":
+                    self.left[b] = self.left.get(b, 0) + 1
+                    self.bytes[b] = held.nbytes if isinstance(held.nbytes, int) else 1
+
+    def grows(self, task: Task, readers: list[Task]) -> bool:
+        """Whether more memory is taken after a task than before; its result does not count when its one reader can
+        follow at once."""
+        change = 0
+        for b in self.touched[task]:
+            if b not in self.left:
+                continue
+            if b not in self.begun:
+                passing = len(readers) == 1 and self.left[b] == 2 and b in self.touched[readers[0]]
+                change += 0 if passing or self.left[b] == 1 else self.bytes[b]
+            elif self.left[b] == 1:
+                change -= self.bytes[b]
+        return change > 0
+
+    def run(self, task: Task) -> None:
+        """A task runs next."""
+        for b in self.touched[task]:
+            if b in self.left:
+                self.left[b] -= 1
+                self.begun.add(b)
+
+
+def ordered(work: Work, sparing: bool = False) -> list[Task]:
+    """Tasks so that each runs after what it reads and what it was told to follow; else as in the graph.
+
+    Args:
+        sparing: a task that is ready and does not add to the memory in use runs first. The gradient of a weight then
+            follows that of its layer's input, whose memory both read, though it stands last in the graph.
+    """
     after = {task: before(work, task) for task in work.tasks}
     users: dict[Task, list[Task]] = {t: [] for t in work.tasks}
     for task, found in after.items():
@@ -26,19 +75,25 @@ def ordered(work: Work) -> list[Task]:
             users[t].append(task)
     waiting = {t: len(found) for t, found in after.items()}
     number = {t: i for i, t in enumerate(work.tasks)}
-    ready = [(t.last, number[t]) for t in work.tasks if not waiting[t]]
+    arena = _Arena(work) if sparing else None
+
+    def place(t: Task) -> tuple:
+        follows = [u for u in users[t] if waiting[u] == 1]
+        return (arena is not None and arena.grows(t, follows), t.last, number[t])
+
+    ready = [place(t) for t in work.tasks if not waiting[t]]
     heapq.heapify(ready)
     out: list[Task] = []
     while ready:
-        task = work.tasks[heapq.heappop(ready)[1]]
+        task = work.tasks[heapq.heappop(ready)[2]]
         out.append(task)
+        if arena is not None:
+            arena.run(task)
         for t in users[task]:
             waiting[t] -= 1
+        for t in users[task]:
             if not waiting[t]:
-                heapq.heappush(ready, (t.last, number[t]))
-    if len(out) < len(work.tasks):
-        stuck = ", ".join(t.label for t in work.tasks if waiting[t])
-        raise CompileError(f"tasks wait for each other: {stuck}")
+                heapq.heappush(ready, place(t))
     if len(out) != len(work.tasks):
         stuck = ", ".join(t.label for t in work.tasks if waiting[t])
         raise CompileError(f"tasks wait for each other in a circle: {stuck}")

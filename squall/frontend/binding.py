@@ -160,8 +160,9 @@ class Program:
                     other = met([n for n, _ in seen])
                     if other is None and self._still(seen, old):
                         result = self._run(leaves, buffers, sizes)
-                        for node, entry in zip(old, donated, strict=True):
-                            node.buffer = self.input_node(entry, leaves).buffer  # who holds it reads the new value
+                        for (node, before), buffer, entry in zip(seen, buffers, self.inputs, strict=True):
+                            if entry.donated and buffer is before:  # overwritten: who came to it reads the new value
+                                node.buffer = self.input_node(entry, leaves).buffer
                         return result
             finally:
                 gate.done()

@@ -19,6 +19,7 @@ from squall.frontend.state import enable_grad, is_grad_enabled
 from squall.frontend.tape import GradRecord, Leaf, run_backward
 from squall.ir.node import Node, SharedType
 from squall.ir.op import ops
+from squall.ops.ordering import first_element
 
 
 class _Watch(Passing):
@@ -119,7 +120,10 @@ class _Again:
 
     def backward(self, record: GradRecord, gradient: tuple, rules: Any) -> tuple:
         """Gradients of everything outside that the function read."""
-        leaves = [wrap(v.node, v.edge) if isinstance(v, _Frozen) else v for v in self.frozen]
+        # Read only when the gradient is there, and apart from what the first run read: else both runs would be one.
+        arrived = next(g for g in gradient if g is not None)
+        token = first_element(arrived.node if isinstance(arrived, Handle) else arrived)
+        leaves = [wrap(ops.after(v.node, token), v.edge) if isinstance(v, _Frozen) else v for v in self.frozen]
         args, kwargs = pytree.unflatten(self.structure, leaves)
         with _Watch(self.draws), enable_grad():
             made, _ = pytree.flatten(self.function(*args, **kwargs))

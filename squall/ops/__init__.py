@@ -30,6 +30,7 @@ from squall.ops import (  # noqa: F401 - imported for what they declare
     movement,
     normalization,
     optimizer,
+    ordering,
     pairs,
     piecewise,
     pooling,
