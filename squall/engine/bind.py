@@ -140,8 +140,7 @@ class Binding:
             block.fill(*words)
             calls.append(segment.call(block))
             calls.append((segment.give_block, block))
-        if arena is not None:
-            calls.append((id, arena))  # keeps the arena until the calls have run
+        calls.append((id, (self, arena)))  # keeps the images and the arena until the calls have run
         return tuple(calls), outputs
 
     def _host(self, step: HostStep | Nested) -> Callable[[list], None]:

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from squall.base import config
-from squall.base.dim import evaluate, symbols
+from squall.base.dim import evaluate
 from squall.base.errors import IndexRangeError
 from squall.base.shapes import contiguous_strides
 from squall.engine.bind import Binding
@@ -37,7 +37,6 @@ class Executable:
         self.plan = plan
         self.backend = config.get("backend")
         self.kernels = link(plan, self.backend)
-        self.is_sized = bool(_symbols(plan))
         self.strided = tuple(i for i, x in enumerate(plan.inputs) if not x.contiguous)
         self.bindings: dict[tuple, Binding] = {}
         self.plain: Binding | None = None
@@ -56,8 +55,8 @@ class Executable:
         """
         binding = self.plain
         if binding is None:
-            inputs = self._fitting(inputs, sizes or {})
-            binding = self._binding(inputs, sizes or {})
+            inputs = self.fitting(inputs, sizes or {})
+            binding = self.bound(inputs, sizes or {})
         try:
             status = self.runs.status
             status[0] = 0
@@ -65,7 +64,7 @@ class Executable:
             status = self.runs.status = (ctypes.c_int64 * 2)()
         return binding.prepare(inputs, scalars, status)
 
-    def _fitting(self, inputs: Sequence[Buffer], sizes: dict[str, int]) -> Sequence[Buffer]:
+    def fitting(self, inputs: Sequence[Buffer], sizes: dict[str, int]) -> Sequence[Buffer]:
         """The inputs, with a copy of each that does not lie dense where the kernels read it as dense."""
         out: Any = inputs
         for i in self.strided:
@@ -78,7 +77,8 @@ class Executable:
                 out[i] = dense_copy(inputs[i], shape, x.dtype, x.dense)
         return out
 
-    def _binding(self, inputs: Sequence[Buffer], sizes: dict[str, int]) -> Binding:
+    def bound(self, inputs: Sequence[Buffer], sizes: dict[str, int]) -> Binding:
+        """The plan bound to sizes and to the strides of inputs of general layout."""
         values = dict(sizes)
         for i in self.strided:
             strides = inputs[i].strides
@@ -90,8 +90,8 @@ class Executable:
         if found is None:
             if len(self.bindings) >= 64:
                 self.bindings.clear()
-            found = self.bindings[key] = Binding(self.plan, self.kernels, values, self.backend)
-        if not self.is_sized and not self.strided:
+            found = self.bindings.setdefault(key, Binding(self.plan, self.kernels, values, self.backend))
+        if not values and not self.strided:
             self.plain = found
         return found
 
@@ -114,16 +114,14 @@ class Executable:
         code = status[0]
         if code:
             status[0] = 0
+            self.raise_status(code, status[1])
+
+    def raise_status(self, code: int, detail: int) -> None:
+        """Raise the IndexRangeError of the words a kernel left; 0 means nothing."""
+        if code:
             check = self.plan.checks[code - 1]
-            wrong = f"{check.op}: index {status[1]} is out of range for a dimension of size {check.size}"
+            wrong = f"{check.op}: index {detail} is out of range for a dimension of size {check.size}"
             raise IndexRangeError(wrong)
-
-
-def _symbols(plan: Plan) -> set:
-    found: set = set()
-    for x in (*plan.inputs, *plan.outputs):
-        found |= symbols(tuple(x.shape))
-    return found
 
 
 __all__ = ["Executable"]

@@ -12,7 +12,7 @@ from squall.base import config, trace
 from squall.base.caches import Cache
 from squall.base.errors import IndexRangeError, SquallError
 from squall.compiler.pipeline import compile_plan
-from squall.engine import oracle
+from squall.engine import oracle, ready
 from squall.engine.diagnose import index_error
 from squall.engine.execute import Executable
 from squall.engine.generalize import Family, Symbolic, abstract, families, generalize
@@ -58,6 +58,8 @@ def _evaluate(roots: list[Node]) -> Gate | None:
         planned = plans.get(found.key)
         if planned is None:
             planned = plans.put(found.key, _plan(roots, found))
+        elif ready.met_again(plans.hits):
+            ready.make_ready(found, *planned, _failed)
         if any(found.donatable) and beside_others() > 1:
             gate = Gate(roots)
             gate.open()
@@ -86,6 +88,16 @@ def _run(roots: list[Node], found: Signature, executable: Any, sizes: dict[str, 
         _finish(roots)
 
 
+def _failed(executable: Executable, told: tuple) -> None:
+    """Raise what stopped a plan that native code ran: (roots, the runner's code, the status word, its detail)."""
+    roots, code, status, detail = told
+    try:
+        executable.raise_status(status, detail)
+    except IndexRangeError as error:
+        raise index_error(roots, _value, known=error) from None
+    raise SquallError(f"a plan stopped with code {code}")
+
+
 def _value(node: Node) -> Any:
     """A Node's value as an array, computed if need be."""
     evaluate([node])
@@ -112,6 +124,13 @@ class _Graphs:
 
 
 _graphs = _Graphs()
+
+
+def graphs_lock() -> Any:
+    """The lock under which graphs are read and changed, for native code; a forked child has another."""
+    return _graphs.lock
+
+
 in_child(_graphs.__init__)  # type: ignore[misc]
 
 

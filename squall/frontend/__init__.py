@@ -1,6 +1,9 @@
 """What users touch: Tensor, creation, autograd, transforms, random numbers, interchange with NumPy."""
 
 import squall.ops  # noqa: F401  the table of ops is filled before anything is recorded
+from squall.frontend import native
 from squall.frontend.tensor import Tensor
+
+native.register()
 
 __all__ = ["Tensor"]

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from squall.base import config, trace
 from squall.base.errors import TraceError
-from squall.engine import realize
+from squall.engine import ready, realize
 from squall.frontend.cell import Cell
 from squall.frontend.state import ThreadState, local
 from squall.frontend.tape import NEW, WALKED, saved_nodes
@@ -43,6 +43,11 @@ def evaluate_tensors(tensors: Iterable[Any]) -> None:
 def evaluate(requested: Iterable[Node]) -> None:
     """Evaluate Nodes together with all live pending values of this thread."""
     state = local.state
+    native = ready.Native.flush
+    if native is not None:
+        requested = list(requested)
+        if native(state, requested[:]):
+            return
     if state.trace is not None:
         waiting = [n for n in requested if n.buffer is None]
         if waiting and not state.trace.evaluates(waiting):

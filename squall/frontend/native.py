@@ -1,0 +1,138 @@
+"""Making the native flush and the native methods of Tensor: once a machine, and only in programs that profit.
+
+Their sources are `engine/native_walk.py`, `engine/native_run.py` and `native_methods.py` here, in the language of
+`runtime.native_language`. Here they get what they know of Python: offsets of slots, objects by name, addresses. The
+Python functions they stand for stay what is specified, and what is used wherever this cannot be:
+`SQUALL_BACKEND=numpy` or `python`, interpreters whose objects lie otherwise, machines LLVM has no code for.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from typing import Any
+
+from squall.base import config, trace
+from squall.base.dtypes import bool_, float32, float64, int64
+from squall.base.errors import SquallError
+from squall.compiler.work import dense_dim
+from squall.engine import native_run, native_walk, ready, realize
+from squall.engine.overwriting import beside_others, gates
+from squall.frontend import native_methods
+from squall.frontend.cell import Cell
+from squall.frontend.core import Handle
+from squall.frontend.state import ThreadState, local
+from squall.frontend.tape import FREED, NEW, WALKED, GradRecord
+from squall.frontend.tensor import Tensor
+from squall.ir.node import Node, SharedType, TensorType
+from squall.ir.op import ops
+from squall.runtime import fork, machine_code, native_language
+from squall.runtime.buffer import Buffer
+from squall.runtime.memory import Block, allocate
+from squall.runtime.native import native
+from squall.runtime.objects import ObjectStore, Request
+from squall.runtime.python_native import function, method, offset_of, supported
+
+_CLASSES = (Node, TensorType, Buffer, Block, Handle, Cell, GradRecord, ThreadState, ready.Ready)
+_NUMBERS = {
+    "ERROR": 0, "DONE": 1, "UNHANDLED": 2, "MORE": 3, "EMPTY": 4,
+    **{name: i for i, name in enumerate((
+        "TABLE", "MASK", "ORDER", "USES", "STACK", "TARGETS", "OUTPUTS", "CAPACITY", "COUNT", "SIZE", "WANTED",
+        "INPUTS", "SCALARS", "ARENA", "VALUES", "READY_AT", "GARBAGE", "STRIDED"))},
+    "NUMBER": (1 << 32) - 1, "ROOT": 1 << 40, "ob_type": 8, "SMALL_BYTES": ready.SMALL_BYTES,
+    "SLAB_BYTES": ready.SLAB_BYTES,
+    "READY_IMAGES": ready.READY_IMAGES, "READY_OUTPUTS": ready.READY_OUTPUTS, "READY_ARENA": ready.READY_ARENA,
+    "READY_WORDS": ready.READY_WORDS, "READY_REST": ready.READY_REST,
+}  # fmt: skip
+_small = ready.SmallMemory()
+_kept: list[Any] = []
+
+
+def _offsets() -> dict[str, int]:
+    """The offset of every slot of the classes native code looks into."""
+    found = {f"{cls.__name__}_{slot}": offset_of(cls, slot)
+             for cls in _CLASSES for slot in cls.__slots__ if slot != "__weakref__"}
+    if min(found.values()) < 0:
+        raise SquallError("slots of this interpreter's objects cannot be found")
+    return found
+
+
+def _objects() -> dict[str, Any]:
+    """What native code knows by name: objects, all of which live as long as the process."""
+    lock = realize.graphs_lock()
+    return {
+        "NONE": None, "TRUE": True, "FALSE": False, "ZERO": 0, "ONE": 1, "EMPTY_TUPLE": (), "TUPLE": tuple,
+        "FLOAT": float, "BOOL": bool, "EXCEPTION": Exception, "FLOAT_HEX": float.hex, "DENSE_DIM": dense_dim,
+        "CELL": Cell, "GRAD_RECORD": GradRecord, "SHARED_TYPE": SharedType, "BLOCK": Block, "BUFFER": Buffer,
+        "NEW": NEW, "WALKED": WALKED, "FREED": FREED, "SCALAR": ops.scalar, "BUFFER_OP": ops.buffer,
+        "TEXT_FLOAT": "float", "TEXT_BOOL": "bool", "TEXT_SCALAR": "scalar", "TEXT_ROWS": "rows",
+        "TEXT_DONATE": "donate", "TEXT_STATE": "state", "TEXT_FLUSHES": "flushes", "LOCAL": local,
+        "GATES": gates, "BESIDE_OTHERS": beside_others, "KNOBS": config._values, "CODE_KEY": config._code_key, "COUNTERS": trace.counters,
+        "READY": ready.plans.entries, "SLAB": _small.slab, "ALLOCATE": allocate,
+        "ACQUIRE": lock.acquire, "RELEASE": lock.release,
+        "FLOAT32": float32, "FLOAT64": float64, "INT64": int64, "BOOL_TYPE": bool_,
+        "PYTHON_ITEM": _python("item"), "PYTHON_FLOAT": _python("__float__"), "PYTHON_BOOL": _python("__bool__"),
+    }  # fmt: skip
+
+
+_methods: dict[str, Any] = {}  # what native methods took the place of
+
+
+def _python(name: str) -> Any:
+    """A method of Tensor as written in Python."""
+    return _methods.setdefault(name, Tensor.__dict__[name])
+
+
+_WORDS = ("SMALL", "FREE_BLOCK", "RUN")
+_METHODS = {"item": ("item", "none"), "__float__": ("as_float", "none"), "__bool__": ("as_bool", "none")}
+_ENTRIES = ("flush", "key", "free_block", *(entry for entry, _ in _METHODS.values()))
+functions: dict[str, Any] = {}
+
+
+def register() -> None:
+    """Have `load` called when a program has met plans again."""
+    ready.Native.load = load
+
+
+def load() -> None:
+    """Compile (or fetch) the native code and put it in place; where it cannot be made nothing changes."""
+    if supported():
+        try:
+            _load()
+        except Exception as error:
+            trace.debug(1, "no native flush:", error)
+
+
+def _load() -> None:
+    import hashlib
+    import inspect
+
+    config.get("donate")  # read from the table of knobs by native code
+    offsets, objects = _offsets(), _objects()
+    sources = [inspect.getsource(module) for module in (native_walk, native_run, native_methods)]
+    table = (*objects, *_WORDS)
+    names = {**_NUMBERS, **offsets}
+    whole = "\0".join((*sources, inspect.getsource(native_language), repr(names), repr(table), repr(_ENTRIES)))
+    key = ("native flush", hashlib.sha256(whole.encode()).hexdigest())
+    store = ObjectStore("native flush", machine_code.CodeTarget(machine_code.host_triple()), passes=("O2",))
+    request = Request(lambda: native_language.translate(sources, names, table, _ENTRIES), ("set_table", *_ENTRIES))
+    at = store.functions({key: request})[key]
+    _tell(at, objects)
+    _install(at)
+    fork.in_child(lambda: _tell(at, _objects()))  # locks are new in a child
+
+
+def _tell(at: dict[str, int], objects: dict[str, Any]) -> None:
+    """Copy objects and addresses into the native code's table."""
+    run = ctypes.cast(native().run, ctypes.c_void_p).value
+    words = {"SMALL": ctypes.addressof(_small.heads), "FREE_BLOCK": at["free_block"], "RUN": run}
+    _kept.append(objects)
+    values = [*map(id, objects.values()), *(words[name] for name in _WORDS)]
+    ctypes.CFUNCTYPE(None, ctypes.c_void_p)(at["set_table"])(ctypes.byref((ctypes.c_int64 * len(values))(*values)))
+
+
+def _install(at: dict[str, int]) -> None:
+    functions.update(key=function("key", at["key"]))
+    ready.Native.flush = function("flush", at["flush"])
+    for name, (entry, arguments) in _METHODS.items():
+        setattr(Tensor, name, method(Tensor, name, at[entry], arguments, _python(name).__doc__))
+
