@@ -30,6 +30,7 @@ from squall.ops import (  # noqa: F401 - imported for what they declare
     movement,
     normalization,
     optimizer,
+    optimizer_adaptive,
     ordering,
     pairs,
     piecewise,
