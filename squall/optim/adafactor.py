@@ -45,7 +45,7 @@ class Adafactor(Rule):
             raise ValueError(f"beta2_decay should be <= 0 but is: {group['beta2_decay']}")
         if group["d"] < 1.0:
             raise ValueError(f"Clipping threshold d should be >= 1 but is: {group['d']}")
-        if group["eps"][0] is not None and group["eps"][0] < 0 or group["eps"][1] < 0:
+        if (group["eps"][0] is not None and group["eps"][0] < 0) or group["eps"][1] < 0:
             raise ValueError(f"epsilons should be >= 0 but are: {group['eps']}")
 
     def _complete(self, p: Any, group: dict[str, Any], started: dict[str, Any]) -> dict[str, Any]:

@@ -111,7 +111,7 @@ class NAdam(_Moments):
 
     def _advance(self, group: dict[str, Any], counts: dict[str, Any]) -> dict[str, Any]:
         step = counts["step"].add_(1).to(sq.float64)
-        beta, decay = precise(group["betas"][0]), precise(number(group, "momentum_decay"))
+        beta, decay = precise(number(group, ("betas", 0))), precise(number(group, "momentum_decay"))
         mu = beta * (1 - 0.5 * 0.96 ** (step * decay))
         following = beta * (1 - 0.5 * 0.96 ** ((step + 1) * decay))
         counts["mu_product"].mul_(mu.to(sq.float32))

@@ -14,6 +14,8 @@ from squall.base import epoch
 
 def structure(value: Any) -> Any:
     """The part of an option's value that decides which ops are recorded."""
+    if isinstance(value, tuple):
+        return tuple(map(structure, value))
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return value
     return float, value == 0
@@ -41,6 +43,12 @@ class ParamGroup(dict):
         >>> epoch.structure == before
         False
     """
+
+    def __missing__(self, key: Any) -> Any:
+        """`group["betas", 0]`: one number of an option that has several."""
+        if isinstance(key, tuple) and len(key) == 2:
+            return self[key[0]][key[1]]
+        raise KeyError(key)
 
     def __setitem__(self, key: str, value: Any) -> None:
         if key not in self or not same(self[key], value):

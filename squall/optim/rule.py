@@ -122,8 +122,6 @@ class Rule(Optimizer):
         """One number of the op as a float64 scalar."""
         if name in scalars:
             return scalars[name].to(sq.float64)
-        if isinstance(name, tuple):
-            return precise(group[name[0]][name[1]])
         return precise(number(group, name))
 
     def _record(

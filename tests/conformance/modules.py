@@ -23,6 +23,8 @@ from tests.conformance.opinfo.target import torch_to_numpy
 EXPECT = expect.FOLDER / "squall-modules.txt"
 GRAD = expect.GRAD
 OPTIONS = Options()
+# Muon iterates in bfloat16: what rounds differently there differs by parts of a hundredth of a step.
+LOOSE = {"Muon": Options(rtol=1e-3, atol=5e-3)}
 STEPS = 6
 # Loops of hundreds of steps in the sample: one of each kind of call says the same.
 MANY = {"nn.CTCLoss": 6, "nn.Transformer": 6, "nn.TransformerDecoderLayer": 10, "nn.MultiheadAttention": 40}
@@ -129,7 +131,7 @@ def same_keys(theirs: dict, ours: dict, where: str) -> None:
         raise Difference(f"{where}: state has {list(ours)}, wanted {list(theirs)}")
 
 
-def same(wanted: list, got: list, target, where: str) -> None:
+def same(wanted: list, got: list, target, where: str, options: Options = OPTIONS) -> None:
     """Two lists of tensors agree."""
     if len(wanted) != len(got):
         raise Difference(f"{where}: {len(got)} values, wanted {len(wanted)}")
@@ -137,7 +139,7 @@ def same(wanted: list, got: list, target, where: str) -> None:
         x, y = torch_to_numpy(x) if is_torch(x) else np.asarray(x), target.to_numpy(y)
         if x.shape != y.shape or x.dtype != y.dtype:
             raise Difference(f"{where} {index}: {y.dtype}{y.shape}, wanted {x.dtype}{x.shape}")
-        if why := compare_values(x, y, OPTIONS):
+        if why := compare_values(x, y, options):
             raise Difference(f"{where} {index}: {why}")
 
 
@@ -195,7 +197,7 @@ def check_optimizer(info, target) -> None:
             closure = info.step_requires_closure
             optimizer.step(partial(quadratic, torch, theirs) if closure else None)
             own.step(partial(quadratic, target.module, ours) if closure else None)
-        same(theirs, ours, target, f"{sample.desc or 'default'}: parameter")
+        same(theirs, ours, target, f"{sample.desc or 'default'}: parameter", LOOSE.get(info.name, OPTIONS))
         same_state(optimizer.state_dict(), own.state_dict(), target, sample.desc)
 
 

@@ -120,21 +120,76 @@ def test_state_dictionaries_go_to_squall_and_on(name):
 
 
 SCHEDULES = {
-    "StepLR": {"step_size": 3, "gamma": 0.3},
-    "CosineAnnealingLR": {"T_max": 7, "eta_min": 0.01},
-    "LinearLR": {"start_factor": 0.1, "total_iters": 6},
+    "StepLR": {"step_size": 3, "gamma": 0.9},
+    "MultiStepLR": {"milestones": [5, 5, 40, 120], "gamma": 0.5},
+    "ConstantLR": {"factor": 0.3, "total_iters": 30},
+    "LinearLR": {"start_factor": 0.1, "total_iters": 60},
+    "ExponentialLR": {"gamma": 0.98},
+    "PolynomialLR": {"total_iters": 150, "power": 1.7},
     "LambdaLR": {"lr_lambda": lambda t: 1 / (1 + t)},
+    "MultiplicativeLR": {"lr_lambda": lambda t: 0.99 if t % 2 else 1.005},
+    "CosineAnnealingLR": {"T_max": 7, "eta_min": 0.01},
+    "CosineAnnealingWarmRestarts": {"T_0": 10, "T_mult": 2, "eta_min": 0.001},
+    "CyclicLR": {"base_lr": 0.1, "max_lr": 0.9, "step_size_up": 13, "step_size_down": 7, "mode": "triangular2"},
+    "CyclicLR exp": {"base_lr": 0.1, "max_lr": 0.9, "step_size_up": 20, "mode": "exp_range", "gamma": 0.99},
+    "OneCycleLR": {"max_lr": 0.7, "total_steps": 210},
+    "OneCycleLR three": {"max_lr": 0.7, "epochs": 21, "steps_per_epoch": 10, "three_phase": True,
+                         "anneal_strategy": "linear", "pct_start": 0.4},
 }
 
 
-@pytest.mark.parametrize("name", SCHEDULES)
-def test_schedules(name):
-    _, optimizer = ours("SGD", {"lr": 0.5})
-    _, torch_optimizer = theirs("SGD", {"lr": 0.5})
-    mine = getattr(optim.lr_scheduler, name)(optimizer, **SCHEDULES[name])
-    other = getattr(torch.optim.lr_scheduler, name)(torch_optimizer, **SCHEDULES[name])
-    for _ in range(25):
-        assert mine.get_last_lr() == pytest.approx(other.get_last_lr(), rel=1e-12, abs=1e-15)
+def sequence(module, optimizer):
+    """Warm up, then restarts, then a decay."""
+    s = module.optim.lr_scheduler
+    parts = [s.LinearLR(optimizer, 0.1, total_iters=20), s.CosineAnnealingWarmRestarts(optimizer, 15),
+             s.ExponentialLR(optimizer, 0.97)]
+    return s.SequentialLR(optimizer, parts, milestones=[20, 100])
+
+
+def chain(module, optimizer):
+    """Two schedules at once."""
+    s = module.optim.lr_scheduler
+    parts = [s.ConstantLR(optimizer, 0.1, total_iters=50), s.ExponentialLR(optimizer, 0.99)]
+    return s.ChainedScheduler(parts)
+
+
+def made(name, module, optimizer):
+    if name in ("sequence", "chain"):
+        return {"sequence": sequence, "chain": chain}[name](module, optimizer)
+    return getattr(module.optim.lr_scheduler, name.split()[0])(optimizer, **SCHEDULES[name])
+
+
+@pytest.mark.parametrize("name", [*SCHEDULES, "sequence", "chain"])
+@pytest.mark.parametrize("kind", ["SGD momentum", "Adam"])
+def test_two_hundred_steps_of_a_schedule(name, kind):
+    _, optimizer = ours(kind, {**CASES[kind], "lr": 0.5})
+    _, torch_optimizer = theirs(kind, {**CASES[kind], "lr": 0.5})
+    mine, other = made(name, sq, optimizer), made(name, torch, torch_optimizer)
+    for step in range(200):
+        assert mine.get_last_lr() == pytest.approx(other.get_last_lr(), rel=1e-11, abs=1e-15), step
+        for group, wanted in zip(optimizer.param_groups, torch_optimizer.param_groups, strict=True):
+            assert group["lr"] == pytest.approx(wanted["lr"], rel=1e-11, abs=1e-15)
+            assert group.get("momentum") == wanted.get("momentum") and group.get("betas") == wanted.get("betas")
         torch_optimizer.step()
         mine.step()
         other.step()
+        if step == 77:  # taken up again from its state, in the middle
+            state, mine = mine.state_dict(), made(name, sq, optimizer)
+            mine.load_state_dict(state)
+            for group, wanted in zip(optimizer.param_groups, torch_optimizer.param_groups, strict=True):
+                group.update({k: v for k, v in wanted.items() if k != "params"})
+
+
+@pytest.mark.parametrize("options", [
+    {"patience": 3}, {"mode": "max", "threshold": 0.1, "factor": 0.5, "patience": 2},
+    {"threshold_mode": "abs", "threshold": 0.05, "cooldown": 4, "patience": 1, "min_lr": 1e-3},
+])
+def test_lowering_on_a_plateau(options):
+    _, optimizer = ours("SGD", {"lr": 0.5})
+    _, torch_optimizer = theirs("SGD", {"lr": 0.5})
+    mine = optim.lr_scheduler.ReduceLROnPlateau(optimizer, **options)
+    other = torch.optim.lr_scheduler.ReduceLROnPlateau(torch_optimizer, **options)
+    for metric in np.random.default_rng(0).normal(size=200).cumsum() * 0.1:
+        mine.step(metric)
+        other.step(metric)
+        assert mine.get_last_lr() == other.get_last_lr() and mine.num_bad_epochs == other.num_bad_epochs
