@@ -139,7 +139,8 @@ class SentenceEmbedder:
         given = list(sentences)
         for position, sentence in enumerate(given):
             if not isinstance(sentence, str):
-                raise TypeError(f"SentenceEmbedder.encode: sentence {position} is a {type(sentence).__name__}, not a str")
+                kind = type(sentence).__name__
+                raise TypeError(f"SentenceEmbedder.encode: sentence {position} is a {kind}, not a str")
         if not given:
             return sq.zeros(0, self.model.config.hidden_size)
         encoded = [encoding.ids for encoding in self.tokenizer.encode_batch(given)]

@@ -81,8 +81,8 @@ def test_what_is_wrong_is_named(folder):
     with pytest.raises(CheckpointError, match=r"encoder\.layer\.1\.output\.dense\.bias"):
         SentenceEmbedder.from_folder(folder)
     (folder / "config.json").write_text("{")
-    with pytest.raises(CheckpointError, match="config.json"):
+    with pytest.raises(CheckpointError, match=r"config\.json"):
         SentenceEmbedder.from_folder(folder)
     (folder / "tokenizer.json").unlink()
-    with pytest.raises(CheckpointError, match="tokenizer.json"):
+    with pytest.raises(CheckpointError, match=r"tokenizer\.json"):
         SentenceEmbedder.from_folder(folder)
