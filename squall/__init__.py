@@ -28,7 +28,7 @@ _FROM = {
     "frontend.joining": "stack",
     "frontend.random": (
         "Generator default_generator manual_seed seed get_rng_state set_rng_state rand randn rand_like "
-        "randn_like randint randperm bernoulli multinomial normal"
+        "randn_like randint randint_like randperm bernoulli multinomial normal poisson binomial"
     ),
     "frontend.state": (
         "no_grad enable_grad set_grad_enabled inference_mode set_detect_anomaly is_grad_enabled "
@@ -40,12 +40,14 @@ _FROM = {
     "frontend.functions_unary": (
         "abs neg sign sqrt rsqrt exp exp2 expm1 log log2 log10 log1p sin cos tan asin acos atan sinh cosh "
         "tanh asinh acosh atanh erf erfc erfinv floor ceil round trunc sigmoid relu isnan isinf isfinite "
-        "square reciprocal logical_not bitwise_not lgamma digamma"
+        "square reciprocal logical_not bitwise_not lgamma digamma absolute negative fix arccos arccosh arcsin arcsinh "
+        "arctan arctanh"
     ),
     "frontend.functions_arithmetic": (
         "where add sub mul div pow matmul mm bmm dot outer maximum minimum clamp clip lerp addmm eq ne lt "
         "le gt ge logical_and logical_or logical_xor bitwise_and bitwise_or bitwise_xor fmod remainder "
-        "floor_divide atan2 addcmul addcdiv copysign subtract multiply divide masked_fill"
+        "floor_divide atan2 addcmul addcdiv copysign subtract multiply divide masked_fill true_divide "
+        "arctan2 greater greater_equal less less_equal not_equal"
     ),
     "frontend.functions_reduction": (
         "sum prod mean amax amin any all argmax argmin max min var std norm logsumexp softmax log_softmax "
@@ -88,6 +90,10 @@ _FROM = {
     "frontend.linalg_systems": "logdet inverse slogdet det triangular_solve cholesky_solve cholesky_inverse",
     "frontend.linalg_factors": "geqrf ormqr svd_lowrank pca_lowrank lu_unpack matrix_exp",
     "frontend.linalg_older": "cholesky pinverse qr svd lu lu_solve",
+    "frontend.creation_more": (
+        "logspace range scalar_tensor empty_permuted empty_strided hann_window hamming_window blackman_window "
+        "bartlett_window kaiser_window"
+    ),
     "frontend.functions_calculus": "diff gradient trapezoid trapz cumulative_trapezoid",
     "frontend.einsum": "einsum tensordot",
     "io": "save load",
@@ -105,12 +111,25 @@ _FROM = {
     "base.config": "set_option options",
     "runtime.native": "set_num_threads get_num_threads",
 }
+# Methods of Tensor that PyTorch has as functions too.
+_METHODS = {
+    "frontend.tensor": (
+        "abs_ acos_ acosh_ addmv_ asin_ asinh_ atan_ atanh_ ceil_ clamp_ clamp_max_ clamp_min_ cos_ cosh_ "
+        "deg2rad_ detach_ erf_ erfc_ exp_ exp2_ expm1_ fill_ floor_ frac_ gcd_ index_put_ lcm_ ldexp_ log_ "
+        "log10_ log1p_ log2_ logit_ nan_to_num_ neg_ rad2deg_ reciprocal_ relu_ resize_as_ round_ rsqrt_ "
+        "sigmoid_ sin_ sinc_ sinh_ sqrt_ square_ tan_ tanh_ trunc_ xlogy_ zero_ is_floating_point is_complex "
+        "is_conj is_neg is_nonzero is_same_size is_signed is_inference get_device unsafe_split_with_sizes"
+    )
+}
+_METHODS_AS_FUNCTIONS = _METHODS["frontend.tensor"].split()
 _NAMES = {name: module for module, names in _FROM.items() for name in names.split()}
 
 
 def __getattr__(name: str) -> Any:
     if name in _NAMES:
         value = getattr(importlib.import_module(f"squall.{_NAMES[name]}"), name)
+    elif name in _METHODS_AS_FUNCTIONS:
+        value = getattr(importlib.import_module("squall.frontend.tensor").Tensor, name)
     elif name in _MODULES:
         value = importlib.import_module(
             {"autograd": "squall.autograd", "func": "squall.func"}.get(name, f"squall.{name}")
@@ -137,7 +156,7 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_NAMES, *_MODULES, *_DTYPES, "bool", "dtype", "device"})
+    return sorted({*globals(), *_NAMES, *_METHODS_AS_FUNCTIONS, *_MODULES, *_DTYPES, "bool", "dtype", "device"})
 
 
 def synchronize() -> None:

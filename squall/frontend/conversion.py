@@ -6,10 +6,12 @@ import copy
 from typing import Any
 
 from squall.base.dtypes import DType, as_dtype, dtype_named, numpy_dtype
-from squall.base.errors import AutogradError
+from squall.base.errors import AutogradError, ShapeError
+from squall.base.formats import channels_last, channels_last_3d, check_format, contiguous_format
 from squall.frontend import creation, indexing, interop
 from squall.frontend.core import Handle, cast, require_no_grad_leaf, result, wrap
 from squall.frontend.evaluation import evaluate_tensors
+from squall.frontend.movement import permute
 from squall.frontend.state import local
 from squall.frontend.tape import GradRecord, Leaf
 from squall.frontend.tracing import check_no_value
@@ -98,7 +100,20 @@ def to(tensor: Any, *args: Any, dtype: Any = None, device: Any = None, copy: boo
     if device is not None:
         creation.check_device(device, "to")
     out = tensor if dtype is None else cast(tensor, as_dtype(dtype))
-    return clone(out) if copy and out is tensor else out
+    out = clone(out) if copy and out is tensor else out
+    return out if memory_format is None else laid_out(out, memory_format, "to")
+
+
+def laid_out(x: Any, memory_format: Any, function: str) -> Any:
+    """The Tensor with logical strides of a memory format: itself, or a copy whose channels lie last."""
+    if memory_format not in (channels_last, channels_last_3d):
+        check_format(memory_format, None, function)
+        return clone(x) if memory_format is contiguous_format and not x.is_contiguous() else x
+    rank = 4 if memory_format is channels_last else 5
+    if len(x.node.shape) != rank:
+        raise ShapeError(f"{function}: {memory_format} needs {rank} dimensions, got shape {list(x.node.shape)}")
+    moved = permute(x, (0, *range(2, rank), 1))
+    return permute(moved if moved.is_contiguous() else clone(moved), (0, rank - 1, *range(1, rank - 1)))
 
 
 def as_array(tensor: Any, dtype: Any, copy: bool | None) -> Any:

@@ -12,6 +12,7 @@ from squall.frontend.core import Handle, cast, record, scalar_node, wrap
 from squall.frontend.evaluation import evaluate_tensors
 from squall.frontend.interop import from_numpy
 from squall.frontend.movement import shape_argument
+from squall.frontend.out import into
 from squall.frontend.tape import Leaf
 from squall.frontend.tracing import check_no_value
 from squall.ir.op import ops
@@ -119,15 +120,20 @@ def full(
     device: Any = None,
     requires_grad: bool = False,
     out: Any = None,
+    layout: Any = None,
+    pin_memory: bool = False,
 ) -> Any:
     """A Tensor of one value; the dtype follows the value unless given."""
     if dtype is None:
         dtype = bool_ if isinstance(fill_value, bool) else int64 if isinstance(fill_value, int) else default_dtype()
     shape = shape_argument((size,), "full")
-    return filled(shape, fill_value, as_dtype(dtype), check_device(device, "full"), requires_grad)
+    check_format(None, layout, "full")
+    made = filled(shape, fill_value, as_dtype(dtype), check_device(device, "full"), requires_grad)
+    return into(out, made, "full")
 
 
-def zeros(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Any:
+def zeros(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False, out: Any = None,
+          layout: Any = None, pin_memory: bool = False, memory_format: Any = None) -> Any:
     """A Tensor of zeros.
 
     Example:
@@ -135,17 +141,25 @@ def zeros(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool
         >>> sq.zeros(2, 3).shape
         squall.Size([2, 3])
     """
-    return filled(shape_argument(size, "zeros"), 0, _float_dtype(dtype), check_device(device, "zeros"), requires_grad)
+    check_format(memory_format, layout, "zeros")
+    made = filled(shape_argument(size, "zeros"), 0, _float_dtype(dtype), check_device(device, "zeros"), requires_grad)
+    return into(out, made, "zeros")
 
 
-def ones(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Any:
+def ones(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False, out: Any = None,
+         layout: Any = None, pin_memory: bool = False, memory_format: Any = None) -> Any:
     """A Tensor of ones."""
-    return filled(shape_argument(size, "ones"), 1, _float_dtype(dtype), check_device(device, "ones"), requires_grad)
+    check_format(memory_format, layout, "ones")
+    made = filled(shape_argument(size, "ones"), 1, _float_dtype(dtype), check_device(device, "ones"), requires_grad)
+    return into(out, made, "ones")
 
 
-def empty(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Any:
+def empty(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False, out: Any = None,
+          layout: Any = None, pin_memory: bool = False, memory_format: Any = None) -> Any:
     """A Tensor whose values mean nothing yet (they are zeros: results never depend on old memory)."""
-    return filled(shape_argument(size, "empty"), 0, _float_dtype(dtype), check_device(device, "empty"), requires_grad)
+    check_format(memory_format, layout, "empty")
+    made = filled(shape_argument(size, "empty"), 0, _float_dtype(dtype), check_device(device, "empty"), requires_grad)
+    return into(out, made, "empty")
 
 
 def _float_dtype(dtype: Any) -> DType:
@@ -242,14 +256,14 @@ def eye(n: int, m: int | None = None, *, dtype: Any = None, device: Any = None, 
     return require_grad(wrap(computed(values)), requires_grad, "eye")
 
 
-def tril(input: Any, diagonal: int = 0) -> Any:
+def tril(input: Any, diagonal: int = 0, *, out: Any = None) -> Any:
     """The lower triangle of the last two dimensions; zeros above."""
-    return _triangle(input, diagonal, "le")
+    return into(out, _triangle(input, diagonal, "le"), "tril")
 
 
-def triu(input: Any, diagonal: int = 0) -> Any:
+def triu(input: Any, diagonal: int = 0, *, out: Any = None) -> Any:
     """The upper triangle of the last two dimensions; zeros below."""
-    return _triangle(input, diagonal, "ge")
+    return into(out, _triangle(input, diagonal, "ge"), "triu")
 
 
 def _triangle(input: Any, diagonal: int, comparison: str) -> Any:

@@ -204,3 +204,5 @@ def masked_fill(input: Any, mask: Any, value: Any) -> Any:
 
 
 clip, subtract, multiply, divide = clamp, sub, mul, div
+true_divide, arctan2 = div, atan2
+greater, greater_equal, less, less_equal, not_equal = gt, ge, lt, le, ne

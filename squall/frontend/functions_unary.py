@@ -220,3 +220,7 @@ def logical_not(input: Any, *, out: Any = None) -> Any:
 def bitwise_not(input: Any, *, out: Any = None) -> Any:
     """Every bit flipped; logical not for bool."""
     return into(out, checked(input, "bitwise_not").bitwise_not(), "bitwise_not")
+
+
+absolute, negative, fix = abs, neg, trunc
+arccos, arccosh, arcsin, arcsinh, arctan, arctanh = acos, acosh, asin, asinh, atan, atanh

@@ -321,7 +321,9 @@ class ArithmeticMethods:
         return arithmetic.in_place(self, self.ge(other), "ge_")
 
     multiply, multiply_ = mul, mul_
-    divide, divide_, true_divide = div, div_, div
+    divide, divide_, true_divide, true_divide_ = div, div_, div, div_
+    arctan2, arctan2_ = atan2, atan2_
+    greater_, greater_equal_, less_, less_equal_, not_equal_ = gt_, ge_, lt_, le_, ne_
     subtract, subtract_ = sub, sub_
     greater, greater_equal, less, less_equal, not_equal = gt, ge, lt, le, ne
 

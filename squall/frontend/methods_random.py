@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import log1p, pi
 from typing import TYPE_CHECKING, Any
 
 from squall.frontend import random
@@ -39,3 +40,28 @@ class RandomMethods:
     def bernoulli(self, *, generator: Any = None) -> Tensor:
         """1 with the probability each element gives, else 0."""
         return random.bernoulli(self, generator=generator)
+
+    def exponential_(self, lambd: float = 1.0, *, generator: Any = None) -> Tensor:
+        """In place: exponential numbers of a rate."""
+        return random.fill_random(self, -_open(self, generator).log() / lambd)
+
+    def log_normal_(self, mean: float = 1.0, std: float = 2.0, *, generator: Any = None) -> Tensor:
+        """In place: numbers whose logarithms are normal."""
+        wide = random.randn(self.node.shape, dtype="float64", generator=generator)  # type: ignore[attr-defined]
+        return random.fill_random(self, (wide * std + mean).exp())
+
+    def cauchy_(self, median: float = 0.0, sigma: float = 1.0, *, generator: Any = None) -> Tensor:
+        """In place: Cauchy numbers."""
+        angle = (_open(self, generator) - 0.5) * pi
+        return random.fill_random(self, angle.tan() * sigma + median)
+
+    def geometric_(self, p: float, *, generator: Any = None) -> Tensor:
+        """In place: how many trials of probability p until the first success, from 1."""
+        if not 0 < p < 1:
+            raise ValueError(f"geometric_: expects p to be in (0, 1), but got p={p}")
+        return random.fill_random(self, (_open(self, generator).log() / log1p(-p)).ceil().clamp(min=1.0))
+
+
+def _open(x: Any, generator: Any) -> Any:
+    """Uniform float64 numbers in (0, 1], shaped like a Tensor."""
+    return 1.0 - random.rand(x.node.shape, dtype="float64", generator=generator)

@@ -347,3 +347,8 @@ class UnaryMethods:
     def bitwise_not_(self) -> Tensor:
         """In place: every bit flipped."""
         return self._in_place(self.bitwise_not(), "bitwise_not_")
+
+    absolute, absolute_, negative, negative_, fix, fix_ = abs, abs_, neg, neg_, trunc, trunc_
+    arccos, arccos_, arccosh, arccosh_ = acos, acos_, acosh, acosh_
+    arcsin, arcsin_, arcsinh, arcsinh_ = asin, asin_, asinh, asinh_
+    arctan, arctan_, arctanh, arctanh_ = atan, atan_, atanh, atanh_

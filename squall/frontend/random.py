@@ -10,11 +10,14 @@ import os
 from typing import Any
 
 from squall.base.dtypes import as_dtype, default_dtype, int64
-from squall.base.shapes import numel
+from squall.base.formats import check_format
+from squall.base.shapes import broadcast, numel
 from squall.frontend import creation
+from squall.frontend.conversion import clone as conversion_clone
 from squall.frontend.conversion import copy_
 from squall.frontend.core import cast, record, result, scalar_node
 from squall.frontend.movement import shape_argument
+from squall.frontend.out import into
 from squall.frontend.state import local
 from squall.frontend.tracing import refuse
 from squall.ir.node import Node
@@ -148,18 +151,34 @@ def randn(
     return creation.require_grad(out, requires_grad, "randn")
 
 
-def rand_like(input: Any, *, dtype: Any = None, generator: Generator | None = None) -> Any:
+def rand_like(input: Any, *, dtype: Any = None, generator: Generator | None = None, device: Any = None,
+              requires_grad: bool = False, layout: Any = None, memory_format: Any = None) -> Any:
     """Uniform numbers, shaped and typed like another Tensor."""
-    return rand(*input.node.shape, dtype=dtype or input.node.dtype, generator=generator)
+    check_format(memory_format, layout, "rand_like")
+    return rand(input.node.shape, dtype=dtype or input.node.dtype, generator=generator, device=device,
+                requires_grad=requires_grad)
 
 
-def randn_like(input: Any, *, dtype: Any = None, generator: Generator | None = None) -> Any:
+def randn_like(input: Any, *, dtype: Any = None, generator: Generator | None = None, device: Any = None,
+               requires_grad: bool = False, layout: Any = None, memory_format: Any = None) -> Any:
     """Standard normal numbers, shaped and typed like another Tensor."""
-    return randn(*input.node.shape, dtype=dtype or input.node.dtype, generator=generator)
+    check_format(memory_format, layout, "randn_like")
+    return randn(input.node.shape, dtype=dtype or input.node.dtype, generator=generator, device=device,
+                 requires_grad=requires_grad)
+
+
+def randint_like(input: Any, low: int, high: Any = None, *, dtype: Any = None, generator: Generator | None = None,
+                 device: Any = None, requires_grad: bool = False, layout: Any = None, memory_format: Any = None) -> Any:
+    """Integers from low (0 when left out) below high, shaped and typed like another Tensor."""
+    check_format(memory_format, layout, "randint_like")
+    low, high = (0, low) if high is None else (low, high)
+    out = randint(low, high, tuple(input.node.shape), dtype=dtype or input.node.dtype, generator=generator,
+                  device=device)
+    return creation.require_grad(out, requires_grad, "randint_like")
 
 
 def randint(low: int, high: Any = None, size: Any = None, *, generator: Generator | None = None, dtype: Any = None,
-            device: Any = None) -> Any:
+            device: Any = None, requires_grad: bool = False, layout: Any = None) -> Any:
     """Integers from low (0 when left out) below high."""
     if size is None:
         low, high, size = 0, low, high
@@ -167,8 +186,8 @@ def randint(low: int, high: Any = None, size: Any = None, *, generator: Generato
     if high <= low:
         raise ValueError(f"randint: low {low} must be below high {high}")
     fraction = draw(ops.uniform, tuple(size), as_dtype("float64"), generator, 2)
-    values = (fraction * (high - low)).floor() + low
-    return cast(values, int64 if dtype is None else as_dtype(dtype))
+    values = cast((fraction * (high - low)).floor() + low, int64 if dtype is None else as_dtype(dtype))
+    return creation.require_grad(values, requires_grad, "randint")
 
 
 def randperm(n: int, *, generator: Generator | None = None, dtype: Any = None, device: Any = None) -> Any:
@@ -182,7 +201,8 @@ def bernoulli(input: Any, *, generator: Generator | None = None) -> Any:
     """1 with the probability each element gives, else 0."""
     node = input.node
     uniform = draw(ops.uniform, tuple(node.shape), as_dtype("float32"), generator)
-    return cast(record(ops.lt, (uniform, cast(input.detach(), as_dtype("float32"))), ()), node.dtype)
+    drawn = cast(record(ops.lt, (uniform, cast(input.detach(), as_dtype("float32"))), ()), node.dtype)
+    return drawn if input.edge is None else copy_(conversion_clone(input), drawn)
 
 
 def multinomial(input: Any, num_samples: int, replacement: bool = False, *, generator: Generator | None = None) -> Any:
@@ -204,12 +224,48 @@ def multinomial(input: Any, num_samples: int, replacement: bool = False, *, gene
     return out if len(input.node.shape) == 2 else out.squeeze(0)
 
 
-def normal(mean: Any, std: Any, size: Any = None, *, generator: Generator | None = None, dtype: Any = None) -> Any:
+def normal(mean: Any, std: Any = 1.0, size: Any = None, *, generator: Generator | None = None, dtype: Any = None,
+           device: Any = None, requires_grad: bool = False, layout: Any = None, out: Any = None) -> Any:
     """Normal numbers of given mean and standard deviation (numbers with a size, or Tensors)."""
     if size is None:
+        if hasattr(mean, "node") and hasattr(std, "node"):
+            shape = broadcast(tuple(mean.node.shape), tuple(std.node.shape), "normal")
+        else:
+            shape = tuple((mean if hasattr(mean, "node") else std).node.shape)
         like = mean if hasattr(mean, "node") else std
-        return randn_like(like, generator=generator) * std + mean
-    return randn(*size, generator=generator, dtype=dtype) * std + mean
+        return into(out, randn(shape, generator=generator, dtype=like.node.dtype) * std + mean, "normal")
+    made = randn(*size, generator=generator, dtype=dtype, device=device) * std + mean
+    return into(out, creation.require_grad(made, requires_grad, "normal"), "normal")
+
+
+def poisson(input: Any, generator: Generator | None = None) -> Any:
+    """Numbers from Poisson distributions of the given rates (evaluates them).
+
+    Counts of a unit-rate process: the number of exponential steps that fit in the rate; for rates over 64 rounded
+    normal numbers of the same mean and variance.
+    """
+    rate = cast(input.detach(), as_dtype("float64"))
+    small = rate.clamp(max=64.0)
+    top = float(small.max()) if small.numel() else 0.0
+    steps = int(top + 12 * top**0.5 + 16)
+    shape = (steps, *input.node.shape)
+    uniform = draw(ops.uniform, shape, as_dtype("float64"), generator, 2)
+    arrived = (-(1 - uniform).log()).cumsum(0) <= small
+    few = cast(arrived.sum(0), as_dtype("float64"))
+    noise = draw(ops.normal, tuple(input.node.shape), as_dtype("float64"), generator, 2)
+    many = (rate + noise * rate.sqrt()).round().clamp(min=0.0)
+    return cast(record(ops.where, (rate > 64.0, many, few), ()), input.node.dtype)
+
+
+def binomial(count: Any, prob: Any, generator: Generator | None = None) -> Any:
+    """How many of so many trials succeed, each with its probability (evaluates the counts)."""
+    shape = broadcast(tuple(count.node.shape), tuple(prob.node.shape), "binomial")
+    trials = cast(count.detach(), as_dtype("float64"))
+    most = int(float(trials.max())) if count.numel() else 0
+    uniform = draw(ops.uniform, (most, *shape), as_dtype("float64"), generator, 2)
+    number = creation.arange(most).reshape(tuple([-1] + [1] * len(shape)))
+    hits = (uniform < cast(prob.detach(), as_dtype("float64"))) & (number < trials)
+    return cast(hits.sum(0), count.node.dtype)
 
 
 def fill_random(target: Any, values: Any) -> Any:

@@ -168,6 +168,16 @@ def running(op: Op, x: Any, dim: int, dtype: Any) -> Any:
     return record(op, (x,), (normalize_dim(dim, len(x.node.shape), op.name),))
 
 
+def running_sum(x: Any, dim: int, dtype: Any) -> Any:
+    """`cumsum`."""
+    return running(ops.cumsum, x, dim, dtype)
+
+
+def running_product(x: Any, dim: int, dtype: Any) -> Any:
+    """`cumprod`."""
+    return running(ops.cumprod, x, dim, dtype)
+
+
 def norm(x: Any, p: Any, dim: Any, keepdim: bool) -> Any:
     """Vector norm of order p (2, 1, inf, -inf, 0, "fro" or any number) over dims."""
     dims = normalize_dims(dim, len(x.node.shape), "norm")

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from squall.base.dtypes import DType, as_dtype, bool_, default_dtype
+from squall.base.dtypes import DType, as_dtype, default_dtype
 from squall.base.errors import ArgumentError, AutogradError, DtypeError, ShapeError
+from squall.base.formats import channels_last, channels_last_3d, contiguous_format
 from squall.base.shapes import is_contiguous, normalize_dim, numel
 from squall.frontend import autograd, conversion, creation, interop, tracing
 from squall.frontend.core import Handle, apply, cast, record, set_tensor_class, wrap
 from squall.frontend.display import render
 from squall.frontend.evaluation import evaluate_tensors
 from squall.frontend.methods_arithmetic import ArithmeticMethods
+from squall.frontend.methods_conversion import DtypeMethods, FactMethods, ShapingMethods
 from squall.frontend.methods_more import ElementwiseMethods, MatrixMethods, PlacingMethods
 from squall.frontend.methods_movement import MovementMethods
 from squall.frontend.methods_random import RandomMethods
@@ -25,7 +27,7 @@ from squall.ir.op import ops
 
 
 class Tensor(Handle, ArithmeticMethods, UnaryMethods, ReductionMethods, MovementMethods, RandomMethods,
-             ElementwiseMethods, MatrixMethods, PlacingMethods):
+             ElementwiseMethods, MatrixMethods, PlacingMethods, DtypeMethods, ShapingMethods, FactMethods):
     """A multi-dimensional array that records what is done with it, with PyTorch's names and semantics.
 
     Made by `sq.tensor`, `sq.zeros`, `sq.from_numpy` and every operation; not by calling the class with sizes.
@@ -169,13 +171,19 @@ class Tensor(Handle, ArithmeticMethods, UnaryMethods, ReductionMethods, Movement
         """Elements between the start of the storage and this tensor's first."""
         return layout_of(self)[1]
 
-    def is_contiguous(self) -> bool:
-        """Whether the logical layout is row-major."""
-        return is_contiguous(tuple(self.node.shape), layout_of(self)[0])
+    def is_contiguous(self, memory_format: Any = contiguous_format) -> bool:
+        """Whether the logical layout is row-major, or that of a memory format."""
+        x = self
+        if memory_format in (channels_last, channels_last_3d):
+            rank = len(self.node.shape)
+            if rank != (4 if memory_format is channels_last else 5):
+                return False
+            x = self.permute(0, *range(2, rank), 1)
+        return is_contiguous(tuple(x.node.shape), layout_of(x)[0])
 
-    def contiguous(self) -> Tensor:
-        """Itself when row-major, else a row-major copy."""
-        return self if self.is_contiguous() else self.clone()
+    def contiguous(self, memory_format: Any = contiguous_format) -> Tensor:
+        """Itself when row-major (or of the memory format), else a copy that is."""
+        return self if self.is_contiguous(memory_format) else conversion.laid_out(self, memory_format, "contiguous")
 
     def is_floating_point(self) -> bool:
         """Whether the dtype is floating."""
@@ -299,9 +307,10 @@ class Tensor(Handle, ArithmeticMethods, UnaryMethods, ReductionMethods, Movement
         return conversion.deep_copy(self, memo)
 
     # ------------------------------------------------------------ copies and types
-    def clone(self) -> Tensor:
+    def clone(self, *, memory_format: Any = None) -> Tensor:
         """A copy with its own memory; gradients flow through."""
-        return conversion.clone(self)
+        out = conversion.clone(self)
+        return out if memory_format is None else conversion.laid_out(out, memory_format, "clone")
 
     def copy_(self, src: Any, non_blocking: bool = False) -> Tensor:
         """Write values, cast and broadcast, in place."""
@@ -331,56 +340,9 @@ class Tensor(Handle, ArithmeticMethods, UnaryMethods, ReductionMethods, Movement
         """The dtype of another tensor."""
         return cast(self, other.node.dtype)
 
-    def float(self) -> Tensor:
-        """float32."""
-        return cast(self, as_dtype("float32"))
-
-    def double(self) -> Tensor:
-        """float64."""
-        return cast(self, as_dtype("float64"))
-
-    def half(self) -> Tensor:
-        """float16."""
-        return cast(self, as_dtype("float16"))
-
-    def bfloat16(self) -> Tensor:
-        """bfloat16."""
-        return cast(self, as_dtype("bfloat16"))
-
-    def int(self) -> Tensor:
-        """int32."""
-        return cast(self, as_dtype("int32"))
-
-    def long(self) -> Tensor:
-        """int64."""
-        return cast(self, as_dtype("int64"))
-
-    def bool(self) -> Tensor:
-        """Whether nonzero."""
-        return cast(self, bool_)
-
     def cpu(self) -> Tensor:
         """Itself: this is the CPU."""
         return self
-
-    # ------------------------------------------------------------ like this one
-    def new_zeros(self, *size: Any, dtype: Any = None) -> Tensor:
-        """Zeros of this dtype."""
-        return creation.zeros(*size, dtype=dtype or self.node.dtype)
-
-    def new_ones(self, *size: Any, dtype: Any = None) -> Tensor:
-        """Ones of this dtype."""
-        return creation.ones(*size, dtype=dtype or self.node.dtype)
-
-    def new_full(self, size: Any, fill_value: Any, dtype: Any = None) -> Tensor:
-        """One value of this dtype."""
-        return creation.full(size, fill_value, dtype=dtype or self.node.dtype)
-
-    def new_tensor(self, data: Any, dtype: Any = None) -> Tensor:
-        """New data of this dtype."""
-        return creation.tensor(data, dtype=dtype or self.node.dtype)
-
-    new_empty = new_zeros
 
 
 set_tensor_class(Tensor)
