@@ -27,6 +27,96 @@ class Dataset:
         return ConcatDataset([self, other])
 
 
+class IterableDataset(Dataset):
+    """The base of data sets without indices: subclasses define `__iter__()`, and `__len__()` where it is known.
+
+    With worker processes each has a copy; `sq.data.get_worker_info()` tells it which share is its own.
+
+    Example:
+        >>> import squall as sq
+        >>> class Count(sq.data.IterableDataset):
+        ...     def __iter__(self):
+        ...         worker = sq.data.get_worker_info()
+        ...         first, step = (0, 1) if worker is None else (worker.id, worker.num_workers)
+        ...         return iter(range(first, 5, step))
+        >>> [batch.tolist() for batch in sq.data.DataLoader(Count(), batch_size=2)]
+        [[0, 1], [2, 3], [4]]
+    """
+
+    def __iter__(self) -> Any:
+        raise TypeError(f"{type(self).__name__} gives no samples: define __iter__()")
+
+    def __add__(self, other: Any) -> ChainDataset:
+        return ChainDataset([self, other])
+
+
+class ChainDataset(IterableDataset):
+    """Several iterable data sets one after the other.
+
+    Args:
+        datasets: each an IterableDataset.
+
+    Raises:
+        TypeError: when one is not.
+    """
+
+    def __init__(self, datasets: Iterable[Any]) -> None:
+        self.datasets = list(datasets)
+        for dataset in self.datasets:
+            if not isinstance(dataset, IterableDataset):
+                raise TypeError(f"ChainDataset only supports IterableDataset, got {type(dataset).__name__}")
+
+    def __iter__(self) -> Any:
+        for dataset in self.datasets:
+            yield from dataset
+
+    def __len__(self) -> int:
+        return sum(len(dataset) for dataset in self.datasets)  # type: ignore[arg-type]
+
+
+class StackDataset(Dataset):
+    """Several data sets side by side: item i is the tuple, or the dictionary, of their items i.
+
+    Args:
+        datasets: of equal length, as positions for tuples or with names for dictionaries.
+
+    Raises:
+        ValueError: for lengths that differ, none, or both ways at once.
+
+    Example:
+        >>> import squall as sq
+        >>> sq.data.StackDataset(image=[10, 20], text=["a", "b"])[1]
+        {'image': 20, 'text': 'b'}
+    """
+
+    def __init__(self, *datasets: Any, **named: Any) -> None:
+        if bool(datasets) == bool(named):
+            raise ValueError("StackDataset: give data sets either by position or by name")
+        self.datasets: Any = datasets or named
+        lengths = {len(dataset) for dataset in (datasets or named.values())}
+        if len(lengths) > 1:
+            raise ValueError(f"StackDataset: the data sets have different lengths: {sorted(lengths)}")
+        (self._length,) = lengths
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(self.datasets, dict):
+            return {name: dataset[index] for name, dataset in self.datasets.items()}
+        return tuple(dataset[index] for dataset in self.datasets)
+
+    def __getitems__(self, indices: Sequence[int]) -> list[Any]:
+        def column(dataset: Any) -> list[Any]:
+            many: Any = getattr(dataset, "__getitems__", None)
+            return many(indices) if callable(many) else [dataset[i] for i in indices]
+
+        if isinstance(self.datasets, dict):
+            columns = {name: column(dataset) for name, dataset in self.datasets.items()}
+            return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+        return list(zip(*(column(dataset) for dataset in self.datasets), strict=True))
+
+    def __len__(self) -> int:
+        return self._length
+
+
 class TensorDataset(Dataset):
     """Samples that are the rows of Tensors: item i is (tensors[0][i], tensors[1][i], ...).
 
@@ -95,6 +185,8 @@ class ConcatDataset(Dataset):
         self.datasets = list(datasets)
         if not self.datasets:
             raise ValueError("ConcatDataset: datasets should not be an empty iterable")
+        if any(isinstance(dataset, IterableDataset) for dataset in self.datasets):
+            raise TypeError("ConcatDataset does not support IterableDataset; ChainDataset does")
         self.cumulative_sizes: list[int] = []
         for dataset in self.datasets:
             before = self.cumulative_sizes[-1] if self.cumulative_sizes else 0

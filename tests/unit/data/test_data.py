@@ -147,7 +147,11 @@ def test_loader_goes_on_in_the_middle_of_an_epoch():
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"num_workers": 2}, "use num_workers=0"),
+        ({"num_workers": -1}, "0 or more"),
+        ({"prefetch_factor": 2}, "only with num_workers"),
+        ({"num_workers": 1, "prefetch_factor": 0}, "at least 1"),
+        ({"persistent_workers": True}, "only with num_workers"),
+        ({"timeout": -1}, "0 or more"),
         ({"sampler": [0], "shuffle": True}, "mutually exclusive with shuffle"),
         ({"batch_sampler": [[0]], "batch_size": 4}, "batch_sampler option"),
         ({"batch_size": None, "drop_last": True}, "drop_last"),
