@@ -3,6 +3,7 @@
 from squall.models.bert import BERT, BERTConfig
 from squall.models.cnn import DigitsCNN, ResidualBlock
 from squall.models.gpt import GPT, Block, CausalSelfAttention, GPTConfig, gpt2
+from squall.models.language import LSTMLanguageModel
 from squall.models.mlp import MLP
 from squall.models.mobilenet import MobileNetV2, MobileNetV3
 from squall.models.resnet import (
@@ -29,6 +30,7 @@ __all__ = [
     "DigitsCNN",
     "GPT",
     "GPTConfig",
+    "LSTMLanguageModel",
     "MLP",
     "MobileNetV2",
     "MobileNetV3",
