@@ -63,7 +63,9 @@ def _check_like(function: str, before: Sequence[Any], after: Sequence[Any], name
 def _check_structure(function: str, what: str, before: Any, after: Any) -> None:
     if before != after:
         shown = [repr(pytree.unflatten(s, ["*"] * _leaves_of(s))).replace("'*'", "*") for s in (before, after)]
-        raise ShapeError(f"{user_line()}: {function}: {what} was {shown[0]} and became {shown[1]}; it must stay the same")
+        raise ShapeError(
+            f"{user_line()}: {function}: {what} was {shown[0]} and became {shown[1]}; it must stay the same"
+        )
 
 
 def _leaves_of(structure: Any) -> int:

@@ -116,6 +116,8 @@ from squall.nn.reshaping import (
     UpsamplingBilinear2d,
     UpsamplingNearest2d,
 )
+from squall.nn.rnn import GRU, LSTM, RNN
+from squall.nn.rnn_cells import GRUCell, LSTMCell, RNNCell
 from squall.nn.thresholds import CELU, GLU, Hardshrink, PReLU, RReLU, Softshrink, Tanhshrink, Threshold
 from squall.nn.transposed_convolution import ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
 
@@ -169,6 +171,8 @@ __all__ = [
     "GLU",
     "GaussianNLLLoss",
     "GroupNorm",
+    "GRU",
+    "GRUCell",
     "Hardshrink",
     "Hardsigmoid",
     "Hardswish",
@@ -190,6 +194,8 @@ __all__ = [
     "LocalResponseNorm",
     "LogSigmoid",
     "LogSoftmax",
+    "LSTM",
+    "LSTMCell",
     "MSELoss",
     "MarginRankingLoss",
     "MaxPool1d",
@@ -214,6 +220,8 @@ __all__ = [
     "PixelUnshuffle",
     "PoissonNLLLoss",
     "RMSNorm",
+    "RNN",
+    "RNNCell",
     "RReLU",
     "ReLU",
     "ReLU6",
