@@ -14,8 +14,8 @@ from squall.nn.activation import (
     Mish,
     ReLU,
     ReLU6,
-    Sigmoid,
     SiLU,
+    Sigmoid,
     Softmax,
     Softmax2d,
     Softmin,
@@ -40,8 +40,8 @@ from squall.nn.linear import Bilinear, Identity, Linear
 from squall.nn.loss import (
     BCELoss,
     BCEWithLogitsLoss,
-    CrossEntropyLoss,
     CTCLoss,
+    CrossEntropyLoss,
     GaussianNLLLoss,
     HuberLoss,
     KLDivLoss,
@@ -84,6 +84,7 @@ from squall.nn.padding import (
     ZeroPad3d,
 )
 from squall.nn.parameter import Buffer, Parameter
+from squall.nn.parameter_containers import ParameterDict, ParameterList
 from squall.nn.pooling import (
     AdaptiveAvgPool1d,
     AdaptiveAvgPool2d,
@@ -119,6 +120,13 @@ from squall.nn.reshaping import (
 from squall.nn.rnn import GRU, LSTM, RNN
 from squall.nn.rnn_cells import GRUCell, LSTMCell, RNNCell
 from squall.nn.thresholds import CELU, GLU, Hardshrink, PReLU, RReLU, Softshrink, Tanhshrink, Threshold
+from squall.nn.transformer import (
+    Transformer,
+    TransformerDecoder,
+    TransformerDecoderLayer,
+    TransformerEncoder,
+    TransformerEncoderLayer,
+)
 from squall.nn.transposed_convolution import ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
 
 __all__ = [
@@ -169,10 +177,10 @@ __all__ = [
     "Fold",
     "GELU",
     "GLU",
-    "GaussianNLLLoss",
-    "GroupNorm",
     "GRU",
     "GRUCell",
+    "GaussianNLLLoss",
+    "GroupNorm",
     "Hardshrink",
     "Hardsigmoid",
     "Hardswish",
@@ -188,14 +196,14 @@ __all__ = [
     "LPPool1d",
     "LPPool2d",
     "LPPool3d",
+    "LSTM",
+    "LSTMCell",
     "LayerNorm",
     "LeakyReLU",
     "Linear",
     "LocalResponseNorm",
     "LogSigmoid",
     "LogSoftmax",
-    "LSTM",
-    "LSTMCell",
     "MSELoss",
     "MarginRankingLoss",
     "MaxPool1d",
@@ -216,6 +224,8 @@ __all__ = [
     "PReLU",
     "PairwiseDistance",
     "Parameter",
+    "ParameterDict",
+    "ParameterList",
     "PixelShuffle",
     "PixelUnshuffle",
     "PoissonNLLLoss",
@@ -246,6 +256,11 @@ __all__ = [
     "Tanh",
     "Tanhshrink",
     "Threshold",
+    "Transformer",
+    "TransformerDecoder",
+    "TransformerDecoderLayer",
+    "TransformerEncoder",
+    "TransformerEncoderLayer",
     "TripletMarginLoss",
     "TripletMarginWithDistanceLoss",
     "Unflatten",

@@ -179,7 +179,10 @@ class MultiheadAttention(Module):
             t.reshape(batch, t.shape[1], self.num_heads, self.head_dim).transpose(1, 2)
             for t in (query, key, value)
         )
-        mask = self._mask(key_padding_mask, attn_mask, batch, key.shape[2] - before, query.dtype)
+        extra = key.shape[2] - before
+        # The hint says that the mask is the causal one, which the fused attention knows by itself.
+        causal = is_causal and key_padding_mask is None and not need_weights and not extra
+        mask = None if causal else self._mask(key_padding_mask, attn_mask, batch, extra, query.dtype)
         dropped = self.dropout if self.training else 0.0
         weights = None
         if need_weights:
@@ -187,7 +190,7 @@ class MultiheadAttention(Module):
             weights = weights.mean(1) if average_attn_weights else weights
             weights = weights if batched else weights.squeeze(0)
         else:
-            out = F.scaled_dot_product_attention(query, key, value, mask, dropped)
+            out = F.scaled_dot_product_attention(query, key, value, mask, dropped, causal)
         out = self.out_proj(out.transpose(1, 2).reshape(batch, length, self.embed_dim))
         if not batched:
             return out.squeeze(0), weights

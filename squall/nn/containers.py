@@ -105,6 +105,32 @@ class Sequential(_Ordered):
             return type(self)(dict(list(self._modules.items())[index]))
         return super().__getitem__(index)
 
+    def __iadd__(self, other: Sequential) -> Sequential:
+        if not isinstance(other, Sequential):
+            raise ValueError(
+                f"add operator supports only objects of Sequential class, but {type(other).__name__} is given."
+            )
+        return self.extend(list(other))
+
+    def __mul__(self, times: int) -> Sequential:
+        self._check_times(times)
+        return Sequential(*[module for _ in range(times) for module in self])
+
+    __rmul__ = __mul__
+
+    def __imul__(self, times: int) -> Sequential:
+        self._check_times(times)
+        return self.extend(list(self) * (times - 1))
+
+    @staticmethod
+    def _check_times(times: Any) -> None:
+        if not isinstance(times, int):
+            raise TypeError(
+                f"unsupported operand type(s) for *: Sequential and {type(times).__name__}"
+            )
+        if times <= 0:
+            raise ValueError(f"Non-positive multiplication factor {times} for Sequential")
+
     def __add__(self, other: Sequential) -> Sequential:
         if not isinstance(other, Sequential):
             raise ValueError(

@@ -121,7 +121,8 @@ def carry(convert, value):
         own = convert.target.resolve("nn.TransformerEncoderLayer")
         attention = value.self_attn
         return own(attention.embed_dim, attention.num_heads, value.linear1.out_features, value.dropout.p,
-                   batch_first=attention.batch_first, norm_first=value.norm_first)
+                   batch_first=attention.batch_first, norm_first=value.norm_first,
+                   bias=value.linear1.bias is not None)
     return convert(value)
 
 
