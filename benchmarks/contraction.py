@@ -84,7 +84,7 @@ def caller(placed, a, b, c, **options):
 
     room = scratch.ctypes.data
 
-    def run():
+    def run(_=(a, b, c)):  # which must live as long as the function
         for entry, _, address, units in calls:
             entry(address, 0, units, room)
     return run
@@ -106,7 +106,7 @@ def peak_loop():
     entry, _ = compile_program("peak", Program((b.finish(),), "peak"))
     room = aligned(64)
     place = room.ctypes.data
-    return lambda: entry(place, 0, turns, place), 2 * chains * vector.lanes * turns
+    return lambda _=room: entry(place, 0, turns, place), 2 * chains * vector.lanes * turns
 
 
 PEAK, PEAK_WORK = peak_loop()

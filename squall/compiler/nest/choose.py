@@ -11,17 +11,17 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from squall.compiler.nest import arguments as words
-from squall.compiler.nest.isa import Isa
+from squall.compiler.nest.isa import MOST_ROWS, Isa
 from squall.compiler.nest.spec import Contraction, Dimension, Oriented, orient
-from squall.compiler.nest.stream import ROWS as STREAMED_ROWS
+from squall.compiler.nest.stream import STREAMED
 from squall.ir.linear import BYTES
 
 DEPTH_BYTES = 3072  # the deepest block of k, in bytes of the accumulate dtype: part of what fixes a result's bits
 PACKED_BYTES = 5 << 18  # packed blocks stay in the second-level cache
 PART_BYTES = 5 << 17  # packed at once of B where A need not be packed again: less is evicted meanwhile
+FLAT_ROWS = 32  # up to so many rows read a B in place that lies along its columns
 STAGE_BYTES = 1 << 19
 NEAR_BYTES = 3 << 13  # an operand of at most this stays in the first-level cache while it is used
-MOST_ROWS = 2048
 UNIT_CYCLES = 30_000.0  # work shorter than this is not worth handing to another thread
 SERIAL_CYCLES = 60_000.0  # nor is a whole contraction shorter than this
 UNIT_OVERHEAD = 1500.0
@@ -73,6 +73,11 @@ def inner_run(dims: tuple[Dimension, ...], operand: str, either_way: bool = Fals
     return max(1, run)
 
 
+def least_stride(dims: tuple[Dimension, ...], operand: str) -> int:
+    """The smallest step of a group in an operand, in elements."""
+    return min((abs(getattr(dim, f"{operand}_stride")) for dim in dims if dim.extent != 1), default=0)
+
+
 def stays_near(dims: tuple[Dimension, ...], operand: str, across: int, size: int) -> bool:
     """Whether the lines of an operand, `across` elements at each k, all fit in the first-level cache: there are not too
     many, and strides of large powers of two do not crowd them into a few of its sets."""
@@ -80,9 +85,8 @@ def stays_near(dims: tuple[Dimension, ...], operand: str, across: int, size: int
     depth = 1
     for dim in dims:
         depth *= dim.extent
-    stride = min((abs(getattr(dim, f"{operand}_stride")) * size for dim in dims if dim.extent != 1), default=0)
-    crowded = stride >= 64 and depth > 8 * max(1, 4096 // (stride & -stride))
-    return lines * depth * 64 <= NEAR_BYTES and not crowded
+    stride = least_stride(dims, operand) * size
+    return lines * depth * 64 <= NEAR_BYTES and not (stride >= 64 and depth > 8 * max(1, 4096 // (stride & -stride)))
 
 
 def tile_cycles(rows: int, vectors: int) -> float:
@@ -116,6 +120,14 @@ def pack_cost(isa: Isa, lanes: int, scalar: str, accumulate: str, across: int, a
     if transposed < copy and along > 1:
         return words.BY_TRANSPOSING, transposed + convert
     return words.BY_VECTORS, copy + convert
+
+
+def _flat_rows(isa: Isa, a_mode: int, stride: int) -> int:
+    """Up to how many rows B is read in place, its rows `stride` bytes apart: many pass the same columns of it, unless
+    pages apart lines crowd into a few sets of the second-level cache."""
+    if a_mode != words.IN_PLACE:
+        return 2 * isa.tile.rows
+    return isa.tile.rows if stride >= 4096 and stride & -stride >= 4096 else FLAT_ROWS
 
 
 def result_mode(contraction: Contraction, groups: dict, epilogue: bool) -> tuple[int, float]:
@@ -166,12 +178,17 @@ def _choose(contraction: Contraction, isa: Isa, threads: int, epilogue: bool, pr
         lying = NEAR if near or small else LINES if run_m >= isa.tile.rows else ELEMENT
         if near or small or (columns <= width and lying < a_cost):
             a_mode, a_cost = words.IN_PLACE, lying
+    few = 2 * isa.tile.rows
+    if epilogue:
+        few = isa.tile.rows
+    elif not contraction.triangle:
+        few = _flat_rows(isa, a_mode, least_stride(groups["k"], "b") * BYTES[scalar])
     if prepacked:
         b_mode, b_cost = words.PREPACKED, 0.0
     elif not convert and len(groups["n"]) == 1 and run_n >= lanes and run_n == columns and (
-            rows <= 2 * isa.tile.rows or stays_near(groups["k"], "b", columns, BYTES[scalar])):
+            rows <= few or stays_near(groups["k"], "b", columns, BYTES[scalar])):
         b_mode, b_cost = words.IN_PLACE, 0.05
-    elif rows <= STREAMED_ROWS and not contraction.triangle and run_k_b >= 2 * lanes and b_mode == words.BY_TRANSPOSING:
+    elif rows <= STREAMED[-1] and not contraction.triangle and run_k_b >= 2 * lanes and b_mode == words.BY_TRANSPOSING:
         b_mode, b_cost = words.STREAMED, TRANSPOSE
     deep = block_depth(depth, accumulate)
     size = BYTES[accumulate]

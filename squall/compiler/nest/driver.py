@@ -19,7 +19,7 @@ from squall.compiler.nest.common import (
     strip_shape,
     strips_together,
 )
-from squall.compiler.nest.isa import ISAS, Isa
+from squall.compiler.nest.isa import ISAS, MOST_ROWS, Isa
 from squall.compiler.nest.microkernel import AHEAD, EVEN, all_microkernels, name_of
 from squall.compiler.nest.pack import (
     copy_panel,
@@ -32,8 +32,7 @@ from squall.compiler.nest.pack import (
 from squall.compiler.nest.prepack import prepack_driver
 from squall.compiler.nest.spec import BLOCK, TRIANGLES
 from squall.compiler.nest.store import store_rows, store_transposed
-from squall.compiler.nest.stream import ROWS as STREAMED_ROWS
-from squall.compiler.nest.stream import stream_tile
+from squall.compiler.nest.stream import STREAMED, stream_name, stream_tile
 from squall.compiler.nest.tables import fill_offsets, fill_ramp, find_runs
 from squall.ir.linear import I64, PTR, Builder, Program, Reg
 
@@ -49,7 +48,7 @@ def build(library: Library) -> Program:
         if strips_together(isa, accumulate) > 1:
             functions += [make(isa, dtype, accumulate) for make in (pack_strips, copy_strips, pack_group)]
         functions += all_microkernels(isa, accumulate)
-        functions.append(stream_tile(isa, dtype, accumulate))
+        functions += [stream_tile(isa, dtype, accumulate, rows) for rows in STREAMED]
         functions += [store_rows(isa, library.result, accumulate), store_transposed(isa, library.result, accumulate)]
         entry = _Driver(isa, library).build()
     return Program((*functions, entry), entry.name)
@@ -78,9 +77,8 @@ class _Driver:
         self.b_in_place = b.compare("eq", args["b_mode"], b.int(words.IN_PLACE))
         self.b_streamed = b.compare("eq", args["b_mode"], b.int(words.STREAMED))
         self.b_prepacked = b.compare("eq", args["b_mode"], b.int(words.PREPACKED))
-        self.flat = b.op("and", self.b_in_place, b.compare("le", args["rows"], b.int(
-            max((tile.rows for tile in self.isa.flat), default=0))))
-        self.flat = b.op("and", self.flat, b.compare("eq", args["triangle"], b.int(0)))
+        self.flat = b.op("and", b.op("and", self.a_in_place, self.b_in_place),
+                         b.compare("eq", args["triangle"], b.int(0)))
         self.direct = b.compare("eq", args["c_mode"], b.int(words.DIRECT))
         self.k_a = b.select(self.a_in_place, args.scratch("k_a"), args.scratch("k_packed_a"))
         row_blocks = ceiling(b, args["rows"], args["block_rows"])
@@ -167,11 +165,11 @@ class _Driver:
         self.runs_b = b.var(b.int(0))
         with b.when(b.op("not", self.b_prepacked)):
             self._prepare_b()
-        self.even = b.op("or", b.op("not", self.a_in_place), b.compare("eq", k.count, b.int(1)))
         self.start_a = b.load(I64, self.k_a)
-        last = b.mul(b.sub(k.count, b.int(1)), b.int(words.RECORD))
-        step = b.load(I64, b.gep(k.records, b.add(last, b.int(words.STRIDE_A)), "i64"))
-        self.step_a = b.select(self.a_in_place, step, b.int(self.stride_a))
+        self.flat_panels = b.var(b.int(0))
+        if self.isa.flat:
+            with b.when(self.flat):
+                self._flat_rows()
         height = self.isa.tile.rows
         most = height * self.together
         self.strip_size = b.add(b.mul(self.length, b.int(self.stride_a)), b.int(self.slack_a))
@@ -224,10 +222,7 @@ class _Driver:
         self.strip_a = self._a_base(row)
         out_rows = b.gep(self.out_rows, row, "i64")
         self._limit(b.add(self.row0, row))
-        first = b.var(b.int(0))
-        if self.isa.flat:
-            with b.when(self.flat):
-                self._flat_tiles(first, table, out_rows, count)
+        first = b.var(b.get(self.flat_panels))
         with b.when(self.b_streamed):
             self._streamed_tiles(table, out_rows, count)
             b.set(first, self.panels)
@@ -260,37 +255,42 @@ class _Driver:
         self.k_count = b.sub(when("k<=m", clamped(behind), self.length), self.k_begin)
         self.last_column = when("n<=m", behind, b.add(self.column0, self.columns))
 
-    def _streamed_tiles(self, rows: Reg, out_rows: Reg, count: Reg) -> None:
-        """The strip in tiles of one vector, B read along k."""
-        b, args = self.b, self.args
-        with b.loop(b.int(0), self.columns, b.int(self.lanes)) as column:
-            last = b.op("min", b.int(self.lanes), b.sub(self.columns, column))
-            with b.loop(b.int(0), count, b.int(STREAMED_ROWS)) as row:
-                valid = b.op("min", b.int(STREAMED_ROWS), b.sub(count, row))
-                b.call("stream_tile", (
-                    self.strip_a, b.gep(rows, row, "i64"), self.k_a, self.source,
-                    b.gep(self.columns_b, column, "i64"), args.scratch("k_b"), args.scratch("runs_b"),
-                    b.get(self.runs_b), b.gep(self.out, column, self.library.accumulate), b.gep(out_rows, row, "i64"),
-                    valid, last, self.adding))
+    def _streamed_tiles(self, table: Reg, out_rows: Reg, count: Reg) -> None:
+        """The strip in tiles of one vector and the fewest rows that hold it, B read along k."""
+        b, args, least = self.b, self.args, 0
+        for rows in STREAMED:
+            fits = b.op("and", b.compare("gt", count, b.int(least)), b.compare("le", count, b.int(rows)))
+            with b.when(fits), b.loop(b.int(0), self.columns, b.int(self.lanes)) as column:
+                last = b.op("min", b.int(self.lanes), b.sub(self.columns, column))
+                b.call(stream_name(rows), (
+                    self.strip_a, table, self.k_a, self.source, b.gep(self.columns_b, column, "i64"),
+                    args.scratch("k_b"), args.scratch("runs_b"), b.get(self.runs_b),
+                    b.gep(self.out, column, self.library.accumulate), out_rows, count, last, self.adding))
+            least = rows
 
-    def _flat_tiles(self, first: Reg, rows: Reg, out_rows: Reg, count: Reg) -> None:
-        """As many flat tiles as fit; `first` becomes the first panel they leave. Their widths are whole panels."""
-        b, args, dtype = self.b, self.args, self.library.dtype
-        least = 0
-        for tile in self.isa.flat:
-            step = tile.vectors // self.isa.tile.vectors
-            fits = b.op("and", b.compare("gt", count, b.int(least)), b.compare("le", count, b.int(tile.rows)))
+    def _flat_rows(self) -> None:
+        """Tiles of a B that is read in place, all rows past some columns before the next ones, so that it is read once.
+        Sets the first panel they leave; their widths are whole panels."""
+        b, args, dtype, accumulate, least = self.b, self.args, self.library.dtype, self.library.accumulate, 0
+        flat, full = self.isa.flat, self.isa.tile
+        choices = [(tile, tile.rows) for tile in (*flat, full)]
+        choices.append((flat[-1] if 2 * flat[-1].rows >= full.rows else full, MOST_ROWS))
+        for tile, most in choices:
+            fits = b.op("and", b.compare("gt", self.rows, b.int(least)), b.compare("le", self.rows, b.int(most)))
+            if most > full.rows:  # an epilogue takes strip after strip
+                fits = b.op("and", fits, b.compare("ne", args["c_mode"], b.int(words.EPILOGUE)))
             with b.when(fits):
                 whole = b.op("div", self.columns, b.int(tile.vectors * self.lanes))
-                with b.loop(b.int(0), whole) as t:
+                with b.loop(b.int(0), whole) as t, b.loop(b.int(0), self.rows, b.int(tile.rows)) as row:
                     column = b.mul(t, b.int(tile.vectors * self.lanes))
                     offset = b.load(I64, b.gep(self.columns_b, column, "i64"))
-                    b.call(name_of(*tile), (self.strip_a, rows, self.k_a, b.gep(self.source, offset, dtype),
-                                            args.scratch("k_b"), self.length,
-                                            b.gep(self.out, column, self.library.accumulate), out_rows, count,
-                                            b.int(self.lanes), self.adding))
-                b.set(first, b.mul(whole, b.int(step)))
-            least = tile.rows
+                    b.call(name_of(*tile, True), (
+                        self.a, b.gep(args.scratch("rows_a"), row, "i64"), self.k_a, b.gep(self.source, offset, dtype),
+                        args.scratch("k_b"), self.length, b.gep(self.out, column, accumulate),
+                        b.gep(self.out_rows, row, "i64"), b.op("min", b.int(tile.rows), b.sub(self.rows, row)),
+                        b.int(self.lanes), self.adding))
+                b.set(self.flat_panels, b.mul(whole, b.int(tile.vectors // self.isa.tile.vectors)))
+            least = most
 
     def _tile(self, panel: Reg, row: Reg, rows: Reg, out_rows: Reg, count: Reg) -> None:
         b, args, accumulate = self.b, self.args, self.library.accumulate
@@ -315,14 +315,15 @@ class _Driver:
             with b.when(b.op("and", b.op("not", self.b_prepacked), b.compare("eq", row, b.int(0)))):
                 self._pack_panel(column, b.get(pointer))
         out = b.gep(self.out, column, accumulate)
-        height = self.isa.tile.rows
-        full = b.op("and", b.op("and", self.even, b.op("not", lying)), b.op("and", b.compare(
-            "eq", count, b.int(height)), b.compare("eq", vectors, b.int(self.isa.tile.vectors))))
+        height, step = self.isa.tile.rows, args["a_step"]
+        full = b.op("and", b.compare("eq", count, b.int(height)),
+                    b.compare("eq", vectors, b.int(self.isa.tile.vectors)))
+        full = b.op("and", full, b.op("and", b.compare("ne", step, b.int(0)), b.op("not", lying)))
         with b.when_else(full) as otherwise:
             depth = self._depth(column)
             line = b.gep(b.get(pointer), b.mul(self.k_begin, b.int(self.width)), accumulate)
-            start = b.gep(b.gep(self.strip_a, self.start_a, accumulate), b.mul(self.k_begin, self.step_a), accumulate)
-            b.call(EVEN, (start, rows, self.step_a, line, depth, out, out_rows, count, last, self.adding))
+            start = b.gep(self.strip_a, b.add(self.start_a, b.mul(self.k_begin, step)), accumulate)
+            b.call(EVEN, (start, rows, step, line, depth, out, out_rows, count, last, self.adding))
             otherwise()
             index = b.add(b.mul(b.sub(vectors, b.int(1)), b.int(height + 1)), count)
             kernel = b.load(PTR, b.gep(self.table, index, "ptr"))

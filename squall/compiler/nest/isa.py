@@ -12,6 +12,7 @@ from squall.ir.linear import BYTES, Type
 # storage dtype -> the dtype kernels multiply and add in, when the contraction does not ask for another
 ACCUMULATE = {"f16": "f32", "bf16": "f32", "f32": "f32", "f64": "f64", "i8": "i32", "u8": "i32", "i16": "i32",
               "u16": "i32", "i32": "i32", "u32": "i32", "i64": "i64", "u64": "i64"}
+MOST_ROWS = 2048  # of a unit
 
 
 class Tile(NamedTuple):

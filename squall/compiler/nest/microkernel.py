@@ -9,7 +9,7 @@ tables.
 
 from __future__ import annotations
 
-from squall.compiler.nest.isa import Isa, Tile
+from squall.compiler.nest.isa import Isa
 from squall.ir.linear import BYTES, I64, PTR, Builder, Function, Reg, Type
 
 # a, row offsets, a's k offsets, b, b's k offsets, depth, c, c's row offsets, valid rows, lanes of the last vector,
@@ -26,19 +26,20 @@ LINE = 64  # bytes of a cache line
 EVEN = "tile_even"
 
 
-def name_of(rows: int, vectors: int) -> str:
+def name_of(rows: int, vectors: int, lying: bool = False) -> str:
     """The function name of the microkernel of a tile."""
-    return f"tile_{rows}x{vectors}"
+    return f"{'lying' if lying else 'tile'}_{rows}x{vectors}"
 
 
-def microkernel(isa: Isa, accumulate: str, rows: int, vectors: int) -> Function:
+def microkernel(isa: Isa, accumulate: str, rows: int, vectors: int, lying: bool = False) -> Function:
     """Build the microkernel of a tile.
 
-    Arguments: the instruction set, the accumulate dtype ("f32", "f64", "i32", "i64"), rows and vectors of the tile.
+    Arguments: the instruction set, the accumulate dtype ("f32", "f64", "i32", "i64"), rows and vectors of the tile;
+    `lying`: B lies where it is, so that its table tells where the next rows are that are fetched ahead.
     Result: a function with `PARAMETERS`, named by `name_of`. It computes all `rows`; only the valid ones are stored,
     so the row tables must hold readable offsets beyond them.
     """
-    b = Builder(name_of(rows, vectors), PARAMETERS)
+    b = Builder(name_of(rows, vectors, lying), PARAMETERS)
     a, row_table, a_table, bp, b_table, depth, c, c_table, valid, last, add = b.parameters
     vector = isa.vector(accumulate)
     sums, pointers = begin_tile(b, vector, rows, vectors, a, row_table, c, c_table)
@@ -46,7 +47,7 @@ def microkernel(isa: Isa, accumulate: str, rows: int, vectors: int) -> Function:
     def step(k: Reg) -> None:
         a_offset = b.load(I64, b.gep(a_table, k, "i64"))
         line = b.gep(bp, b.load(I64, b.gep(b_table, k, "i64")), accumulate)
-        if Tile(rows, vectors) in isa.flat:  # B lies where it is: the table tells where its next rows are
+        if lying:
             later = b.gep(bp, b.load(I64, b.gep(b_table, b.add(k, b.int(AHEAD)), "i64")), accumulate)
         else:
             later = b.gep(line, b.int(AHEAD * isa.columns(accumulate)), accumulate)
@@ -181,4 +182,4 @@ def all_microkernels(isa: Isa, accumulate: str) -> list[Function]:
         for rows in isa.rows_wide if vectors == isa.tile.vectors else isa.rows_narrow:
             made.append(microkernel(isa, accumulate, rows, vectors))
     made.append(even_microkernel(isa, accumulate))
-    return made + [microkernel(isa, accumulate, tile.rows, tile.vectors) for tile in isa.flat]
+    return made + [microkernel(isa, accumulate, *tile, True) for tile in (*isa.flat, isa.tile)]

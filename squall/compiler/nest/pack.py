@@ -15,22 +15,42 @@ from squall.ir.linear import BYTES, I64, PTR, Builder, Function, Reg, Type
 
 AHEAD = 16  # k steps ahead that copies prefetch; tables have as many entries to spare
 BATCH = 4  # k steps whose loads precede their stores
+BLOCK_BYTES = 32  # of a row of a square that is transposed, put together with others as they are loaded
 PIECES = 4  # a vector made of more pieces than this is moved by elements
 
 
 def transpose(b: Builder, rows: list[Reg]) -> list[Reg]:
-    """The transpose of a square of vectors, by exchanging ever larger squares."""
-    lanes, current, size = len(rows), list(rows), 1
-    while size < lanes:
+    """The transpose of a square of vectors, by exchanging ever larger squares; of longer vectors each square's."""
+    count, lanes, current, size = len(rows), rows[0].type.lanes, list(rows), 1
+    while size < count:
         made = list(current)
         low = tuple(j if not j & size else lanes + j - size for j in range(lanes))
         high = tuple(j + size if not j & size else lanes + j for j in range(lanes))
-        for i in range(lanes):
+        for i in range(count):
             if not i & size:
                 made[i] = b.shuffle(current[i], current[i + size], low)
                 made[i + size] = b.shuffle(current[i], current[i + size], high)
         current, size = made, size * 2
     return current
+
+
+def load_transposed(b: Builder, pointers: list[Reg], vector: Type, wide: Type) -> list[Reg]:
+    """The transpose of the square of vectors at some pointers, converted. The halves of wide registers are put
+    together as they are loaded, which takes fewer of the shuffles that bound it."""
+    lanes, block = vector.lanes, BLOCK_BYTES // BYTES[vector.scalar]
+    if vector != wide or block < 2 or lanes < 2 * block:
+        return transpose(b, [b.cast(b.load(vector, pointer), wide) for pointer in pointers])
+    part, made = Type(vector.scalar, block), []
+    for start in range(0, lanes, block):
+        square = []
+        for r in range(block):
+            pieces = [b.load(part, b.gep(pointers[row], b.int(start), vector.scalar)) for row in range(r, lanes, block)]
+            while len(pieces) > 1:
+                whole = tuple(range(2 * pieces[0].type.lanes))
+                pieces = [b.shuffle(x, y, whole) for x, y in zip(pieces[::2], pieces[1::2], strict=True)]
+            square.append(pieces[0])
+        made += transpose(b, square)
+    return made
 
 
 class _Packer:
@@ -121,8 +141,8 @@ def _by_transposing(p: _Packer) -> None:
         start, length = b.load(I64, pair), b.load(I64, b.gep(pair, b.int(1), "i64"))
         offset = p.k_offset(start)
         with b.when_else(b.compare("eq", length, b.int(p.lanes))) as otherwise:
-            square = [b.cast(b.load(p.vector, p.at(pointer, offset)), p.wide) for pointer in pointers]
-            for u, value in enumerate(transpose(b, square)):
+            lines = load_transposed(b, [p.at(pointer, offset) for pointer in pointers], p.vector, p.wide)
+            for u, value in enumerate(lines):
                 p.put(value, b.add(start, b.int(u)))
             otherwise()
             if p.masked:

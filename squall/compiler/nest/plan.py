@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -87,14 +88,15 @@ def assemble(contraction: Contraction, isa: Isa, choice: Choice, pack_first: boo
         if pack_first:
             steps.append(steps_first)
     tables = _scratch(isa, contraction.accumulate, choice)
-    steps.append(Step(library, _words(choice, oriented.groups, tables, packed, TRIANGLES.index(contraction.triangle)),
-                      choice.units, choice.grain, tables["total"]))
+    step, _ = strip_shape(isa, contraction.accumulate)
+    block = _words(choice, oriented.groups, tables, packed, step, TRIANGLES.index(contraction.triangle))
+    steps.append(Step(library, block, choice.units, choice.grain, tables["total"]))
     order = oriented.order
     return NestPlan(tuple(steps), workspace, order["batch"], order["m"], order["n"], choice)
 
 
 def _words(choice: Choice, groups: dict, tables: dict[str, int], packed: tuple[int, ...],
-           triangle: int = 0) -> tuple[int | str, ...]:
+           packed_step: int, triangle: int = 0) -> tuple[int | str, ...]:
     oriented = choice.oriented
     a, b = ("b", "a") if oriented.swapped else ("a", "b")
     values: dict[str, int | str] = {"a": a, "b": b, "c": "c", "packed": 0, "epilogue": 0, "epilogue_args": 0}
@@ -105,7 +107,9 @@ def _words(choice: Choice, groups: dict, tables: dict[str, int], packed: tuple[i
     values.update(depth=oriented.extent("k"), rows=oriented.extent("m"), columns=oriented.extent("n"),
                   block_depth=choice.block_depth, block_rows=choice.block_rows, block_columns=choice.block_columns,
                   a_mode=choice.a_mode, b_mode=choice.b_mode, c_mode=choice.c_mode, triangle=triangle,
-                  part_columns=choice.part_columns)
+                  part_columns=choice.part_columns, a_step=_step(groups["k"], "a"))
+    if choice.a_mode != words.IN_PLACE:
+        values["a_step"] = packed_step
     values.update((name, tables[name]) for name in words.SCRATCH)
     block: list[int | str] = [0] * words.FIRST_RECORD
     for name, word in words.WORDS.items():
@@ -119,6 +123,13 @@ def _words(choice: Choice, groups: dict, tables: dict[str, int], packed: tuple[i
         for i, dim in enumerate(dims):
             block += (max(1, dim.extent), dim.a_stride, dim.b_stride, dim.c_stride, packed[i] if kind == "batch" else 0)
     return tuple(block)
+
+
+def _step(dims: tuple[Dimension, ...], operand: str) -> int:
+    """The step between neighbouring flat indices of a group in an operand, if it is the same for all, else 0."""
+    strides = [(dim.extent, getattr(dim, f"{operand}_stride")) for dim in dims]
+    even = all(outer == extent * inner for (_, outer), (extent, inner) in itertools.pairwise(strides))
+    return strides[-1][1] if even else 0
 
 
 def _packed_strides(isa: Isa, accumulate: str, choice: Choice) -> tuple[int, ...]:
@@ -142,7 +153,7 @@ def _pack_step(isa: Isa, contraction: Contraction, choice: Choice, library: Libr
     tables = _scratch(isa, accumulate, single)
     kept = [(d, s) for d, s in zip(oriented.groups["batch"], packed, strict=True) if d.b_stride]
     batch = tuple(d for d, _ in kept) or (Dimension("batch", 1),)
-    block = list(_words(single, {**oriented.groups, "batch": batch}, tables, tuple(s for _, s in kept) or (0,)))
+    block = list(_words(single, {**oriented.groups, "batch": batch}, tables, tuple(s for _, s in kept) or (0,), 0))
     block[words.WORDS["packed"]] = "packed"
     batches = 1
     for dim in batch:

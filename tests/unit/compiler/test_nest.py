@@ -79,7 +79,8 @@ def test_bits_do_not_depend_on_how(contraction, data):
     for swapped in (False, True):
         chosen = choose(contraction, isa, 1, swapped=swapped)
         changed = chosen._replace(block_rows=data.draw(st.sampled_from([1, 3, 8, 20])),
-                                  block_columns=data.draw(st.sampled_from([1, 2])) * isa.columns("f32"),
+                                  block_columns=data.draw(st.sampled_from([1, 2, 3])) * isa.columns("f32"),
+                                  part_columns=data.draw(st.sampled_from([1, 2])) * isa.columns("f32"),
                                   a_mode=data.draw(st.sampled_from([words.IN_PLACE, words.BY_VECTORS,
                                                                     words.BY_TRANSPOSING])),
                                   b_mode=data.draw(st.sampled_from([words.BY_VECTORS, words.BY_TRANSPOSING,
@@ -143,6 +144,21 @@ def test_strips_packed_together(dtype, ta):
         check_close(problem, results[0])
     for other in results[1:]:
         np.testing.assert_array_equal(bits(other), bits(results[0]))
+
+
+@pytest.mark.parametrize("isa", host_isas())
+@pytest.mark.parametrize("rows", [1, 2, 3, 4, 5, 8, 9, 20, 32])
+def test_few_rows(isa, rows):
+    """B read in place or streamed gives the bits of packed B, whole panels and the columns behind them."""
+    for tb, lying in ((False, words.IN_PLACE), (True, words.STREAMED)):
+        problem = Problem(nest.matmul(rows, 410, 70, "f32", False, tb), 8)
+        chosen = choose(problem.contraction, nest.ISAS[isa], 1, swapped=False)
+        assert chosen.b_mode == lying or rows > 4
+        packed = chosen._replace(b_mode=words.BY_TRANSPOSING if tb else words.BY_VECTORS)
+        wanted = problem.run(assemble(problem.contraction, nest.ISAS[isa], packed))
+        check_close(problem, wanted)
+        got = problem.run(assemble(problem.contraction, nest.ISAS[isa], chosen))
+        np.testing.assert_array_equal(bits(got), bits(wanted))
 
 
 @pytest.mark.parametrize("m, n, k, ta, tb", [(512, 384, 128, False, True), (128, 512, 512, True, False),
