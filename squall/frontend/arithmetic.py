@@ -8,6 +8,7 @@ from squall.base.dtypes import bool_, promote
 from squall.base.errors import ArgumentError, ShapeError
 from squall.frontend.core import (
     Handle,
+    Native,
     apply,
     as_tensor_operand,
     cast,
@@ -125,6 +126,11 @@ def addcdiv(x: Any, a: Any, b: Any, value: float) -> Any:
 
 def matmul(a: Any, b: Any) -> Any:
     """Matrix product: vectors, matrices and broadcast batches by NumPy's rules; dtypes must agree."""
+    native = Native.record
+    if native is not None and a.__class__ is b.__class__ and isinstance(a, Handle):
+        out = native(ops.matmul, (a, b), ())  # None unless operands of these types were multiplied before
+        if out is not None:
+            return out
     if not (isinstance(a, Handle) and isinstance(b, Handle)):
         a, b = as_tensor_operand(a), as_tensor_operand(b)
     x, y = a.node.type.dtype, b.node.type.dtype

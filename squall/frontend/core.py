@@ -8,6 +8,7 @@ and its chain of view steps (`views.py`). History is an edge to the tape (`tape.
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 from weakref import ref
 
@@ -162,8 +163,20 @@ def _learn(op: Op, nodes: tuple, attrs: tuple) -> tuple:
     return found
 
 
+class Native:
+    """Recording in native code, once a program is worth it (`native.py`): each gives None where Python must do it."""
+
+    record: Callable[[Op, tuple, tuple], Any] | None = None
+    unary: Callable[[Op, Any], Any] | None = None
+
+
 def record(op: Op, operands: tuple, attrs: tuple) -> Any:
     """Record an op on Tensors whose dtypes are already right. Gives a Tensor, or a tuple of them."""
+    native = Native.record
+    if native is not None:
+        out = native(op, operands, attrs)
+        if out is not None:
+            return out
     if len(operands) == 1:
         (a,) = operands
         nodes = (a._node if a._cell is None else a.node,)
@@ -383,6 +396,11 @@ _NOT_OF_BOOL = frozenset(("abs", "neg", "relu", "floor", "ceil", "trunc", "round
 
 def unary(op: Op, x: Any) -> Any:
     """Apply an elementwise op of one operand and no attributes."""
+    native = Native.unary
+    if native is not None:
+        out = native(op, x)
+        if out is not None:
+            return out
     node = x._node if x._cell is None else x.node
     type = node.type
     state = local.state

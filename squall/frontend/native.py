@@ -12,19 +12,20 @@ import ctypes
 from typing import Any
 
 from squall.base import config, trace
-from squall.base.dtypes import bool_, float32, float64, int64
+from squall.base.dtypes import DType, bool_, float32, float64, int64
 from squall.base.errors import SquallError
 from squall.compiler.work import dense_dim
 from squall.engine import native_run, native_walk, ready, realize
 from squall.engine.overwriting import beside_others, gates
-from squall.frontend import native_methods
+from squall.frontend import core, native_methods, native_record, tape
 from squall.frontend.cell import Cell
 from squall.frontend.core import Handle
+from squall.frontend.evaluation import pressure
 from squall.frontend.state import ThreadState, local
 from squall.frontend.tape import FREED, NEW, WALKED, GradRecord
 from squall.frontend.tensor import Tensor
 from squall.ir.node import Node, SharedType, TensorType
-from squall.ir.op import ops
+from squall.ir.op import NON_DIFFERENTIABLE, Op, ops
 from squall.runtime import fork, machine_code, native_language
 from squall.runtime.buffer import Buffer
 from squall.runtime.memory import Block, allocate
@@ -32,7 +33,8 @@ from squall.runtime.native import native
 from squall.runtime.objects import ObjectStore, Request
 from squall.runtime.python_native import function, method, offset_of, supported
 
-_CLASSES = (Node, TensorType, Buffer, Block, Handle, Cell, GradRecord, ThreadState, ready.Ready)
+_SOURCES = (native_walk, native_run, native_methods, native_record)
+_CLASSES = (Op, DType, Node, TensorType, Buffer, Block, Handle, Cell, GradRecord, ThreadState, ready.Ready)
 _NUMBERS = {
     "ERROR": 0, "DONE": 1, "UNHANDLED": 2, "MORE": 3, "EMPTY": 4,
     **{name: i for i, name in enumerate((
@@ -60,17 +62,23 @@ def _objects() -> dict[str, Any]:
     """What native code knows by name: objects, all of which live as long as the process."""
     lock = realize.graphs_lock()
     return {
-        "NONE": None, "TRUE": True, "FALSE": False, "ZERO": 0, "ONE": 1, "EMPTY_TUPLE": (), "TUPLE": tuple,
-        "FLOAT": float, "BOOL": bool, "EXCEPTION": Exception, "FLOAT_HEX": float.hex, "DENSE_DIM": dense_dim,
-        "CELL": Cell, "GRAD_RECORD": GradRecord, "SHARED_TYPE": SharedType, "BLOCK": Block, "BUFFER": Buffer,
+        "NONE": None, "TRUE": True, "FALSE": False, "ZERO": 0, "ONE": 1, "TWO": 2, "EMPTY_TUPLE": (), "TUPLE": tuple,
+        "FLOAT": float, "INT": int, "BOOL": bool, "EXCEPTION": Exception,
+        "FLOAT_HEX": float.hex, "DENSE_DIM": dense_dim,
+        "NODE": Node, "TENSOR": Tensor, "TENSOR_TYPE": TensorType, "CELL": Cell, "GRAD_RECORD": GradRecord,
+        "SHARED_TYPE": SharedType, "BLOCK": Block, "BUFFER": Buffer,
         "NEW": NEW, "WALKED": WALKED, "FREED": FREED, "SCALAR": ops.scalar, "BUFFER_OP": ops.buffer,
         "TEXT_FLOAT": "float", "TEXT_BOOL": "bool", "TEXT_SCALAR": "scalar", "TEXT_ROWS": "rows",
         "TEXT_DONATE": "donate", "TEXT_STATE": "state", "TEXT_FLUSHES": "flushes", "LOCAL": local,
-        "GATES": gates, "BESIDE_OTHERS": beside_others, "KNOBS": config._values, "CODE_KEY": config._code_key, "COUNTERS": trace.counters,
+        "GATES": gates, "BESIDE_OTHERS": beside_others,
+        "KNOBS": config._values, "CODE_KEY": config._code_key, "COUNTERS": trace.counters,
         "READY": ready.plans.entries, "SLAB": _small.slab, "ALLOCATE": allocate,
         "ACQUIRE": lock.acquire, "RELEASE": lock.release,
         "FLOAT32": float32, "FLOAT64": float64, "INT64": int64, "BOOL_TYPE": bool_,
-        "PYTHON_ITEM": _python("item"), "PYTHON_FLOAT": _python("__float__"), "PYTHON_BOOL": _python("__bool__"),
+        "KNOWN": core._known, "SCALAR_TYPES": core._scalar_types, "SAVINGS": tape._savings, "KEEPING": core._keeping,
+        "NON_DIFFERENTIABLE": NON_DIFFERENTIABLE, "PRESSURE": pressure,
+        "OP_ADD": ops.add, "OP_SUB": ops.sub, "OP_MUL": ops.mul, "OP_DIV": ops.div,
+        **{f"PYTHON_{entry.upper().removeprefix('AS_')}": _python(name) for name, (entry, _) in _METHODS.items()},
     }  # fmt: skip
 
 
@@ -79,12 +87,17 @@ _methods: dict[str, Any] = {}  # what native methods took the place of
 
 def _python(name: str) -> Any:
     """A method of Tensor as written in Python."""
-    return _methods.setdefault(name, Tensor.__dict__[name])
+    return _methods.setdefault(name, getattr(Tensor, name))
 
 
 _WORDS = ("SMALL", "FREE_BLOCK", "RUN")
-_METHODS = {"item": ("item", "none"), "__float__": ("as_float", "none"), "__bool__": ("as_bool", "none")}
-_ENTRIES = ("flush", "key", "free_block", *(entry for entry, _ in _METHODS.values()))
+_METHODS = {
+    "item": ("item", "none"), "__float__": ("as_float", "none"), "__bool__": ("as_bool", "none"),
+    "__add__": ("add", "one"), "__radd__": ("radd", "one"), "__sub__": ("sub", "one"), "__rsub__": ("rsub", "one"),
+    "__mul__": ("mul", "one"), "__rmul__": ("rmul", "one"),
+    "__truediv__": ("div", "one"), "__rtruediv__": ("rdiv", "one"),
+}  # fmt: skip
+_ENTRIES = ("flush", "key", "free_block", "record", "unary", *(entry for entry, _ in _METHODS.values()))
 functions: dict[str, Any] = {}
 
 
@@ -108,7 +121,7 @@ def _load() -> None:
 
     config.get("donate")  # read from the table of knobs by native code
     offsets, objects = _offsets(), _objects()
-    sources = [inspect.getsource(module) for module in (native_walk, native_run, native_methods)]
+    sources = [inspect.getsource(module) for module in _SOURCES]
     table = (*objects, *_WORDS)
     names = {**_NUMBERS, **offsets}
     whole = "\0".join((*sources, inspect.getsource(native_language), repr(names), repr(table), repr(_ENTRIES)))
@@ -133,6 +146,7 @@ def _tell(at: dict[str, int], objects: dict[str, Any]) -> None:
 def _install(at: dict[str, int]) -> None:
     functions.update(key=function("key", at["key"]))
     ready.Native.flush = function("flush", at["flush"])
+    core.Native.record, core.Native.unary = function("record", at["record"]), function("unary", at["unary"])
     for name, (entry, arguments) in _METHODS.items():
         setattr(Tensor, name, method(Tensor, name, at[entry], arguments, _python(name).__doc__))
 

@@ -36,7 +36,7 @@ def _dims_of(dim: Any, rank: int, function: str) -> tuple[int, ...]:
 
 def reduce_op(op: Op, x: Any, dim: Any, keepdim: bool, dtype: Any = None, floating: str = "") -> Any:
     """A reduction over dims (None or (): all), in `dtype` if given; small integers become int64 for sums."""
-    node = x.node
+    node = x._node if x._cell is None else x.node
     if dtype is None and node.type.dtype.category == 2 and node.type.shape:
         return record(op, (x,), (_dims_of(dim, len(node.type.shape), op.name), bool(keepdim)))
     if dtype is not None:

@@ -25,7 +25,8 @@ from collections.abc import Iterable, Mapping
 # held as its bits.
 EXTERNAL = {
     "PyBool_FromLong": "w w", "PyCapsule_GetContext": "w w", "PyCapsule_GetPointer": "w ww", "PyCapsule_New": "w www",
-    "PyCapsule_SetContext": "i ww", "PyDict_GetItemWithError": "w ww", "PyDict_SetItem": "i www", "PyDict_Size": "w w", "PyErr_Clear": "v ",
+    "PyCapsule_SetContext": "i ww", "PyDict_GetItemWithError": "w ww", "PyDict_SetItem": "i www", "PyDict_Size": "w w",
+    "PyErr_Clear": "v ",
     "PyErr_ExceptionMatches": "i w", "PyErr_Fetch": "v www", "PyErr_NoMemory": "w ", "PyErr_Occurred": "w ",
     "PyErr_Restore": "v www", "PyEval_RestoreThread": "v w", "PyEval_SaveThread": "w ", "PyFloat_AsDouble": "d w",
     "PyFloat_FromDouble": "w d", "PyGC_Disable": "i ", "PyGC_Enable": "i ", "PyList_Append": "i ww",

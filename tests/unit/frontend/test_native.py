@@ -13,10 +13,10 @@ import pytest
 
 import squall as sq
 from squall.base import config, trace
-from squall.base.errors import IndexRangeError, TraceError
+from squall.base.errors import IndexRangeError, ShapeError, TraceError
 from squall.engine import ready, realize
 from squall.engine.keys import signature
-from squall.frontend import native
+from squall.frontend import core, native
 from squall.frontend.state import local
 from squall.runtime.native_language import translate
 from squall.runtime.python_native import offset_of
@@ -33,12 +33,20 @@ def loaded() -> None:
 
 @contextmanager
 def in_python() -> Iterator[None]:
-    """Flushes of this thread by the Python path."""
+    """Recording and flushes by Python."""
     flush, ready.Native.flush = ready.Native.flush, None
+    before = core.Native.record, core.Native.unary
+    methods = {name: sq.Tensor.__dict__[name] for name in native._METHODS}
+    core.Native.record = core.Native.unary = None
     try:
+        for name in methods:
+            setattr(sq.Tensor, name, native._python(name))
         yield
     finally:
         ready.Native.flush = flush
+        core.Native.record, core.Native.unary = before
+        for name, method in methods.items():
+            setattr(sq.Tensor, name, method)
 
 
 def programs() -> list:
@@ -112,6 +120,85 @@ def test_bits_are_those_of_python(program) -> None:
     before = trace.counters["flushes"]
     assert [program(x, y).detach().numpy().tobytes() for _ in range(4)] == expected
     assert trace.counters["flushes"] > before
+
+
+def _facts(edge: object, seen: int = 0) -> object:
+    """A history as plain data: ops, attributes, types, what is saved, and versions."""
+    if edge is None or not hasattr(edge, "edges"):
+        return type(edge).__name__
+    def kept(values: tuple | None) -> list | None:
+        return None if values is None else [v is not None for v in values]
+    return (edge.op.name, edge.attrs, edge.types, edge.out_type, kept(edge.inputs), kept(edge.holders), edge.versions,
+            edge.output is not None, edge.state, edge.cells, [_facts(e) for e in edge.edges])
+
+
+def _expressions() -> list:
+    return [
+        lambda x, y: x + y, lambda x, y: 1 - x, lambda x, y: x - y, lambda x, y: y * 2.0, lambda x, y: 2 / y,
+        lambda x, y: x / y, lambda x, y: x @ y, lambda x, y: x.sum(), lambda x, y: x.mean(1, keepdim=True),
+        lambda x, y: y.relu(), lambda x, y: x.exp(), lambda x, y: x.floor(), lambda x, y: sq.softmax(y, 1),
+        lambda x, y: x + y[0], lambda x, y: x.T - y, lambda x, y: x + True,
+        lambda x, y: x.detach() * y.detach(), lambda x, y: (x > y) | (y > 0), lambda x, y: x.to(sq.float64) + y,
+        lambda x, y: x.to(sq.int64) + 1, lambda x, y: x + np.ones(4, "float32"), lambda x, y: x * sq.tensor(2.0),
+    ]
+
+
+@pytest.mark.parametrize("grad", [False, True])
+@pytest.mark.parametrize("number", range(len(_expressions())))
+def test_what_is_recorded_is_what_python_records(number: int, grad: bool) -> None:
+    expression = _expressions()[number]
+    x, y = operands()
+    if grad:
+        x.requires_grad_()
+        y = (y.requires_grad_() * 1.0)
+        y.add_(0.0)  # written in place: its version counts
+
+    def facts() -> tuple:
+        out = expression(x, y)
+        node = out.node
+        assert any(held() is out for held in local.state.pending)
+        operand_names = [n.op.name for n in node.inputs]
+        return node.op.name, node.attrs, node.type, operand_names, _facts(out.edge), out._cell, out._view
+
+    with in_python():
+        expected = [facts() for _ in range(2)]
+    assert [facts() for _ in range(2)] == expected
+    with sq.no_grad():
+        assert expression(x, y).edge is None
+
+
+def test_recording_leaks_nothing() -> None:
+    x, y = operands()
+    x.requires_grad_()
+    z = sq.ones(4, 4)
+    z += 1.0
+
+    def step() -> None:
+        for _ in range(10):
+            (x + y, x * 2.0, x @ y, x.sum(), z.relu(), x / z, 1 - x)
+        sq.flush()
+
+    for _ in range(3):
+        step()
+    held = [None, True, False, (), 0, x, y, x._node, y._node, x._node.type, sq.float32, z._cell, x._edge]
+    gc.collect()
+    counts = [sys.getrefcount(h) for h in held]
+    for _ in range(50):
+        step()
+    gc.collect()
+    assert all(abs(now - then) < 60 for now, then in zip([sys.getrefcount(h) for h in held], counts, strict=True))
+
+
+def test_unusable_operands_are_refused_as_before() -> None:
+    x = sq.ones(3)
+    for _ in range(2):
+        with pytest.raises(TypeError):
+            x + "a"
+        with pytest.raises(TypeError):
+            "a" * x
+        with pytest.raises(ShapeError):
+            x + sq.ones(4)
+    assert x.__add__("a") is NotImplemented
 
 
 def test_known_plans_run_natively() -> None:

@@ -1,0 +1,405 @@
+"""Recording as native code: what `core.record`, `core.binary` and `tape.make_record` do for everyday operands.
+
+See `engine/native_walk.py` for the language. Read the Python first. Whatever is not everyday (views, tracing, several
+results, types met for the first time) is given back to Python before anything has changed.
+"""
+# ruff: noqa: F821
+# pyright: reportUndefinedVariable=false, reportAttributeAccessIssue=false
+
+
+def node_of(tensor):
+    """The current Node of a Tensor that is no view, else 0."""
+    cell = tensor.Handle__cell
+    if cell == NONE:
+        return tensor.Handle__node
+    if tensor.Handle__view == NONE:
+        return cell.Cell__node
+    return 0
+
+
+def everyday(state):
+    """Whether nothing special goes on in this thread: `level` is 0 or 1."""
+    return (state.ThreadState_level == ZERO) + (state.ThreadState_level == ONE)
+
+
+def new_node(op, inputs_new, attrs, type, buffer):
+    """A Node; takes over the tuple of its operands."""
+    made_new = PyType_GenericAlloc(NODE, 0)
+    if made_new == 0:
+        Py_DecRef(inputs_new)
+        return 0
+    Py_IncRef(op)
+    Py_IncRef(attrs)
+    Py_IncRef(type)
+    Py_IncRef(buffer)
+    made_new.Node_op = op
+    made_new.Node_inputs = inputs_new
+    made_new.Node_attrs = attrs
+    made_new.Node_type = type
+    made_new.Node_buffer = buffer
+    return made_new
+
+
+def edges_of(operands):
+    """A new tuple of histories, None for numbers; 0 without an error when there is none."""
+    n = PyTuple_Size(operands)
+    some = 0
+    for i in range(n):
+        operand = PyTuple_GetItem(operands, i)
+        if operand != NONE and operand.Handle__edge != NONE:
+            some = 1
+    if not some:
+        return 0
+    made_new = PyTuple_New(n)
+    for i in range(n):
+        operand = PyTuple_GetItem(operands, i)
+        edge = NONE
+        if operand != NONE:
+            edge = operand.Handle__edge
+        set_item(made_new, i, edge)
+    return made_new
+
+
+def saving_of(op, edges):
+    """What `tape._savings` knows of an op with these edges; 0 when that has to be learned, `op` when it saves none."""
+    saves = op.Op_saves
+    if saves == EMPTY_TUPLE:
+        return op
+    if saves.ob_type == TUPLE:
+        return PyDict_GetItemWithError(SAVINGS, op)
+    n = PyTuple_Size(edges)
+    key_new = PyTuple_New(n + 1)
+    set_item(key_new, 0, op)
+    for i in range(n):
+        absent = FALSE
+        if PyTuple_GetItem(edges, i) == NONE:
+            absent = TRUE
+        set_item(key_new, i + 1, absent)
+    found = PyDict_GetItemWithError(SAVINGS, key_new)
+    Py_DecRef(key_new)
+    return found
+
+
+def chosen(all, positions):
+    """A new tuple with None but at some positions."""
+    n = PyTuple_Size(all)
+    made_new = PyTuple_New(n)
+    for i in range(n):
+        item = NONE
+        for k in range(PyTuple_Size(positions)):
+            if PyLong_AsLongLong(PyTuple_GetItem(positions, k)) == i:
+                item = PyTuple_GetItem(all, i)
+        set_item(made_new, i, item)
+    return made_new
+
+
+def versions_of(holders):
+    """A new tuple of the holders' versions, or None when all are 0."""
+    n = PyTuple_Size(holders)
+    shared = 0
+    for i in range(n):
+        holder = PyTuple_GetItem(holders, i)
+        if holder != NONE and holder.Handle__cell != NONE:
+            shared = 1
+    if not shared:
+        Py_IncRef(NONE)
+        return NONE
+    made_new = PyTuple_New(n)
+    for i in range(n):
+        holder = PyTuple_GetItem(holders, i)
+        version = ZERO
+        if holder != NONE and holder.Handle__cell != NONE:
+            version = holder.Handle__cell.Cell_version
+        set_item(made_new, i, version)
+    return made_new
+
+
+def put_new(place, value):
+    """Store an object in a slot of a new object."""
+    Py_IncRef(value)
+    place[0] = value
+
+
+def new_history(op, attrs, operands, node, edges_new, types, saving):
+    """`tape.make_record`; takes over the edges."""
+    made = PyType_GenericAlloc(GRAD_RECORD, 0)
+    if made == 0:
+        Py_DecRef(edges_new)
+        return 0
+    made.GradRecord_edges = edges_new
+    put_new(made + GradRecord_op, op)
+    put_new(made + GradRecord_attrs, attrs)
+    put_new(made + GradRecord_types, types)
+    put_new(made + GradRecord_out_type, node.Node_type)
+    put_new(made + GradRecord_state, NEW)
+    put_new(made + GradRecord_cells, EMPTY_TUPLE)
+    put_new(made + GradRecord__rare, NONE)
+    output = NONE
+    inputs_new = 0
+    if saving != op:
+        if PyTuple_GetItem(saving, 2) == TRUE:
+            output = node
+        positions = PyTuple_GetItem(saving, 0)
+        if PyTuple_GetItem(saving, 1) == TRUE and positions != EMPTY_TUPLE:
+            inputs_new = node.Node_inputs
+            holders_new = operands
+            Py_IncRef(inputs_new)
+            Py_IncRef(holders_new)
+        elif positions != EMPTY_TUPLE:
+            inputs_new = chosen(node.Node_inputs, positions)
+            holders_new = chosen(operands, positions)
+    put_new(made + GradRecord_output, output)
+    if inputs_new == 0:
+        put_new(made + GradRecord_inputs, NONE)
+        put_new(made + GradRecord_holders, NONE)
+        put_new(made + GradRecord_versions, NONE)
+        return made
+    made.GradRecord_inputs = inputs_new
+    made.GradRecord_holders = holders_new
+    made.GradRecord_versions = versions_of(holders_new)
+    return made
+
+
+def listed(state, made_new):
+    """List a new Tensor as pending; 0 with an error, without the Tensor, when that fails."""
+    pending = state.ThreadState_pending
+    reference_new = PyWeakref_NewRef(made_new, 0)
+    if reference_new == 0 or PyList_Append(pending, reference_new) < 0:
+        Py_DecRef(made_new)
+        return 0
+    Py_DecRef(reference_new)
+    if PyList_Size(pending) > PyLong_AsLongLong(state.ThreadState_limit):
+        done_new = PyObject_CallOneArg(PRESSURE, state)
+        if done_new == 0:
+            Py_DecRef(made_new)
+            return 0
+        Py_DecRef(done_new)
+    return made_new
+
+
+def recorded(state, op, operands, nodes_new, attrs, type, types, differentiable):
+    """The new Tensor; 0 with an error, or without one where Python must learn what the op saves.
+
+    Takes over the nodes."""
+    edges_new = 0
+    saving = op
+    if differentiable and state.ThreadState_level == ONE:
+        edges_new = edges_of(operands)
+        if edges_new != 0:
+            saving = saving_of(op, edges_new)
+            if saving == 0:
+                Py_DecRef(edges_new)
+                Py_DecRef(nodes_new)
+                return 0
+    node_new = new_node(op, nodes_new, attrs, type, NONE)
+    if node_new == 0:
+        return 0
+    made_new = PyType_GenericAlloc(TENSOR, 0)
+    if made_new == 0:
+        Py_DecRef(node_new)
+        return 0
+    made_new.Handle__node = node_new
+    put_new(made_new + Handle__cell, NONE)
+    put_new(made_new + Handle__view, NONE)
+    edge_new = NONE
+    if edges_new != 0:
+        edge_new = new_history(op, attrs, operands, node_new, edges_new, types, saving)
+    else:
+        Py_IncRef(NONE)
+    made_new.Handle__edge = edge_new
+    if edge_new == 0:
+        Py_DecRef(made_new)
+        return 0
+    return listed(state, made_new)
+
+
+def known(op, operands, attrs, nodes):
+    """What `core._known` has for operands of these types, whose Nodes are put into a new tuple; 0 without an error
+    where Python must see to it."""
+    n = PyTuple_Size(operands)
+    key_new = PyTuple_New(n + 2)
+    set_item(key_new, 0, op)
+    set_item(key_new, 1, attrs)
+    found = 0
+    plain = 1
+    for i in range(n):
+        node = node_of(PyTuple_GetItem(operands, i))
+        if node == 0:
+            plain = 0
+            break
+        set_item(nodes, i, node)
+        PyTuple_SetItem(key_new, i + 2, PyLong_FromLongLong(node.Node_type))
+    if plain:
+        found = PyDict_GetItemWithError(KNOWN, key_new)
+    Py_DecRef(key_new)
+    if found != 0 and PyTuple_GetItem(found, 2) != TRUE:
+        return 0
+    return found
+
+
+def record_with(state, op, operands, attrs):
+    """`core.record` with what is known; 0 as `recorded` gives it."""
+    if not everyday(state):
+        return 0
+    nodes_new = PyTuple_New(PyTuple_Size(operands))
+    found = known(op, operands, attrs, nodes_new)
+    if found == 0:
+        Py_DecRef(nodes_new)
+        return 0
+    Py_IncRef(found)  # what is allocated may run finalizers, and they record too
+    differentiable = PyTuple_GetItem(found, 3) == TRUE
+    made_new = recorded(state, op, operands, nodes_new, attrs, PyTuple_GetItem(found, 0), PyTuple_GetItem(found, 1),
+                        differentiable)
+    Py_DecRef(found)
+    return made_new
+
+
+def none_for(made_new):
+    """The result, or None where Python must do it."""
+    if made_new == 0 and PyErr_Occurred() == 0:
+        Py_IncRef(NONE)
+        return NONE
+    return made_new
+
+
+def record(module, arguments, count):
+    """record(op, operands, attrs) -> a Tensor, or None where Python must do it."""
+    state_new = PyObject_GetAttr(LOCAL, TEXT_STATE)
+    if state_new == 0:
+        return 0
+    made_new = record_with(state_new, arguments[0], arguments[1], arguments[2])
+    Py_DecRef(state_new)
+    return none_for(made_new)
+
+
+def apply_unary(op, x):
+    """An elementwise op that keeps floating dtypes; 0 as `recorded` gives it."""
+    node = node_of(x)
+    if node == 0 or PyDict_GetItemWithError(KEEPING, op) != TRUE:
+        return 0
+    type = node.Node_type
+    if type.ob_type != TENSOR_TYPE or type.TensorType_dtype.DType_category != TWO:
+        return 0
+    state_new = PyObject_GetAttr(LOCAL, TEXT_STATE)
+    if state_new == 0:
+        return 0
+    made_new = 0
+    if everyday(state_new):
+        nodes_new = PyTuple_New(1)
+        types_new = PyTuple_New(1)
+        operands_new = PyTuple_New(1)
+        set_item(nodes_new, 0, node)
+        set_item(types_new, 0, type)
+        set_item(operands_new, 0, x)
+        differentiable = op.Op_grad != NON_DIFFERENTIABLE
+        made_new = recorded(state_new, op, operands_new, nodes_new, EMPTY_TUPLE, type, types_new, differentiable)
+        Py_DecRef(types_new)
+        Py_DecRef(operands_new)
+    Py_DecRef(state_new)
+    return made_new
+
+
+def unary(module, arguments, count):
+    """unary(op, x) -> a Tensor, or None where Python must do it."""
+    return none_for(apply_unary(arguments[0], arguments[1]))
+
+
+def pair_of(first, second, reverse):
+    """A new tuple of two, the other way round for reflected operators."""
+    made_new = PyTuple_New(2)
+    set_item(made_new, reverse, first)
+    set_item(made_new, 1 - reverse, second)
+    return made_new
+
+
+def operate(state, a_tensor, other, op, reverse):
+    """A floating Tensor and a number or Tensor of its type; 0 as `recorded` gives it."""
+    a = node_of(a_tensor)
+    if a == 0:
+        return 0
+    type = a.Node_type
+    if type.ob_type != TENSOR_TYPE or type.TensorType_dtype.DType_category != TWO:
+        return 0
+    if not everyday(state):
+        return 0
+    b_tensor = other
+    b_type = type
+    if (other.ob_type == FLOAT) + (other.ob_type == INT):
+        b_type = PyDict_GetItemWithError(SCALAR_TYPES, type.TensorType_dtype)
+        if b_type == 0:
+            return 0
+        Py_IncRef(EMPTY_TUPLE)
+        b = new_node(SCALAR, EMPTY_TUPLE, EMPTY_TUPLE, b_type, other)
+        b_tensor = NONE
+    else:
+        if (other.ob_type == TENSOR) + (other.ob_type == a_tensor.ob_type) == 0:
+            return 0
+        b = node_of(other)
+        if b == 0 or b.Node_type != type:
+            return 0
+        Py_IncRef(b)
+    if b == 0:
+        return 0
+    nodes_new = pair_of(a, b, reverse)
+    Py_DecRef(b)
+    operands_new = pair_of(a_tensor, b_tensor, reverse)
+    types_new = pair_of(type, b_type, reverse)
+    made_new = recorded(state, op, operands_new, nodes_new, EMPTY_TUPLE, type, types_new, 1)
+    Py_DecRef(operands_new)
+    Py_DecRef(types_new)
+    return made_new
+
+
+def binary(tensor, other, op, reverse, python):
+    """An operator of two; `python` is the method it stands for."""
+    state_new = PyObject_GetAttr(LOCAL, TEXT_STATE)
+    if state_new == 0:
+        return 0
+    made_new = operate(state_new, tensor, other, op, reverse)
+    Py_DecRef(state_new)
+    if made_new != 0 or PyErr_Occurred() != 0:
+        return made_new
+    both = space(2)
+    both[0] = tensor
+    both[1] = other
+    return PyObject_Vectorcall(python, both, 2, 0)
+
+
+def add(tensor, other):
+    """`Tensor.__add__`."""
+    return binary(tensor, other, OP_ADD, 0, PYTHON_ADD)
+
+
+def radd(tensor, other):
+    """`Tensor.__radd__`."""
+    return binary(tensor, other, OP_ADD, 1, PYTHON_RADD)
+
+
+def sub(tensor, other):
+    """`Tensor.__sub__`."""
+    return binary(tensor, other, OP_SUB, 0, PYTHON_SUB)
+
+
+def rsub(tensor, other):
+    """`Tensor.__rsub__`."""
+    return binary(tensor, other, OP_SUB, 1, PYTHON_RSUB)
+
+
+def mul(tensor, other):
+    """`Tensor.__mul__`."""
+    return binary(tensor, other, OP_MUL, 0, PYTHON_MUL)
+
+
+def rmul(tensor, other):
+    """`Tensor.__rmul__`."""
+    return binary(tensor, other, OP_MUL, 1, PYTHON_RMUL)
+
+
+def div(tensor, other):
+    """`Tensor.__truediv__`."""
+    return binary(tensor, other, OP_DIV, 0, PYTHON_DIV)
+
+
+def rdiv(tensor, other):
+    """`Tensor.__rtruediv__`."""
+    return binary(tensor, other, OP_DIV, 1, PYTHON_RDIV)
