@@ -7,10 +7,13 @@ from typing import Any
 
 from squall.base.dim import evaluate
 from squall.compiler import nest
+from squall.compiler.nest.arguments import WORDS
 from squall.compiler.pull import Home
 from squall.ir.node import Node
 from squall.ir.plan import ContractStep, KernelStep, Word
 from squall.runtime.native import native
+
+EPILOGUE_AT = WORDS["epilogue_at"]
 
 
 def is_exchanged(node: Node) -> bool:
@@ -54,19 +57,22 @@ def _letters(equation: str) -> tuple[str, str, str]:
 
 
 @lru_cache(maxsize=4096)
-def _planned(contraction: nest.Contraction, isa: str, threads: int) -> nest.NestPlan:
-    return nest.plan(contraction, isa, threads)
+def _planned(contraction: nest.Contraction, isa: str, threads: int, epilogue: bool) -> nest.NestPlan:
+    return nest.plan(contraction, isa, threads, epilogue, swapped=False if epilogue else None)
 
 
 def resolve(step: ContractStep, sizes: dict[str, int]) -> list[KernelStep]:
     """The kernel calls of a contraction for given sizes."""
     dims = tuple(nest.Dimension(d.kind, *(evaluate(n, sizes) for n in d[1:])) for d in step.contraction.dims)
     contraction = step.contraction._replace(dims=dims)
-    planned = _planned(contraction, step.isa, native().state()["threads"])
+    planned = _planned(contraction, step.isa, native().state()["threads"], step.epilogue is not None)
     names: dict[str, Word] = dict(zip(("a", "b", "c"), step.operands, strict=True))
+    names |= {"epilogue": Word("kernel", step.epilogue), "epilogue_args": Word("int", 0)}
     out = []
     for s in planned.steps:
         words = tuple(names[w] if isinstance(w, str) else Word("int", w) for w in s.words)
+        if step.epilogue is not None:
+            words = (*words[:EPILOGUE_AT], Word("int", len(words)), *words[EPILOGUE_AT + 1:], *step.words)
         program: Any = nest.program(s.library)
         out.append(KernelStep(s.library, program, words, s.units, s.grain, step.label, s.scratch_bytes))
     return out

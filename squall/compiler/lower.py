@@ -7,7 +7,7 @@ from collections.abc import Callable, Hashable
 
 from squall.base import config, trace
 from squall.base.caches import Cache
-from squall.compiler import lower_columns, lower_rows, sequence
+from squall.compiler import lower_columns, lower_epilogue, lower_rows, sequence
 from squall.compiler.expand import expand
 from squall.compiler.spec import Spec
 from squall.ir.linear import Program
@@ -21,6 +21,11 @@ _LOWERINGS = {"rows": lower_rows.lower, "columns": lower_columns.lower}
 def program_of(spec: Spec) -> Program:
     """The program of a spec, over the core instruction set."""
     return _once(spec, lambda: _LOWERINGS[spec.kind](spec))
+
+
+def epilogue_program(made: lower_epilogue.EpilogueSpec) -> Program:
+    """The program of an epilogue of the nest."""
+    return _once(made, lambda: lower_epilogue.lower(made))
 
 
 def sequence_program(spec: sequence.SequenceSpec) -> Program:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from squall.base import config, trace
-from squall.compiler import assemble, fuse, inplace, keep, tasks
+from squall.compiler import assemble, finish, fuse, inplace, keep, tasks
 from squall.compiler.decompose import decompose
 from squall.compiler.prepare import prepare
 from squall.compiler.simplify import simplify
@@ -79,6 +79,10 @@ def _fuse(c: Compilation) -> None:
     fuse.fuse(c.work)  # type: ignore[arg-type]
 
 
+def _finish(c: Compilation) -> None:
+    finish.finish(c.work)  # type: ignore[arg-type]
+
+
 def _overwrite(c: Compilation) -> None:
     inplace.overwrite(c.work)  # type: ignore[arg-type]
 
@@ -89,7 +93,7 @@ def _lower(c: Compilation) -> None:
 
 STAGES: tuple[Stage, ...] = (
     Stage("decompose", _decompose), Stage("simplify", _simplify), Stage("prepare", _prepare), Stage("keep", _keep),
-    Stage("group", _group), Stage("fuse", _fuse), Stage("overwrite", _overwrite),
+    Stage("group", _group), Stage("fuse", _fuse), Stage("finish", _finish), Stage("overwrite", _overwrite),
     Stage("lower", _lower),
 )
 

@@ -12,7 +12,7 @@ from squall.backends.python.execute import Executor
 from squall.backends.ssa_text import write
 from squall.base import config, trace
 from squall.ir.linear import Program
-from squall.ir.plan import ChooseStep, KernelStep, LoopStep, Plan
+from squall.ir.plan import ChooseStep, ContractStep, KernelStep, LoopStep, Plan
 
 
 def link(plan: Plan, backend: str) -> dict[Any, Any]:
@@ -27,6 +27,8 @@ def _programs(plan: Plan) -> dict[Any, Program]:
         if isinstance(step, KernelStep):
             programs[step.key] = step.program
             programs.update((word.value, word.value) for word in step.words if word.kind == "kernel")
+        elif isinstance(step, ContractStep) and step.epilogue is not None:
+            programs[step.epilogue] = step.epilogue
         elif isinstance(step, (LoopStep, ChooseStep)):
             for inner in (step.plan,) if isinstance(step, LoopStep) else step.plans:
                 programs.update(_programs(inner))

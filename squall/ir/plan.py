@@ -60,12 +60,16 @@ class KernelStep(NamedTuple):
 
 class ContractStep(NamedTuple):
     """A contraction whose kernel call is laid out once its extents are known: `contraction` is the nest's data with
-    size expressions, `operands` the Words of A, B and C. The engine asks the compiler to resolve it for given sizes."""
+    size expressions, `operands` the Words of A, B and C. The engine asks the compiler to resolve it for given sizes.
+
+    With an `epilogue`, finished strips go to that program's function, whose args are `words`, and not to C."""
 
     contraction: Any
     operands: tuple[Word, Word, Word]
     isa: str
     label: str = ""
+    epilogue: Program | None = None
+    words: tuple[Word, ...] = ()
 
 
 class Check(NamedTuple):

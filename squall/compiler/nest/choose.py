@@ -145,6 +145,11 @@ def result_mode(contraction: Contraction, groups: dict, epilogue: bool) -> tuple
     return words.STAGED, ELEMENT
 
 
+def is_strip_staged(choice: Choice) -> bool:
+    """Whether the stage holds one strip: an epilogue takes it at once, since there is one block of k."""
+    return choice.c_mode == words.EPILOGUE and choice.oriented.extent("k") <= choice.block_depth
+
+
 def choose(contraction: Contraction, isa: Isa, threads: int = 1, epilogue: bool = False,
            prepacked: bool = False, swapped: bool | None = None) -> Choice:
     """The cheapest way to run a contraction.
@@ -202,7 +207,7 @@ def _choose(contraction: Contraction, isa: Isa, threads: int, epilogue: bool, pr
     packs[1] = max(packs[1], PASSED * rows * depth * batch)
     (block_rows, block_columns), longest = _blocks(isa, (rows, columns), width, (most_rows, most_columns), batch,
                                                    parallel, work, packs)
-    if c_mode != words.DIRECT:
+    if c_mode != words.DIRECT and not (c_mode == words.EPILOGUE and depth <= deep):
         limit = max(isa.tile.rows, STAGE_BYTES // (block_columns * size) // isa.tile.rows * isa.tile.rows)
         block_rows = min(block_rows, limit)
     row_blocks, column_blocks = _ceiling(rows, block_rows), _ceiling(columns, block_columns)

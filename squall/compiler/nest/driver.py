@@ -80,6 +80,10 @@ class _Driver:
         self.flat = b.op("and", b.op("and", self.a_in_place, self.b_in_place),
                          b.compare("eq", args["triangle"], b.int(0)))
         self.direct = b.compare("eq", args["c_mode"], b.int(words.DIRECT))
+        self.strip_staged = b.op("and", b.compare("eq", args["c_mode"], b.int(words.EPILOGUE)),
+                                 b.compare("le", args["depth"], args["block_depth"]))
+        self.epilogue_args = b.select(b.compare("ne", args["epilogue_at"], b.int(0)),
+                                      b.gep(b.args, args["epilogue_at"], "i64"), args["epilogue_args"])
         self.k_a = b.select(self.a_in_place, args.scratch("k_a"), args.scratch("k_packed_a"))
         row_blocks = ceiling(b, args["rows"], args["block_rows"])
         column_blocks = ceiling(b, args["columns"], args["block_columns"])
@@ -220,7 +224,8 @@ class _Driver:
         b, args = self.b, self.args
         table = b.select(self.a_in_place, b.gep(args.scratch("rows_a"), row, "i64"), args.scratch("rows_packed"))
         self.strip_a = self._a_base(row)
-        out_rows = b.gep(self.out_rows, row, "i64")
+        staged_row = b.select(self.strip_staged, b.int(0), row)
+        out_rows = b.gep(self.out_rows, staged_row, "i64")
         self._limit(b.add(self.row0, row))
         first = b.var(b.get(self.flat_panels))
         with b.when(self.b_streamed):
@@ -228,14 +233,14 @@ class _Driver:
             b.set(first, self.panels)
         with b.loop(b.get(first), self.panels) as panel:
             self._tile(panel, row, table, out_rows, count)
-        source = b.gep(args.scratch("stage"), b.mul(row, self.stage_width), self.library.accumulate)
+        source = b.gep(args.scratch("stage"), b.mul(staged_row, self.stage_width), self.library.accumulate)
         storing = b.compare("eq", args["c_mode"], b.int(words.STAGED))
         with b.when(b.op("and", self.last_block, storing)):
             b.call("store_rows", (source, self.stage_width, count, self.columns, self.c,
                                   b.gep(args.scratch("rows_c"), row, "i64"), self.columns_c))
         finishing = b.compare("eq", args["c_mode"], b.int(words.EPILOGUE))
         with b.when(b.op("and", self.last_block, finishing)):
-            b.call(args["epilogue"], (args["epilogue_args"], source, self.stage_width, self.batch,
+            b.call(args["epilogue"], (self.epilogue_args, source, self.stage_width, self.batch,
                                       b.add(self.row0, row), self.column0, count, self.columns))
 
     def _limit(self, row: Reg) -> None:

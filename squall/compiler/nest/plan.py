@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from squall.compiler.nest import arguments as words
-from squall.compiler.nest.choose import Choice, choose, inner_run, pack_cost
+from squall.compiler.nest.choose import Choice, choose, inner_run, is_strip_staged, pack_cost
 from squall.compiler.nest.common import Library, strip_shape, strips_together
 from squall.compiler.nest.driver import build
 from squall.compiler.nest.isa import ISAS, Isa
@@ -99,7 +99,8 @@ def _words(choice: Choice, groups: dict, tables: dict[str, int], packed: tuple[i
            packed_step: int, triangle: int = 0) -> tuple[int | str, ...]:
     oriented = choice.oriented
     a, b = ("b", "a") if oriented.swapped else ("a", "b")
-    values: dict[str, int | str] = {"a": a, "b": b, "c": "c", "packed": 0, "epilogue": 0, "epilogue_args": 0}
+    values: dict[str, int | str] = {"a": a, "b": b, "c": "c", "packed": 0, "epilogue": 0, "epilogue_args": 0,
+                                    "epilogue_at": 0}
     if choice.b_mode == words.PREPACKED:
         values["packed"] = "packed"
     if choice.c_mode == words.EPILOGUE:
@@ -183,7 +184,8 @@ def _scratch(isa: Isa, accumulate: str, choice: Choice) -> dict[str, int]:
     tables["packed_a"] = packs * strips_together(isa, accumulate) * (stride * depth + slack) * size
     panels = {words.IN_PLACE: width, words.PREPACKED: 0, words.STREAMED: 0}.get(choice.b_mode, part)
     tables["packed_b"] = panels * depth * size
-    tables["stage"] = 0 if choice.c_mode == words.DIRECT else -(-rows // lanes) * lanes * part * size
+    staged = isa.tile.rows if is_strip_staged(choice) else rows
+    tables["stage"] = 0 if choice.c_mode == words.DIRECT else -(-staged // lanes) * lanes * part * size
     offsets, total = {}, 0
     for name in words.SCRATCH:
         offsets[name] = total
