@@ -70,7 +70,7 @@ class Binding:
     def image(self, steps: list[Any]) -> Any:
         """Native steps as one image."""
         if self.backend == "python":
-            return Interpreted(steps)
+            return Interpreted(steps, self.layout)
         return PlanImage(steps, len(self.layout), Bind(self.status_at), self.layout)
 
     def _steps(self, step: KernelStep | ContractStep) -> list[Step]:

@@ -12,12 +12,12 @@ from squall.runtime.plan_image import Bind, Step, ValueBlock, bits_of
 class Interpreted:
     """Stands where `runtime.plan_image.PlanImage` does; a step's kernel is an executor."""
 
-    def __init__(self, steps: Sequence[Step]):
-        self.steps = steps
+    def __init__(self, steps: Sequence[Step], layout: str):
+        self.steps, self.layout = steps, layout
 
     def take_block(self) -> Any:
         """A holder for the values."""
-        return _Values()
+        return _Values(self.layout)
 
     def give_block(self, block: Any) -> None:
         """Nothing is reused."""
@@ -40,13 +40,15 @@ class Interpreted:
 
 
 class _Values:
-    """The values of one run."""
+    """The values of one run; `layout` says which words are doubles."""
 
-    words: list[int]
+    def __init__(self, layout: str):
+        self.layout = layout
+        self.words: list[int] = []
 
     def fill(self, *values: Any) -> None:
-        """Keep all words, floats as bits."""
-        self.words = [bits_of(v) if isinstance(v, float) else v for v in values]
+        """Keep all words, doubles as bits."""
+        self.words = [bits_of(float(v)) if code == "d" else v for v, code in zip(values, self.layout, strict=True)]
 
 
 def _word(word: Bind | int, values: Sequence[int]) -> int:
