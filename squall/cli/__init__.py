@@ -1,5 +1,7 @@
-"""The command line: `squall demo`, `train`, `predict`, `doctor`. Exit codes: 0 done, 1 failure, 2 wrong
-usage, 130 Ctrl-C."""
+"""The command line: `squall demo`, `train`, `predict`, `info`, `doctor`.
+
+Exit codes: 0 done, 1 failure, 2 wrong usage or a mistake in a training file, 130 Ctrl-C.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +10,19 @@ import sys
 from collections.abc import Sequence
 
 from squall.base.errors import SquallError
-from squall.cli import demo, doctor, predict, train
+from squall.cli import demo, doctor, info, predict, train
 from squall.cli.arguments import parser
+from squall.cli.config import ConfigError
 from squall.cli.console import Console
 
-_COMMANDS = {"demo": demo.run, "train": train.run, "predict": predict.run, "doctor": doctor.run}
-FAILURE, INTERRUPTED = 1, 130
+_COMMANDS = {
+    "demo": demo.run,
+    "train": train.run,
+    "predict": predict.run,
+    "info": info.run,
+    "doctor": doctor.run,
+}
+FAILURE, USAGE, INTERRUPTED = 1, 2, 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -37,6 +46,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
         )  # nobody reads any more: no second error at exit
         return FAILURE
+    except ConfigError as error:
+        console.error(str(error))
+        return USAGE
     except (SquallError, OSError, ImportError, ValueError, RuntimeError) as error:
         if os.environ.get("SQUALL_DEBUG", "0") not in ("", "0"):
             raise

@@ -8,6 +8,7 @@ import squall as sq
 
 MODELS = ("cnn", "mlp")
 EPOCHS, RATE, BATCH = 15, 3e-3, 32
+FOLDER = "squall-run"
 
 
 def _positive(text: str) -> int:
@@ -24,7 +25,7 @@ def _rate(text: str) -> float:
     return value
 
 
-def _training(command: argparse.ArgumentParser, out: str) -> None:
+def _training(command: argparse.ArgumentParser, out: str | None) -> None:
     """The options that training commands share."""
     command.add_argument(
         "--epochs", type=_positive, metavar="N", help=f"passes over the training part (default {EPOCHS})"
@@ -37,7 +38,7 @@ def _training(command: argparse.ArgumentParser, out: str) -> None:
     command.add_argument(
         "--threads", type=_positive, metavar="N", help="of the pool; default: all cores; changes no result"
     )
-    command.add_argument("--out", default=out, metavar="FOLDER", help=f"where files go (default {out})")
+    command.add_argument("--out", default=out, metavar="FOLDER", help=f"where files go (default {out or FOLDER})")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -51,12 +52,16 @@ def parser() -> argparse.ArgumentParser:
     )
     _training(command, "demo-output")
 
-    command = commands.add_parser("train", help="train on the handwritten digits")
-    command.add_argument("--model", choices=MODELS, help="convolutional network or perceptron (default cnn)")
-    _training(command, "squall-run")
+    command = commands.add_parser("train", help="train as a TOML file says, or on the handwritten digits")
     command.add_argument(
-        "--resume", metavar="CHECKPOINT", help="go on where a checkpoint stands, with its settings"
+        "config", nargs="?", metavar="FILE.toml", help="model, data, optimizer and schedule; default: the digits"
     )
+    command.add_argument("--model", choices=MODELS, help="convolutional network or perceptron (default cnn)")
+    _training(command, None)
+    command.add_argument(
+        "--resume", nargs="?", const="latest", metavar="CHECKPOINT",
+        help="go on where a checkpoint stands, with its settings; default: the newest of the folder",
+    )  # fmt: skip
     command.add_argument("--json", action="store_true", help="one JSON object a line instead of text")
 
     command = commands.add_parser("predict", help="classify digits with a trained network")
@@ -72,6 +77,10 @@ def parser() -> argparse.ArgumentParser:
     )
     command.add_argument("--threads", type=_positive, metavar="N", help="of the pool")
     command.add_argument("--json", action="store_true", help="all predictions as one JSON object")
+
+    command = commands.add_parser("info", help="what a file of tensors holds")
+    command.add_argument("file", help="safetensors (or the folder or index of one in parts), .pt, .npz, .npy, .sqc")
+    command.add_argument("--json", action="store_true", help="as one JSON object")
 
     command = commands.add_parser("doctor", help="check this installation and machine")
     command.add_argument("--json", action="store_true", help="the findings as one JSON object")

@@ -1,10 +1,12 @@
-"""`squall train`: train a network on the digits, from the start or from a checkpoint."""
+"""`squall train`: train as a file says, or a network on the digits, from the start or from a checkpoint."""
 
 from __future__ import annotations
 
 import argparse
 
-from squall.cli import report
+from squall.cli import recipe_run, report
+from squall.cli.arguments import FOLDER
+from squall.cli.config import ConfigError
 from squall.cli.console import Console
 from squall.cli.training import Run, Settings, make_folder
 from squall.runtime.native import set_num_threads
@@ -19,9 +21,16 @@ def settings(options: argparse.Namespace) -> Settings:
 
 def run(options: argparse.Namespace, console: Console) -> int:
     """Train; the checkpoint after each epoch is `checkpoint.sqc` in the folder."""
+    if options.config:
+        for name in ("model", "lr", "batch_size"):
+            if getattr(options, name) is not None:
+                raise ConfigError(f"--{name.replace('_', '-')} is what {options.config} says; change it there")
+        return recipe_run.run(options, console)
     if options.threads:
         set_num_threads(options.threads)
-    folder = make_folder(options.out)
+    folder = make_folder(options.out or FOLDER)
+    if options.resume == "latest":
+        options.resume = str(folder / "checkpoint.sqc")
     if options.resume:
         given = [name for name in ("model", "lr", "batch_size", "seed") if getattr(options, name) is not None]
         if given:
