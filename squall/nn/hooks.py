@@ -7,9 +7,11 @@ from collections.abc import Callable
 from typing import Any
 
 from squall.base import epoch
+from squall.nn.backward_hooks import BackwardCall
 
 _numbers = itertools.count()
-_KINDS = ("forward_pre", "forward", "state_dict_pre", "state_dict", "load_pre", "load_post")
+_CALLS = ("forward_pre", "forward", "backward_pre", "backward")
+_KINDS = (*_CALLS, "state_dict_pre", "state_dict", "load_pre", "load_post")
 
 
 class HookHandle:
@@ -35,13 +37,15 @@ class Hooks:
     """The part of Module that keeps hooks and runs a call that has some."""
 
     _hooks: dict[str, dict[int, tuple[Callable, bool]]]
+    _always: set[int]
 
     def _clear_hooks(self) -> None:
         self.__dict__["_hooks"] = {kind: {} for kind in _KINDS}
         self.__dict__["_hooked"] = False
+        self.__dict__["_always"] = set()
 
     def _refresh_hooks(self) -> None:
-        self.__dict__["_hooked"] = bool(self._hooks["forward"] or self._hooks["forward_pre"])
+        self.__dict__["_hooked"] = any(self._hooks[kind] for kind in _CALLS)
         epoch.bump()
 
     def _add_hook(
@@ -68,13 +72,39 @@ class Hooks:
         return self._add_hook("forward_pre", hook, with_kwargs, prepend)
 
     def register_forward_hook(
-        self, hook: Callable, *, prepend: bool = False, with_kwargs: bool = False
+        self,
+        hook: Callable,
+        *,
+        prepend: bool = False,
+        with_kwargs: bool = False,
+        always_call: bool = False,
     ) -> HookHandle:
         """Call `hook(module, args, output)` after forward; what it returns, unless None, replaces the output.
 
-        With `with_kwargs` it is `hook(module, args, kwargs, output)`.
+        With `with_kwargs` it is `hook(module, args, kwargs, output)`. With `always_call` it is also called when
+        forward has raised, with None as the output.
         """
-        return self._add_hook("forward", hook, with_kwargs, prepend)
+        handle = self._add_hook("forward", hook, with_kwargs, prepend)
+        if always_call:
+            self._always.add(handle.id)
+        return handle
+
+    def register_full_backward_pre_hook(self, hook: Callable, prepend: bool = False) -> HookHandle:
+        """Call `hook(module, grad_output)` before the gradient passes through the module; what it returns,
+        unless None, takes the place of grad_output."""
+        return self._add_hook("backward_pre", hook, prepend=prepend)
+
+    def register_full_backward_hook(self, hook: Callable, prepend: bool = False) -> HookHandle:
+        """Call `hook(module, grad_input, grad_output)` when the gradients of the module's inputs are known;
+        what it returns, unless None, takes the place of grad_input.
+
+        Only Tensors that are positional arguments or results themselves are watched.
+        """
+        return self._add_hook("backward", hook, prepend=prepend)
+
+    def register_backward_hook(self, hook: Callable) -> HookHandle:
+        """Another name of `register_full_backward_hook`, whose behaviour PyTorch recommends."""
+        return self.register_full_backward_hook(hook)
 
     def register_state_dict_pre_hook(self, hook: Callable) -> HookHandle:
         """Call `hook(module, prefix, keep_vars)` before `state_dict` collects this module."""
@@ -114,8 +144,18 @@ class Hooks:
                 changed = hook(self, args)
                 if changed is not None:
                     args = changed if isinstance(changed, tuple) else (changed,)
-        output = self.forward(*args, **kwargs)  # type: ignore[attr-defined]
+        before, after = ([hook for hook, _ in self._hooks[kind].values()] for kind in ("backward_pre", "backward"))
+        watch = BackwardCall(self, before, after) if before or after else None
+        if watch is not None:
+            args = watch.enter(args)
+        try:
+            output = self.forward(*args, **kwargs)  # type: ignore[attr-defined]
+        except BaseException:
+            for number, (hook, with_kwargs) in tuple(self._hooks["forward"].items()):
+                if number in self._always:
+                    hook(self, args, kwargs, None) if with_kwargs else hook(self, args, None)
+            raise
         for hook, with_kwargs in tuple(self._hooks["forward"].values()):
             changed = hook(self, args, kwargs, output) if with_kwargs else hook(self, args, output)
             output = output if changed is None else changed
-        return output
+        return output if watch is None else watch.leave(output)

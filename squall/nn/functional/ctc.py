@@ -107,9 +107,13 @@ def _negative_log_likelihood(probabilities: Any, labels: Any, lengths: Any, coun
     number = sq.arange(states.shape[1])
     skips = (states != _moved(states, 2, blank)).logical_and(states != blank).logical_and(number >= 2)
     value = emitted[0].masked_fill(number >= 2, IMPOSSIBLE)
-    for time in range(1, times):
-        after = _step(value, emitted[time], skips)
-        value = sq.where((lengths > time).unsqueeze(1), after, value)
+    inside = (lengths > sq.arange(times).unsqueeze(1)).unsqueeze(2)
+
+    def step(before: Any, given: tuple) -> tuple[Any, tuple]:
+        return sq.where(given[1], _step(before, given[0], skips), before), ()
+
+    if times > 1:
+        value = sq.scan(step, value, (emitted[1:], inside[1:]))[0]
     last = 2 * counts.unsqueeze(1)
     end = value.gather(1, last)
     before = value.gather(1, (last - 1).clamp(min=0)).masked_fill(last == 0, IMPOSSIBLE)
