@@ -25,7 +25,7 @@ from squall.frontend.arguments import Arguments
 from squall.frontend.cell import Cell
 from squall.frontend.core import ensure_cell, wrap
 from squall.frontend.guards import Watch
-from squall.frontend.number import is_number
+from squall.frontend.number import OtherNumberError, is_number
 from squall.frontend.results import Output, Where, mark_history, rebuild_view, shared_output
 from squall.frontend.tape import GradRecord, Leaf
 from squall.ir.node import Node, tensor_type
@@ -137,12 +137,15 @@ class Program:
                 leaf = leaves[leaf].edge
             if (leaf.grad is None) is not missing:
                 return MISS
-        if self.tracked is not None:
-            return self.tracked.run(self, leaves, sizes)
-        if beside_others() > 1:
-            return self._beside(leaves, sizes)
-        buffers: list[Any] = []
-        return self._run(leaves, buffers, sizes) if self._gather(leaves, buffers) else MISS
+        try:
+            if self.tracked is not None:
+                return self.tracked.run(self, leaves, sizes)
+            if beside_others() > 1:
+                return self._beside(leaves, sizes)
+            buffers: list[Any] = []
+            return self._run(leaves, buffers, sizes) if self._gather(leaves, buffers) else MISS
+        except OtherNumberError:  # before anything ran
+            return MISS
 
     def _beside(self, leaves: list, sizes: dict[str, int]) -> Any:
         """Gather and run beside other threads, see `engine.overwriting`."""

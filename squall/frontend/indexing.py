@@ -6,12 +6,13 @@ import functools
 from typing import Any
 
 from squall.base.dtypes import bool_, int64, uint8
-from squall.base.errors import IndexRangeError, ShapeError
+from squall.base.errors import IndexRangeError, ShapeError, TraceError
 from squall.base.shapes import broadcast, numel
 from squall.frontend.arrays import array_view, computed
 from squall.frontend.core import Handle, cast, operand, record, require_no_grad_leaf, scalar_node, wrap
 from squall.frontend.creation import tensor
-from squall.frontend.movement import permute, reshape, select
+from squall.frontend.movement import permute, reshape, select, varying_start
+from squall.frontend.number import OtherNumberError, derived, is_number
 from squall.frontend.state import local
 from squall.frontend.views import layout_of, make_view, overwrite, see_through, untracked, write
 from squall.ir.node import Node
@@ -19,6 +20,8 @@ from squall.ir.op import ops
 
 
 def _is_array(item: Any) -> bool:
+    if is_number(item):
+        return False
     return isinstance(item, (Handle, list)) or (hasattr(item, "__array__") and getattr(item, "shape", ()) != ())
 
 
@@ -70,6 +73,26 @@ def _check_known(index: Node, dim: int, size: Any) -> None:
             raise IndexRangeError(f"index {wrong} is out of bounds for dimension {dim} with size {size}")
 
 
+def varying_slice(item: slice, size: Any) -> tuple[int, Any]:
+    """The size of a slice whose ends vary from call to call of a compiled function, which is part of the program, and
+    its start, which is not."""
+    if not isinstance(size, int):
+        raise TraceError("a slice whose ends vary, of a dimension whose size varies, is not known while tracing")
+    known: list[int] = []
+    step = item.step or 1  # `start` lives on, and must not hold the slice's Numbers
+
+    def start(first: Any, last: Any) -> int:
+        low, high, _ = slice(first, last, step).indices(size)
+        count = max(0, -(-(high - low) // step))
+        if known and count != known[0]:
+            raise OtherNumberError
+        known[:] = [count]
+        return low
+
+    made = derived(start, item.start, item.stop)
+    return known[0], made
+
+
 class _Basic:
     """The slices, ints and None of an index taken together: one slice step and one reshape.
 
@@ -99,6 +122,9 @@ class _Basic:
                     _check_known(item.node, self.source, self.old_shape[self.source])
                 for _ in range(len(item.node.shape) if _is_mask(item) else 1):
                     self._keep(self.old_shape[self.source], 1)
+            elif is_number(item):
+                self._cut(varying_start(item, self.old_shape[self.source], self.source), 1, 1)
+                self.source += 1
             else:
                 self._pick(_as_int(item))
 
@@ -120,17 +146,25 @@ class _Basic:
             return
         if isinstance(item.step, int) and item.step <= 0:
             raise ValueError("slice step must be positive")
+        if is_number(item.start) or is_number(item.stop):
+            count, start = varying_slice(item, size)
+            self._cut(start, count, item.step or 1)
+            self._keep(count, item.step or 1)
+            return
         start, stop, step = _slice_bounds(item, size)
         count = max(0, -(-(stop - start) // step)) if isinstance(size, int) or item.stop is not None else stop - start
         if not (start == 0 and step == 1 and count == size):
-            self.cuts.append((self.source, start, count, step))
+            self._cut(start, count, step)
         self._keep(count, step)
+
+    def _cut(self, start: Any, count: Any, step: int) -> None:
+        self.cuts.append((self.source, start, count, step))
 
     def _pick(self, index: int) -> None:
         size = self.old_shape[self.source]
         if isinstance(size, int) and not -size <= index < size:
             raise IndexRangeError(f"index {index} is out of bounds for dimension {self.source} with size {size}")
-        self.cuts.append((self.source, index + size if index < 0 else index, 1, 1))
+        self._cut(index + size if index < 0 else index, 1, 1)
         self.source += 1
 
     def view(self) -> Any:

@@ -7,9 +7,11 @@ from typing import Any
 
 from squall.base.dim import Dim
 from squall.base.dtypes import DType, int64
-from squall.base.errors import IndexRangeError, ShapeError
+from squall.base.errors import IndexRangeError, ShapeError, TraceError
 from squall.base.shapes import infer_reshape, normalize_dim, numel
 from squall.frontend.core import Handle, record, scalar_node
+from squall.frontend.evaluation import user_place
+from squall.frontend.number import derived, is_number
 from squall.frontend.views import layout_of, make_view, see_through
 from squall.ir.op import constant, ops
 
@@ -130,11 +132,29 @@ def narrow(x: Any, dim: int, start: int, length: int) -> Any:
     """`length` positions of a dimension from `start`, as a view."""
     shape = x.node.shape
     d = normalize_dim(dim, len(shape), "narrow")
+    if is_number(start) and isinstance(length, int) and not is_number(length):
+        return slice_view(x, (d,), (varying_start(start, shape[d], d, length),), (length,), (1,))
     if start < 0:
         start += shape[d]
     if not 0 <= start <= shape[d] or start + length > shape[d] or length < 0:
         raise ShapeError(f"narrow: start {start} and length {length} exceed dimension {d} of size {shape[d]}")
     return slice_view(x, (d,), (start,), (length,), (1,))
+
+
+def varying_start(index: Any, size: Any, dim: int, length: int = 1) -> Any:
+    """The start of `length` positions from an index that varies from call to call of a compiled function. Each call
+    raises IndexRangeError, with the line that recorded it, for an index outside."""
+    if not isinstance(size, int):
+        raise TraceError("an index that varies, into a dimension whose size varies, is not known while tracing")
+    place = user_place()
+
+    def start(value: int) -> int:
+        if not -size <= value <= size - length:
+            raise IndexRangeError(f"index {value} is out of bounds for dimension {dim} with size {size}; it was recorded "
+                                  f"at {place}")
+        return value + size if value < 0 else value
+
+    return derived(start, index)
 
 
 def select(x: Any, dim: int, index: int) -> Any:
@@ -143,9 +163,12 @@ def select(x: Any, dim: int, index: int) -> Any:
     if not shape:
         raise IndexRangeError("select: cannot select from a 0-dim tensor; use tensor.item()")
     d = normalize_dim(dim, len(shape), "select")
-    if isinstance(shape[d], int) and not -shape[d] <= index < shape[d]:
-        raise IndexRangeError(f"index {index} is out of bounds for dimension {d} with size {shape[d]}")
-    start = index + shape[d] if index < 0 else index
+    if is_number(index):
+        start: Any = varying_start(index, shape[d], d)
+    else:
+        if isinstance(shape[d], int) and not -shape[d] <= index < shape[d]:
+            raise IndexRangeError(f"index {index} is out of bounds for dimension {d} with size {shape[d]}")
+        start = index + shape[d] if index < 0 else index
     strides = layout_of(x)[0]
     cut = (ops.slice, ((d,), (1,), (1,)), (scalar_node(start, int64),))
     steps = (cut, (ops.reshape, (shape[:d] + shape[d + 1:],), ()))

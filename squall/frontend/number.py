@@ -2,8 +2,9 @@
 
 It counts as the `int` or `float` it stands for wherever a class is asked for, so promotion and every function
 of squall treat it as one. Arithmetic with Python numbers gives a Number that repeats the arithmetic, in
-Python, for each call; arithmetic with a Tensor records a run-time scalar. Whatever needs the value itself (an
-`if`, an index, `math.sqrt`) is a TraceError, upon which `compile` guards the argument by value instead.
+Python, for each call; arithmetic with a Tensor records a run-time scalar; as an index it is a run-time start. Whatever
+needs the value itself (an `if`, a size, `math.sqrt`) is a TraceError, upon which `compile` guards the argument by value
+instead.
 """
 
 from __future__ import annotations
@@ -41,6 +42,17 @@ class Number:
     def __abs__(self) -> Any:
         read = self.read
         return Number(abs(self.value), lambda leaves: abs(read(leaves)))
+
+
+class OtherNumberError(Exception):
+    """A number of a call that the program it was to run does not serve: another program must."""
+
+
+def derived(function: Callable, *operands: Any) -> Number:
+    """A Number that is a function of Numbers and of what does not vary; the function runs again for each call."""
+    value = function(*[v.value if is_number(v) else v for v in operands])
+    parts = [(v.read, None) if is_number(v) else (None, v) for v in operands]  # the Numbers themselves must not live on
+    return Number(value, lambda leaves: function(*[read(leaves) if read else v for read, v in parts]))
 
 
 def is_number(value: Any) -> bool:
