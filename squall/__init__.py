@@ -87,6 +87,15 @@ _FROM = {
     "frontend.functions_indexing": (
         "take put take_along_dim index_copy index_fill index_put index_reduce masked_scatter scatter_reduce"
     ),
+    "nn.functional": (
+        "adaptive_avg_pool1d adaptive_max_pool1d alpha_dropout avg_pool1d batch_norm bilinear "
+        "binary_cross_entropy_with_logits channel_shuffle conv1d conv2d conv3d conv_transpose1d conv_transpose2d "
+        "conv_transpose3d cosine_embedding_loss cosine_similarity ctc_loss dropout embedding embedding_bag group_norm "
+        "hinge_embedding_loss kl_div layer_norm margin_ranking_loss max_pool1d max_pool1d_with_indices max_pool2d "
+        "max_pool3d pairwise_distance pdist pixel_shuffle pixel_unshuffle poisson_nll_loss rms_norm selu "
+        "triplet_margin_loss"
+    ),
+    "nn.functional.vision": "grid_sampler grid_sampler_2d grid_sampler_3d",
     "frontend.linalg_systems": "logdet inverse slogdet det triangular_solve cholesky_solve cholesky_inverse",
     "frontend.linalg_factors": "geqrf ormqr svd_lowrank pca_lowrank lu_unpack matrix_exp",
     "frontend.linalg_older": "cholesky pinverse qr svd lu lu_solve",

@@ -140,3 +140,97 @@ def conv3d(
     """Cross-correlation over three dimensions; arguments as `conv2d`, sizes (batch, channels, depth,
     height, width)."""
     return _convolve(3, input, weight, bias, stride, padding, dilation, groups)
+
+
+# ---------------------------------------------------------------- transposed
+def _transposed(
+    spatial: int,
+    input: Any,
+    weight: Any,
+    bias: Any,
+    stride: Any,
+    padding: Any,
+    output_padding: Any,
+    groups: int,
+    dilation: Any,
+) -> Any:
+    function = f"conv_transpose{spatial}d"
+    check_tensor(function, "input", input)
+    check_tensor(function, "weight", weight)
+    if weight.dim() != spatial + 2 or input.dim() not in (spatial + 1, spatial + 2):
+        raise ShapeError(
+            f"{function}: expected input (batch, in, sizes...) and weight (in, out / groups, kernel...) of "
+            f"{spatial + 2} dimensions, got shapes {tuple(input.shape)} and {tuple(weight.shape)}"
+        )
+    channels = input.shape[-spatial - 1]
+    if channels != weight.shape[0] or groups < 1 or channels % groups:
+        raise ShapeError(
+            f"{function}: argument 'input' of shape {tuple(input.shape)} has {channels} channels, expected "
+            f"{weight.shape[0]} for 'weight' of shape {tuple(weight.shape)}, divisible by groups={groups}"
+        )
+    if input.dtype is not weight.dtype:
+        raise DtypeError(f"{function}: 'input' is {input.dtype} and 'weight' is {weight.dtype}; they must be equal")
+    if bias is not None and tuple(bias.shape) != (weight.shape[1] * groups,):
+        raise ShapeError(
+            f"{function}: argument 'bias' must have shape ({weight.shape[1] * groups},), got {tuple(bias.shape)}"
+        )
+    values = [many(v, spatial, function, n) for v, n in (
+        (stride, "stride"), (padding, "padding"), (output_padding, "output_padding"), (dilation, "dilation"))]
+    stride, padding, output_padding, dilation = values
+    batched = input.dim() == spatial + 2
+    operands = (input if batched else input.unsqueeze(0), weight) if bias is None else (
+        input if batched else input.unsqueeze(0), weight, bias)
+    out = apply(ops.convolution_transpose, operands, stride=stride, padding=tuple((p, p) for p in padding),
+                output_padding=output_padding, dilation=dilation, groups=groups)
+    return out if batched else out.squeeze(0)
+
+
+def conv_transpose1d(
+    input: Any,
+    weight: Any,
+    bias: Any = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    output_padding: Any = 0,
+    groups: int = 1,
+    dilation: Any = 1,
+) -> Any:
+    """The transpose of a convolution over one dimension; arguments as `conv_transpose2d`."""
+    return _transposed(1, input, weight, bias, stride, padding, output_padding, groups, dilation)
+
+
+def conv_transpose3d(
+    input: Any,
+    weight: Any,
+    bias: Any = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    output_padding: Any = 0,
+    groups: int = 1,
+    dilation: Any = 1,
+) -> Any:
+    """The transpose of a convolution over three dimensions; arguments as `conv_transpose2d`."""
+    return _transposed(3, input, weight, bias, stride, padding, output_padding, groups, dilation)
+
+
+def conv_transpose2d(
+    input: Any,
+    weight: Any,
+    bias: Any = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    output_padding: Any = 0,
+    groups: int = 1,
+    dilation: Any = 1,
+) -> Any:
+    """The transpose of a convolution over two dimensions: each element spreads the weight over the result.
+
+    Args:
+        input: shape (batch, in, height, width), or without the batch. weight: shape (in, out / groups, rows,
+            columns). bias: shape (out,) or None. padding: crops the result. output_padding: added to its far ends.
+            stride, dilation: an int or one for each dimension. groups: independent parts of the channels.
+
+    Raises:
+        ShapeError, DtypeError: naming the argument, what was given and what was expected.
+    """
+    return _transposed(2, input, weight, bias, stride, padding, output_padding, groups, dilation)

@@ -1,7 +1,8 @@
-"""Pooling: the largest or the mean of windows."""
+"""Pooling over windows: the largest, the mean, or a power mean, over one, two or three dimensions."""
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
 from squall.nn.functional.core import ShapeError, apply, check_tensor, many, ops
@@ -56,6 +57,31 @@ def _check_fits(function: str, input: Any, kernel: tuple, padding: tuple, dilati
             )
 
 
+def _max_pool(spatial: int, input: Any, kernel_size: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: bool,
+              function: str = "") -> tuple:
+    function = function or f"max_pool{spatial}d"
+    input, batched, kernel, stride, padding = _prepare(function, spatial, input, kernel_size, stride, padding)
+    dilation = many(dilation, spatial, function, "dilation")
+    _check_fits(function, input, kernel, padding, dilation)
+    sides = _sides(input, kernel, stride, padding, dilation, ceil_mode)
+    found = apply(ops.max_pool, (input,), size=kernel, stride=stride, padding=sides, dilation=dilation)
+    return tuple(found) if batched else tuple(t.squeeze(0) for t in found)
+
+
+def max_pool1d(
+    input: Any,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    dilation: Any = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = False,
+) -> Any:
+    """The largest element of each window; arguments as `max_pool2d`, sizes (batch, channels, length)."""
+    found = _max_pool(1, input, kernel_size, stride, padding, dilation, ceil_mode)
+    return found if return_indices else found[0]
+
+
 def max_pool2d(
     input: Any,
     kernel_size: Any,
@@ -78,17 +104,88 @@ def max_pool2d(
         >>> sq.nn.functional.max_pool2d(sq.arange(4.).view(1, 1, 2, 2), 2)
         tensor([[[[3.]]]])
     """
-    function = "max_pool2d"
-    input, batched, kernel, stride, padding = _prepare(function, 2, input, kernel_size, stride, padding)
-    dilation = many(dilation, 2, function, "dilation")
-    _check_fits(function, input, kernel, padding, dilation)
-    sides = _sides(input, kernel, stride, padding, dilation, ceil_mode)
-    values, indices = apply(
-        ops.max_pool, (input,), size=kernel, stride=stride, padding=sides, dilation=dilation
-    )
-    if not batched:
-        values, indices = values.squeeze(0), indices.squeeze(0)
-    return (values, indices) if return_indices else values
+    found = _max_pool(2, input, kernel_size, stride, padding, dilation, ceil_mode)
+    return found if return_indices else found[0]
+
+
+def max_pool3d(
+    input: Any,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    dilation: Any = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = False,
+) -> Any:
+    """The largest element of each window; arguments as `max_pool2d`, sizes (batch, channels, depth, height, width)."""
+    found = _max_pool(3, input, kernel_size, stride, padding, dilation, ceil_mode)
+    return found if return_indices else found[0]
+
+
+def max_pool1d_with_indices(
+    input: Any,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    dilation: Any = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = True,
+) -> tuple:
+    """(values, indices) of `max_pool1d`, whatever `return_indices` is."""
+    return _max_pool(1, input, kernel_size, stride, padding, dilation, ceil_mode)
+
+
+def max_pool2d_with_indices(
+    input: Any,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    dilation: Any = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = True,
+) -> tuple:
+    """(values, indices) of `max_pool2d`, whatever `return_indices` is."""
+    return _max_pool(2, input, kernel_size, stride, padding, dilation, ceil_mode)
+
+
+def max_pool3d_with_indices(
+    input: Any,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    dilation: Any = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = True,
+) -> tuple:
+    """(values, indices) of `max_pool3d`, whatever `return_indices` is."""
+    return _max_pool(3, input, kernel_size, stride, padding, dilation, ceil_mode)
+
+
+def _avg_pool(spatial: int, input: Any, kernel_size: Any, stride: Any, padding: Any, ceil_mode: bool,
+              count_include_pad: bool, divisor_override: int | None) -> Any:
+    function = f"avg_pool{spatial}d"
+    input, batched, kernel, stride, padding = _prepare(function, spatial, input, kernel_size, stride, padding)
+    plain = (1,) * spatial
+    _check_fits(function, input, kernel, padding, plain)
+    if divisor_override == 0:
+        raise RuntimeError(f"{function}: divisor_override must not be zero")
+    sides = _sides(input, kernel, stride, padding, plain, ceil_mode)
+    counted = tuple((p, p) if count_include_pad else (0, 0) for p in padding)
+    out = apply(ops.avg_pool, (input,), size=kernel, stride=stride, padding=sides, counted=counted,
+                divisor=divisor_override)
+    return out if batched else out.squeeze(0)
+
+
+def avg_pool1d(
+    input: Any,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+) -> Any:
+    """The mean of each window; arguments as `avg_pool2d`, sizes (batch, channels, length)."""
+    return _avg_pool(1, input, kernel_size, stride, padding, ceil_mode, count_include_pad, None)
 
 
 def avg_pool2d(
@@ -108,45 +205,44 @@ def avg_pool2d(
             count_include_pad: whether padding counts in the mean. divisor_override: divide by this instead of
             the count.
     """
-    function = "avg_pool2d"
-    input, batched, kernel, stride, padding = _prepare(function, 2, input, kernel_size, stride, padding)
-    _check_fits(function, input, kernel, padding, (1, 1))
-    if divisor_override == 0:
-        raise RuntimeError("avg_pool2d: divisor_override must not be zero")
-    sides = _sides(input, kernel, stride, padding, (1, 1), ceil_mode)
-    counted = tuple((p, p) if count_include_pad else (0, 0) for p in padding)
-    out = apply(
-        ops.avg_pool,
-        (input,),
-        size=kernel,
-        stride=stride,
-        padding=sides,
-        counted=counted,
-        divisor=divisor_override,
-    )
-    return out if batched else out.squeeze(0)
+    return _avg_pool(2, input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
 
 
-def adaptive_avg_pool2d(input: Any, output_size: Any) -> Any:
-    """The mean of windows chosen so that the result has a given height and width.
+def avg_pool3d(
+    input: Any,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+    divisor_override: int | None = None,
+) -> Any:
+    """The mean of each window; arguments as `avg_pool2d`, sizes (batch, channels, depth, height, width)."""
+    return _avg_pool(3, input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
 
-    Args:
-        input: shape (batch, channels, height, width), or without the batch. output_size: an int or a pair;
-        None keeps a size.
-    """
-    function = "adaptive_avg_pool2d"
-    check_tensor(function, "input", input)
-    if input.dim() not in (3, 4):
-        raise ShapeError(
-            f"{function}: argument 'input' must have 4 dimensions (batch, channels, height, width), or 3 without "
-            f"the batch, got shape {tuple(input.shape)}"
-        )
-    wanted = output_size if isinstance(output_size, (tuple, list)) else (output_size, output_size)
-    if len(wanted) != 2:
-        raise ShapeError(
-            f"{function}: output_size={tuple(wanted)} has {len(wanted)} entries, expected 2 or one int"
-        )
-    sizes = tuple(n if w is None else int(w) for n, w in zip(input.shape[-2:], wanted, strict=True))
-    batched = input.dim() == 4
-    out = apply(ops.adaptive_avg_pool, (input if batched else input.unsqueeze(0),), size=sizes)
-    return out if batched else out.squeeze(0)
+
+def _lp_pool(spatial: int, input: Any, norm_type: float, kernel_size: Any, stride: Any, ceil_mode: bool) -> Any:
+    kernel = many(kernel_size, spatial, f"lp_pool{spatial}d", "kernel_size")
+    mean = _avg_pool(spatial, input.pow(norm_type), kernel, stride, 0, ceil_mode, True, None)
+    return ((mean.sign() * mean.abs().relu()) * prod(kernel)).pow(1.0 / norm_type)
+
+
+def lp_pool1d(
+    input: Any, norm_type: float, kernel_size: Any, stride: Any = None, ceil_mode: bool = False
+) -> Any:
+    """(sum of x^p)^(1/p) of each window; sizes (batch, channels, length)."""
+    return _lp_pool(1, input, norm_type, kernel_size, stride, ceil_mode)
+
+
+def lp_pool2d(
+    input: Any, norm_type: float, kernel_size: Any, stride: Any = None, ceil_mode: bool = False
+) -> Any:
+    """(sum of x^p)^(1/p) of each window; sizes (batch, channels, height, width)."""
+    return _lp_pool(2, input, norm_type, kernel_size, stride, ceil_mode)
+
+
+def lp_pool3d(
+    input: Any, norm_type: float, kernel_size: Any, stride: Any = None, ceil_mode: bool = False
+) -> Any:
+    """(sum of x^p)^(1/p) of each window; sizes (batch, channels, depth, height, width)."""
+    return _lp_pool(3, input, norm_type, kernel_size, stride, ceil_mode)
