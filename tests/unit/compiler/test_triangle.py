@@ -85,3 +85,9 @@ def test_a_triangle_of_the_second_operand_is_told_by_its_rows():
         np.testing.assert_allclose(x, y, rtol=1e-4, atol=1e-4)
     with pytest.raises(ShapeError, match="triangle"):
         ops.contract(a, b, equation="ke,lk->el", triangle="ex")
+
+
+def test_blocks_are_whole_tiles_everywhere():
+    for isa in nest.ISAS.values():
+        assert BLOCK % isa.tile.rows == 0
+        assert all(BLOCK % isa.columns(scalar) == 0 for scalar in ("f32", "f64", "i32", "i64"))
