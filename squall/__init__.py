@@ -11,7 +11,9 @@ from typing import Any
 
 from squall.base.version import VERSION as __version__  # noqa: N811
 
-_MODULES = ("nn", "optim", "data", "io", "models", "cli", "autograd", "func", "linalg", "base", "ir", "ops")
+_MODULES = (
+    "nn", "optim", "data", "io", "models", "cli", "autograd", "func", "linalg", "special", "signal", "base", "ir", "ops",
+)  # fmt: skip
 _DTYPES = (
     "uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64", "float16", "bfloat16", "float32",
     "float64", "half", "float", "double", "short", "int", "long",
@@ -96,6 +98,7 @@ _FROM = {
         "triplet_margin_loss"
     ),
     "nn.functional.vision": "grid_sampler grid_sampler_2d grid_sampler_3d",
+    "frontend.functions_special": "igamma igammac",
     "frontend.linalg_systems": "logdet inverse slogdet det triangular_solve cholesky_solve cholesky_inverse",
     "frontend.linalg_factors": "geqrf ormqr svd_lowrank pca_lowrank lu_unpack matrix_exp",
     "frontend.linalg_older": "cholesky pinverse qr svd lu lu_solve",

@@ -24,6 +24,7 @@ from squall.ops import (  # noqa: F401 - imported for what they declare
     dropout,
     embedding,
     factorizations,
+    incomplete_gamma,
     indexing,
     joining,
     loss,

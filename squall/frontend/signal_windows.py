@@ -1,0 +1,127 @@
+"""Windows of signals, under PyTorch's names (`torch.signal.windows`): M points, symmetric unless `sym` is False."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from math import pi, sqrt
+from typing import Any
+
+from squall.base.dtypes import as_dtype, default_dtype, numpy_dtype
+from squall.base.errors import ArgumentError, DtypeError
+from squall.frontend import creation
+from squall.frontend.arrays import computed
+from squall.frontend.core import wrap
+
+
+def _window(function: Callable) -> Callable[..., Any]:
+    """A window from a function of its points 0 ... M - 1 and their number less 1."""
+
+    @wraps(function)
+    def run(M: int, *args: Any, sym: bool = True, dtype: Any = None, device: Any = None,
+            requires_grad: bool = False, layout: Any = None, **keywords: Any) -> Any:
+        import numpy
+
+        name = function.__name__
+        creation.check_device(device, name)
+        kind = default_dtype() if dtype is None else as_dtype(dtype)
+        if M < 0:
+            raise ArgumentError(f"{name}: requires non-negative window length, got M={M}")
+        if kind.category != 2:
+            raise DtypeError(f"{name}: expected a floating dtype, got {kind}")
+        span = float(max(M - 1 if sym else M, 1))
+        points = numpy.arange(M, dtype=numpy.float64)
+        values = function(points, span, *args, **keywords) if M > 1 else numpy.ones(M)
+        out = wrap(computed(numpy.asarray(values).astype(numpy_dtype(kind))))
+        return creation.require_grad(out, requires_grad, name)
+
+    return run
+
+
+def _cosines(n: Any, span: float, factors: Any) -> Any:
+    import numpy
+
+    return sum((-1) ** k * a * numpy.cos(2 * pi * k * n / span) for k, a in enumerate(factors))
+
+
+@_window
+def general_cosine(n: Any, span: float, *, a: Any) -> Any:
+    """The sum of (-1)^k a[k] cos(2 pi k n / N)."""
+    if not isinstance(a, (list, tuple)) or not a:
+        raise TypeError("general_cosine: coefficients a must be a list or tuple of numbers, not empty")
+    return _cosines(n, span, a)
+
+
+@_window
+def general_hamming(n: Any, span: float, *, alpha: float = 0.54) -> Any:
+    """alpha - (1 - alpha) cos(2 pi n / N)."""
+    return _cosines(n, span, (alpha, 1 - alpha))
+
+
+@_window
+def hamming(n: Any, span: float) -> Any:
+    """0.54 - 0.46 cos(2 pi n / N)."""
+    return _cosines(n, span, (0.54, 0.46))
+
+
+@_window
+def hann(n: Any, span: float) -> Any:
+    """A raised cosine that falls to 0 at its ends."""
+    return _cosines(n, span, (0.5, 0.5))
+
+
+@_window
+def blackman(n: Any, span: float) -> Any:
+    """0.42 - 0.5 cos(2 pi n / N) + 0.08 cos(4 pi n / N)."""
+    return _cosines(n, span, (0.42, 0.5, 0.08))
+
+
+@_window
+def nuttall(n: Any, span: float) -> Any:
+    """Nuttall's minimum four-term window."""
+    return _cosines(n, span, (0.3635819, 0.4891775, 0.1365995, 0.0106411))
+
+
+@_window
+def bartlett(n: Any, span: float) -> Any:
+    """A triangle that falls to 0 at its ends."""
+    return 1 - abs(2 * n / span - 1)
+
+
+@_window
+def cosine(n: Any, span: float) -> Any:
+    """Half a wave of a sine."""
+    import numpy
+
+    return numpy.sin(pi * (n + 0.5) / (span + 1))
+
+
+@_window
+def exponential(n: Any, span: float, *, center: float | None = None, tau: float = 1.0) -> Any:
+    """exp(-|n - center| / tau)."""
+    import numpy
+
+    if tau <= 0:
+        raise ArgumentError(f"exponential: tau must be positive, got {tau}")
+    return numpy.exp(-abs(n - (span / 2 if center is None else center)) / tau)
+
+
+@_window
+def gaussian(n: Any, span: float, *, std: float = 1.0) -> Any:
+    """exp(-(n / std)^2 / 2) about the middle."""
+    import numpy
+
+    if std <= 0:
+        raise ArgumentError(f"gaussian: standard deviation must be positive, got {std}")
+    return numpy.exp(-(((n - span / 2) / (std * sqrt(2))) ** 2))
+
+
+@_window
+def kaiser(n: Any, span: float, *, beta: float = 12.0) -> Any:
+    """I0(beta sqrt(1 - x^2)) / I0(beta) over [-1, 1]."""
+    import numpy
+
+    if beta < 0:
+        raise ArgumentError(f"kaiser: beta must be non-negative, got {beta}")
+    place = 2 * n / span - 1
+    return numpy.i0(beta * numpy.sqrt(numpy.maximum(1 - place**2, 0))) / numpy.i0(numpy.asarray(float(beta)))
