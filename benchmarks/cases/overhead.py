@@ -1,0 +1,114 @@
+"""What squall itself costs: writing one op down, reading one number, and a train step with next to no arithmetic."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from benchmarks.cases import mlp
+from benchmarks.cases.frameworks import Framework, contenders, framework
+from benchmarks.harness import Case, Program, register
+
+CALLS = 1000
+WIDTH = 16
+
+OPS: dict[str, Callable[[Any, Any], Any]] = {
+    "mul": lambda x, y: x * 2.0,
+    "matmul": lambda x, y: x @ y,
+    "sum": lambda x, y: x.sum(),
+    "relu": lambda x, y: x.relu(),
+    "index": lambda x, y: x[1],
+}
+WRITTEN = {"mul": "x * 2.0", "matmul": "x @ y", "sum": "x.sum()", "relu": "x.relu()", "index": "x[1]"}
+
+READS: dict[str, tuple[str, Callable[[Any, Any], Any]]] = {
+    "item": ("x.item() of a known value", lambda x, y: x.item()),
+    "bool": ("bool(x > y)", lambda x, y: bool(x > y)),
+    "sum-item": ("(x + y).sum().item()", lambda x, y: (x + y).sum().item()),
+    "float-loss": ("float(((x - y) * (x - y)).mean())", lambda x, y: float(((x - y) * (x - y)).mean())),
+}
+
+
+def matrices(package: Any, requires_grad: bool) -> tuple:
+    """Two 8 x 8 matrices, the same in every framework."""
+    draw = np.random.RandomState(5)
+    values = [draw.uniform(0.5, 1.5, (8, 8)).astype(np.float32) for _ in range(2)]
+    return tuple(package.tensor(value, requires_grad=requires_grad) for value in values)
+
+
+def recording(name: str, op: str, requires_grad: bool) -> Callable[[], Program]:
+    """One op a thousand times, nobody reading the result."""
+
+    def make() -> Program:
+        x, y = matrices(framework(name).package, requires_grad)
+        apply = OPS[op]
+
+        def call() -> None:
+            for _ in range(CALLS):
+                apply(x, y)
+
+        return Program(call, lambda: [apply(x, y).detach().numpy()])
+
+    return make
+
+
+def reading(name: str, read: str) -> Callable[[], Program]:
+    """A few operations on single numbers, and the result as a Python number, a thousand times."""
+
+    def make() -> Program:
+        package = framework(name).package
+        x, y = package.tensor(1.5), package.tensor(0.25)
+        apply = READS[read][1]
+
+        def call() -> None:
+            for _ in range(CALLS):
+                apply(x, y)
+
+        return Program(call, lambda: [float(apply(x, y))])
+
+    return make
+
+
+def small_model(own: Framework) -> Any:
+    """A perceptron whose arithmetic takes next to no time."""
+    nn = own.nn
+    return nn.Sequential(
+        nn.Linear(WIDTH, WIDTH), nn.ReLU(),
+        nn.Linear(WIDTH, WIDTH), nn.ReLU(),
+        nn.Linear(WIDTH, 10),
+    )  # fmt: skip
+
+
+def small_batches() -> list:
+    """Batches of four."""
+    draw = np.random.RandomState(6)
+    return [(draw.standard_normal((4, WIDTH)).astype(np.float32), draw.randint(0, 10, 4)) for _ in range(8)]
+
+
+for written in OPS:
+    for suffix, with_history in (("", False), ("-history", True)):
+        register(Case(
+            f"record-{written}{suffix}", "overhead",
+            f"{WRITTEN[written]} of 8 x 8, not read" + (", with history" if with_history else ""),
+            {
+                "squall": recording("squall", written, with_history),
+                "torch eager": recording("torch", written, with_history),
+            },
+            per_call=CALLS, threads=(1,),
+        ))  # fmt: skip
+
+for which, (title, _) in READS.items():
+    register(Case(
+        f"read-{which}", "overhead", title,
+        {"squall": reading("squall", which), "torch eager": reading("torch", which)},
+        per_call=CALLS, threads=(1,),
+    ))  # fmt: skip
+
+register(Case(
+    "step-overhead", "overhead", f"MLP {WIDTH}-{WIDTH}-{WIDTH}-10, AdamW step, batch 4: overhead, hardly arithmetic",
+    {
+        name: make for name, make in contenders(small_model, mlp.make_loss, small_batches).items()
+        if name != "torch compile"
+    },
+    threads=(1,),
+))  # fmt: skip
