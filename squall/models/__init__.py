@@ -17,6 +17,7 @@ from squall.models.resnet import (
     resnet152,
 )
 from squall.models.sentence import SentenceEmbedder, load_bert
+from squall.models.unet import UNet
 from squall.models.vgg import VGG, vgg11, vgg13, vgg16, vgg16_bn, vgg19
 from squall.models.vit import VisionTransformer, vit_b_16, vit_b_32, vit_l_16
 
@@ -37,6 +38,7 @@ __all__ = [
     "ResNet",
     "ResidualBlock",
     "SentenceEmbedder",
+    "UNet",
     "VGG",
     "VisionTransformer",
     "gpt2",

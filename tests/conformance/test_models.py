@@ -68,6 +68,8 @@ NETWORKS = {
     "mobilenet_v2": ("mobilenet", lambda m: m.MobileNetV2(5, 0.25, 0.0), lambda: pictures(96), all_of_it),
     "mobilenet_v3": ("mobilenet", lambda m: m.MobileNetV3("small", 5, 0.5, 0.0), lambda: pictures(32), all_of_it),
     "vit": ("vit", lambda m: m.VisionTransformer(16, 4, 3, 4, 32, 64, num_classes=5), lambda: pictures(16), all_of_it),
+    "unet": ("unet", lambda m: m.UNet(3, 5, (8, 16, 24)), lambda: pictures(16), lambda out: out[:, :, 5, 9]),
+    "lstm": ("language", lambda m: m.LSTMLanguageModel(40, 24, 32), tokens, lambda out: out[0][:, -1, :5]),
     "bert": ("bert", bert, tokens, lambda out: out[1][:, :5]),
     "gpt2": ("gpt", lambda m: m.gpt2(vocab_size=40, block_size=16, n_layer=3, n_head=4, n_embd=32), tokens,
              lambda out: out[0][:, -1, :5]),

@@ -33,6 +33,17 @@ class Classifier(sq.nn.Module):
         return self.head(self.bert(ids)[1])
 
 
+class Segmenter(sq.nn.Module):
+    """U-Net's scores, averaged over the picture."""
+
+    def __init__(self):
+        super().__init__()
+        self.net = models.UNet(3, 3, widths=(4, 8, 12))
+
+    def forward(self, x):
+        return self.net(x).mean((2, 3))
+
+
 class LastToken(sq.nn.Module):
     """GPT-2's logits of the last position."""
 
@@ -44,6 +55,17 @@ class LastToken(sq.nn.Module):
         return self.gpt(ids)[0][:, -1]
 
 
+class Recurrent(sq.nn.Module):
+    """The LSTM language model's first three scores at the last position."""
+
+    def __init__(self):
+        super().__init__()
+        self.model = models.LSTMLanguageModel(30, 12, 12, num_layers=2, tied=True)
+
+    def forward(self, ids):
+        return self.model(ids)[0][:, -1, :3]
+
+
 SMALL = {
     "resnet": (lambda: models.resnet18(num_classes=3, stem="cifar", width=4), lambda n: pictures(16, n)),
     "bottleneck": (lambda: models.ResNet(models.Bottleneck, (1, 1, 1, 1), 3, width=4), lambda n: pictures(32, n)),
@@ -51,6 +73,8 @@ SMALL = {
     "mobilenet_v2": (lambda: models.MobileNetV2(3, 0.1, 0.0), lambda n: pictures(32, n)),
     "mobilenet_v3": (lambda: models.MobileNetV3("small", 3, 0.25, 0.0), lambda n: pictures(32, n)),
     "vit": (lambda: models.VisionTransformer(8, 4, 2, 2, 16, 32, num_classes=3), lambda n: pictures(8, n)),
+    "unet": (Segmenter, lambda n: pictures(8, n)),
+    "lstm": (Recurrent, tokens),
     "bert": (Classifier, tokens),
     "gpt2": (LastToken, tokens),
 }
@@ -135,5 +159,24 @@ def test_what_does_not_fit_is_refused():
         models.gpt2("tiny")
     with pytest.raises(ShapeError, match="image_size=8"):
         models.VisionTransformer(8, 4, 1, 1, 4, 4)(sq.zeros(1, 3, 12, 8))
+    with pytest.raises(ShapeError, match="multiples of 4"):
+        models.UNet(3, 3, widths=(4, 8, 12))(sq.zeros(1, 3, 10, 8))
     with pytest.raises(ShapeError, match="max_position_embeddings=12"):
         models.BERT(BERT)(sq.zeros(1, 13, dtype=sq.int64))
+
+
+def test_the_lstm_goes_on_from_its_state():
+    sq.manual_seed(0)
+    model = models.LSTMLanguageModel(30, 8, 12).eval()
+    ids, _ = tokens(2)
+    with sq.no_grad():
+        whole, _ = model(ids)
+        first, state = model(ids[:, :4])
+        second, _ = model(ids[:, 4:], state)
+    assert np.allclose(whole.numpy(), np.concatenate([first.numpy(), second.numpy()], 1), atol=1e-6)
+    out = model.generate(ids, 3, temperature=0)
+    assert out.shape == (2, 12) and out[:, :9].tolist() == ids.tolist()
+    with sq.no_grad():
+        assert out[:, 9].tolist() == whole[:, -1].argmax(-1).tolist()
+    with pytest.raises(ValueError, match="embedding_size=8"):
+        models.LSTMLanguageModel(30, 8, 12, tied=True)
