@@ -228,3 +228,13 @@ def test_a_child_process_works_with_what_was_pending():
         assert said.read() == "32.0 [8.0, 8.0]"
     os.waitpid(child, 0)
     assert z.sum().item() == 32
+
+
+def test_beside_memory_that_may_be_overwritten_a_held_value_is_left_alone():
+    x, private = sq.arange(100.0), sq.ones(100)
+    sq.flush()
+    result = x + private
+    del private
+    sq.flush()
+    assert x.tolist() == [float(i) for i in range(100)]
+    assert result.tolist() == [float(i) + 1 for i in range(100)]
