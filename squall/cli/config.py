@@ -153,11 +153,11 @@ class Section:
                 words = f"is missing; expected {_KINDS[kind]}"
                 raise self.error(key, words + (f" (allowed: {', '.join(sorted(allowed))})" if allowed else ""))
             return default
-        value = self.values[key]
+        value: Any = self.values[key]
         fits = type(value) is kind or (kind is float and type(value) is int)
         if not fits:
             raise self.error(key, f"expected {_KINDS[kind]}, got {value!r}")
-        if allowed is not None and value not in allowed:
+        if allowed is not None and isinstance(value, str) and value not in allowed:
             raise self.error(key, f"{value!r} is unknown{suggestion(value, allowed)}")
         if least is not None and not value >= least:
             raise self.error(key, f"must be at least {least}, got {value!r}")

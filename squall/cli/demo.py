@@ -55,12 +55,9 @@ def run(options: argparse.Namespace, console: Console) -> int:
 
 
 def _save_extras(training: Run, folder: Path, console: Console) -> None:
-    """The weights for other programs, and the plot; each says so when its package is missing."""
+    """The weights for other programs, and the plot, or why there is none."""
     saved = [folder / "checkpoint.sqc"]
-    try:
-        saved.append(io.save_safetensors(training.model.state_dict(), folder / "model.safetensors"))
-    except ImportError as error:
-        console.print(f"no model.safetensors: {error}")
+    saved.append(io.save_safetensors(training.model.state_dict(), folder / "model.safetensors"))
     if save_plot(training.history, len(training.loader), folder / "training.png"):
         saved.append(folder / "training.png")
     else:

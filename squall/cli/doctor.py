@@ -22,7 +22,7 @@ from squall.runtime.native import get_num_threads
 from squall.runtime.processors import processor_count
 
 _NEEDED = ("numpy", "llvmlite", "ml_dtypes")
-_OPTIONAL = {"rich": "cli", "matplotlib": "cli", "safetensors": "io"}
+_OPTIONAL = {"rich": "cli", "matplotlib": "cli"}
 _SHOWN_FEATURES = (
     "avx512f",
     "avx512bf16",

@@ -106,7 +106,7 @@ class StackDataset(Dataset):
     def __getitems__(self, indices: Sequence[int]) -> list[Any]:
         def column(dataset: Any) -> list[Any]:
             many: Any = getattr(dataset, "__getitems__", None)
-            return many(indices) if callable(many) else [dataset[i] for i in indices]
+            return [dataset[i] for i in indices] if many is None else many(indices)
 
         if isinstance(self.datasets, dict):
             columns = {name: column(dataset) for name, dataset in self.datasets.items()}

@@ -101,10 +101,10 @@ class DataLoader:
         if sampler is None and not self._iterable:
             random = RandomSampler(self.dataset, generator=self.generator) if shuffle else None
             sampler = random or SequentialSampler(self.dataset)
-        self.sampler: Any = sampler
+        self.sampler: Any = () if sampler is None else sampler
         self.batch_size: int | None = None if batch_sampler is not None else batch_size
         if batch_sampler is None and batch_size is not None:
-            batch_sampler = BatchSampler(() if self._iterable else sampler, batch_size, self.drop_last)
+            batch_sampler = BatchSampler(self.sampler, batch_size, self.drop_last)
         self.batch_sampler: Any = None if self._iterable else batch_sampler
         self._fetcher = Fetcher(
             self.dataset, self._iterable, batch_sampler is not None, self.collate_fn, batch_size, self.drop_last
@@ -129,8 +129,9 @@ class DataLoader:
         self._served = skip
         order = self._order()
         seed = self._seed() if self.num_workers else 0
-        for _ in range(0 if order is None else skip):
-            next(order)
+        if order is not None:
+            for _ in range(skip):
+                next(order)
         if skip:
             source.set_state(now)  # others drew from it since
         batches = self._from_workers(order, seed, skip) if self.num_workers else self._from_here(order)

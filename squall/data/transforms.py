@@ -124,7 +124,7 @@ class Pad:
             raise ValueError(f"Pad: padding={padding!r}; expected 1, 2 or 4 numbers that are not negative")
         if mode not in ("constant", "edge", "reflect", "symmetric"):
             raise ValueError(f"Pad: mode={mode!r}; one of 'constant', 'edge', 'reflect', 'symmetric'")
-        self.left, self.top, self.right, self.bottom = (sides * 4)[:4] if len(sides) < 4 else sides
+        self.left, self.top, self.right, self.bottom = (sides[d % len(sides)] for d in range(4))
         self.fill, self.mode = fill, mode
 
     def __call__(self, image: Any) -> Any:

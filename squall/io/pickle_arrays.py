@@ -16,7 +16,8 @@ class DtypeState:
     """A NumPy dtype on its way: its name and byte order."""
 
     def __init__(self, name: str) -> None:
-        self.name, self.order = name, "="
+        self.name = name
+        self.order: Any = "="
 
     def dtype(self) -> Any:
         """The dtype itself.
@@ -111,7 +112,8 @@ def set_state(instance: Any, state: Any) -> bool:
     made = array_of(*state[1:])
     # In place, because the pickle may already have kept the empty array for later.
     fortran = made.flags.f_contiguous and not made.flags.c_contiguous
-    instance.__setstate__((1, made.shape, made.dtype, fortran, made.tobytes("F" if fortran else "C")))
+    contents: Any = (1, made.shape, made.dtype, fortran, made.tobytes("F" if fortran else "C"))
+    instance.__setstate__(contents)
     return True
 
 

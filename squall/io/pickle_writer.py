@@ -227,12 +227,13 @@ class PickleWriter:
     def _storage(self, tensor: Any) -> tuple[int, int, tuple[int, ...], int]:
         """Number and element count of the storage a Tensor lies in, and its strides and offset there."""
         values = tensor.detach_array()
-        cell, view = tensor._cell, tensor._view
+        cell: Any = tensor._cell
+        view: Any = tensor._view
         key = id(cell) if cell is not None else 0
         whole = view is None or not view.steps
         if not whole and cell is not None:
-            type_ = cell._node.type
-            outside = type_.__class__ is SharedType and cell._node.buffer.strides is not None
+            node: Any = cell._node
+            outside = node.type.__class__ is SharedType and node.buffer.strides is not None
             if not outside and all(isinstance(s, int) for s in view.strides):
                 number, count = self._memory(key, cell, lambda: _base(cell, tensor))
                 return number, count, tuple(view.strides), int(view.offset)

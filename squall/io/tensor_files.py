@@ -65,7 +65,7 @@ def _tensor(name: Any, value: Any) -> Any:
     return sq.tensor(value)
 
 
-def _pieces(header: bytes, values: list[Any]) -> Iterator[bytes]:
+def _pieces(header: bytes, values: list[Any]) -> Iterator[Any]:
     import numpy
 
     yield len(header).to_bytes(8, "little")

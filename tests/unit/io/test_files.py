@@ -91,7 +91,6 @@ DTYPES = ["bool", "uint8", "int8", "int16", "int32", "int64", "float16", "bfloat
 
 
 def test_safetensors_keep_every_dtype_and_bit(tmp_path):
-    pytest.importorskip("safetensors")
     tensors = {d: (sq.arange(6) - 2).view(2, 3).to(getattr(sq, d)) for d in DTYPES}
     tensors["empty"] = sq.zeros(0, 3)
     tensors["scalar"] = sq.tensor(float("nan"))
@@ -114,7 +113,6 @@ def test_safetensors_written_by_the_library_itself(tmp_path):
 
 @pytest.mark.parametrize("damage", [lambda b: b[:-1], lambda b: b[:4], lambda b: b"", lambda b: b"PK" + b[2:]])
 def test_damaged_safetensors(tmp_path, damage):
-    pytest.importorskip("safetensors")
     path = io.save_safetensors({"w": sq.ones(4)}, tmp_path / "w.safetensors")
     path.write_bytes(damage(path.read_bytes()))
     with pytest.raises(CheckpointError, match="cannot be loaded as safetensors: "):
@@ -122,7 +120,6 @@ def test_damaged_safetensors(tmp_path, damage):
 
 
 def test_wrong_values_for_safetensors(tmp_path):
-    pytest.importorskip("safetensors")
     with pytest.raises(TypeError, match="'w' is a str"):
         io.save_safetensors({"w": "text"}, tmp_path / "w")
     with pytest.raises(TypeError, match="metadata holds strings"):
