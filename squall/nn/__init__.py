@@ -119,6 +119,7 @@ from squall.nn.reshaping import (
 )
 from squall.nn.rnn import GRU, LSTM, RNN
 from squall.nn.rnn_cells import GRUCell, LSTMCell, RNNCell
+from squall.nn.summary import summary
 from squall.nn.thresholds import CELU, GLU, Hardshrink, PReLU, RReLU, Softshrink, Tanhshrink, Threshold
 from squall.nn.transformer import (
     Transformer,
@@ -273,5 +274,6 @@ __all__ = [
     "ZeroPad3d",
     "functional",
     "init",
+    "summary",
     "utils",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from typing import Any
 
 import squall as sq
@@ -13,6 +14,9 @@ _GAINS = {
     "conv1d": 1.0,
     "conv2d": 1.0,
     "conv3d": 1.0,
+    "conv_transpose1d": 1.0,
+    "conv_transpose2d": 1.0,
+    "conv_transpose3d": 1.0,
     "sigmoid": 1.0,
     "tanh": 5.0 / 3,
     "relu": math.sqrt(2.0),
@@ -157,3 +161,60 @@ def orthogonal_(tensor: Any, gain: float = 1.0, generator: Any = None) -> Any:
         return tensor.copy_(
             sq.tensor(numpy.ascontiguousarray(matrix) * gain).to(tensor.dtype).view(tensor.shape)
         )
+
+
+def dirac_(tensor: Any, groups: int = 1) -> Any:
+    """A convolution's kernel that gives back its input, channel by channel, as far as there are channels.
+
+    Args:
+        tensor: shape (out, in / groups, sizes...), 3 to 5 dimensions. groups: each gets the same.
+    """
+    if tensor.dim() not in (3, 4, 5):
+        raise ValueError("Only tensors with 3, 4, or 5 dimensions are supported")
+    if tensor.shape[0] % groups:
+        raise ValueError("dim 0 must be divisible by groups")
+    out = tensor.shape[0] // groups
+    centre = tuple(size // 2 for size in tensor.shape[2:])
+    with sq.no_grad():
+        tensor.zero_()
+        for group in range(groups):
+            for channel in range(min(out, tensor.shape[1])):
+                tensor[(group * out + channel, channel, *centre)] = 1
+    return tensor
+
+
+def sparse_(tensor: Any, sparsity: float, std: float = 0.01, generator: Any = None) -> Any:
+    """Normal, with a part of each column set to zero.
+
+    Args:
+        tensor: of 2 dimensions. sparsity: the part that is zero. std: standard deviation of the rest.
+    """
+    if tensor.dim() != 2:
+        raise ValueError("Only tensors with 2 dimensions are supported")
+    rows, columns = tensor.shape
+    zeros = math.ceil(sparsity * rows)
+    with sq.no_grad():
+        tensor.normal_(0.0, std, generator=generator)
+        order = sq.empty(rows, columns).uniform_(generator=generator).argsort(0).argsort(0)
+        return tensor.masked_fill_(order < zeros, 0.0)
+
+
+def _older(function: Any) -> Any:
+    """The name without underscore that PyTorch still has, with its warning."""
+    name = function.__name__[:-1]
+
+    def run(*args: Any, **kwargs: Any) -> Any:
+        warnings.warn(
+            f"`nn.init.{name}` is now deprecated in favor of `nn.init.{name}_`.", FutureWarning, stacklevel=2
+        )
+        return function(*args, **kwargs)
+
+    run.__name__ = run.__qualname__ = name
+    run.__doc__ = f"The older name of `{name}_`."
+    return run
+
+
+uniform, normal, constant, eye, dirac = map(_older, (uniform_, normal_, constant_, eye_, dirac_))
+xavier_uniform, xavier_normal = map(_older, (xavier_uniform_, xavier_normal_))
+kaiming_uniform, kaiming_normal = map(_older, (kaiming_uniform_, kaiming_normal_))
+orthogonal, sparse = map(_older, (orthogonal_, sparse_))

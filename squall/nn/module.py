@@ -235,9 +235,9 @@ class Module(Traversal, StateDict, Hooks):
         fn(self)
         return self
 
-    def _apply(self: T, convert: Callable[[Any], Any]) -> T:
+    def _apply(self: T, convert: Callable[[Any], Any], recurse: bool = True) -> T:
         """Replace the values of all parameters, their gradients and buffers; the handles stay."""
-        for child in self.children():
+        for child in self.children() if recurse else ():
             child._apply(convert)
         for parameter in self._parameters.values():
             if parameter is None:
@@ -281,6 +281,14 @@ class Module(Traversal, StateDict, Hooks):
     def half(self: T) -> T:
         """Convert floating parameters and buffers to float16."""
         return self.to(sq.float16)
+
+    def type(self: T, dst_type: Any) -> T:
+        """Convert all parameters and buffers to a dtype."""
+        return self._apply(lambda tensor: tensor.to(dst_type))
+
+    def to_empty(self: T, *, device: Any, recurse: bool = True) -> T:
+        """Move to a device without copying: the values are whatever the new memory holds."""
+        return self._apply(lambda tensor: sq.empty_like(tensor, device=device), recurse)
 
     def bfloat16(self: T) -> T:
         """Convert floating parameters and buffers to bfloat16."""

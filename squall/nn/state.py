@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 import squall as sq
 from squall.base import epoch
 
+EXTRA = "_extra_state"
+
 
 class IncompatibleKeys(NamedTuple):
     """What a non-strict load found: keys the module has and the dictionary lacks, and the reverse."""
@@ -34,6 +36,7 @@ class _Load:
         self.errors: list[str] = []
         self.known: set[str] = set()
         self.writes: list[tuple[Any, str, str, Any, Any]] = []
+        self.extra: list[tuple[Any, Any]] = []
 
     def visit(self, module: Any, prefix: str) -> None:
         """Compare the entries of one module, then of its children."""
@@ -45,6 +48,13 @@ class _Load:
                 if target is None or name in module._non_persistent_buffers_set:
                     continue
                 self._entry(module, registry, name, prefix + name, target)
+        if type(module).set_extra_state is not StateDict.set_extra_state:
+            key = prefix + EXTRA
+            self.known.add(key)
+            if key in self.state_dict:
+                self.extra.append((module, self.state_dict[key]))
+            else:
+                self.missing.append(key)
         for name, child in module._modules.items():
             if child is not None:
                 self.visit(child, f"{prefix}{name}.")
@@ -97,6 +107,8 @@ class _Load:
                     self._put(module, registry, name, target, value)
                 else:
                     target.copy_(value)
+        for module, value in self.extra:
+            module.set_extra_state(value)
         return keys
 
     @staticmethod
@@ -135,11 +147,25 @@ class StateDict:
             for name, tensor in registry.items():
                 if tensor is not None and name not in self._non_persistent_buffers_set:
                     destination[prefix + name] = tensor if keep_vars else tensor.detach()
+        if type(self).get_extra_state is not StateDict.get_extra_state:
+            destination[prefix + EXTRA] = self.get_extra_state()
         for name, module in self._modules.items():
             if module is not None:
                 module.state_dict(destination=destination, prefix=f"{prefix}{name}.", keep_vars=keep_vars)
         self._run_hooks("state_dict", destination, prefix, {})  # type: ignore[attr-defined]
         return destination
+
+    def get_extra_state(self) -> Any:
+        """What a subclass wants stored beside its Tensors; it defines this and `set_extra_state`."""
+        raise RuntimeError(
+            "Reached a code path in Module.get_extra_state() that should never be called: define it in the subclass"
+        )
+
+    def set_extra_state(self, state: Any) -> None:
+        """Take what `get_extra_state` of a subclass gave."""
+        raise RuntimeError(
+            "Reached a code path in Module.set_extra_state() that should never be called: define it in the subclass"
+        )
 
     def load_state_dict(
         self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False

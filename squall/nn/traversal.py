@@ -98,6 +98,16 @@ class Traversal:
             module = found
         return module
 
+    def set_submodule(self, target: str, module: Any) -> None:
+        """Put a module in the place of the submodule of a dotted name; AttributeError when there is none."""
+        if not target:
+            raise ValueError("Cannot set the submodule without a target name!")
+        path, _, name = target.rpartition(".")
+        owner = self.get_submodule(path)
+        if owner._modules.get(name) is None:
+            raise AttributeError(f"{type(owner).__name__} has no submodule `{name}`")
+        setattr(owner, name, module)
+
     def get_parameter(self, target: str) -> Any:
         """The parameter of a dotted name."""
         return self._member(target, "_parameters", "parameter")

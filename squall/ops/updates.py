@@ -35,6 +35,81 @@ class Numbers:
         return found
 
 
+class _Update:
+    """The rules of one update's op, made from what `declare_update` was given."""
+
+    def __init__(self, name: str, states: Callable, numbers: tuple, flags: tuple, rule: Callable, reference: Callable,
+                 shared: Callable | None):
+        self.name, self.states, self.numbers, self.flags = name, states, numbers, flags
+        self.rule, self.reference, self.shared = rule, reference, shared
+
+    def given(self, attrs: tuple) -> dict[str, bool]:
+        """The flags by name."""
+        return dict(zip(self.flags, attrs, strict=True))
+
+    def parts(self, operands: tuple, given: dict[str, bool]) -> tuple[int, int]:
+        """How many parameters and states there are."""
+        kept = self.states(**given)
+        count, rest = divmod(len(operands) - len(self.numbers), 2 + kept)
+        if rest or count < 1:
+            raise ShapeError(
+                f"{self.name}: {len(operands)} operands are not parameters, gradients and {kept} states of each, and "
+                f"the numbers {', '.join(self.numbers)}")
+        return count, kept
+
+    def infer(self, types: tuple, attrs: tuple) -> tuple:
+        """The types of parameters and states."""
+        count, kept = self.parts(types, self.given(attrs))
+        for group in range(1, 2 + kept):
+            for i in range(count):
+                p, other = types[i], types[group * count + i]
+                if tuple(p.shape) != tuple(other.shape):
+                    raise ShapeError(f"{self.name}: parameter {p} and {other} must have one shape")
+        return (*types[:count], *types[2 * count:(2 + kept) * count])
+
+    def expand(self, *operands: Any, **given: bool) -> tuple:
+        """The update in other ops."""
+        count, kept = self.parts(operands, given)
+        values = {n: as_dtype_of(v, float64) for n, v in zip(self.numbers, operands[(2 + kept) * count:], strict=True)}
+        values.update(self.shared(values, **given) if self.shared else {})
+        n, columns = Numbers(values), []
+        for i in range(count):
+            p, g, *own = (operands[group * count + i] for group in range(2 + kept))
+            wide = widen(p)
+            made = self.rule(wide, as_dtype_of(g, wide.dtype), [as_dtype_of(s, wide.dtype) for s in own], n, **given)
+            columns.append([as_dtype_of(m, like.dtype) for m, like in zip(made, (p, *own), strict=True)])
+        return tuple(column[k] for k in range(1 + kept) for column in columns)
+
+    def oracle(self, *operands: Any, **given: bool) -> tuple:
+        """The update in NumPy."""
+        count, kept = self.parts(operands, given)
+        n = {key: v if getattr(v, "ndim", 0) else float(v)
+             for key, v in zip(self.numbers, operands[(2 + kept) * count:], strict=True)}
+        columns = [
+            self.reference(*(operands[group * count + i] for group in range(2)),
+                           [operands[group * count + i] for group in range(2, 2 + kept)], n, **given)
+            for i in range(count)]
+        return tuple(column[k] for k in range(1 + kept) for column in columns)
+
+    def batch(self, op: Op, operands: tuple, batched: tuple, size: Any, attrs: tuple) -> tuple:
+        """The update of a batch: at once, or where numbers differ within it parameter by parameter."""
+        given = self.given(attrs)
+        count, kept = self.parts(operands, given)
+        own, results = (2 + kept) * count, tuple([True] * (1 + kept) * count)
+        whole = [o if b else ops.expand(o, shape=(size, *o.shape))
+                 for o, b in zip(operands[:own], batched[:own], strict=True)]
+        if not any(batched[own:]):
+            return op(*whole, *operands[own:], **given), results
+        columns = []
+        for i in range(count):
+            mine = [whole[group * count + i] for group in range(2 + kept)]
+            ones = (1,) * (len(mine[0].shape) - 1)
+            values = [ops.reshape(o, shape=(size, *ones)) if b else o
+                      for o, b in zip(operands[own:], batched[own:], strict=True)]
+            columns.append(op(*mine, *values, **given))
+        return tuple(column[k] for k in range(1 + kept) for column in columns), results
+
+
 def declare_update(
     name: str, *, states: Callable[..., int], numbers: tuple[str, ...], flags: tuple[str, ...], rule: Callable,
     reference: Callable, samples: Callable, doc: str, shared: Callable | None = None,
@@ -45,76 +120,14 @@ def declare_update(
         states: how many states a parameter has, given the flags. numbers: names, in operand order. flags: names of
             attributes, False by default. rule: `rule(p, g, states, n, **flags) -> (p, *states)` on values in the
             dtype of computation. reference: the same for NumPy, n being a dictionary of floats
-            (of arrays that broadcast, in a batch). shared:
-            `shared(n, **flags) -> dict` of further float64 values made once for all parameters.
-        samples: `samples() -> list of (number of states, numbers, flags)`; arrays are made here.
+            (of arrays that broadcast, in a batch). shared: `shared(n, **flags) -> dict` of further float64 values made
+            once for all parameters. samples: `samples() -> list of (numbers, flags)`; arrays are made here.
     """
-
-    def flagged(attrs: tuple) -> dict[str, bool]:
-        return dict(zip(flags, attrs, strict=True))
-
-    def parts(operands: tuple, given: dict[str, bool]) -> tuple[int, int]:
-        """How many parameters and states there are."""
-        kept = states(**given)
-        count, rest = divmod(len(operands) - len(numbers), 2 + kept)
-        if rest or count < 1:
-            raise ShapeError(
-                f"{name}: {len(operands)} operands are not parameters, gradients and {kept} states of each, and the "
-                f"numbers {', '.join(numbers)}")
-        return count, kept
-
-    def infer(types: tuple, attrs: tuple) -> tuple:
-        count, kept = parts(types, flagged(attrs))
-        for group in range(1, 2 + kept):
-            for i in range(count):
-                p, other = types[i], types[group * count + i]
-                if tuple(p.shape) != tuple(other.shape):
-                    raise ShapeError(f"{name}: parameter {p} and {other} must have one shape")
-        return (*types[:count], *types[2 * count:(2 + kept) * count])
-
-    def expand(*operands: Any, **given: bool) -> tuple:
-        count, kept = parts(operands, given)
-        values = {n: as_dtype_of(v, float64) for n, v in zip(numbers, operands[(2 + kept) * count:], strict=True)}
-        values.update(shared(values, **given) if shared else {})
-        n, columns = Numbers(values), []
-        for i in range(count):
-            p, g, *own = (operands[group * count + i] for group in range(2 + kept))
-            wide = widen(p)
-            made = rule(wide, as_dtype_of(g, wide.dtype), [as_dtype_of(s, wide.dtype) for s in own], n, **given)
-            columns.append([as_dtype_of(m, like.dtype) for m, like in zip(made, (p, *own), strict=True)])
-        return tuple(column[k] for k in range(1 + kept) for column in columns)
-
-    def oracle(*operands: Any, **given: bool) -> tuple:
-        count, kept = parts(operands, given)
-        n = {key: v if getattr(v, "ndim", 0) else float(v)
-             for key, v in zip(numbers, operands[(2 + kept) * count:], strict=True)}
-        columns = [
-            reference(*(operands[group * count + i] for group in range(2)),
-                      [operands[group * count + i] for group in range(2, 2 + kept)], n, **given)
-            for i in range(count)]
-        return tuple(column[k] for k in range(1 + kept) for column in columns)
-
-    def batch(op: Op, operands: tuple, batched: tuple, size: Any, attrs: tuple) -> tuple:
-        given = flagged(attrs)
-        count, kept = parts(operands, given)
-        own = (2 + kept) * count
-        whole = [o if b else ops.expand(o, shape=(size, *o.shape))
-                 for o, b in zip(operands[:own], batched[:own], strict=True)]
-        if not any(batched[own:]):
-            return op(*whole, *operands[own:], **given), tuple([True] * (1 + kept) * count)
-        columns = []
-        for i in range(count):
-            mine = [whole[group * count + i] for group in range(2 + kept)]
-            ones = (1,) * (len(mine[0].shape) - 1)
-            values = [ops.reshape(o, shape=(size, *ones)) if b else o
-                      for o, b in zip(operands[own:], batched[own:], strict=True)]
-            columns.append(op(*mine, *values, **given))
-        return tuple(column[k] for k in range(1 + kept) for column in columns), tuple([True] * (1 + kept) * count)
-
+    update = _Update(name, states, numbers, flags, rule, reference, shared)
     return declare(
         name, elementwise, attributes=flags, defaults=dict.fromkeys(flags, False), promotion="none",
-        grad=NON_DIFFERENTIABLE, infer=infer, vmap=batch, lowering=Decompose(expand), reference=oracle,
-        samples=lambda: _samples(samples(), states), doc=doc)
+        grad=NON_DIFFERENTIABLE, infer=update.infer, vmap=update.batch, lowering=Decompose(update.expand),
+        reference=update.oracle, samples=lambda: _samples(samples(), states), doc=doc)
 
 
 def _samples(given: list, states: Callable) -> list[Sample]:

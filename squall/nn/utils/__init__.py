@@ -1,14 +1,37 @@
 """Helpers around parameters and gradients, under PyTorch's names."""
 
-from squall.nn.utils import rnn
-from squall.nn.utils.gradients import clip_grad_norm_, clip_grad_value_, get_total_norm
+from squall.nn.utils import parametrizations, parametrize, rnn
+from squall.nn.utils.fusion import (
+    fuse_conv_bn_eval,
+    fuse_conv_bn_weights,
+    fuse_linear_bn_eval,
+    fuse_linear_bn_weights,
+)
+from squall.nn.utils.gradients import (
+    clip_grad_norm_,
+    clip_grad_value_,
+    clip_grads_with_norm_,
+    get_total_norm,
+)
+from squall.nn.utils.normalized_weights import remove_weight_norm, weight_norm
+from squall.nn.utils.parametrizations import spectral_norm
 from squall.nn.utils.vectors import parameters_to_vector, vector_to_parameters
 
 __all__ = [
     "clip_grad_norm_",
     "clip_grad_value_",
+    "clip_grads_with_norm_",
+    "fuse_conv_bn_eval",
+    "fuse_conv_bn_weights",
+    "fuse_linear_bn_eval",
+    "fuse_linear_bn_weights",
     "get_total_norm",
     "parameters_to_vector",
+    "parametrizations",
+    "parametrize",
+    "remove_weight_norm",
     "rnn",
+    "spectral_norm",
     "vector_to_parameters",
+    "weight_norm",
 ]
