@@ -10,7 +10,7 @@ from typing import Any
 
 from squall.base import config, trace
 from squall.base.caches import Cache
-from squall.base.errors import IndexRangeError, SquallError
+from squall.base.errors import IndexRangeError, SquallError, TraceError
 from squall.compiler.pipeline import compile_plan
 from squall.engine import oracle, ready
 from squall.engine.diagnose import index_error
@@ -136,6 +136,9 @@ in_child(_graphs.__init__)  # type: ignore[misc]
 
 def _plan(roots: list[Node], found: Signature) -> tuple[Any, dict[str, int]]:
     """What runs a graph met for the first time, with the values of its symbols: a family's plan, or a new one."""
+    if any(n.op is ops.input and n.buffer is None for n in found.order):
+        raise TraceError("a tensor recorded inside a body of scan, cond, while_loop or vmap was kept and read outside; "
+                         "it has no value of its own there: return it from the body")
     member = abstract(found)
     if member is None:
         return _compile(*_described(roots, found), found), {}

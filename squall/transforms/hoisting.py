@@ -51,8 +51,8 @@ class Hoisted:
             return same and all(self._fits(n) for n in base.inputs)
         if base.op is not ops.contract and base.op is not ops.sum:
             return False
-        if base.op is ops.contract and base.dtype.itemsize < 4:
-            return False  # 16-bit parts are rounded step by step
+        if base.op is ops.contract and (base.dtype.itemsize < 4 or any(base.attrs[1:])):
+            return False  # 16-bit parts are rounded step by step; parts of products are not stacked
         if not all(id(n) in self.moving for n in base.inputs):
             return False
         self.bases += [self._below(n) for n in base.inputs]

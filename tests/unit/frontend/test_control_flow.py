@@ -6,6 +6,8 @@ import pytest
 import squall as sq
 from squall.base import config, trace
 from squall.base.errors import AutogradError, DtypeError, IndexRangeError, ShapeError, TraceError
+from squall.ir.graph_text import graph_text, parse_graph
+from squall.ir.verify import verify
 
 
 def draw(seed, *shape):
@@ -58,7 +60,7 @@ def test_gradients_of_everything_a_step_reads():
     got, want = gradients(loss(sq.scan), everything), gradients(loss(python_scan), everything)
     np.testing.assert_array_equal(got[2], want[2])  # slices and states: the loop's own bits
     np.testing.assert_array_equal(got[3], want[3])
-    for a, b in zip(got[:2], want[:2], strict=True):  # what all steps read: one contraction in place of a sum of small ones
+    for a, b in zip(got[:2], want[:2], strict=True):  # what all steps read: one contraction, not a sum of small ones
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
 
 
@@ -129,7 +131,10 @@ def test_loops_nest():
     def outer(run):
         def step(h, vs):
             h, ys = run(inner, h, vs)
-            h = sq.cond(h.sum() > 0, lambda a: a * 2, lambda a: -a, h) if run is sq.scan else (h * 2 if h.sum() > 0 else -h)
+            if run is sq.scan:
+                h = sq.cond(h.sum() > 0, lambda a: a * 2, lambda a: -a, h)
+            else:
+                h = h * 2 if h.sum() > 0 else -h
             return h, ys.mean(0)
 
         last, ys = run(step, sq.zeros(4), x)
@@ -335,7 +340,8 @@ BAD = {
     "branches": (lambda: sq.cond(sq.tensor(True), lambda: sq.ones(2), lambda: sq.ones(3)), ShapeError,
                  "both must be alike"),
     "condition": (lambda: sq.while_loop(lambda c: c, lambda c: c, sq.ones(())), DtypeError, "must give one bool"),
-    "while carry": (lambda: sq.while_loop(lambda c: c < 3, lambda c: c * 1.5, sq.tensor(1)), DtypeError, "the carry was"),
+    "while carry": (lambda: sq.while_loop(lambda c: c < 3, lambda c: c * 1.5, sq.tensor(1)), DtypeError,
+                    "the carry was"),
     "while random": (lambda: sq.while_loop(lambda c: c < 3, lambda c: c + sq.rand(()), sq.tensor(1.0)), TraceError,
                      "random numbers inside while_loop"),
 }
@@ -352,3 +358,35 @@ def test_an_index_out_of_range_inside_a_loop_is_an_error():
     table = draw(0, 4)
     with pytest.raises(IndexRangeError):
         sq.scan(lambda c, i: (c + table[i], None), 0.0, sq.tensor([1, 7]))[0].item()
+
+
+def test_what_escapes_from_a_body_has_no_value():
+    kept = []
+    sq.scan(lambda c, v: (c + v, kept.append(c * v)), sq.zeros(4), sq.ones(3, 4))
+    with pytest.raises(TraceError, match="return it from the body"):
+        kept[0].tolist()
+
+
+def test_recorded_graphs_are_valid_and_read_back_from_their_text():
+    w, x = draw(0, 4, 4).requires_grad_(), draw(1, 5, 3, 4)
+    last, ys = sq.scan(lambda h, v: ((h @ w.t() + v).tanh(),) * 2, sq.zeros(3, 4), x)
+    chosen = sq.cond(last.sum() > 0, lambda a: a * 2, lambda a: -a * w[0], last)
+    grown = sq.while_loop(lambda c: c.sum() < 10, lambda c: c * 2, chosen.abs() + 1)
+    roots = [t.node for t in (last, ys, chosen, grown)]
+    verify(roots)
+    text = graph_text(parse_graph(graph_text(roots)))
+    assert text == graph_text(parse_graph(text)) and "pullback=graph." in text
+
+
+@pytest.mark.parametrize("dtype", [sq.float16, sq.bfloat16, sq.float64])
+def test_dtypes_and_numbers_round_as_in_the_loop(dtype):
+    x, w = draw(0, 6, 8).to(dtype), draw(1, 8).to(dtype)
+
+    def step(c, v):
+        c = c * 0.3 + v * w
+        return c, c + 0.1
+
+    start = sq.zeros(8, dtype=dtype)
+    for a, b in zip(sq.scan(step, start, x), python_scan(step, start, x), strict=True):
+        assert a.dtype is b.dtype is dtype
+        assert a.float().tolist() == b.float().tolist()
