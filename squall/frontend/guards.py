@@ -194,6 +194,8 @@ def _option(value: Any) -> Any:
 def _state(value: Any, pins: list) -> tuple:
     out = []
     for parameter, entries in getattr(value, "state", {}).items():
+        if not entries:  # asked for and not begun
+            continue
         pins += [parameter, *entries.values()]
         out.append((id(parameter), *((k, _mark(v, pins)) for k, v in entries.items())))
     return tuple(out)
