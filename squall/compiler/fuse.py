@@ -140,6 +140,8 @@ class Fuser:
             return "reductions of different widths"
         if len(first.targets) + len(second.targets) > MOST_TARGETS:
             return "too many results"
+        if self._reads_whole(first, second) or self._reads_whole(second, first):
+            return "one reads a value of which the other writes a part"
         if self.waits(second, first, False) or self.waits(first, second, False):
             return "something between them waits for one and is waited for by the other"
         return None
@@ -166,6 +168,16 @@ class Fuser:
         if len(wanted) < len(group.targets) and wanted:
             group.targets = wanted
             group.pull(self.work)
+
+    def _reads_whole(self, reader: Group, writer: Group) -> bool:
+        """Whether a group reads memory that holds, as a part of another value, what a group writes."""
+        wholes: list[Node] = [t.node for t in writer.targets]
+        read = {id(n) for n in reader.reads}
+        while wholes:
+            wholes = [whole for node in wholes for whole in self.work.parts.get(id(node), ())]
+            if any(id(whole) in read for whole in wholes):
+                return True
+        return False
 
     def _is_wanted(self, group: Group, node: Node, own: set[Task]) -> bool:
         """Whether somebody but the kernel itself needs a result in memory."""

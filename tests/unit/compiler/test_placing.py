@@ -91,3 +91,15 @@ def test_a_product_is_never_negative_zero():
         for equation, second in (("mk,kn->mn", b), ("mk,nk->mn", leaves(np.full((70, 8), 1e-30, "f4")))):
             (got,) = compiled([ops.contract(a, second, equation=equation)])
             assert not got.any() and not np.signbit(got).any()
+
+
+def test_a_kernel_that_writes_a_part_does_not_read_the_whole():
+    """The sum is computed in its place in the concat; what reads it there must run behind it."""
+    leaves = Leaf()
+    a, b, first, y = leaves(normal(1, 4)), leaves(normal(1, 4)), leaves(normal(1, 4)), leaves(normal(4))
+    total = ops.sum(ops.concat(a, b, dim=0), dims=(0,), keepdim=False)
+    whole = ops.concat(first, ops.reshape(total, shape=(1, 4)), dim=0)
+    again = ops.reshape(part(ops.mul(whole, 2.0), 0, 1, 1), shape=(4,))
+    roots = [ops.mul(again, y), ops.sum(ops.mul(whole, whole), dims=(0, 1), keepdim=False)]
+    for got, wanted in zip(compiled(roots), expected(roots, leaves), strict=True):
+        np.testing.assert_allclose(got, wanted, rtol=1e-5, atol=1e-6)
