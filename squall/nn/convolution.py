@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
 import squall as sq
@@ -28,7 +29,7 @@ def draw(layer: Any) -> None:
     """Draw the parameters of a convolution: uniform in +-1 / sqrt(fan in)."""
     init.kaiming_uniform_(layer.weight, a=5**0.5)
     if layer.bias is not None:
-        fan_in = layer.weight[0].numel()
+        fan_in = prod(layer.weight.shape[1:])
         bound = fan_in**-0.5 if fan_in else 0
         init.uniform_(layer.bias, -bound, bound)
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from squall.nn import functional as F
 from squall.nn.described import Described
+from squall.nn.functional.core import many
 
 
 class _MaxPool(Described):
@@ -283,3 +284,54 @@ class AdaptiveMaxPool3d(_AdaptiveMaxPool):
     """The maxima of windows chosen so that the result has the given depth, height and width."""
 
     function = "adaptive_max_pool3d"
+
+
+class _FractionalMaxPool(Described):
+    """What the layers share; see `FractionalMaxPool2d`."""
+
+    shown = ("kernel_size", "output_size", "output_ratio")
+    spatial = 0
+
+    def __init__(
+        self,
+        kernel_size: Any,
+        output_size: Any = None,
+        output_ratio: Any = None,
+        return_indices: bool = False,
+        _random_samples: Any = None,
+    ) -> None:
+        super().__init__()
+        if (output_size is None) == (output_ratio is None):
+            raise ValueError(f"{self._get_name()}: give one of output_size and output_ratio")
+        self.kernel_size = many(kernel_size, self.spatial, self._get_name(), "kernel_size")
+        self.return_indices = return_indices
+        self.register_buffer("_random_samples", _random_samples)
+        self.output_size = output_size if output_size is None else many(
+            output_size, self.spatial, self._get_name(), "output_size")
+        ratios = output_ratio if isinstance(output_ratio, (tuple, list)) else (output_ratio,) * self.spatial
+        self.output_ratio = None if output_ratio is None else tuple(float(r) for r in ratios)
+        if self.output_ratio is not None and not all(0 < r < 1 for r in self.output_ratio):
+            raise ValueError(f"output_ratio must be between 0 and 1 (got {output_ratio})")
+
+    def forward(self, input: Any) -> Any:
+        return getattr(F, f"fractional_max_pool{self.spatial}d")(
+            input, self.kernel_size, self.output_size, self.output_ratio, self.return_indices,
+            _random_samples=self._random_samples,
+        )
+
+
+class FractionalMaxPool2d(_FractionalMaxPool):
+    """The maxima of windows whose places are drawn so that the result has a given size.
+
+    Args:
+        kernel_size: an int or a pair. output_size: of the result, or output_ratio: its size over the input's, between 0
+            and 1. return_indices: also give flat indices.
+    """
+
+    spatial = 2
+
+
+class FractionalMaxPool3d(_FractionalMaxPool):
+    """As `FractionalMaxPool2d`, over three dimensions."""
+
+    spatial = 3

@@ -63,7 +63,8 @@ def guarded(run) -> str | None:
 def samples(info, training: bool) -> list:
     """The samples of a module, drawn from a fixed seed, evenly thinned where there are very many."""
     torch.manual_seed(0)
-    found = list(info.module_inputs_func(info, "cpu", torch.float32, True, training))
+    dtype = torch.float64 if "Fractional" in info.name else torch.float32  # their draws are float64
+    found = list(info.module_inputs_func(info, "cpu", dtype, True, training))
     return found[:: -(-len(found) // MANY.get(info.name, 24))]
 
 
@@ -149,7 +150,7 @@ def same_gradients(target, where: str, theirs: tuple, ours: tuple) -> None:
     outputs = [o for o in flatten(theirs[3], is_torch) if is_torch(o)]
     own = [o for o in flatten(ours[3], target.is_tensor) if target.is_tensor(o)]
     random = np.random.default_rng(0)
-    weights = [random.uniform(0.5, 1.5, tuple(o.shape)).astype(np.float32) for o in outputs]
+    weights = [random.uniform(0.5, 1.5, tuple(o.shape)).astype(torch_to_numpy(o).dtype) for o in outputs]
     kept = [i for i, o in enumerate(outputs) if o.requires_grad]
     if not kept:
         return
