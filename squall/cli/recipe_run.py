@@ -31,6 +31,20 @@ def loss_of(settings: dict[str, Any]) -> Any:
     return lambda out, target: plain(out, target.to(out.dtype).reshape(out.shape))
 
 
+def train_step(
+    model: nn.Module, optimizer: Any, loss_function: Any, clip: float | None, inputs: Any, target: Any
+) -> Any:
+    """Forward, backward and update; compiled as one program. What it changes are its arguments, as `sq.compile` does
+    not look into squall's own code for them."""
+    loss = loss_function(model(inputs), target)
+    loss.backward()
+    if clip:
+        nn.utils.clip_grad_norm_(model.parameters(), clip)
+    optimizer.step()
+    optimizer.zero_grad()
+    return loss
+
+
 class RecipeRun:
     """A training file in progress.
 
@@ -51,23 +65,19 @@ class RecipeRun:
         self.history: list[dict[str, Any]] = []
         self.stopped = False
         self._loss = loss_of(made.settings)
-        self._step = sq.compile(self._train_step) if made.settings["compile"] else self._train_step
+        self._compiled = sq.compile(train_step) if made.settings["compile"] else train_step
 
-    def _train_step(self, inputs: Any, target: Any) -> Any:
-        loss = self._loss(self.made.model(inputs), target)
-        loss.backward()
-        if self.settings["clip_norm"]:
-            nn.utils.clip_grad_norm_(self.made.model.parameters(), self.settings["clip_norm"])
-        self.made.optimizer.step()
-        self.made.optimizer.zero_grad()
-        return loss
+    def train_batch(self, inputs: Any, target: Any) -> float:
+        """One step; gives the loss."""
+        made, clip = self.made, self.settings["clip_norm"]
+        return self._compiled(made.model, made.optimizer, self._loss, clip, inputs, target).item()
 
     def run_epoch(self, advance: Any) -> None:
         """The rest of the running epoch, or the next one; `stopped` ends it between two steps."""
         self.made.model.train()
         total, first, began = 0.0, self.step, time.perf_counter()
         for inputs, target in self.loader:
-            loss = self._step(inputs, target).item()
+            loss = self.train_batch(inputs, target)
             self.step += 1
             total += loss
             if self.made.schedule is not None and not self.made.per_epoch:

@@ -19,6 +19,8 @@ from squall.frontend.guards import LARGEST, Watch, is_module, is_optimizer, is_p
 from squall.frontend.tape import Leaf
 
 _LIBRARIES = frozenset(sys.stdlib_module_names) | {"squall", "numpy", "llvmlite", "ml_dtypes"}
+# Python's own classes that hold what a program puts into them as attributes.
+_NAMESPACES = frozenset((("types", "SimpleNamespace"), ("argparse", "Namespace")))
 _SCHEDULES = frozenset(("get_last_lr", "get_lr", "last_epoch", "_last_lr"))
 _UNCALLED = frozenset(
     (
@@ -44,6 +46,11 @@ LARGEST_ARRAY = 16 << 20
 def is_library(module: str | None) -> bool:
     """Whether a module is squall's, NumPy's or Python's own, whose code is not walked."""
     return (module or "builtins").partition(".")[0] in _LIBRARIES
+
+
+def holds_attributes(cls: type) -> bool:
+    """Whether a program's own values can be attributes of a class's instances."""
+    return not is_library(cls.__module__) or (cls.__module__, cls.__qualname__) in _NAMESPACES
 
 
 class Surroundings:
@@ -223,7 +230,7 @@ class Surroundings:
         wrapped = getattr(value, "function", None)
         if cls.__module__.startswith("squall.frontend.") and wrapped is not None:  # a compiled function
             self._value(name, wrapped)
-        if not is_library(cls.__module__):
+        if holds_attributes(cls):
             self._class(cls)
             self._attributes(name, value)
         elif hasattr(value, "last_epoch") and (self.names | self.methods) & _SCHEDULES:
@@ -232,7 +239,7 @@ class Surroundings:
 
     def _attributes(self, name: str, value: Any) -> None:
         """The attributes of an object that the code names."""
-        if is_library(type(value).__module__):
+        if not holds_attributes(type(value)):
             return
         store = getattr(value, "__dict__", None)
         if store is not None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
 import collections
 import math
+import types
 from collections.abc import Callable
 from typing import Any
 
@@ -216,3 +218,25 @@ def test_sizes_seen_to_change_become_symbols() -> None:
 def test_declared_sizes_must_be_dims() -> None:
     with pytest.raises(TypeError, match=r"argument 0, dimension 1 must be a sq\.Dim, got 5"):
         sq.compile(lambda x: x, dynamic_shapes=({1: 5},))
+
+
+@pytest.mark.parametrize("kind", [types.SimpleNamespace, argparse.Namespace])
+def test_what_lies_in_a_namespace_is_found(kind: type) -> None:
+    """An optimizer's step count would go stale if it were not."""
+
+    def run(compiled: bool) -> list[float]:
+        sq.manual_seed(0)
+        model = nn.Linear(3, 2)
+        made = kind(model=model, optimizer=sq.optim.AdamW(model.parameters(), 0.1))
+
+        def step(x: Any) -> Any:
+            loss = made.model(x).square().mean()
+            loss.backward()
+            made.optimizer.step()
+            made.optimizer.zero_grad()
+            return loss
+
+        step = sq.compile(step) if compiled else step
+        return [step(sq.ones(4, 3)).item() for _ in range(5)]
+
+    assert run(True) == run(False)
