@@ -183,7 +183,8 @@ def _fractional(spatial: int, input: Any, kernel_size: Any, output_size: Any, ou
     for i, (size, out, k) in enumerate(zip(input.shape[2:], sizes, kernel, strict=True)):
         if out + k - 1 > size:
             raise ShapeError(f"{function}: {out} windows of {k} elements do not fit in size {size} of dim {2 + i}")
-        draw = samples.reshape(*lead, spatial)[:, :, i].unsqueeze(-1).double()
+        # PyTorch's order: columns before rows in a plane, but planes, rows, columns in a volume.
+        draw = samples[: lead[0], :, 1 - i if spatial == 2 else i].unsqueeze(-1).double()
         alpha = (size - k) / (out - 1) if out > 1 else 0.0
         start = ((sq.arange(out) + draw) * alpha).floor() - (draw * alpha).floor()
         start = sq.where(sq.arange(out) == out - 1, size - k, start.long())
