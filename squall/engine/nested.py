@@ -28,8 +28,9 @@ class Nested:
     """
 
     def __init__(self, outer: Any, step: LoopStep | ChooseStep, inner: Sequence[Any]):
-        self.outer, self.step, self.inner = outer, step, inner
-        self.images = [_image(b) for b in inner]
+        self.outer, self.inner = outer, inner
+        self.step: Any = step
+        self.images: list[Any] = [_image(b) for b in inner]
         whole = outer.backend != "python" and all(image is not None for image in self.images)
         self.native: Step | None = None
         if whole:

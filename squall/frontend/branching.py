@@ -130,7 +130,8 @@ def _record_cond(branches: list[Body], pred: Any, tensors: list) -> Sequence[Any
         named[key] = interned(Graph(inputs, roots, f"{key} branch"))
         if tracked:
             cotangents, gradients = found[number]
-            at = [edge_of.get(i) for i in range(consts)] + [id(e) if e is not None else None for e in body.leaves]
+            at: list[Any] = [edge_of.get(i) for i in range(consts)]
+            at += [None if e is None else id(e) for e in body.leaves]
             wanted = [gradients.get(at[i]) for i, need in enumerate(named["needs"]) if need]
             typed = [sequence[i] for i, need in enumerate(named["needs"]) if need]
             parts = [zeros(n.type) if g is None else g for g, n in zip(wanted, typed, strict=True)]

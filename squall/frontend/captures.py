@@ -172,6 +172,7 @@ def tensors_of(leaves: Sequence[Any], what: str, names: Sequence[str]) -> list[A
 
 
 def describe(node: Any) -> str:
+    """Dtype and shape of a value, for messages."""
     return f"{node.dtype} of shape {list(node.shape)}"
 
 
@@ -191,6 +192,7 @@ def check_like(function: str, before: Sequence[Any], after: Sequence[Any], names
 
 
 def check_structure(function: str, what: str, before: Any, after: Any) -> None:
+    """ShapeError unless two pytrees have one structure."""
     if before != after:
         shown = [repr(pytree.unflatten(s, ["*"] * _leaves_of(s))).replace("'*'", "*") for s in (before, after)]
         raise ShapeError(

@@ -16,7 +16,7 @@ from squall.transforms.tangent import tangent_graph
 _derived = Cache("derived graphs", 1024)
 
 
-def derived(graph: Graph, key: tuple, derive: Callable[[], Graph]) -> Graph:
+def derived(graph: Graph, key: tuple, derive: Callable[[], Any]) -> Any:
     """What was derived from a graph under a key; derived when first asked for."""
     found = _derived.get((graph, *key))
     return _derived.put((graph, *key), derive()) if found is None else found

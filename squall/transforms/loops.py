@@ -141,7 +141,9 @@ def backward_of(linear: Linear, consts: int, carries: int, arrived: tuple[bool, 
     of_consts = [i for i in needs if i < consts]
     inputs, _, made = built([])
     first = len(fixed) + len(turning)
-    hoisted = {c: h for c in of_consts if (h := Hoisted.of(made[c], inputs[:first], inputs[first:])) is not None}
+    hoisted: dict[int, Any] = {
+        c: h for c in of_consts if (h := Hoisted.of(made[c], inputs[:first], inputs[first:])) is not None
+    }
     sums = [c for c in of_consts if c not in hoisted]
     if sums:
         base = dict(replaced)
@@ -149,7 +151,7 @@ def backward_of(linear: Linear, consts: int, carries: int, arrived: tuple[bool, 
         replaced.update({id(c): base[id(c)] for c in cotangents.values() if base[id(c)].op is not ops.input})
         inputs, totals, made = built(sums)
         first = len(fixed) + len(turning) + len(sums)
-        hoisted = {c: Hoisted.of(made[c], inputs[:first], inputs[first:]) for c in hoisted}  # type: ignore[misc]
+        hoisted = {c: Hoisted.of(made[c], inputs[:first], inputs[first:]) for c in hoisted}
     else:
         totals = []
     slices = [i for i in needs if i >= consts + carries]
@@ -223,33 +225,31 @@ def _scan_grad(context: Context, g: tuple) -> tuple:
         linear, outputs = None, context.output
         if usable:
             linear = Linear(*(named[k] for k in Linear._fields))
-        _add(total, _gradients(context, named, linear, outputs, g[:shown], shown))
+        _add(total, _gradients(context, named, linear, outputs, g[:shown]))
     if any(arrived[shown:]):  # of what was saved for a gradient that is itself differentiated
         hidden = tuple(part if i >= shown else None for i, part in enumerate(g))
-        _add(total, _gradients(context, named, None, None, hidden, len(g)))
+        _add(total, _gradients(context, named, None, None, hidden))
     return tuple(part if need else None for part, need in zip(total, context.needs, strict=True))
 
 
-def _gradients(
-    context: Context, named: dict, linear: Linear | None, outputs: Any, g: Sequence[Any], shown: int
-) -> list:
+def _gradients(context: Context, named: dict, linear: Linear | None, outputs: Any, g: Sequence[Any]) -> list:
     """Gradients by what was saved, else by a forward scan that saves it."""
-    if linear is None:
-        body, consts, carries = named["body"], named["consts"], named["carries"]
-        visible = tuple(i < carries or part is not None for i, part in enumerate(g))
-        visible += (False,) * (len(body.outputs) - len(visible))
-        linear = derived(
-            body,
-            ("scan linear", consts, carries, context.needs, visible),
-            lambda: linearize(body, consts, carries, context.needs, visible),
-        )
-        outputs = context.output
-        if linear.saved or outputs is None:
-            again = {k: named[k] for k in ("consts", "carries", "length", "reverse")}
-            outputs = ops.scan(*context.inputs, **again, body=linear.body)
-        kept = [i for i, v in enumerate(visible) if v]
-        return _pull_visible(linear, named, context.inputs, outputs, g, kept)
-    return pull_scan(linear, named, context.inputs, outputs, g)
+    if linear is not None:
+        return pull_scan(linear, named, context.inputs, outputs, g)
+    body, consts, carries = named["body"], named["consts"], named["carries"]
+    visible = tuple(i < carries or part is not None for i, part in enumerate(g))
+    visible += (False,) * (len(body.outputs) - len(visible))
+    made: Linear = derived(
+        body,
+        ("scan linear", consts, carries, context.needs, visible),
+        lambda: linearize(body, consts, carries, context.needs, visible),
+    )
+    outputs = context.output
+    if made.saved or outputs is None:
+        again = {k: named[k] for k in ("consts", "carries", "length", "reverse")}
+        outputs = ops.scan(*context.inputs, **again, body=made.body)
+    kept = [i for i, v in enumerate(visible) if v]
+    return _pull_visible(made, named, context.inputs, outputs, g, kept)
 
 
 def _pull_visible(
