@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import squall as sq
+from squall.base.dtypes import numpy_dtype
 from squall.frontend.arrays import computed
 from squall.frontend.core import wrap
 
@@ -13,6 +14,18 @@ from squall.frontend.core import wrap
 def own(array: Any) -> Any:
     """A Tensor over an array that nobody else keeps: unlike `sq.from_numpy`, nothing has to be shared."""
     return wrap(computed(array))
+
+
+def _values(tensor: Any) -> Any:
+    """The values of a Tensor as an ndarray that is only read: its own memory where that is one."""
+    import numpy
+
+    node = tensor.node
+    block: Any = None if node.buffer is None else node.buffer.block
+    if type(block) is numpy.ndarray and node.buffer.strides is None and block.shape == node.shape:
+        if block.dtype == numpy_dtype(node.dtype) and block.flags.c_contiguous:
+            return block
+    return tensor.detach_array()
 
 
 def _stacked(batch: list[Any]) -> Any:
@@ -25,7 +38,7 @@ def _stacked(batch: list[Any]) -> Any:
         shapes, dtype = {tuple(tensor.shape) for tensor in batch}, first.dtype
         if len(shapes) > 1 or any(tensor.dtype is not dtype for tensor in batch):
             return sq.stack(batch)  # promotes, or says what does not fit
-        arrays = [tensor.detach_array() for tensor in batch]
+        arrays = [_values(tensor) for tensor in batch]
     else:
         arrays = [_numbers(sample) for sample in batch]
         shapes = {array.shape for array in arrays}
