@@ -220,7 +220,8 @@ def same_state(theirs: dict, ours: dict, target, where: str) -> None:
             raise Difference(f"{where}: state of parameter {index} has {sorted(mine)}, wanted {sorted(entries)}")
         for key, value in entries.items():
             if is_torch(value):
-                same([value.float()], [mine[key].float()], target, f"{where}: state {key} of parameter {index}")
+                own = mine[key] if target.is_tensor(mine[key]) else target.module.tensor(float(mine[key]))
+                same([value.float()], [own.float()], target, f"{where}: state {key} of parameter {index}")
     for group, mine in zip(theirs["param_groups"], ours["param_groups"], strict=True):
         if set(group) != set(mine):
             raise Difference(f"{where}: a group has {sorted(mine)}, wanted {sorted(group)}")
