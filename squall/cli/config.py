@@ -159,7 +159,7 @@ class Section:
             raise self.error(key, f"expected {_KINDS[kind]}, got {value!r}")
         if allowed is not None and isinstance(value, str) and value not in allowed:
             raise self.error(key, f"{value!r} is unknown{suggestion(value, allowed)}")
-        if least is not None and not value >= least:
+        if least is not None and isinstance(value, (int, float)) and not value >= least:
             raise self.error(key, f"must be at least {least}, got {value!r}")
         return float(value) if kind is float else value
 

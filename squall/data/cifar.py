@@ -6,13 +6,12 @@ red, green and blue, 32 rows of 32 pixels each.
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import Any
 
 from squall.data.collate import own
 from squall.data.dataset import TensorDataset
-from squall.data.idx import DataFileError, ImageSets, contents
+from squall.data.idx import DataFileError, ImageSets, checked
 
 SIDE, CHANNELS = 32, 3
 PIXELS = CHANNELS * SIDE * SIDE
@@ -55,13 +54,7 @@ def _part(folder: Path, names: tuple[str, ...], classes: int, checksums: dict[st
         packed = folder / f"{name}.gz"
         if not path.is_file() and packed.is_file():
             path = packed
-        data = contents(path)
-        wanted, found = checksums.get(name), hashlib.sha256(data).hexdigest()
-        if wanted not in (None, found):
-            raise DataFileError(
-                f"{path} is damaged or another file: its contents have the SHA-256 {found}, expected {wanted}"
-            )
-        some, classes_of = parse(data, classes, str(path))
+        some, classes_of = parse(checked(path, checksums.get(name)), classes, str(path))
         images.append(some)
         labels.append(classes_of)
     whole = numpy.concatenate(images)

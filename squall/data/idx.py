@@ -76,6 +76,21 @@ def contents(path: Path, limit: int = SIZE_LIMIT) -> bytes:
     return out
 
 
+def checked(path: Path, wanted: str | None) -> bytes:
+    """`contents`, compared with a SHA-256 where there is one.
+
+    Raises:
+        DataFileError: when they differ.
+    """
+    data = contents(path)
+    found = hashlib.sha256(data).hexdigest()
+    if wanted not in (None, found):
+        raise DataFileError(
+            f"{path} is damaged or another file: its contents have the SHA-256 {found}, expected {wanted}"
+        )
+    return data
+
+
 def parse(data: bytes, name: str = "the file") -> Any:
     """The ndarray in the bytes of an IDX file.
 
@@ -150,13 +165,7 @@ def _part(folder: Path, names: tuple[str, str], checksums: dict[str, str], scale
     arrays = []
     for name in names:
         path = _find(folder, name)
-        data = contents(path)
-        wanted, found = checksums.get(name), hashlib.sha256(data).hexdigest()
-        if wanted not in (None, found):
-            raise DataFileError(
-                f"{path} is damaged or another file: its contents have the SHA-256 {found}, expected {wanted}"
-            )
-        arrays.append(parse(data, str(path)))
+        arrays.append(parse(checked(path, checksums.get(name)), str(path)))
     images, labels = arrays
     if images.ndim != 3 or labels.shape != images.shape[:1]:
         raise DataFileError(f"{folder}: images of shape {images.shape} and labels of shape {labels.shape}")

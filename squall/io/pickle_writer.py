@@ -9,6 +9,7 @@ from typing import Any
 
 import squall as sq
 from squall.base.dtypes import DType
+from squall.base.shapes import contiguous_strides
 from squall.frontend.arrays import array_view
 from squall.frontend.conversion import Device
 from squall.frontend.size import Size
@@ -224,7 +225,7 @@ class PickleWriter:
             self.out.append(b"tR")
         self._keep(given)
 
-    def _storage(self, tensor: Any) -> tuple[int, int, tuple[int, ...], int]:
+    def _storage(self, tensor: Any) -> tuple[int, int, Any, int]:
         """Number and element count of the storage a Tensor lies in, and its strides and offset there."""
         values = tensor.detach_array()
         cell: Any = tensor._cell
@@ -239,7 +240,7 @@ class PickleWriter:
                 return number, count, tuple(view.strides), int(view.offset)
             key = 0
         number, count = self._memory(key, cell, lambda: values)
-        return number, count, _row_major(values.shape), 0
+        return number, count, contiguous_strides(values.shape), 0
 
     def _memory(self, key: int, cell: Any, array: Any) -> tuple[int, int]:
         if key and key in self._cells:
@@ -267,13 +268,6 @@ def _base(cell: Any, tensor: Any) -> Any:
     if cell._node.buffer is None:
         sq.flush()
     return array_view(cell._node)
-
-
-def _row_major(shape: tuple[int, ...]) -> tuple[int, ...]:
-    strides = [1] * len(shape)
-    for d in range(len(shape) - 2, -1, -1):
-        strides[d] = strides[d + 1] * max(shape[d + 1], 1)
-    return tuple(strides)
 
 
 def _constant(code: bytes) -> Any:

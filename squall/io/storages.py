@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import squall as sq
 from squall.base.dtypes import DType, dtype_named, numpy_dtype
 from squall.base.errors import CheckpointError
+from squall.base.shapes import contiguous_strides
 from squall.frontend.arrays import computed
 from squall.frontend.core import wrap
 from squall.frontend.views import see_through
@@ -161,7 +162,7 @@ def _see(storage: Storage, dtype: DType, count: int, offset: int, shape: tuple, 
         import numpy
 
         return wrap(computed(numpy.empty(shape, numpy_dtype(dtype))))
-    plain = _row_major(shape)
+    plain = contiguous_strides(shape)
     matters = tuple(d for d, n in enumerate(shape) if n > 1)
     dense = all(strides[d] == plain[d] for d in matters)
     if dense and offset == 0 and prod(shape) == count:
@@ -174,13 +175,6 @@ def _see(storage: Storage, dtype: DType, count: int, offset: int, shape: tuple, 
     out = _strided(flat, count, offset, shape, strides)
     out._view.strides = strides  # also of dimensions of size 1, which are free
     return out
-
-
-def _row_major(shape: tuple[int, ...]) -> tuple[int, ...]:
-    strides = [1] * len(shape)
-    for d in range(len(shape) - 2, -1, -1):
-        strides[d] = strides[d + 1] * shape[d + 1]
-    return tuple(strides)
 
 
 def _strided(flat: Any, count: int, offset: int, shape: tuple, strides: tuple) -> Any:
