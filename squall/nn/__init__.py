@@ -32,6 +32,7 @@ from squall.nn.batch_normalization import (
     InstanceNorm2d,
     InstanceNorm3d,
 )
+from squall.nn.classifiers import AdaptiveLogSoftmaxWithLoss, LinearCrossEntropyLoss
 from squall.nn.containers import ModuleDict, ModuleList, Sequential
 from squall.nn.convolution import Conv1d, Conv2d, Conv3d
 from squall.nn.dropout import AlphaDropout, Dropout, Dropout1d, Dropout2d, Dropout3d, FeatureAlphaDropout
@@ -152,6 +153,7 @@ __all__ = [
     "AdaptiveAvgPool1d",
     "AdaptiveAvgPool2d",
     "AdaptiveAvgPool3d",
+    "AdaptiveLogSoftmaxWithLoss",
     "AdaptiveMaxPool1d",
     "AdaptiveMaxPool2d",
     "AdaptiveMaxPool3d",
@@ -235,6 +237,7 @@ __all__ = [
     "LazyLinear",
     "LeakyReLU",
     "Linear",
+    "LinearCrossEntropyLoss",
     "LocalResponseNorm",
     "LogSigmoid",
     "LogSoftmax",

@@ -1,6 +1,6 @@
 """Optimizers and learning-rate schedules under PyTorch's names: `from squall import optim`."""
 
-from squall.optim import lr_scheduler
+from squall.optim import lr_scheduler, swa_utils
 from squall.optim.adafactor import Adafactor
 from squall.optim.adam import Adam, AdamW
 from squall.optim.adam_relatives import Adamax, NAdam, RAdam
@@ -27,4 +27,5 @@ __all__ = [
     "RMSprop",
     "Rprop",
     "lr_scheduler",
+    "swa_utils",
 ]

@@ -128,6 +128,7 @@ SCHEDULES = {
     "PolynomialLR": {"total_iters": 150, "power": 1.7},
     "LambdaLR": {"lr_lambda": lambda t: 1 / (1 + t)},
     "MultiplicativeLR": {"lr_lambda": lambda t: 0.99 if t % 2 else 1.005},
+    "SWALR": {"swa_lr": 0.05, "anneal_epochs": 30},
     "CosineAnnealingLR": {"T_max": 7, "eta_min": 0.01},
     "CosineAnnealingWarmRestarts": {"T_0": 10, "T_mult": 2, "eta_min": 0.001},
     "CyclicLR": {"base_lr": 0.1, "max_lr": 0.9, "step_size_up": 13, "step_size_down": 7, "mode": "triangular2"},
@@ -136,6 +137,23 @@ SCHEDULES = {
     "OneCycleLR three": {"max_lr": 0.7, "epochs": 21, "steps_per_epoch": 10, "three_phase": True,
                          "anneal_strategy": "linear", "pct_start": 0.4},
 }
+
+
+def test_averages_of_a_model():
+    theirs, mine = torch.nn.BatchNorm1d(3), nn.BatchNorm1d(3)
+    other = torch.optim.swa_utils.AveragedModel(theirs, use_buffers=True)
+    own = optim.swa_utils.AveragedModel(mine, use_buffers=True)
+    assert list(own.state_dict()) == sorted(other.state_dict(), key=list(own.state_dict()).index)
+    for seed in range(4):
+        x = np.random.default_rng(seed).normal(size=(5, 3)).astype(np.float32)
+        theirs(torch.tensor(x)), mine(sq.tensor(x))
+        with torch.no_grad(), sq.no_grad():
+            theirs.weight.add_(0.1 * seed), mine.weight.add_(0.1 * seed)
+        other.update_parameters(theirs), own.update_parameters(mine)
+    for key, value in other.state_dict().items():
+        if key.endswith("tracked"):  # counts that PyTorch averages by rounding down
+            continue
+        np.testing.assert_allclose(own.state_dict()[key].numpy(), value.numpy(), rtol=1e-5, err_msg=key)
 
 
 def sequence(module, optimizer):
@@ -156,7 +174,8 @@ def chain(module, optimizer):
 def made(name, module, optimizer):
     if name in ("sequence", "chain"):
         return {"sequence": sequence, "chain": chain}[name](module, optimizer)
-    return getattr(module.optim.lr_scheduler, name.split()[0])(optimizer, **SCHEDULES[name])
+    place = module.optim.swa_utils if name == "SWALR" else module.optim.lr_scheduler
+    return getattr(place, name.split()[0])(optimizer, **SCHEDULES[name])
 
 
 @pytest.mark.parametrize("name", [*SCHEDULES, "sequence", "chain"])

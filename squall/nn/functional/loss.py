@@ -17,6 +17,7 @@ from squall.nn.functional.core import (
     ops,
     reduce_loss,
 )
+from squall.nn.functional.linear import linear
 from squall.nn.functional.old_reductions import chosen_reduction
 
 
@@ -264,3 +265,33 @@ def kl_div(
         input, target = sq.broadcast_tensors(input, target)
     loss = _pointwise("kl_div", ops.kl_div, input, target, whole, log_target=bool(log_target))
     return loss / batch if reduction == "batchmean" else loss
+
+
+def linear_cross_entropy(
+    input: Any,
+    linear_weight: Any,
+    target: Any,
+    *,
+    linear_bias: Any = None,
+    weight: Any = None,
+    reduction: str = "mean",
+    ignore_index: int | None = None,
+    label_smoothing: float = 0.0,
+    options: Any = None,
+) -> Any:
+    """`cross_entropy` of a linear map of the input, as one expression.
+
+    Args:
+        input: shape (..., in). linear_weight: shape (classes, in), or (classes, d1, ..., in) for several targets a
+            sample. target, weight, reduction, label_smoothing: as for `cross_entropy`. linear_bias: of
+            linear_weight's shape without the last size, or None. ignore_index: -100 for None. options: accepted
+            as in PyTorch, where they choose a strategy.
+    """
+    classes, *inner = linear_weight.shape[:-1]
+    logits = linear(input, linear_weight.reshape(-1, linear_weight.shape[-1]),
+                    None if linear_bias is None else linear_bias.reshape(-1))
+    logits = logits.reshape(*input.shape[:-1], classes, *inner)
+    return cross_entropy(
+        logits, target, weight, ignore_index=-100 if ignore_index is None else ignore_index, reduction=reduction,
+        label_smoothing=label_smoothing,
+    )

@@ -1,6 +1,6 @@
 """Helpers around parameters and gradients, under PyTorch's names."""
 
-from squall.nn.utils import parametrizations, parametrize, rnn
+from squall.nn.utils import averaging, parametrizations, parametrize, rnn
 from squall.nn.utils.fusion import (
     fuse_conv_bn_eval,
     fuse_conv_bn_weights,
@@ -18,6 +18,7 @@ from squall.nn.utils.parametrizations import spectral_norm
 from squall.nn.utils.vectors import parameters_to_vector, vector_to_parameters
 
 __all__ = [
+    "averaging",
     "clip_grad_norm_",
     "clip_grad_value_",
     "clip_grads_with_norm_",

@@ -221,3 +221,32 @@ def test_total_norms_and_clipping_by_them():
     np.testing.assert_allclose(p.grad.numpy(), [0.6, 0.8], rtol=1e-5)
     with pytest.raises(RuntimeError, match="non-finite"):
         nn.utils.get_total_norm([sq.tensor([float("inf")])], error_if_nonfinite=True)
+
+
+def test_averaged_models_follow_their_updates():
+    model = nn.Linear(2, 1)
+    mean, falling = nn.utils.averaging.AveragedModel(model), nn.utils.averaging.AveragedModel(
+        model, avg_fn=nn.utils.averaging.get_ema_avg_fn(0.75))
+    for value in (1.0, 2.0, 6.0):
+        nn.init.constant_(model.weight, value)
+        mean.update_parameters(model), falling.update_parameters(model)
+    assert mean.module.weight.tolist() == [[3.0, 3.0]] and mean.n_averaged.item() == 3
+    assert falling.module.weight.tolist() == [[(1 * 0.75 + 0.5) * 0.75 + 1.5] * 2]
+
+
+def test_statistics_are_found_anew():
+    model, data = nn.Sequential(nn.BatchNorm1d(2)), [sq.randn(8, 2) + i for i in range(3)]
+    nn.utils.averaging.update_bn(data, model.eval())
+    means = np.stack([d.numpy().mean(0) for d in data]).mean(0)
+    np.testing.assert_allclose(model[0].running_mean.numpy(), means, rtol=1e-5)
+    assert not model.training and model[0].momentum == 0.1
+
+
+def test_an_adaptive_softmax_sums_to_one_and_gives_its_targets():
+    layer, x, target = nn.AdaptiveLogSoftmaxWithLoss(8, 20, [5, 10], 2.0), sq.randn(4, 8), [0, 5, 12, 19]
+    logs = layer.log_prob(x).detach().numpy()
+    np.testing.assert_allclose(np.exp(logs).sum(1), 1, rtol=1e-5)
+    made = layer(x, sq.tensor(target))
+    np.testing.assert_allclose(made.output.detach().numpy(), logs[range(4), target], rtol=1e-5)
+    np.testing.assert_allclose(made.loss.item(), -logs[range(4), target].mean(), rtol=1e-5)
+    assert layer.predict(x).tolist() == logs.argmax(1).tolist()
