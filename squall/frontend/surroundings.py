@@ -19,6 +19,7 @@ from squall.frontend.guards import LARGEST, Watch, is_module, is_optimizer, is_p
 from squall.frontend.tape import Leaf
 
 _LIBRARIES = frozenset(sys.stdlib_module_names) | {"squall", "numpy", "llvmlite", "ml_dtypes"}
+_ON_TOP = frozenset(("models", "interop", "distributed", "serve", "cli"))
 # Python's own classes that hold what a program puts into them as attributes.
 _NAMESPACES = frozenset((("types", "SimpleNamespace"), ("argparse", "Namespace")))
 _SCHEDULES = frozenset(("get_last_lr", "get_lr", "last_epoch", "_last_lr"))
@@ -44,8 +45,10 @@ LARGEST_ARRAY = 16 << 20
 
 
 def is_library(module: str | None) -> bool:
-    """Whether a module is squall's, NumPy's or Python's own, whose code is not walked."""
-    return (module or "builtins").partition(".")[0] in _LIBRARIES
+    """Whether a module is squall's, NumPy's or Python's own, whose code is not walked; what squall has on top of its
+    layers (models, the command line) is written as users write and is walked like their code."""
+    package, _, rest = (module or "builtins").partition(".")
+    return package in _LIBRARIES and not (package == "squall" and rest.partition(".")[0] in _ON_TOP)
 
 
 def holds_attributes(cls: type) -> bool:

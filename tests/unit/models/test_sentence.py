@@ -86,3 +86,15 @@ def test_what_is_wrong_is_named(folder):
     (folder / "tokenizer.json").unlink()
     with pytest.raises(CheckpointError, match=r"tokenizer\.json"):
         SentenceEmbedder.from_folder(folder)
+
+
+def test_changes_of_the_model_are_seen(folder):
+    embedder = SentenceEmbedder.from_folder(folder)
+    before = embedder.encode("a quiet sea").numpy()
+    state = {name: value * 1.5 for name, value in embedder.model.state_dict().items()}
+    embedder.model.load_state_dict(state, assign=True)
+    after = embedder.encode("a quiet sea")
+    other = SentenceEmbedder(embedder.model, embedder.tokenizer)
+    assert not np.allclose(before, after.numpy()) and after.tolist() == other.encode("a quiet sea").tolist()
+    embedder.normalize = False
+    assert embedder.encode("a quiet sea").norm().item() != pytest.approx(1, abs=1e-3)
