@@ -10,6 +10,11 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 PAGE = ROOT / "docs" / "benchmarks.md"
+README = ROOT / "README.md"
+# The part of README that is made from the results: cases and the contenders shown.
+MARKS = ("<!-- figures: made by `python -m benchmarks.report` -->", "<!-- end of figures -->")
+SHOWN = ("import", "read-sum-item", "mlp-train-64", "mlp-train-512", "lstm-train", "gpt-train-small", "gpt-train-full")
+PEERS = {"torch eager": "PyTorch", "torch compile": "`torch.compile`", "jax": "JAX"}
 
 GROUPS = {
     "startup": "Starting",
@@ -133,9 +138,36 @@ def page(folder: Path = RESULTS) -> str:
     return "".join(parts) if any(parts[1:]) else INTRODUCTION + EMPTY
 
 
+def figures(folder: Path = RESULTS) -> str:
+    """README's table: squall's best way and its peers, a row for each case and thread count."""
+    entries = [
+        entry for group in GROUPS if (folder / f"{group}.json").exists()
+        for entry in json.loads((folder / f"{group}.json").read_text("utf-8"))["entries"] if entry["case"] in SHOWN
+    ]  # fmt: skip
+    entries.sort(key=lambda entry: (SHOWN.index(entry["case"]), entry["threads"]))
+    rows = ["| | threads | squall | " + " | ".join(PEERS.values()) + " |", "|---" * (3 + len(PEERS)) + "|"]
+    for entry in entries:
+        results = entry["results"]
+        cells = [duration(results[entry["own"]]["median"])]
+        for peer in PEERS:
+            result = results.get(peer, {})
+            ratio = f" ({result['ratio']['medians']:.2f}x)" if "ratio" in result else ""
+            cells.append(duration(result["median"]) + ratio if "median" in result else "")
+        rows.append(f"| {entry['about']} | {entry['threads']} | " + " | ".join(cells) + " |")
+    return "\n".join(rows) if entries else "No results are recorded yet."
+
+
+def readme(text: str, folder: Path = RESULTS) -> str:
+    """README with its figures made anew."""
+    before, _, rest = text.partition(MARKS[0])
+    after = rest.partition(MARKS[1])[2]
+    return f"{before}{MARKS[0]}\n{figures(folder)}\n{MARKS[1]}{after}"
+
+
 def write_page() -> None:
-    """Write `docs/benchmarks.md`."""
+    """Write `docs/benchmarks.md`, and the figures in README."""
     PAGE.write_text(page(), encoding="utf-8")
+    README.write_text(readme(README.read_text(encoding="utf-8")), encoding="utf-8")
 
 
 if __name__ == "__main__":

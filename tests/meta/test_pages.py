@@ -17,6 +17,11 @@ def test_the_benchmark_page_is_what_the_results_say():
     assert report.PAGE.read_text(encoding="utf-8") == report.page(), "run `python -m benchmarks.report`"
 
 
+def test_the_figures_in_the_readme_are_what_the_results_say():
+    written = report.README.read_text(encoding="utf-8")
+    assert written == report.readme(written), "run `python -m benchmarks.report`"
+
+
 def test_the_compatibility_page_is_what_the_expect_files_say():
     assert compat.PAGE.read_text(encoding="utf-8") == compat.page(), "run `python -m tools.compat`"
 
