@@ -17,13 +17,15 @@ from squall.base.errors import SquallError
 from squall.compiler.work import dense_dim
 from squall.engine import native_run, native_walk, ready, realize
 from squall.engine.overwriting import beside_others, gates
-from squall.frontend import core, native_methods, native_record, tape
+from squall.frontend import core, known_views, native_indexing, native_methods, native_record, native_views, tape
 from squall.frontend.cell import Cell
-from squall.frontend.core import Handle
+from squall.frontend.core import Handle, ensure_cell
 from squall.frontend.evaluation import pressure
+from squall.frontend.size import Size
 from squall.frontend.state import ThreadState, local
 from squall.frontend.tape import FREED, NEW, WALKED, GradRecord
 from squall.frontend.tensor import Tensor
+from squall.frontend.views import View
 from squall.ir.node import Node, SharedType, TensorType
 from squall.ir.op import NON_DIFFERENTIABLE, Op, ops
 from squall.runtime import fork, machine_code, native_language
@@ -33,8 +35,8 @@ from squall.runtime.native import native
 from squall.runtime.objects import ObjectStore, Request
 from squall.runtime.python_native import function, method, offset_of, supported
 
-_SOURCES = (native_walk, native_run, native_methods, native_record)
-_CLASSES = (Op, DType, Node, TensorType, Buffer, Block, Handle, Cell, GradRecord, ThreadState, ready.Ready)
+_SOURCES = (native_walk, native_run, native_methods, native_record, native_views, native_indexing)
+_CLASSES = (Op, DType, Node, TensorType, Buffer, Block, Handle, Cell, View, GradRecord, ThreadState, ready.Ready)
 _NUMBERS = {
     "ERROR": 0, "DONE": 1, "UNHANDLED": 2, "MORE": 3, "EMPTY": 4,
     **{name: i for i, name in enumerate((
@@ -78,7 +80,10 @@ def _objects() -> dict[str, Any]:
         "KNOWN": core._known, "SCALAR_TYPES": core._scalar_types, "SAVINGS": tape._savings, "KEEPING": core._keeping,
         "NON_DIFFERENTIABLE": NON_DIFFERENTIABLE, "PRESSURE": pressure,
         "OP_ADD": ops.add, "OP_SUB": ops.sub, "OP_MUL": ops.mul, "OP_DIV": ops.div,
-        **{f"PYTHON_{entry.upper().removeprefix('AS_')}": _python(name) for name, (entry, _) in _METHODS.items()},
+        "ELLIPSIS": ..., "SLICE": slice, "SIZE": Size, "TEXT_EMPTY": "", "TEXT_NO_GRAD": "no_grad", "VIEW": View,
+        "VIEWS": known_views.known, "LEARN_VIEW": known_views.learn, "ENSURE_CELL": ensure_cell,
+        "INT64_TYPE": known_views.INT64_TYPE,
+        **{f"PYTHON_{entry.upper().removeprefix('AS_')}": _function(name) for name, (entry, _) in _METHODS.items()},
     }  # fmt: skip
 
 
@@ -90,12 +95,21 @@ def _python(name: str) -> Any:
     return _methods.setdefault(name, getattr(Tensor, name))
 
 
+def _function(name: str) -> Any:
+    """The function in Python behind a method or property."""
+    python = _python(name)
+    return python.fget if isinstance(python, property) else python
+
+
 _WORDS = ("SMALL", "FREE_BLOCK", "RUN")
 _METHODS = {
     "item": ("item", "none"), "__float__": ("as_float", "none"), "__bool__": ("as_bool", "none"),
     "__add__": ("add", "one"), "__radd__": ("radd", "one"), "__sub__": ("sub", "one"), "__rsub__": ("rsub", "one"),
     "__mul__": ("mul", "one"), "__rmul__": ("rmul", "one"),
     "__truediv__": ("div", "one"), "__rtruediv__": ("rdiv", "one"),
+    "__getitem__": ("getitem", "one"), "T": ("transposed", "none"), "mT": ("matrix_transposed", "none"),
+    **{name: (name, "keywords") for name in (
+        "reshape", "view", "permute", "transpose", "unsqueeze", "squeeze", "flatten", "expand", "unfold")},
 }  # fmt: skip
 _ENTRIES = ("flush", "key", "free_block", "record", "unary", *(entry for entry, _ in _METHODS.values()))
 functions: dict[str, Any] = {}
@@ -148,5 +162,6 @@ def _install(at: dict[str, int]) -> None:
     ready.Native.flush = function("flush", at["flush"])
     core.Native.record, core.Native.unary = function("record", at["record"]), function("unary", at["unary"])
     for name, (entry, arguments) in _METHODS.items():
-        setattr(Tensor, name, method(Tensor, name, at[entry], arguments, _python(name).__doc__))
+        made = method(Tensor, name, at[entry], arguments, _python(name).__doc__)
+        setattr(Tensor, name, property(made, doc=made.__doc__) if isinstance(_python(name), property) else made)
 

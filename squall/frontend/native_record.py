@@ -8,13 +8,20 @@ results, types met for the first time) is given back to Python before anything h
 
 
 def node_of(tensor):
-    """The current Node of a Tensor that is no view, else 0."""
+    """The current Node of a Tensor, but 0 for a view whose Node or history must be made again."""
     cell = tensor.Handle__cell
     if cell == NONE:
         return tensor.Handle__node
-    if tensor.Handle__view == NONE:
-        return cell.Cell__node
-    return 0
+    view = tensor.Handle__view
+    source = cell.Cell__node
+    if view == NONE:
+        return source
+    node = tensor.Handle__node
+    if view.View_source != source or (node.Node_buffer == NONE and source.Node_buffer != NONE):
+        return 0
+    if view.View_base != NONE and view.View_epoch != cell.Cell_version:
+        return 0
+    return node
 
 
 def everyday(state):

@@ -33,7 +33,8 @@ EXTERNAL = {
     "PyList_GetItem": "w ww", "PyList_New": "w w", "PyList_SetSlice": "i wwww", "PyList_Size": "w w",
     "PyLong_AsLongLong": "w w", "PyLong_FromLongLong": "w w", "PyMem_RawFree": "v w", "PyMem_RawMalloc": "w w",
     "PyNumber_Add": "w ww", "PyNumber_Float": "w w", "PyObject_CallNoArgs": "w w", "PyObject_CallOneArg": "w ww",
-    "PyObject_GetAttr": "w ww", "PyObject_IsTrue": "i w", "PyObject_Vectorcall": "w wwww", "PyTuple_GetItem": "w ww",
+    "PyObject_GetAttr": "w ww", "PyObject_IsTrue": "i w", "PyObject_Vectorcall": "w wwww", "PySequence_Concat": "w ww",
+    "PySlice_AdjustIndices": "w wwww", "PySlice_Unpack": "i wwww", "PyTuple_GetItem": "w ww",
     "PyTuple_New": "w w", "PyTuple_SetItem": "i www", "PyTuple_Size": "w w", "PyType_GenericAlloc": "w ww",
     "PyWeakref_NewRef": "w ww", "Py_DecRef": "v w", "Py_IncRef": "v w",
 }  # fmt: skip

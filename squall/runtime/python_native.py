@@ -12,7 +12,7 @@ import sys
 import sysconfig
 from typing import Any
 
-_FAST, _NO_ARGUMENTS, _ONE = 0x80, 0x04, 0x08
+_FAST, _KEYWORDS, _NO_ARGUMENTS, _ONE = 0x80, 0x02, 0x04, 0x08
 _kept: list[Any] = []  # method definitions: the interpreter keeps pointers to them
 _OBJECT_WORDS = 2  # reference count and class
 
@@ -39,11 +39,12 @@ def method(owner: type, name: str, address: int, arguments: str, doc: str | None
     """A method of a class over `object *f(self, ...)`.
 
     Args:
-        arguments: "none" for f(self, nothing), "one" for f(self, argument), "fast" for f(self, arguments, count).
+        arguments: "none" for f(self, nothing), "one" for f(self, argument), "keywords" for
+            f(self, arguments, count, names).
     """
     make = ctypes.pythonapi.PyDescr_NewMethod
     make.restype, make.argtypes = ctypes.py_object, [ctypes.py_object, ctypes.c_void_p]
-    flags = {"none": _NO_ARGUMENTS, "one": _ONE, "fast": _FAST}[arguments]
+    flags = {"none": _NO_ARGUMENTS, "one": _ONE, "keywords": _FAST | _KEYWORDS}[arguments]
     return make(owner, _definition(name, address, flags, doc))
 
 
