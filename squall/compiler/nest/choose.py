@@ -18,9 +18,12 @@ from squall.ir.linear import BYTES
 
 DEPTH_BYTES = 3072  # the deepest block of k, in bytes of the accumulate dtype: part of what fixes a result's bits
 PACKED_BYTES = 5 << 18  # packed blocks stay in the second-level cache
-PART_BYTES = 5 << 17  # packed at once of B where A need not be packed again: less is evicted meanwhile
+PART_BYTES = 5 << 17  # packed at once of B, where that does not mean to pack A again: less is evicted meanwhile
 FLAT_ROWS = 32  # up to so many rows read a B in place that lies along its columns
 STAGE_BYTES = 1 << 19
+KEPT_BYTES = 1 << 23  # of a packed A that is kept for all columns of a unit
+KEPT_ROWS = 768  # not fewer rows than this at once for its sake
+MOST_COLUMNS = 1 << 14  # then
 NEAR_BYTES = 3 << 13  # an operand of at most this stays in the first-level cache while it is used
 UNIT_CYCLES = 30_000.0  # work shorter than this is not worth handing to another thread
 SERIAL_CYCLES = 60_000.0  # nor is a whole contraction shorter than this
@@ -145,6 +148,12 @@ def result_mode(contraction: Contraction, groups: dict, epilogue: bool) -> tuple
     return words.STAGED, ELEMENT
 
 
+def is_kept(choice: Choice) -> bool:
+    """Whether a unit keeps all of A that it packs, for its parts of columns to share."""
+    return choice.a_mode != words.IN_PLACE and choice.part_columns < min(choice.block_columns,
+                                                                         choice.oriented.extent("n"))
+
+
 def is_strip_staged(choice: Choice) -> bool:
     """Whether the stage holds one strip: an epilogue takes it at once, since there is one block of k."""
     return choice.c_mode == words.EPILOGUE and choice.oriented.extent("k") <= choice.block_depth
@@ -197,8 +206,11 @@ def _choose(contraction: Contraction, isa: Isa, threads: int, epilogue: bool, pr
         b_mode, b_cost = words.STREAMED, TRANSPOSE
     deep = block_depth(depth, accumulate)
     size = BYTES[accumulate]
-    most_columns = max(width, PACKED_BYTES // (deep * size) // width * width)
-    most_rows = MOST_ROWS
+    packed, part = (max(width, most // (deep * size) // width * width) for most in (PACKED_BYTES, PART_BYTES))
+    most_rows, most_columns = MOST_ROWS, packed
+    kept_rows = KEPT_BYTES // (max(1, depth) * size) // isa.tile.rows * isa.tile.rows
+    if a_mode != words.IN_PLACE and columns > packed and kept_rows >= min(rows, KEPT_ROWS):
+        most_rows, most_columns = min(MOST_ROWS, kept_rows), MOST_COLUMNS
     work = compute_cycles(isa, lanes, rows, columns, depth) * batch
     b_pack, a_pack = (cost * lanes / 16 * depth * batch for cost in (b_cost * columns, a_cost * rows))
     parallel = threads if work > SERIAL_CYCLES else 1
@@ -207,8 +219,13 @@ def _choose(contraction: Contraction, isa: Isa, threads: int, epilogue: bool, pr
     packs[1] = max(packs[1], PASSED * rows * depth * batch)
     (block_rows, block_columns), longest = _blocks(isa, (rows, columns), width, (most_rows, most_columns), batch,
                                                    parallel, work, packs)
+    if b_mode not in (words.BY_VECTORS, words.BY_TRANSPOSING) or (
+            a_mode != words.IN_PLACE and block_columns <= packed):
+        part = block_columns
+    else:
+        part = _ceiling(_ceiling(block_columns, _ceiling(block_columns, part)), width) * width
     if c_mode != words.DIRECT and not (c_mode == words.EPILOGUE and depth <= deep):
-        limit = max(isa.tile.rows, STAGE_BYTES // (block_columns * size) // isa.tile.rows * isa.tile.rows)
+        limit = max(isa.tile.rows, STAGE_BYTES // (part * size) // isa.tile.rows * isa.tile.rows)
         block_rows = min(block_rows, limit)
     row_blocks, column_blocks = _ceiling(rows, block_rows), _ceiling(columns, block_columns)
     units = batch * row_blocks * column_blocks
@@ -217,10 +234,6 @@ def _choose(contraction: Contraction, isa: Isa, threads: int, epilogue: bool, pr
     grain = max(1, units)
     if parallel > 1:
         grain = max(1, min(int(UNIT_CYCLES * units / work), _ceiling(units, threads * UNITS_PER_THREAD)))
-    part = block_columns
-    if a_mode == words.IN_PLACE and b_mode in (words.BY_VECTORS, words.BY_TRANSPOSING):
-        parts = _ceiling(block_columns, max(width, PART_BYTES // (deep * size) // width * width))
-        part = _ceiling(_ceiling(block_columns, parts), width) * width
     return Choice(oriented, a_mode, b_mode, c_mode, deep, block_rows, block_columns, part, units, grain, cycles)
 
 

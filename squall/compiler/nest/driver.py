@@ -123,7 +123,7 @@ class _Driver:
         self._repeat_last("rows_c")
         first = self.column0
         with b.loop(b.int(0), columns, args["part_columns"]) as part:
-            self.column0 = b.add(first, part)
+            self.column0, self.first_part = b.add(first, part), b.compare("eq", part, b.int(0))
             self.columns = b.op("min", args["part_columns"], b.sub(columns, part))
             self.columns_b, self.columns_c = (b.gep(args.scratch(name), part, "i64")
                                               for name in ("columns_b", "columns_c"))
@@ -145,7 +145,7 @@ class _Driver:
             self.length = b.op("min", args["block_depth"], b.sub(args["depth"], self.start))
             self.adding = b.cast(b.compare("ne", block, b.int(0)), I64)
             self.last_block = b.compare("eq", block, b.sub(blocks, b.int(1)))
-            self._block()
+            self._block(block)
         with b.when(b.compare("eq", args["c_mode"], b.int(words.STAGED_TRANSPOSED))):
             b.call("store_transposed", (args.scratch("stage"), self.stage_width, self.rows, self.columns, self.c,
                                         args.scratch("rows_c"), self.columns_c))
@@ -158,7 +158,7 @@ class _Driver:
         for i in range(0, 2 * self.isa.tile.rows, self.ramp_lanes):
             b.store(b.splat(value, self.ramp_lanes), b.gep(end, b.int(i), "i64"))
 
-    def _block(self) -> None:
+    def _block(self, block: Reg) -> None:
         """One block of k: its tables, what is to be packed, its tiles."""
         b, args, k = self.b, self.args, self.args.group("k")
         fill(b, k, words.STRIDE_A, self.start, self.length, args.scratch("k_a"))
@@ -177,16 +177,22 @@ class _Driver:
         height = self.isa.tile.rows
         most = height * self.together
         self.strip_size = b.add(b.mul(self.length, b.int(self.stride_a)), b.int(self.slack_a))
+        strips = b.mul(ceiling(b, self.rows, b.int(most)), b.int(self.together))
+        before = b.add(b.mul(self.start, b.int(self.stride_a)), b.mul(block, b.int(self.slack_a)))
+        self.kept = b.compare("ne", args["a_kept"], b.int(0))
+        self.packed_a = b.gep(args.scratch("packed_a"), b.select(self.kept, b.mul(strips, before), b.int(0)),
+                              self.library.accumulate)
+        packing = b.op("and", b.op("not", self.a_in_place), b.op("or", self.first_part, b.op("not", self.kept)))
         with b.loop(b.int(0), self.rows, b.int(height)) as row:
             due = b.compare("eq", b.op("rem", row, b.int(most)), b.int(0))
-            with b.when(b.op("and", b.op("not", self.a_in_place), due)):
+            with b.when(b.op("and", packing, due)):
                 self._pack_a(row, b.op("min", b.int(most), b.sub(self.rows, row)))
             self._strip(row, b.op("min", b.int(height), b.sub(self.rows, row)))
 
     def _pack_a(self, row: Reg, count: Reg) -> None:
         """The rows of some strips, k-major. A vector wider than a single strip runs over into the next k."""
         b, args, accumulate = self.b, self.args, self.library.accumulate
-        rows, packed = b.gep(args.scratch("rows_a"), row, "i64"), args.scratch("packed_a")
+        rows, packed = b.gep(args.scratch("rows_a"), row, "i64"), self._strip_place(row)
         given = (args.scratch("k_a"), self.length, args.scratch("runs_a"), b.get(self.runs_a), self.a_transposing)
         if self.together > 1:
             b.call("pack_group", (self.a, rows, count, *given, packed, self.strip_size))
@@ -197,12 +203,15 @@ class _Driver:
                                        b.gep(packed, b.int(first), accumulate), b.int(self.stride_a)))
 
     def _a_base(self, row: Reg) -> Reg:
-        """Where the tiles of a strip read A: where it lies, or one of the strips packed together."""
-        b, packed = self.b, self.args.scratch("packed_a")
-        if self.together > 1:
-            strip = b.op("rem", b.op("div", row, b.int(self.isa.tile.rows)), b.int(self.together))
-            packed = b.gep(packed, b.mul(strip, self.strip_size), self.library.accumulate)
-        return b.select(self.a_in_place, self.a, packed)
+        """Where the tiles of a strip read A: where it lies, or where it is packed."""
+        return self.b.select(self.a_in_place, self.a, self._strip_place(row))
+
+    def _strip_place(self, row: Reg) -> Reg:
+        """Where a strip is packed: among those packed together, or among all of the unit if it keeps them."""
+        b = self.b
+        strip = b.op("div", row, b.int(self.isa.tile.rows))
+        strip = b.select(self.kept, strip, b.op("rem", strip, b.int(self.together)))
+        return b.gep(self.packed_a, b.mul(strip, self.strip_size), self.library.accumulate)
 
     def _prepare_b(self) -> None:
         """What packing B needs: offsets of k and their runs."""

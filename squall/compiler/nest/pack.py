@@ -13,7 +13,7 @@ from squall.compiler.nest.common import VECTORS
 from squall.compiler.nest.isa import Isa
 from squall.ir.linear import BYTES, I64, PTR, Builder, Function, Reg, Type
 
-AHEAD = 16  # k steps ahead that copies prefetch; tables have as many entries to spare
+AHEAD = 8  # k steps ahead that copies prefetch, what they read and write; tables have as many entries to spare
 BATCH = 4  # k steps whose loads precede their stores
 BLOCK_BYTES = 32  # of a row of a square that is transposed, put together with others as they are loaded
 PIECES = 4  # a vector made of more pieces than this is moved by elements
@@ -51,6 +51,11 @@ def load_transposed(b: Builder, pointers: list[Reg], vector: Type, wide: Type) -
             square.append(pieces[0])
         made += transpose(b, square)
     return made
+
+
+def _fetch_target(b: Builder, place: Reg, steps: Reg, vector: Type) -> None:
+    """Prefetch a line that will be written: what was packed there before has left the nearer caches meanwhile."""
+    b.emit("prefetch", None, (b.gep(place, steps, vector.scalar),), (True, 3))
 
 
 class _Packer:
@@ -91,6 +96,8 @@ class _Packer:
         for i, place in enumerate(self.places(k)):
             part = tuple(range(i * self.strip, (i + 1) * self.strip))
             b.store(wide if self.strip == self.lanes else b.shuffle(wide, wide, part), place)
+            step = b.int(self.strip) if self.apart else self.stride
+            _fetch_target(b, place, b.mul(b.int(self.lanes), step), wide.type)
 
     def by_elements(self, k: Reg) -> None:
         """One row of the target, element by element, zero beyond the valid columns."""
@@ -244,6 +251,8 @@ def copy_panel(isa: Isa, scalar: str, accumulate: str) -> Function:
         for j in range(0, width, 64 // BYTES[scalar]):
             b.emit("prefetch", None, (b.gep(later, b.int(j), scalar),), (False, 3))
         values = [b.load(Type(scalar, lanes), b.gep(line, b.int(j), scalar)) for j in range(0, width, lanes)]
+        for j in range(0, width, 64 // BYTES[accumulate]):
+            _fetch_target(b, row, b.int(AHEAD * width + j), Type(accumulate))
         for j, value in enumerate(values):
             b.store(b.cast(value, Type(accumulate, lanes)), b.gep(row, b.int(j * lanes), accumulate))
     return b.finish()
@@ -263,11 +272,11 @@ def _contiguous(b: Builder, offsets: Reg, lanes: int, vectors: int) -> Reg:
 def copy_strips(isa: Isa, scalar: str, accumulate: str) -> Function:
     """`copy_strips(source, k_table, depth, target, apart)`: as many strips as are packed together, contiguous rows."""
     b = Builder("copy_strips", (PTR, PTR, I64, PTR, I64))
-    source, k_table, depth, target, apart = b.parameters
+    source, k_table, depth, first, apart = b.parameters
     lanes, strip = isa.lanes(accumulate), isa.tile.rows
     with b.loop(b.int(0), depth) as k:
         line = b.gep(source, b.load(I64, b.gep(k_table, k, "i64")), scalar)
-        place = b.gep(target, b.mul(k, b.int(strip)), accumulate)
+        place = b.gep(first, b.mul(k, b.int(strip)), accumulate)
         later = b.gep(source, b.load(I64, b.gep(k_table, b.add(k, b.int(AHEAD)), "i64")), scalar)
         values = []
         for j in range(0, VECTORS * lanes, lanes):
@@ -276,7 +285,9 @@ def copy_strips(isa: Isa, scalar: str, accumulate: str) -> Function:
         for i in range(VECTORS * lanes // strip):
             value, start = values[i * strip // lanes], i * strip % lanes
             part = value if strip == lanes else b.shuffle(value, value, tuple(range(start, start + strip)))
-            b.store(part, b.gep(place, b.mul(apart, b.int(i)), accumulate))
+            target = b.gep(place, b.mul(apart, b.int(i)), accumulate)
+            b.store(part, target)
+            _fetch_target(b, target, b.int(4 * AHEAD * strip), Type(accumulate))
     return b.finish()
 
 

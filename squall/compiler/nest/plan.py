@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from squall.compiler.nest import arguments as words
-from squall.compiler.nest.choose import Choice, choose, inner_run, is_strip_staged, pack_cost
+from squall.compiler.nest.choose import Choice, choose, inner_run, is_kept, is_strip_staged, pack_cost
 from squall.compiler.nest.common import Library, strip_shape, strips_together
 from squall.compiler.nest.driver import build
 from squall.compiler.nest.isa import ISAS, Isa
@@ -108,7 +108,7 @@ def _words(choice: Choice, groups: dict, tables: dict[str, int], packed: tuple[i
     values.update(depth=oriented.extent("k"), rows=oriented.extent("m"), columns=oriented.extent("n"),
                   block_depth=choice.block_depth, block_rows=choice.block_rows, block_columns=choice.block_columns,
                   a_mode=choice.a_mode, b_mode=choice.b_mode, c_mode=choice.c_mode, triangle=triangle,
-                  part_columns=choice.part_columns, a_step=_step(groups["k"], "a"))
+                  part_columns=choice.part_columns, a_step=_step(groups["k"], "a"), a_kept=int(is_kept(choice)))
     if choice.a_mode != words.IN_PLACE:
         values["a_step"] = packed_step
     values.update((name, tables[name]) for name in words.SCRATCH)
@@ -181,7 +181,13 @@ def _scratch(isa: Isa, accumulate: str, choice: Choice) -> dict[str, int]:
     tables |= dict.fromkeys(("runs_a", "runs_b"), 16 * (depth + 1))
     packs = choice.a_mode != words.IN_PLACE
     stride, slack = strip_shape(isa, accumulate)
-    tables["packed_a"] = packs * strips_together(isa, accumulate) * (stride * depth + slack) * size
+    strips, together = 1, strips_together(isa, accumulate)
+    if is_kept(choice):
+        strips, depth_a = -(-rows // isa.tile.rows // together), max(1, oriented.extent("k"))
+        elements = stride * depth_a + slack * -(-depth_a // depth)
+    else:
+        elements = stride * depth + slack
+    tables["packed_a"] = packs * strips * together * elements * size
     panels = {words.IN_PLACE: width, words.PREPACKED: 0, words.STREAMED: 0}.get(choice.b_mode, part)
     tables["packed_b"] = panels * depth * size
     staged = isa.tile.rows if is_strip_staged(choice) else rows

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from squall.compiler import nest
 from squall.compiler.nest import arguments as words
-from squall.compiler.nest.choose import block_depth, choose
+from squall.compiler.nest.choose import block_depth, choose, is_kept
 from squall.compiler.nest.plan import assemble
 from squall.compiler.nest.spec import Contraction, Dimension
 from tests.unit.compiler.nest_support import Problem, host_isas, interpreted
@@ -144,6 +144,19 @@ def test_strips_packed_together(dtype, ta):
         check_close(problem, results[0])
     for other in results[1:]:
         np.testing.assert_array_equal(bits(other), bits(results[0]))
+
+
+@pytest.mark.parametrize("isa", host_isas())
+@pytest.mark.parametrize("rows", [80, 1000])
+def test_packed_rows_are_kept_for_all_columns(isa, rows):
+    """A packed once for several parts of the columns, in several blocks of k, gives the bits of A packed for each."""
+    problem = Problem(nest.matmul(83, 155, 800, "f32", True), 9)
+    chosen = choose(problem.contraction, nest.ISAS[isa], 1, swapped=False)._replace(a_mode=words.BY_VECTORS)
+    chosen = chosen._replace(block_rows=rows, units=-(-83 // rows))
+    wanted = bits(problem.run(assemble(problem.contraction, nest.ISAS[isa], chosen)))
+    kept = chosen._replace(block_columns=192, part_columns=48)
+    assert is_kept(kept)
+    np.testing.assert_array_equal(bits(problem.run(assemble(problem.contraction, nest.ISAS[isa], kept))), wanted)
 
 
 @pytest.mark.parametrize("isa", host_isas())
