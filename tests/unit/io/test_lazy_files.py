@@ -39,6 +39,7 @@ def test_a_large_file_is_not_read_before_it_is_touched(tmp_path):
     """A file with a hole of 8 GB opens at once, and one row of it costs one row."""
     rows, width = 1 << 20, 2048
     header = json.dumps({"w": {"dtype": "F32", "shape": [rows, width], "data_offsets": [0, 4 * rows * width]}}).encode()
+    header += b" " * (-len(header) % 8)  # writers align the first Tensor; one that lies askew has to be copied
     with open(tmp_path / "big", "wb") as file:
         file.write(len(header).to_bytes(8, "little") + header)
         file.truncate(8 + len(header) + 4 * rows * width)
