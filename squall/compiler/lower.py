@@ -25,7 +25,7 @@ def program_of(spec: Spec) -> Program:
 
 def epilogue_program(made: lower_epilogue.EpilogueSpec) -> Program:
     """The program of an epilogue of the nest."""
-    return _once(made, lambda: lower_epilogue.lower(made))
+    return _once(made, lambda: lower_epilogue.lower(made), kernel=False)
 
 
 def sequence_program(spec: sequence.SequenceSpec) -> Program:
@@ -33,22 +33,22 @@ def sequence_program(spec: sequence.SequenceSpec) -> Program:
     return _once(spec, lambda: sequence.lower(spec))
 
 
-def _checked(program: Program) -> Program:
+def _checked(program: Program, kernel: bool) -> Program:
     """The program over the core set; its specification is checked before and after when the `verify` knob is on."""
     check = config.get("verify")
-    expanded = expand(verify(program) if check else program)
+    expanded = expand(verify(program, kernel=kernel) if check else program)
     if check:
-        verify(expanded, expanded=True)
+        verify(expanded, expanded=True, kernel=kernel)
     if config.get("debug") >= 3:
         trace.debug(3, print_program(expanded))
     return expanded
 
 
-def _once(spec: Hashable, make: Callable[[], Program]) -> Program:
+def _once(spec: Hashable, make: Callable[[], Program], kernel: bool = True) -> Program:
     found = programs.get(spec)
     if found is None:
         started = time.perf_counter()
-        found = programs.put(spec, _checked(make()))
+        found = programs.put(spec, _checked(make(), kernel))
         trace.count("kernels lowered")
         trace.count("lowering microseconds", round((time.perf_counter() - started) * 1e6))
     return found
