@@ -288,8 +288,9 @@ def _eigh_tangent(context: Context, t: Any) -> tuple:
 eigh = declare(
     "eigh", opaque, attributes=("upper",), infer=_eigh_type, saves=("out",), grad=_eigh_grad, jvp=_eigh_tangent,
     promotion="none", vmap=stack_batch, lowering=Library(_eigh), reference=_eigh,
-    # Only one triangle is read, and the gradient is that of symmetric changes: no differences of single elements.
-    samples=lambda: [Sample((definite(s, i),), {"upper": u}, f"special {s}")
+    # Only one triangle is read, and the gradient is that of symmetric changes: differences of single elements check
+    # only a matrix of one element.
+    samples=lambda: [Sample((definite(s, i),), {"upper": u}, "one element" if s == (1, 1) else f"special {s}")
                      for i, s in enumerate(((3, 3), (1, 1), (2, 4, 4), (0, 0))) for u in (False, True)],
     doc="The eigenvalues of symmetric matrices in ascending order, and orthonormal eigenvectors as columns. One "
     "triangle is read.")
