@@ -10,7 +10,7 @@ from squall.base.errors import AutogradError, ShapeError
 from squall.base.formats import channels_last, channels_last_3d, check_format, contiguous_format
 from squall.frontend import creation, indexing, interop
 from squall.frontend.core import Handle, cast, require_no_grad_leaf, result, wrap
-from squall.frontend.evaluation import evaluate_tensors
+from squall.frontend.evaluation import value_of
 from squall.frontend.movement import permute
 from squall.frontend.state import local
 from squall.frontend.tape import GradRecord, Leaf
@@ -48,10 +48,7 @@ class Device(str):
 def read_item(tensor: Any) -> Any:
     """The one value of a tensor, as a Python number."""
     check_no_value("item()", tensor)
-    node = tensor.node
-    if node.buffer is None or node.op is ops.scalar:
-        evaluate_tensors((tensor,))
-        node = tensor.node
+    node = value_of(tensor)
     return read(node.buffer.pointer, node.dtype.short)
 
 

@@ -40,6 +40,15 @@ def evaluate_tensors(tensors: Iterable[Any]) -> None:
         evaluate(apart)
 
 
+def value_of(tensor: Any) -> Node:
+    """The computed Node of a Tensor; computed again when another thread writes to its storage meanwhile."""
+    node = tensor.node
+    while node.buffer is None:
+        evaluate_tensors((tensor,))
+        node = tensor.node
+    return node
+
+
 def evaluate(requested: Iterable[Node]) -> None:
     """Evaluate Nodes together with all live pending values of this thread."""
     state = local.state
@@ -151,9 +160,9 @@ def user_place() -> Place | None:
 def value_unavailable(what: str) -> TraceError:
     """The error for asking a traced Tensor for its value."""
     return TraceError(
-        f"{what}: the value of a traced tensor was asked for. Inside sq.compile, vmap, scan and cond values are not known "
-        "yet: use sq.where or sq.cond in place of a Python if on a value, sq.while_loop in place of a while, sq.scan in "
-        "place of a loop over values, return the tensor and read it outside, or leave this part uncompiled.")
+        f"{what}: the value of a traced tensor was asked for. Inside sq.compile, vmap, scan and cond values are not "
+        "known yet: use sq.where or sq.cond in place of a Python if on a value, sq.while_loop in place of a while, "
+        "sq.scan in place of a loop over values, return the tensor and read it outside, or leave this part uncompiled.")
 
 
 def retained(state: ThreadState, nbytes: int) -> None:

@@ -11,7 +11,7 @@ from squall.base.shapes import is_contiguous, normalize_dim, numel
 from squall.frontend import autograd, conversion, creation, interop, tracing
 from squall.frontend.core import Handle, apply, cast, record, set_tensor_class, wrap
 from squall.frontend.display import render
-from squall.frontend.evaluation import evaluate_tensors
+from squall.frontend.evaluation import value_of
 from squall.frontend.methods_arithmetic import ArithmeticMethods
 from squall.frontend.methods_conversion import DtypeMethods, FactMethods, ShapingMethods
 from squall.frontend.methods_more import ElementwiseMethods, MatrixMethods, PlacingMethods
@@ -238,8 +238,7 @@ class Tensor(Handle, ArithmeticMethods, UnaryMethods, ReductionMethods, Movement
     def detach_array(self) -> Any:
         """The values as an ndarray that must not be written or kept (no sharing is set up)."""
         tracing.check_no_value("reading values", self)
-        evaluate_tensors((self,))
-        return interop.array_view(self.node)
+        return interop.array_view(value_of(self))
 
     def numpy(self, *, force: bool = False) -> Any:
         """The values as an ndarray that shares the memory."""
