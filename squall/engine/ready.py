@@ -30,8 +30,8 @@ plans = Cache("ready plans", 1024)
 class Native:
     """The native flush, `flush(state, nodes) -> whether it was done`, and what makes it ready once it is of use."""
 
-    flush: Callable[[Any, list], bool] | None = None
-    load: Callable[[], None] | None = None
+    flush: Any = None
+    load: Any = None
 
 
 def met_again(hits: int) -> bool:

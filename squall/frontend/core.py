@@ -39,6 +39,11 @@ class Handle:
         numel: Any
         detach: Any
         detach_array: Any
+        narrow: Any
+        reshape: Any
+        __mul__: Any
+        __rmul__: Any
+        __float__: Any
         tolist: Any
         __int__: Any
 

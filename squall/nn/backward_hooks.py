@@ -16,7 +16,7 @@ class _Passing(Function):
     def forward(ctx: Any, seen: Callable, *tensors: Any) -> Any:
         ctx.seen = seen
         ctx.set_materialize_grads(False)
-        made = tuple(t.view(t.shape) for t in tensors)
+        made: Any = tuple(t.view(t.shape) for t in tensors)
         return made if len(made) > 1 else made[0]
 
     @staticmethod

@@ -47,7 +47,7 @@ class _Table(Module):
                 self.weight[self.padding_idx].fill_(0)
 
     @classmethod
-    def _around(cls, embeddings: Any, freeze: bool, options: dict) -> Any:
+    def _around(cls: Any, embeddings: Any, freeze: bool, options: dict) -> Any:
         if embeddings.dim() != 2:
             raise ShapeError(
                 f"{cls.__name__}.from_pretrained: embeddings must have 2 dimensions, got shape "

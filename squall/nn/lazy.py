@@ -135,7 +135,7 @@ class _LazyConv(_Lazy):
     transposed = False
 
     def __init__(self, out_channels: int, kernel_size: Any, *args: Any, **kwargs: Any) -> None:
-        super().__init__(0, out_channels, kernel_size, *args, **kwargs)
+        super().__init__(0, out_channels, kernel_size, *args, **kwargs)  # type: ignore[call-arg]  the layer's own
         self._wait(weight=None)
 
     def _size_of(self, input: Any) -> int:
@@ -192,7 +192,7 @@ class _LazyNorm(_Lazy):
     sized = "num_features"
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(0, *args, **kwargs)
+        super().__init__(0, *args, **kwargs)  # type: ignore[call-arg]  the layer's own
         self._wait(weight=None, bias=None)
 
     def _shapes(self, size: int) -> dict[str, tuple]:

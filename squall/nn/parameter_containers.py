@@ -209,7 +209,7 @@ class ParameterDict(Module):
                 f"ParametersDict.update should be called with an iterable of key/value pairs, but got "
                 f"{type(parameters).__name__}"
             )
-        pairs = parameters.items() if isinstance(parameters, (Mapping, ParameterDict)) else parameters
+        pairs: Any = parameters.items() if isinstance(parameters, (Mapping, ParameterDict)) else parameters
         for key, value in list(pairs):
             self[key] = value
 

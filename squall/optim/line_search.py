@@ -73,7 +73,7 @@ def strong_wolfe(
         ends = bracket[0].step, bracket[1].step
         if abs(ends[1] - ends[0]) * size < tolerance:
             break
-        step, stuck = _inside(cubic_minimum(*bracket), min(ends), max(ends), stuck)
+        step, stuck = _inside(cubic_minimum(bracket[0], bracket[1]), min(ends), max(ends), stuck)
         point, count, tried = evaluate(step), count + 1, tried + 1
         low = 0 if bracket[0].loss <= bracket[1].loss else 1
         if point.loss > start.loss + c1 * point.step * start.slope or point.loss >= bracket[low].loss:

@@ -35,7 +35,8 @@ CONSTANT_OPERANDS = {("gammainc", 0), ("nll_loss", 2), ("cross_entropy", 2)}
 # Their attribute, or the other operands, are of a float dtype of their own.
 WIDE_BY_NATURE = {"cast", "call", "scan", "cond", "while_loop",
                   # refused in 16 bits, as in PyTorch
-                  "cholesky", "eigh", "inverse", "lu_factor", "pinv", "qr", "slogdet", "solve", "solve_triangular", "svd"}
+                  "cholesky", "eigh", "inverse", "lu_factor", "pinv", "qr", "slogdet", "solve", "solve_triangular",
+                  "svd"}
 
 
 def draw(shapes: list, seed: int) -> list:

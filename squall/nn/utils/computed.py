@@ -12,10 +12,11 @@ class Computed:
     """Mixed into the class of a module that has computed attributes.
 
     Attributes:
-        computed: by attribute, (how it is read, how it is written or None).
+        computed: by attribute, (how it is read, how it is written or None). plain: the class before.
     """
 
     computed: dict[str, tuple[Callable, Callable | None]]
+    plain: type
 
     def __getattribute__(self, name: str) -> Any:
         found = type(self).computed.get(name)
@@ -47,7 +48,7 @@ def stop_computing(module: Any, name: str) -> None:
 def _become(module: Any, computed: dict[str, tuple[Callable, Callable | None]], prefix: str) -> None:
     """Give a module a class with these computed attributes; copies of the module keep theirs."""
     kind = type(module)
-    plain = kind.plain if issubclass(kind, Computed) else kind
+    plain: Any = kind.plain if issubclass(kind, Computed) else kind
     own = plain
     if computed:
         name = kind.__name__ if kind is not plain else prefix + plain.__name__

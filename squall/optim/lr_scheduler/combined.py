@@ -14,6 +14,8 @@ from squall.optim.optimizer import Optimizer
 class _Combined(LRScheduler):
     """What both share: checks, and states that hold those of the parts."""
 
+    _schedulers: Any
+
     def _check(self, optimizer: Optimizer, schedulers: Sequence[LRScheduler]) -> None:
         name = type(self).__name__
         if len(schedulers) < 1:
