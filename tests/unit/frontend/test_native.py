@@ -237,7 +237,7 @@ def test_nothing_is_leaked() -> None:
     for _ in range(500):
         step()
     gc.collect()
-    assert abs(len(gc.get_objects()) - objects) < 200
+    assert len(gc.get_objects()) - objects < 200  # what earlier tests left may go meanwhile
     assert all(abs(now - then) < 100 for now, then in zip([sys.getrefcount(h) for h in held], counts, strict=True))
     assert not local.state.pending
 
