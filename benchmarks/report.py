@@ -18,9 +18,11 @@ PEERS = {"torch eager": "PyTorch", "torch compile": "`torch.compile`", "jax": "J
 
 GROUPS = {
     "startup": "Starting",
+    "overhead": "Recording and reading",
     "small": "Small calls",
     "matmul": "Matrix products",
     "mlp": "Training a multi-layer perceptron",
+    "lstm": "Training an LSTM",
     "gpt": "Training a small GPT",
 }
 
