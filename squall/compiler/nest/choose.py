@@ -19,7 +19,7 @@ from squall.ir.linear import BYTES
 DEPTH_BYTES = 3072  # the deepest block of k, in bytes of the accumulate dtype: part of what fixes a result's bits
 PACKED_BYTES = 5 << 18  # packed blocks stay in the second-level cache
 PART_BYTES = 5 << 17  # packed at once of B, where that does not mean to pack A again: less is evicted meanwhile
-FLAT_ROWS = 32  # up to so many rows read a B in place that lies along its columns
+FLAT_ROWS = 24  # up to so many rows read a B in place that lies along its columns
 STAGE_BYTES = 1 << 19
 KEPT_BYTES = 1 << 23  # of a packed A that is kept for all columns of a unit
 KEPT_ROWS = 768  # not fewer rows than this at once for its sake

@@ -20,10 +20,11 @@ from squall.compiler.nest.common import (
     strips_together,
 )
 from squall.compiler.nest.isa import ISAS, MOST_ROWS, Isa
-from squall.compiler.nest.microkernel import AHEAD, EVEN, all_microkernels, name_of
+from squall.compiler.nest.microkernel import AHEAD, EVEN, PACKING, all_microkernels, name_of
 from squall.compiler.nest.pack import (
     copy_panel,
     copy_strips,
+    lie_side_by_side,
     pack_group,
     pack_panel,
     pack_strips,
@@ -326,24 +327,48 @@ class _Driver:
                 place = b.mul(column, self.length)
                 b.set(pointer, b.select(self.b_prepacked, b.gep(self.packed, before, accumulate),
                                         b.gep(args.scratch("packed_b"), place, accumulate)))
-            with b.when(b.op("and", b.op("not", self.b_prepacked), b.compare("eq", row, b.int(0)))):
-                self._pack_panel(column, b.get(pointer))
         out = b.gep(self.out, column, accumulate)
         height, step = self.isa.tile.rows, args["a_step"]
         full = b.op("and", b.compare("eq", count, b.int(height)),
                     b.compare("eq", vectors, b.int(self.isa.tile.vectors)))
         full = b.op("and", full, b.op("and", b.compare("ne", step, b.int(0)), b.op("not", lying)))
+        due = b.op("and", b.op("not", b.op("or", self.b_prepacked, lying)), b.compare("eq", row, b.int(0)))
+        done = b.var(b.const(False, due.type))
+        with b.when(due):
+            b.set(done, self._packed_with_tile(column, b.get(pointer), b.op("and", full, b.op("not", ragged)), (
+                b.gep(self.strip_a, self.start_a, accumulate), rows, step, self.length, out, out_rows, count, last,
+                self.adding)))
+            with b.when(b.op("not", b.get(done))):
+                self._pack_panel(column, b.get(pointer))
+        full = b.op("and", full, b.op("not", b.get(done)))
         with b.when_else(full) as otherwise:
             depth = self._depth(column)
             line = b.gep(b.get(pointer), b.mul(self.k_begin, b.int(self.width)), accumulate)
             start = b.gep(self.strip_a, b.add(self.start_a, b.mul(self.k_begin, step)), accumulate)
             b.call(EVEN, (start, rows, step, line, depth, out, out_rows, count, last, self.adding))
             otherwise()
-            index = b.add(b.mul(b.sub(vectors, b.int(1)), b.int(height + 1)), count)
-            kernel = b.load(PTR, b.gep(self.table, index, "ptr"))
-            b.call(kernel, (self.strip_a, rows, b.gep(self.k_a, self.k_begin, "i64"), b.get(pointer),
-                            b.gep(b.get(k_b), self.k_begin, "i64"), self._depth(column), out, out_rows, count, last,
-                            self.adding))
+            with b.when(b.op("not", b.get(done))):
+                index = b.add(b.mul(b.sub(vectors, b.int(1)), b.int(height + 1)), count)
+                kernel = b.load(PTR, b.gep(self.table, index, "ptr"))
+                b.call(kernel, (self.strip_a, rows, b.gep(self.k_a, self.k_begin, "i64"), b.get(pointer),
+                                b.gep(b.get(k_b), self.k_begin, "i64"), self._depth(column), out, out_rows, count,
+                                last, self.adding))
+
+    def _packed_with_tile(self, column: Reg, target: Reg, full: Reg, tile: tuple[Reg, ...]) -> Reg:
+        """Pack a panel and compute its first tile at once, if the tile is full and B's columns are neighbours there;
+        whether it was done."""
+        b, args, library = self.b, self.args, self.library
+        if library.dtype != library.accumulate:
+            return b.const(False, full.type)
+        able = b.var(b.op("and", full, b.op("and", b.compare("eq", args["b_mode"], b.int(words.BY_VECTORS)),
+                                            b.compare("eq", args["triangle"], b.int(0)))))
+        offsets = b.gep(self.columns_b, column, "i64")
+        with b.when(b.get(able)):
+            b.set(able, lie_side_by_side(b, offsets, self.lanes, self.isa.tile.vectors))
+        with b.when(b.get(able)):
+            b.call(PACKING, (target, b.gep(self.source, b.load(I64, offsets), library.dtype), args.scratch("k_b"),
+                             *tile))
+        return b.get(able)
 
     def _depth(self, column: Reg) -> Reg:
         """Steps of k of a tile."""

@@ -17,13 +17,15 @@ from squall.ir.linear import BYTES, I64, PTR, Builder, Function, Reg, Type
 PARAMETERS = (PTR, PTR, PTR, PTR, PTR, I64, PTR, PTR, I64, I64, I64)
 # a, row offsets, a's k step, b, and the rest as above from depth on
 EVEN_PARAMETERS = (PTR, PTR, I64, PTR, I64, PTR, PTR, I64, I64, I64)
+# where B is packed to, b where it lies and its k offsets, and the rest as above
+PACKING_PARAMETERS = (PTR, PTR, PTR, *EVEN_PARAMETERS[:3], *EVEN_PARAMETERS[4:])
 
 AHEAD = 8  # steps of k that B is prefetched ahead; its offset table goes on that far
-
+AHEAD_VECTORS = 48  # not more than these where rows are long
 
 AHEAD_A = 128  # elements that a packed A is prefetched ahead
 LINE = 64  # bytes of a cache line
-EVEN = "tile_even"
+EVEN, PACKING = "tile_even", "tile_packing"
 
 
 def name_of(rows: int, vectors: int, lying: bool = False) -> str:
@@ -43,12 +45,13 @@ def microkernel(isa: Isa, accumulate: str, rows: int, vectors: int, lying: bool 
     a, row_table, a_table, bp, b_table, depth, c, c_table, valid, last, add = b.parameters
     vector = isa.vector(accumulate)
     sums, pointers = begin_tile(b, vector, rows, vectors, a, row_table, c, c_table)
+    ahead = min(AHEAD, max(1, AHEAD_VECTORS // vectors))
 
     def step(k: Reg) -> None:
         a_offset = b.load(I64, b.gep(a_table, k, "i64"))
         line = b.gep(bp, b.load(I64, b.gep(b_table, k, "i64")), accumulate)
         if lying:
-            later = b.gep(bp, b.load(I64, b.gep(b_table, b.add(k, b.int(AHEAD)), "i64")), accumulate)
+            later = b.gep(bp, b.load(I64, b.gep(b_table, b.add(k, b.int(ahead)), "i64")), accumulate)
         else:
             later = b.gep(line, b.int(AHEAD * isa.columns(accumulate)), accumulate)
         fetch(b, later, vectors * vector.lanes, accumulate)
@@ -98,6 +101,33 @@ def even_microkernel(isa: Isa, accumulate: str) -> Function:
     return b.finish()
 
 
+def packing_microkernel(isa: Isa, accumulate: str) -> Function:
+    """Build the microkernel that packs the panel of B it reads where it lies: `PACKING_PARAMETERS`. Lines arrive from
+    the farther caches slower than they are multiplied, so the first strip past a panel costs no more than a copy."""
+    rows, vectors = isa.tile
+    b = Builder(PACKING, PACKING_PARAMETERS)
+    target, bp, b_table, a, row_table, a_step, depth, c, c_table, valid, last, add = b.parameters
+    vector, width = isa.vector(accumulate), isa.columns(accumulate)
+    sums, pointers = begin_tile(b, vector, rows, vectors, a, row_table, c, c_table)
+    offset = b.var(b.int(0))
+    with b.loop(b.int(0), depth) as k:
+        here, packed = b.get(offset), b.gep(target, b.mul(k, b.int(width)), accumulate)
+        line = b.gep(bp, b.load(I64, b.gep(b_table, k, "i64")), accumulate)
+        later = b.gep(bp, b.load(I64, b.gep(b_table, b.add(k, b.int(AHEAD)), "i64")), accumulate)
+        fetch(b, later, width, accumulate)
+        fetch(b, b.gep(packed, b.int(AHEAD * width), accumulate), width, accumulate, True)
+        columns = [b.load(vector, b.gep(line, b.int(j * vector.lanes), accumulate)) for j in range(vectors)]
+        for j, column in enumerate(columns):
+            b.store(column, b.gep(packed, b.int(j * vector.lanes), accumulate))
+        for row, pointer in zip(sums, pointers, strict=True):
+            element = b.splat(b.load(Type(accumulate), b.gep(pointer, here, accumulate)), vector.lanes)
+            for total, column in zip(row, columns, strict=True):
+                b.set(total, multiply_add(b, element, column, b.get(total)))
+        b.set(offset, b.add(here, a_step))
+    finish_tile(b, isa, sums, c, c_table, valid, last, b.compare("ne", add, b.int(0)))
+    return b.finish()
+
+
 def begin_tile(b: Builder, vector: Type, rows: int, vectors: int, a: Reg, row_table: Reg, c: Reg,
                c_table: Reg) -> tuple[list[list[Reg]], list[Reg]]:
     """The sums, at zero, and the rows of A; what will be stored to is fetched meanwhile."""
@@ -111,10 +141,10 @@ def begin_tile(b: Builder, vector: Type, rows: int, vectors: int, a: Reg, row_ta
     return sums, pointers
 
 
-def fetch(b: Builder, pointer: Reg, count: int, scalar: str) -> None:
+def fetch(b: Builder, pointer: Reg, count: int, scalar: str, writing: bool = False) -> None:
     """Prefetch the lines of some elements."""
     for j in range(0, count, LINE // BYTES[scalar]):
-        b.emit("prefetch", None, (b.gep(pointer, b.int(j), scalar),), (False, 3))
+        b.emit("prefetch", None, (b.gep(pointer, b.int(j), scalar),), (writing, 3))
 
 
 def multiply_add(b: Builder, x: Reg, y: Reg, total: Reg) -> Reg:
@@ -181,5 +211,5 @@ def all_microkernels(isa: Isa, accumulate: str) -> list[Function]:
     for vectors in range(isa.tile.vectors, 0, -1):
         for rows in isa.rows_wide if vectors == isa.tile.vectors else isa.rows_narrow:
             made.append(microkernel(isa, accumulate, rows, vectors))
-    made.append(even_microkernel(isa, accumulate))
+    made += [even_microkernel(isa, accumulate), packing_microkernel(isa, accumulate)]
     return made + [microkernel(isa, accumulate, *tile, True) for tile in (*isa.flat, isa.tile)]

@@ -258,7 +258,7 @@ def copy_panel(isa: Isa, scalar: str, accumulate: str) -> Function:
     return b.finish()
 
 
-def _contiguous(b: Builder, offsets: Reg, lanes: int, vectors: int) -> Reg:
+def lie_side_by_side(b: Builder, offsets: Reg, lanes: int, vectors: int) -> Reg:
     """Whether the entries of an offset table for some vectors count up by one."""
     index = b.add(b.iota(Type("i64", lanes)), b.splat(b.load(I64, offsets), lanes))
     same = None
@@ -303,7 +303,7 @@ def pack_group(isa: Isa, scalar: str, accumulate: str) -> Function:
     copying = b.op("and", b.compare("eq", transposing, b.int(0)), b.compare("ge", valid, b.int(VECTORS * lanes)))
     contiguous = b.var(copying)
     with b.when(copying):
-        b.set(contiguous, _contiguous(b, offsets, lanes, VECTORS))
+        b.set(contiguous, lie_side_by_side(b, offsets, lanes, VECTORS))
     with b.when_else(b.get(contiguous)) as otherwise:
         b.call("copy_strips", (b.gep(source, b.load(I64, offsets), scalar), k_table, depth, target, apart))
         otherwise()
@@ -324,7 +324,7 @@ def pack_panel(isa: Isa, scalar: str, accumulate: str) -> Function:
     copying = b.op("and", b.compare("eq", transposing, b.int(0)), b.compare("ge", valid, b.int(width)))
     contiguous = b.var(copying)
     with b.when(copying):
-        b.set(contiguous, _contiguous(b, offsets, lanes, isa.tile.vectors))
+        b.set(contiguous, lie_side_by_side(b, offsets, lanes, isa.tile.vectors))
     with b.when_else(b.get(contiguous)) as otherwise:
         b.call("copy_panel", (b.gep(source, first, scalar), k_table, depth, target))
         otherwise()
