@@ -394,13 +394,14 @@ def evaluate(state, roots):
     """`evaluation.evaluate` of a list of Nodes, which is changed."""
     if state.ThreadState_trace != NONE or state.ThreadState_flushing != FALSE:
         return UNHANDLED
-    if state.ThreadState_broken != FALSE:
+    if state.ThreadState_broken != FALSE or LEAVING[0]:
         return UNHANDLED
     pending = state.ThreadState_pending
     count = PyList_Size(pending)
     records_new = PyList_New(0)
     if records_new == 0:
         return ERROR
+    LEAVING[1] += 1  # see `leaving.py`
     put_flag(state + ThreadState_flushing, TRUE)
     done = live(pending, count, roots, records_new)
     if done == DONE:
@@ -420,6 +421,7 @@ def evaluate(state, roots):
         if done == ERROR and PyErr_ExceptionMatches(EXCEPTION):
             put_flag(state + ThreadState_broken, TRUE)
     Py_DecRef(records_new)
+    LEAVING[1] -= 1
     return done
 
 

@@ -21,6 +21,7 @@ from squall.engine.overwriting import Gate, beside_others, gates, met
 from squall.ir.node import Node
 from squall.ir.op import ops
 from squall.ir.plan import Request
+from squall.runtime import leaving
 from squall.runtime.fork import in_child
 
 plans = Cache("plans", 1024)
@@ -37,6 +38,7 @@ def evaluate(roots: list[Node]) -> None:
         other.wait()
 
 
+@leaving.run
 def _evaluate(roots: list[Node]) -> Gate | None:
     """Evaluate, unless another thread is overwriting what the graph reads: then its gate."""
     gate = None

@@ -31,6 +31,7 @@ from squall.frontend.tape import GradRecord, Leaf
 from squall.ir.node import Node, tensor_type
 from squall.ir.op import ops
 from squall.ir.plan import Request
+from squall.runtime import leaving
 
 MISS = object()
 _executables = Cache("captured plans", 256)
@@ -147,6 +148,7 @@ class Program:
         except OtherNumberError:  # before anything ran
             return MISS
 
+    @leaving.run
     def _beside(self, leaves: list, sizes: dict[str, int]) -> Any:
         """Gather and run beside other threads, see `engine.overwriting`."""
         donated = [e for e in self.inputs if e.donated]

@@ -17,7 +17,15 @@ from squall.base.errors import SquallError
 from squall.compiler.work import dense_dim
 from squall.engine import native_run, native_walk, ready, realize
 from squall.engine.overwriting import beside_others, gates
-from squall.frontend import core, known_views, native_indexing, native_methods, native_record, native_views, tape
+from squall.frontend import (
+    core,
+    known_views,
+    native_indexing,
+    native_methods,
+    native_record,
+    native_views,
+    tape,
+)
 from squall.frontend.cell import Cell
 from squall.frontend.core import Handle, ensure_cell
 from squall.frontend.evaluation import pressure
@@ -28,7 +36,7 @@ from squall.frontend.tensor import Tensor
 from squall.frontend.views import View
 from squall.ir.node import Node, SharedType, TensorType
 from squall.ir.op import NON_DIFFERENTIABLE, Op, ops
-from squall.runtime import fork, machine_code, native_language
+from squall.runtime import fork, leaving, machine_code, native_language
 from squall.runtime.buffer import Buffer
 from squall.runtime.memory import Block, allocate
 from squall.runtime.native import native
@@ -47,8 +55,7 @@ _NUMBERS = {
     "READY_IMAGES": ready.READY_IMAGES, "READY_OUTPUTS": ready.READY_OUTPUTS, "READY_ARENA": ready.READY_ARENA,
     "READY_WORDS": ready.READY_WORDS, "READY_REST": ready.READY_REST,
 }  # fmt: skip
-_small = ready.SmallMemory()
-_kept: list[Any] = []
+_small = leaving.keep(ready.SmallMemory())  # memory given back last finds its list
 
 
 def _offsets() -> dict[str, int]:
@@ -101,7 +108,7 @@ def _function(name: str) -> Any:
     return python.fget if isinstance(python, property) else python
 
 
-_WORDS = ("SMALL", "FREE_BLOCK", "RUN")
+_WORDS = ("SMALL", "FREE_BLOCK", "RUN", "LEAVING")
 _METHODS = {
     "item": ("item", "none"), "__float__": ("as_float", "none"), "__bool__": ("as_bool", "none"),
     "__add__": ("add", "one"), "__radd__": ("radd", "one"), "__sub__": ("sub", "one"), "__rsub__": ("rsub", "one"),
@@ -151,8 +158,9 @@ def _load() -> None:
 def _tell(at: dict[str, int], objects: dict[str, Any]) -> None:
     """Copy objects and addresses into the native code's table."""
     run = ctypes.cast(native().run, ctypes.c_void_p).value
-    words = {"SMALL": ctypes.addressof(_small.heads), "FREE_BLOCK": at["free_block"], "RUN": run}
-    _kept.append(objects)
+    words = {"SMALL": ctypes.addressof(_small.heads), "FREE_BLOCK": at["free_block"], "RUN": run,
+             "LEAVING": ctypes.addressof(leaving.words)}
+    leaving.keep(objects)
     values = [*map(id, objects.values()), *(words[name] for name in _WORDS)]
     ctypes.CFUNCTYPE(None, ctypes.c_void_p)(at["set_table"])(ctypes.byref((ctypes.c_int64 * len(values))(*values)))
 

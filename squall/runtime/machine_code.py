@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from squall.base import trace
 from squall.base.errors import CompileError
-from squall.runtime import fork
+from squall.runtime import fork, leaving
 
 # Features without which an instruction set is not used, the widest set first.
 NEEDED = {"avx512": frozenset(("avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512cd", "avx2", "fma", "f16c")),
@@ -197,6 +197,7 @@ def _split(units: Sequence[Unit], parts: int) -> list[list[Unit]]:
     return dealt
 
 
+@leaving.run
 def compile_objects(units: Sequence[Unit], target: CodeTarget, passes: tuple[str, ...] = SHORT_PASSES,
                     level: int = 2, verify: bool = False, parts: int = 1) -> list[bytes]:
     """Objects that together hold all units' code.
@@ -258,6 +259,7 @@ def assembly(units: Sequence[Unit], target: CodeTarget, passes: tuple[str, ...] 
             return machine.emit_assembly(module)
 
 
+@leaving.run
 def load_objects(blobs: Iterable[bytes], names: Iterable[str]) -> dict[str, int]:
     """Load objects for the life of the process.
 
@@ -287,7 +289,7 @@ def load_objects(blobs: Iterable[bytes], names: Iterable[str]) -> dict[str, int]
             raise CompileError(f"compiled code does not load: {error}") from None
         _loaded.append(library)
         for held in (library, _jit):  # pool threads may run this code until the process ends: never unload it
-            ctypes.pythonapi.Py_IncRef(ctypes.py_object(held))
+            leaving.keep(held)
         return {name: library[name] for name in names}
 
 

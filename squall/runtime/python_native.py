@@ -12,8 +12,9 @@ import sys
 import sysconfig
 from typing import Any
 
+from squall.runtime import leaving
+
 _FAST, _KEYWORDS, _NO_ARGUMENTS, _ONE = 0x80, 0x02, 0x04, 0x08
-_kept: list[Any] = []  # method definitions: the interpreter keeps pointers to them
 _OBJECT_WORDS = 2  # reference count and class
 
 
@@ -24,8 +25,7 @@ class _Definition(ctypes.Structure):
 
 def _definition(name: str, address: int, flags: int, doc: str | None) -> Any:
     made = _Definition(name.encode(), address, flags, doc.encode() if doc else None)
-    _kept.append(made)
-    return ctypes.addressof(made)
+    return ctypes.addressof(leaving.keep(made))  # functions point to it, also when they go
 
 
 def function(name: str, address: int) -> Any:
