@@ -101,8 +101,12 @@ class _Targets:
         return masked(self.kept, ops.div(g, self.mass()) if reduction == "mean" else g)
 
     def hot(self) -> Any:
-        """Where a class is the position's target, as bool over the input's shape."""
-        return ops.eq(self._along(arange(self.shape[self.dim], device_of(self.like))), self.index)
+        """Where a class is the position's target, as bool over the input's shape.
+
+        The target is looked up among the classes: a gradient whose loss nobody asks for checks it too.
+        """
+        classes = self._along(arange(self.shape[self.dim], device_of(self.like)))
+        return ops.eq(classes, self._picked(ops.expand(classes, shape=self.shape)))
 
 
 # ---------------------------------------------------------------- nll_loss

@@ -158,3 +158,15 @@ def test_an_index_into_equal_values_is_checked():
     for work in (lambda x: x[later([0, 3])], lambda x: x.gather(0, later([3])), lambda x: x[later([0, -4])] + 1,
                  lambda x: x[later([0, 3])].sum(), lambda x: (x * 0)[later([0, 3])].softmax(0)):
         assert "of size 3" in message_of(lambda work=work: work(sq.ones(3)).tolist())
+
+
+@pytest.mark.parametrize("loss", [F.cross_entropy, F.nll_loss])
+@pytest.mark.parametrize("wrong", [5, -1])
+def test_a_gradient_whose_loss_nobody_asks_for_checks_targets_too(loss, wrong):
+    x = sq.randn(3, 5, requires_grad=True)
+    loss(x, sq.tensor([4, wrong, 0])).backward()
+    with pytest.raises(IndexError, match="out of range for dimension 1 of size 5"):
+        x.grad.numpy()
+    x = sq.randn(3, 5, requires_grad=True)
+    loss(x, sq.tensor([4, -100, 0])).backward()
+    assert x.grad[1].tolist() == [0.0] * 5
