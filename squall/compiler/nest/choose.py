@@ -219,11 +219,10 @@ def _choose(contraction: Contraction, isa: Isa, threads: int, epilogue: bool, pr
     packs[1] = max(packs[1], PASSED * rows * depth * batch)
     (block_rows, block_columns), longest = _blocks(isa, (rows, columns), width, (most_rows, most_columns), batch,
                                                    parallel, work, packs)
-    if b_mode not in (words.BY_VECTORS, words.BY_TRANSPOSING) or (
-            a_mode != words.IN_PLACE and block_columns <= packed):
+    fits = a_mode != words.IN_PLACE and block_columns <= packed
+    if fits or b_mode not in (words.BY_VECTORS, words.BY_TRANSPOSING):
         part = block_columns
-    else:
-        part = _ceiling(_ceiling(block_columns, _ceiling(block_columns, part)), width) * width
+    part = _ceiling(_ceiling(block_columns, _ceiling(block_columns, part)), width) * width
     if c_mode != words.DIRECT and not (c_mode == words.EPILOGUE and depth <= deep):
         limit = max(isa.tile.rows, STAGE_BYTES // (part * size) // isa.tile.rows * isa.tile.rows)
         block_rows = min(block_rows, limit)
