@@ -76,6 +76,19 @@ def make_ready(found: Signature, executable: Any, sizes: dict[str, int], failed:
         plans.put((*found.key, strides) if strides else found.key, Ready(binding, partial(failed, executable)))
 
 
+def of_executable(executable: Any) -> Ready | None:
+    """The only binding of an executable as native code runs it; None for host steps, and sizes or strides that vary."""
+    if not isinstance(executable, Executable) or executable.backend != "cpu" or executable.plain is None:
+        return None
+    binding = executable.plain
+    plain = executable.plan.inputs and all(isinstance(segment, PlanImage) for segment in binding.segments)
+    return Ready(binding, _never) if plain else None
+
+
+def _never(told: tuple) -> None:
+    """Errors of captured programs are raised by those."""
+
+
 class SmallMemory:
     """Free memory for small results, kept in lists by size that native code takes from and gives back to.
 

@@ -9,6 +9,7 @@ from typing import Any
 from squall.base import epoch
 from squall.base.errors import AutogradError, ShapeError
 from squall.base.shapes import numel
+from squall.frontend import known_backward
 from squall.frontend.anomaly import check_gradients
 from squall.frontend.core import Handle, record, result, wrap
 from squall.frontend.creation import zeros_like
@@ -122,12 +123,16 @@ def backward(tensors: Any, gradients: Any = None, retain_graph: bool | None = No
 
 def walk_back(edges: list, seeds: list, create_graph: bool, on_leaf: Any, retain: bool, wanted: Any) -> dict[int, Any]:
     """`tape.run_backward` with rules on Tensors or on Nodes; what reads memory NumPy can write is evaluated at once."""
+    state = local.state
+    if len(edges) == 1 and wanted is None and not create_graph and state.level < 2:
+        if known_backward.run(edges[0], seeds[0], on_leaf, retain):
+            return {}
     mode = enable_grad() if create_graph else no_grad()
     rules = TensorRules if create_graph else NodeRules
-    watch = _Watch(local.state.anomaly)
+    watch = _Watch(state.anomaly)
     with mode:
         found = run_backward(edges, seeds, rules, on_leaf, retain, wanted, watch)
-    if watch.shared and local.state.trace is None:  # before somebody writes that memory
+    if watch.shared and state.trace is None:  # before somebody writes that memory
         found = {k: g if g is None or isinstance(g, Handle) else result(g) for k, g in found.items()}
         flush()
     return found

@@ -16,14 +16,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from squall.base import config, pytree
 from squall.base.caches import Cache
 from squall.base.dim import Dim, evaluate
-from squall.base.errors import IndexRangeError
-from squall.engine import realize
+from squall.base.errors import IndexRangeError, SquallError
+from squall.engine import ready, realize
 from squall.engine.copying import copy_buffer, overwrite
 from squall.engine.keys import signature
 from squall.engine.overwriting import Gate, beside_others, met
 from squall.frontend.arguments import Arguments
 from squall.frontend.cell import Cell
 from squall.frontend.core import ensure_cell, wrap
+from squall.frontend.entries import Native
 from squall.frontend.guards import Watch
 from squall.frontend.number import OtherNumberError, is_number
 from squall.frontend.results import Output, Where, mark_history, rebuild_view, shared_output
@@ -112,6 +113,7 @@ class Program:
         self.handles, self.leaf_states = parts.handles, parts.leaf_states
         self.arguments, self.watch, self.structure, self.tracked = arguments, watch, structure, tracked
         self.executable: Any = None
+        self.native: tuple | None = None  # what `Native.captured` runs
         self.is_symbolic = any(isinstance(s, Dim) for n in self.input_nodes for s in n.type.shape)
         self.types = [tensor_type(tuple(r.type.shape), r.type.dtype, r.type.device) for r in self.roots]
         self._types: dict[tuple, list] = {}
@@ -144,6 +146,12 @@ class Program:
             if beside_others() > 1:
                 return self._beside(leaves, sizes)
             buffers: list[Any] = []
+            if self.native is not None:
+                made = Native.captured(self.native, leaves, self.numbers(leaves, sizes))  # type: ignore[misc]
+                if made.__class__ is list:
+                    return self._results_of(leaves, made, [])
+                if made.__class__ is tuple:
+                    self._stopped(leaves, sizes, *made)
             return self._run(leaves, buffers, sizes) if self._gather(leaves, buffers) else MISS
         except OtherNumberError:  # before anything ran
             return MISS
@@ -301,9 +309,44 @@ class Program:
         for cell, old, new in shared:
             overwrite(old, new)
             cell._node = Node(old.op, (), old.attrs, old.type, old.buffer)
+        if self.native is None and Native.captured is not None:
+            self.native = self._for_native(sizes)
+        return self._results_of(leaves, nodes, passed)
+
+    def _results_of(self, leaves: list, nodes: list, passed: list) -> Any:
         if self.simple:
             return self._fresh(self.outputs[0], nodes, passed)
         return pytree.unflatten(self.out_structure, self._results(leaves, nodes, passed))
+
+    def _for_native(self, sizes: dict[str, int]) -> tuple | None:
+        """What `native_captured.py` runs, or None for programs that Python runs: of symbolic sizes, with host steps,
+        random numbers, state made at the first call, or storages and gradients that are found through arguments."""
+        if sizes or self.is_symbolic or self.generators or self.adopted or self.passed or self.tracked is not None:
+            return None
+        if any(e.code > OBJECT for e in self.inputs):
+            return None
+        if any(w.code != CELL or w.value[0] != "root" for w in self.writes):
+            return None
+        gradients = [(leaf, v.index if isinstance(v, Where) else v) for leaf, v in self.gradients]
+        if any(leaf.__class__ is not Leaf or index.__class__ not in (int, type(None)) for leaf, index in gradients):
+            return None
+        if any(isinstance(v, Where) and v.kind != "root" for _, v in self.gradients):
+            return None
+        holder = ready.of_executable(self.executable)
+        if holder is None:
+            return None
+        writes = tuple([(w.where, w.value[1], w.versions) for w in self.writes])
+        return holder, tuple(self.inputs), tuple(self.types), writes, tuple(gradients)
+
+    def _stopped(self, leaves: list, sizes: dict[str, int], code: int, detail: int) -> None:
+        """Raise what stopped a native run."""
+        buffers: list[Any] = []
+        self._gather(leaves, buffers)
+        try:
+            self.executable.raise_status(code, detail)
+        except IndexRangeError as error:
+            raise self._located(error, buffers, self.numbers(leaves, sizes), sizes) from None
+        raise SquallError(f"{self.name}: the plan stopped")
 
     def _request(self) -> Request:
         plain = tuple(e.plain for e in self.inputs)

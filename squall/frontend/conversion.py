@@ -9,7 +9,8 @@ from squall.base.dtypes import DType, as_dtype, dtype_named, numpy_dtype
 from squall.base.errors import AutogradError, ShapeError
 from squall.base.formats import channels_last, channels_last_3d, check_format, contiguous_format
 from squall.frontend import creation, indexing, interop
-from squall.frontend.core import Handle, cast, require_no_grad_leaf, result, wrap
+from squall.frontend.core import Handle, cast, require_no_grad_leaf, result, scalar_node, wrap
+from squall.frontend.entries import Native
 from squall.frontend.evaluation import value_of
 from squall.frontend.movement import permute
 from squall.frontend.state import local
@@ -17,7 +18,7 @@ from squall.frontend.tape import GradRecord, Leaf
 from squall.frontend.tracing import check_no_value
 from squall.frontend.views import overwrite, untracked
 from squall.ir.node import Node, tensor_type
-from squall.ir.op import ops
+from squall.ir.op import make, ops
 from squall.runtime.peek import read
 
 
@@ -76,8 +77,12 @@ def clone(tensor: Any) -> Any:
 
 def copy_(target: Any, source: Any) -> Any:
     """Write values in place: cast, broadcast, with history."""
-    require_no_grad_leaf(target)
     node = target.node
+    shape = node.type.shape
+    if source.__class__ in (int, float) and node.type.dtype.category == 2 and shape and Native.write is not None:
+        if Native.write((target,), (make(ops.expand, (scalar_node(source, node.type.dtype),), (shape,)),)):
+            return target
+    require_no_grad_leaf(target)
     overwrite(target, indexing.fitted(source, tuple(node.shape), node.dtype, "copy_"), not untracked(target))
     return target
 

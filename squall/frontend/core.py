@@ -8,7 +8,6 @@ and its chain of view steps (`views.py`). History is an edge to the tape (`tape.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 from weakref import ref
 
@@ -16,6 +15,7 @@ from squall.base.dtypes import DType, bool_, combine, default_dtype, float32, in
 from squall.base.errors import AutogradError, DtypeError
 from squall.frontend.arrays import computed, literal
 from squall.frontend.cell import Cell
+from squall.frontend.entries import Native, note_as_given
 from squall.frontend.evaluation import evaluate_tensors, pressure, user_place, value_unavailable
 from squall.frontend.state import local
 from squall.frontend.tape import GradRecord, Leaf, make_record
@@ -150,8 +150,8 @@ def scalar_node(value: Any, dtype: DType, device: str = "cpu") -> Node:
     return Node(ops.scalar, (), (), tensor_type((), dtype, device), value)
 
 
-# (op, attributes, ids of operand types) -> (result type, operand types, plain, differentiable); the types keep
-# their ids
+# (op, attributes, ids of operand types) -> (result type, operand types, plain, differentiable, plain but for checks);
+# the types keep their ids
 _known: dict[tuple, tuple] = {}
 
 
@@ -160,19 +160,13 @@ def _learn(op: Op, nodes: tuple, attrs: tuple) -> tuple:
     types = tuple([n.type for n in nodes])
     type = infer_type(op, types, attrs)
     many = type.__class__ is tuple
-    plain = not many and op.checks is None and not any(t.__class__ is SharedType for t in types)
+    usual = not many and not any(t.__class__ is SharedType for t in types)
+    plain = usual and op.checks is None
     differentiable = op.grad is not NON_DIFFERENTIABLE and (many or type.dtype.category >= 2)
     if len(_known) > 50000:
         _known.clear()
-    found = _known[(op, attrs, *map(id, types))] = (type, types, plain, differentiable)
+    found = _known[(op, attrs, *map(id, types))] = (type, types, plain, differentiable, usual)
     return found
-
-
-class Native:
-    """Recording in native code, once a program is worth it (`native.py`): each gives None where Python must do it."""
-
-    record: Callable[[Op, tuple, tuple], Any] | None = None
-    unary: Callable[[Op, Any], Any] | None = None
 
 
 def record(op: Op, operands: tuple, attrs: tuple) -> Any:
@@ -193,7 +187,7 @@ def record(op: Op, operands: tuple, attrs: tuple) -> Any:
     else:
         nodes = tuple([t._node if t._cell is None else t.node for t in operands])
         found = _known.get((op, attrs, *[id(n.type) for n in nodes]))
-    type, types, plain, differentiable = found or _learn(op, nodes, attrs)
+    type, types, plain, differentiable, _ = found or _learn(op, nodes, attrs)
     state = local.state
     level = state.level
     if level > 1 or not plain:
@@ -321,8 +315,16 @@ def apply(op: Op, operands: tuple, **attributes: Any) -> Any:
         >>> apply(ops.maximum, (sq.tensor([1.0, 5.0]), 2)).tolist()
         [2.0, 5.0]
     """
+    attrs = op.pack(attributes)
+    native = Native.apply
+    if native is not None:
+        out = native(op, operands, attrs)
+        if out is not None:
+            return out
     operands = tuple([v if isinstance(v, Handle) else _accepted(v) for v in operands])
-    return record(op, prepare(op, operands), op.pack(attributes))
+    prepared = prepare(op, operands)
+    note_as_given(op, operands, prepared)
+    return record(op, prepared, attrs)
 
 
 def _accepted(value: Any) -> Any:
@@ -473,6 +475,7 @@ def require_no_grad_leaf(tensor: Any) -> None:
 __all__ = [
     "Cell",
     "Handle",
+    "Native",
     "apply",
     "as_tensor_operand",
     "binary",

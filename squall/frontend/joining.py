@@ -7,6 +7,7 @@ from typing import Any
 from squall.base.errors import ArgumentError, ShapeError
 from squall.base.shapes import normalize_dim, normalize_dims
 from squall.frontend.core import cast, common_dtype, record
+from squall.frontend.entries import Native, note_as_given
 from squall.frontend.movement import narrow, reshape, unsqueeze
 from squall.ir.op import ops
 
@@ -16,6 +17,8 @@ def concat(tensors: Any, dim: int = 0, function: str = "cat") -> Any:
     tensors = tuple(tensors)
     if not tensors:
         raise ArgumentError(f"{function}: expected a non-empty list of Tensors")
+    if Native.apply is not None and (out := Native.apply(ops.concat, tensors, (dim,))) is not None:
+        return out
     dtype = common_dtype(tensors)
     kept = [t for t in tensors if tuple(t.node.shape) != (0,)] or [tensors[0]]
     first = kept[0].node.shape
@@ -27,7 +30,9 @@ def concat(tensors: Any, dim: int = 0, function: str = "cat") -> Any:
         if len(shape) != len(first) or any(a != b for i, (a, b) in enumerate(zip(shape, first, strict=True)) if i != d):
             raise ShapeError(f"{function}: tensor {position} has shape {list(shape)}, which does not fit {list(first)} "
                              f"except in dimension {d}")
-    return record(ops.concat, tuple(cast(t, dtype) for t in kept), (d,))
+    operands = tuple([cast(t, dtype) for t in kept])
+    note_as_given(ops.concat, tensors, operands)
+    return record(ops.concat, operands, (d,))
 
 
 def stack(tensors: Any, dim: int = 0) -> Any:

@@ -1,7 +1,8 @@
 """What making a view of a kind comes to, remembered for native code (`native_views.py`).
 
 A kind is a method with its arguments (positions left out), the type of what is viewed, its logical strides, and how
-its memory lies or that it is not computed. The first view of a kind is made by Python; what it came to is written down here.
+its memory lies or that it is not computed. The first view of a kind is made by Python; what it came to is written down
+here.
 """
 
 from __future__ import annotations

@@ -18,20 +18,26 @@ from squall.compiler.work import dense_dim
 from squall.engine import native_run, native_walk, ready, realize
 from squall.engine.overwriting import beside_others, gates
 from squall.frontend import (
+    binding,
     core,
+    entries,
+    known_backward,
     known_views,
+    native_backward,
+    native_captured,
     native_indexing,
     native_methods,
+    native_operators,
     native_record,
     native_views,
     tape,
 )
 from squall.frontend.cell import Cell
 from squall.frontend.core import Handle, ensure_cell
-from squall.frontend.evaluation import pressure
+from squall.frontend.evaluation import pressure, user_place
 from squall.frontend.size import Size
 from squall.frontend.state import ThreadState, local
-from squall.frontend.tape import FREED, NEW, WALKED, GradRecord
+from squall.frontend.tape import FREED, NEW, WALKED, GradRecord, Leaf
 from squall.frontend.tensor import Tensor
 from squall.frontend.views import View
 from squall.ir.node import Node, SharedType, TensorType
@@ -43,8 +49,9 @@ from squall.runtime.native import native
 from squall.runtime.objects import ObjectStore, Request
 from squall.runtime.python_native import function, method, offset_of, supported
 
-_SOURCES = (native_walk, native_run, native_methods, native_record, native_views, native_indexing)
-_CLASSES = (Op, DType, Node, TensorType, Buffer, Block, Handle, Cell, View, GradRecord, ThreadState, ready.Ready)
+_SOURCES = (native_walk, native_run, native_methods, native_record, native_views, native_indexing,
+            native_backward, native_operators, native_captured)
+_CLASSES = (Op, DType, Node, TensorType, Buffer, Block, Handle, Cell, View, GradRecord, Leaf, ThreadState, ready.Ready)
 _NUMBERS = {
     "ERROR": 0, "DONE": 1, "UNHANDLED": 2, "MORE": 3, "EMPTY": 4,
     **{name: i for i, name in enumerate((
@@ -89,6 +96,10 @@ def _objects() -> dict[str, Any]:
         "OP_ADD": ops.add, "OP_SUB": ops.sub, "OP_MUL": ops.mul, "OP_DIV": ops.div,
         "ELLIPSIS": ..., "SLICE": slice, "SIZE": Size, "TEXT_EMPTY": "", "TEXT_NO_GRAD": "no_grad", "VIEW": View,
         "VIEWS": known_views.known, "LEARN_VIEW": known_views.learn, "ENSURE_CELL": ensure_cell,
+        "INPUT_ARGUMENT": binding.ARGUMENT, "INPUT_CELL": binding.CELL, "INPUT_OBJECT": binding.OBJECT,
+        "AS_GIVEN": entries.as_given, "USER_PLACE": user_place,
+        "LEAF": Leaf, "TEXT_WHERE": "where", "KNOWN_BACKWARD": known_backward.known,
+        "GRADIENT_PLACE": known_backward.gradient_place,
         "INT64_TYPE": known_views.INT64_TYPE,
         **{f"PYTHON_{entry.upper().removeprefix('AS_')}": _function(name) for name, (entry, _) in _METHODS.items()},
     }  # fmt: skip
@@ -118,7 +129,8 @@ _METHODS = {
     **{name: (name, "keywords") for name in (
         "reshape", "view", "permute", "transpose", "unsqueeze", "squeeze", "flatten", "expand", "unfold")},
 }  # fmt: skip
-_ENTRIES = ("flush", "key", "free_block", "record", "unary", *(entry for entry, _ in _METHODS.values()))
+_ENTRIES = ("flush", "key", "free_block", "record", "apply", "write", "unary", "backward", "captured",
+            *(entry for entry, _ in _METHODS.values()))
 functions: dict[str, Any] = {}
 
 
@@ -169,6 +181,9 @@ def _install(at: dict[str, int]) -> None:
     functions.update(key=function("key", at["key"]))
     ready.Native.flush = function("flush", at["flush"])
     core.Native.record, core.Native.unary = function("record", at["record"]), function("unary", at["unary"])
+    core.Native.apply, core.Native.write = function("apply", at["apply"]), function("write", at["write"])
+    core.Native.backward = function("backward", at["backward"])
+    core.Native.captured = function("captured", at["captured"])
     for name, (entry, arguments) in _METHODS.items():
         made = method(Tensor, name, at[entry], arguments, _python(name).__doc__)
         setattr(Tensor, name, property(made, doc=made.__doc__) if isinstance(_python(name), property) else made)

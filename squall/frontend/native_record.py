@@ -239,7 +239,7 @@ def known(op, operands, attrs, nodes):
     if plain:
         found = PyDict_GetItemWithError(KNOWN, key_new)
     Py_DecRef(key_new)
-    if found != 0 and PyTuple_GetItem(found, 2) != TRUE:
+    if found != 0 and PyTuple_GetItem(found, 4) != TRUE:
         return 0
     return found
 
@@ -257,8 +257,29 @@ def record_with(state, op, operands, attrs):
     differentiable = PyTuple_GetItem(found, 3) == TRUE
     made_new = recorded(state, op, operands, nodes_new, attrs, PyTuple_GetItem(found, 0), PyTuple_GetItem(found, 1),
                         differentiable)
+    if made_new != 0 and PyTuple_GetItem(found, 2) != TRUE and not located(made_new):
+        Py_DecRef(made_new)
+        made_new = 0
     Py_DecRef(found)
     return made_new
+
+
+def located(made):
+    """Note the user's line at an op whose values are checked; 0 with an error."""
+    place_new = PyObject_CallNoArgs(USER_PLACE)
+    if place_new == 0:
+        return 0
+    edge = made.Handle__edge
+    if place_new != NONE and edge.ob_type == GRAD_RECORD:
+        rare_new = PyDict_New()
+        if rare_new == 0 or PyDict_SetItem(rare_new, TEXT_WHERE, place_new) < 0:
+            Py_DecRef(place_new)
+            return 0
+        Py_DecRef(edge.GradRecord__rare)
+        edge.GradRecord__rare = rare_new
+    node = made.Handle__node
+    node.Node_where = place_new
+    return 1
 
 
 def none_for(made_new):
@@ -279,134 +300,67 @@ def record(module, arguments, count):
     return none_for(made_new)
 
 
-def apply_unary(op, x):
-    """An elementwise op that keeps floating dtypes; 0 as `recorded` gives it."""
-    node = node_of(x)
-    if node == 0 or PyDict_GetItemWithError(KEEPING, op) != TRUE:
+def given_types(op, operands):
+    """Whether `core.prepare` is known to leave operands of these types as they are."""
+    n = PyTuple_Size(operands)
+    key_new = PyTuple_New(n + 1)
+    set_item(key_new, 0, op)
+    for i in range(n):
+        operand = PyTuple_GetItem(operands, i)
+        node = 0
+        if operand.ob_type == TENSOR or PyObject_IsInstance(operand, TENSOR) == 1:
+            node = node_of(operand)
+        if node == 0:
+            Py_DecRef(key_new)
+            return 0
+        PyTuple_SetItem(key_new, i + 1, PyLong_FromLongLong(node.Node_type))
+    found = PyDict_GetItemWithError(AS_GIVEN, key_new)
+    Py_DecRef(key_new)
+    return found
+
+
+def apply(module, arguments, count):
+    """apply(op, operands, attrs) -> `core.apply` of Tensors that need no cast, or None where Python must do it."""
+    if given_types(arguments[0], arguments[1]) == 0:
+        if PyErr_Occurred() == 0:
+            Py_IncRef(NONE)
+            return NONE
         return 0
-    type = node.Node_type
-    if type.ob_type != TENSOR_TYPE or type.TensorType_dtype.DType_category != TWO:
-        return 0
+    return record(module, arguments, count)
+
+
+def write(module, arguments, count):
+    """write(targets, nodes) -> whether `views.write` of each was done; not where history is recorded or ends."""
+    targets = arguments[0]
+    nodes = arguments[1]
     state_new = PyObject_GetAttr(LOCAL, TEXT_STATE)
     if state_new == 0:
         return 0
-    made_new = 0
-    if everyday(state_new):
-        nodes_new = PyTuple_New(1)
-        types_new = PyTuple_New(1)
-        operands_new = PyTuple_New(1)
-        set_item(nodes_new, 0, node)
-        set_item(types_new, 0, type)
-        set_item(operands_new, 0, x)
-        differentiable = op.Op_grad != NON_DIFFERENTIABLE
-        made_new = recorded(state_new, op, operands_new, nodes_new, EMPTY_TUPLE, type, types_new, differentiable)
-        Py_DecRef(types_new)
-        Py_DecRef(operands_new)
+    good = everyday(state_new)
+    history = state_new.ThreadState_level == ONE
+    n = PyTuple_Size(targets)
+    for i in range(n):
+        target = PyTuple_GetItem(targets, i)
+        cell = target.Handle__cell
+        if cell == NONE or target.Handle__view != NONE or cell.Cell_shared != NONE:
+            good = 0
+        if history and target.Handle__edge != NONE:
+            good = 0
+    done = FALSE
+    if good:
+        done = TRUE
+        for i in range(n):
+            cell = PyTuple_GetItem(targets, i).Handle__cell
+            reference_new = PyWeakref_NewRef(cell, 0)
+            sum_new = PyNumber_Add(cell.Cell_version, ONE)
+            if reference_new == 0 or sum_new == 0:
+                Py_DecRef(state_new)
+                return 0
+            PyList_Append(state_new.ThreadState_pending, reference_new)
+            Py_DecRef(reference_new)
+            put_flag(cell + Cell__node, PyTuple_GetItem(nodes, i))
+            put_flag(cell + Cell_version, sum_new)
+            Py_DecRef(sum_new)
     Py_DecRef(state_new)
-    return made_new
-
-
-def unary(module, arguments, count):
-    """unary(op, x) -> a Tensor, or None where Python must do it."""
-    return none_for(apply_unary(arguments[0], arguments[1]))
-
-
-def pair_of(first, second, reverse):
-    """A new tuple of two, the other way round for reflected operators."""
-    made_new = PyTuple_New(2)
-    set_item(made_new, reverse, first)
-    set_item(made_new, 1 - reverse, second)
-    return made_new
-
-
-def operate(state, a_tensor, other, op, reverse):
-    """A floating Tensor and a number or Tensor of its type; 0 as `recorded` gives it."""
-    a = node_of(a_tensor)
-    if a == 0:
-        return 0
-    type = a.Node_type
-    if type.ob_type != TENSOR_TYPE or type.TensorType_dtype.DType_category != TWO:
-        return 0
-    if not everyday(state):
-        return 0
-    b_tensor = other
-    b_type = type
-    if (other.ob_type == FLOAT) + (other.ob_type == INT):
-        b_type = PyDict_GetItemWithError(SCALAR_TYPES, type.TensorType_dtype)
-        if b_type == 0:
-            return 0
-        Py_IncRef(EMPTY_TUPLE)
-        b = new_node(SCALAR, EMPTY_TUPLE, EMPTY_TUPLE, b_type, other)
-        b_tensor = NONE
-    else:
-        if (other.ob_type == TENSOR) + (other.ob_type == a_tensor.ob_type) == 0:
-            return 0
-        b = node_of(other)
-        if b == 0 or b.Node_type != type:
-            return 0
-        Py_IncRef(b)
-    if b == 0:
-        return 0
-    nodes_new = pair_of(a, b, reverse)
-    Py_DecRef(b)
-    operands_new = pair_of(a_tensor, b_tensor, reverse)
-    types_new = pair_of(type, b_type, reverse)
-    made_new = recorded(state, op, operands_new, nodes_new, EMPTY_TUPLE, type, types_new, 1)
-    Py_DecRef(operands_new)
-    Py_DecRef(types_new)
-    return made_new
-
-
-def binary(tensor, other, op, reverse, python):
-    """An operator of two; `python` is the method it stands for."""
-    state_new = PyObject_GetAttr(LOCAL, TEXT_STATE)
-    if state_new == 0:
-        return 0
-    made_new = operate(state_new, tensor, other, op, reverse)
-    Py_DecRef(state_new)
-    if made_new != 0 or PyErr_Occurred() != 0:
-        return made_new
-    both = space(2)
-    both[0] = tensor
-    both[1] = other
-    return PyObject_Vectorcall(python, both, 2, 0)
-
-
-def add(tensor, other):
-    """`Tensor.__add__`."""
-    return binary(tensor, other, OP_ADD, 0, PYTHON_ADD)
-
-
-def radd(tensor, other):
-    """`Tensor.__radd__`."""
-    return binary(tensor, other, OP_ADD, 1, PYTHON_RADD)
-
-
-def sub(tensor, other):
-    """`Tensor.__sub__`."""
-    return binary(tensor, other, OP_SUB, 0, PYTHON_SUB)
-
-
-def rsub(tensor, other):
-    """`Tensor.__rsub__`."""
-    return binary(tensor, other, OP_SUB, 1, PYTHON_RSUB)
-
-
-def mul(tensor, other):
-    """`Tensor.__mul__`."""
-    return binary(tensor, other, OP_MUL, 0, PYTHON_MUL)
-
-
-def rmul(tensor, other):
-    """`Tensor.__rmul__`."""
-    return binary(tensor, other, OP_MUL, 1, PYTHON_RMUL)
-
-
-def div(tensor, other):
-    """`Tensor.__truediv__`."""
-    return binary(tensor, other, OP_DIV, 0, PYTHON_DIV)
-
-
-def rdiv(tensor, other):
-    """`Tensor.__rtruediv__`."""
-    return binary(tensor, other, OP_DIV, 1, PYTHON_RDIV)
+    Py_IncRef(done)
+    return done

@@ -194,6 +194,16 @@ def make_record(op: Op, attrs: tuple, operands: tuple, nodes: tuple, edges: tupl
     return record
 
 
+class GradientPlace(NamedTuple):
+    """The line that recorded the op of whose gradient a Node is part."""
+
+    line: Any
+    op: str
+
+    def __str__(self) -> str:
+        return f"{self.line} by {self.op}, of whose gradient this is part"
+
+
 class NodeRules:
     """Runs gradient rules on Nodes: the gradients carry no history."""
 
@@ -244,7 +254,7 @@ def input_gradients(record: GradRecord, gradient: Any, rules: Any) -> tuple:
         parts = (parts,)
     if extra is None and record.op.checks is not None:
         below = [*(record.inputs or ()), *record.saved_nodes(), _node_of(gradient)]
-        where = f"{record.where} by {record.op.name}, of whose gradient this is part"
+        where = GradientPlace(record.where, record.op.name)
         locate([_node_of(p) for p in parts if p is not None], below, where)
     if len(parts) != len(record.edges):
         raise AutogradError(

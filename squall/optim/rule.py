@@ -10,9 +10,11 @@ from typing import Any
 
 import squall as sq
 from squall.base.epoch import number
-from squall.frontend.core import record
+from squall.frontend.core import Native, record
+from squall.frontend.state import local
 from squall.frontend.views import write
-from squall.ir.op import ops
+from squall.ir.node import SharedType
+from squall.ir.op import make, ops
 from squall.optim.optimizer import Optimizer, precise, zeros_for
 
 
@@ -131,8 +133,14 @@ class Rule(Optimizer):
         op = getattr(ops, self.update)
         states = [self.state[p][name] for name in names for p in members]
         operands = (*members, *[p.grad for p in members], *states, *numbers)
-        moved = record(op, operands, op.pack(flags))
-        for target, value in zip((*members, *states), moved, strict=True):
+        targets = (*members, *states)
+        attrs = op.pack(flags)
+        native = Native.write
+        if native is not None and local.state.level == 0:
+            nodes = tuple([o.node for o in operands])
+            if not any(n.type.__class__ is SharedType for n in nodes) and native(targets, make(op, nodes, attrs)):
+                return
+        for target, value in zip(targets, record(op, operands, attrs), strict=True):
             write(target, value)
 
 

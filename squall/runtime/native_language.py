@@ -25,7 +25,7 @@ from collections.abc import Iterable, Mapping
 # held as its bits.
 EXTERNAL = {
     "PyBool_FromLong": "w w", "PyCapsule_GetContext": "w w", "PyCapsule_GetPointer": "w ww", "PyCapsule_New": "w www",
-    "PyCapsule_SetContext": "i ww", "PyDict_GetItemWithError": "w ww", "PyDict_SetItem": "i www", "PyDict_Size": "w w",
+    "PyCapsule_SetContext": "i ww", "PyDict_GetItemWithError": "w ww", "PyDict_SetItem": "i www", "PyDict_New": "w ", "PyDict_Size": "w w",
     "PyErr_Clear": "v ",
     "PyErr_ExceptionMatches": "i w", "PyErr_Fetch": "v www", "PyErr_NoMemory": "w ", "PyErr_Occurred": "w ",
     "PyErr_Restore": "v www", "PyEval_RestoreThread": "v w", "PyEval_SaveThread": "w ", "PyFloat_AsDouble": "d w",
@@ -33,7 +33,7 @@ EXTERNAL = {
     "PyList_GetItem": "w ww", "PyList_New": "w w", "PyList_SetSlice": "i wwww", "PyList_Size": "w w",
     "PyLong_AsLongLong": "w w", "PyLong_FromLongLong": "w w", "PyMem_RawFree": "v w", "PyMem_RawMalloc": "w w",
     "PyNumber_Add": "w ww", "PyNumber_Float": "w w", "PyObject_CallNoArgs": "w w", "PyObject_CallOneArg": "w ww",
-    "PyObject_GetAttr": "w ww", "PyObject_IsTrue": "i w", "PyObject_Vectorcall": "w wwww", "PySequence_Concat": "w ww",
+    "PyObject_GetAttr": "w ww", "PyObject_IsInstance": "i ww", "PyObject_IsTrue": "i w", "PyObject_Vectorcall": "w wwww", "PySequence_Concat": "w ww",
     "PySlice_AdjustIndices": "w wwww", "PySlice_Unpack": "i wwww", "PyTuple_GetItem": "w ww",
     "PyTuple_New": "w w", "PyTuple_SetItem": "i www", "PyTuple_Size": "w w", "PyType_GenericAlloc": "w ww",
     "PyWeakref_NewRef": "w ww", "Py_DecRef": "v w", "Py_IncRef": "v w",

@@ -27,7 +27,8 @@ def linear(input: Any, weight: Any, bias: Any = None) -> Any:
         squall.Size([2, 4])
     """
     check_tensor("linear", "input", input)
-    if not input.shape or input.shape[-1] != weight.shape[-1]:
+    given = input.node.type.shape
+    if not given or given[-1] != weight.node.type.shape[-1]:
         raise ShapeError(
             f"linear: argument 'input' of shape {tuple(input.shape)} must end in {weight.shape[-1]}, "
             f"the last size of 'weight' of shape {tuple(weight.shape)}"

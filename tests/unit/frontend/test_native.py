@@ -35,16 +35,19 @@ def loaded() -> None:
 def in_python() -> Iterator[None]:
     """Recording and flushes by Python."""
     flush, ready.Native.flush = ready.Native.flush, None
-    before = core.Native.record, core.Native.unary
+    names = ("record", "apply", "unary", "write", "backward")
+    before = [getattr(core.Native, name) for name in names]
     methods = {name: sq.Tensor.__dict__[name] for name in native._METHODS}
-    core.Native.record = core.Native.unary = None
+    for name in names:
+        setattr(core.Native, name, None)
     try:
         for name in methods:
             setattr(sq.Tensor, name, native._python(name))
         yield
     finally:
         ready.Native.flush = flush
-        core.Native.record, core.Native.unary = before
+        for name, entry in zip(names, before, strict=True):
+            setattr(core.Native, name, entry)
         for name, method in methods.items():
             setattr(sq.Tensor, name, method)
 

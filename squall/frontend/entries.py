@@ -1,0 +1,36 @@
+"""The native functions that Python calls, once a program is worth making them (`native.py`)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from operator import is_
+from typing import Any
+
+
+class Native:
+    """Each gives None (`write` False) where Python must do it.
+
+    Attributes:
+        record, apply: `core.record`, and `core.apply` with packed attributes. unary: `core.unary`.
+        write: `views.write` of several Nodes. backward: see `known_backward.py`. captured: one call of a captured
+            program.
+    """
+
+    record: Callable[[Any, tuple, tuple], Any] | None = None
+    apply: Callable[[Any, tuple, tuple], Any] | None = None
+    unary: Callable[[Any, Any], Any] | None = None
+    write: Callable[[tuple, tuple], bool] | None = None
+    captured: Callable[[tuple, list, list], Any] | None = None
+    backward: Callable[[Any, Any, bool], Any] | None = None
+
+
+as_given: dict[tuple, list] = {}  # (op, ids of types) of Tensors that are recorded as they are given -> the types
+
+
+def note_as_given(op: Any, given: tuple, prepared: tuple) -> None:
+    """Let `Native.apply` know that Tensors of these types are recorded as they are given, if they are."""
+    if len(given) == len(prepared) and all(map(is_, given, prepared)):
+        types = [v.node.type for v in given]
+        if len(as_given) > 50000:
+            as_given.clear()
+        as_given[(op, *map(id, types))] = types
