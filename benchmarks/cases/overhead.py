@@ -1,5 +1,6 @@
 """What squall itself costs: writing one op down, reading one number, and a train step with next to no arithmetic."""
 
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -18,8 +19,26 @@ OPS: dict[str, Callable[[Any, Any], Any]] = {
     "sum": lambda x, y: x.sum(),
     "relu": lambda x, y: x.relu(),
     "index": lambda x, y: x[1],
+    "slice": lambda x, y: x[1:3],
+    "transpose": lambda x, y: x.T,
+    "reshape": lambda x, y: x.reshape(4, 16),
+    "detach": lambda x, y: x.detach(),
+    "sum-dim": lambda x, y: x.sum(0),
+    "linear": lambda x, y: package_of(x).nn.functional.linear(x, y),
+    "softmax": lambda x, y: package_of(x).nn.functional.softmax(x, -1),
+    "cat": lambda x, y: package_of(x).cat((x, y)),
 }
-WRITTEN = {"mul": "x * 2.0", "matmul": "x @ y", "sum": "x.sum()", "relu": "x.relu()", "index": "x[1]"}
+WRITTEN = {
+    "mul": "x * 2.0", "matmul": "x @ y", "sum": "x.sum()", "relu": "x.relu()", "index": "x[1]", "slice": "x[1:3]",
+    "transpose": "x.T", "reshape": "x.reshape(4, 16)", "detach": "x.detach()", "sum-dim": "x.sum(0)",
+    "linear": "F.linear(x, y)", "softmax": "F.softmax(x, -1)", "cat": "cat((x, y))",
+}  # fmt: skip
+
+WRITES: dict[str, tuple[str, Callable[[Any, Any], Any]]] = {
+    "number": ("x.mul_(0.5)", lambda x, y: x.mul_(0.5)),
+    "tensor": ("x.add_(y)", lambda x, y: x.add_(y)),
+    "zero": ("x.zero_()", lambda x, y: x.zero_()),
+}
 
 READS: dict[str, tuple[str, Callable[[Any, Any], Any]]] = {
     "item": ("x.item() of a known value", lambda x, y: x.item()),
@@ -27,6 +46,11 @@ READS: dict[str, tuple[str, Callable[[Any, Any], Any]]] = {
     "sum-item": ("(x + y).sum().item()", lambda x, y: (x + y).sum().item()),
     "float-loss": ("float(((x - y) * (x - y)).mean())", lambda x, y: float(((x - y) * (x - y)).mean())),
 }
+
+
+def package_of(x: Any) -> Any:
+    """The package a tensor is of."""
+    return sys.modules[type(x).__module__.partition(".")[0]]
 
 
 def matrices(package: Any, requires_grad: bool) -> tuple:
@@ -48,6 +72,43 @@ def recording(name: str, op: str, requires_grad: bool) -> Callable[[], Program]:
                 apply(x, y)
 
         return Program(call, lambda: [apply(x, y).detach().numpy()])
+
+    return make
+
+
+def writing(name: str, write: str) -> Callable[[], Program]:
+    """One operation in place a thousand times."""
+
+    def make() -> Program:
+        x, y = matrices(framework(name).package, False)
+        apply = WRITES[write][1]
+
+        def call() -> None:
+            for _ in range(CALLS):
+                apply(x, y)
+
+        return Program(call, lambda: [apply(x.clone(), y).numpy()])
+
+    return make
+
+
+def calling(name: str, compiled: bool) -> Callable[[], Program]:
+    """A function of two small matrices, compiled or not, a thousand times."""
+
+    def make() -> Program:
+        own = framework(name)
+        x, y = matrices(own.package, False)
+
+        def function(a: Any, b: Any) -> Any:
+            return (a + b) * 2.0
+
+        apply = own.package.compile(function) if compiled else function
+
+        def call() -> None:
+            for _ in range(CALLS):
+                apply(x, y)
+
+        return Program(call, lambda: [apply(x, y).numpy()])
 
     return make
 
@@ -96,6 +157,19 @@ for written in OPS:
             },
             per_call=CALLS, threads=(1,),
         ))  # fmt: skip
+
+for which, (title, _) in WRITES.items():
+    register(Case(
+        f"write-{which}", "overhead", f"{title} of 8 x 8",
+        {"squall": writing("squall", which), "torch eager": writing("torch", which)},
+        per_call=CALLS, threads=(1,),
+    ))  # fmt: skip
+
+register(Case(
+    "call-compiled", "overhead", "a compiled function of two 8 x 8 arguments, one kernel",
+    {"squall": calling("squall", True), "torch eager": calling("torch", False)},
+    per_call=CALLS, threads=(1,),
+))  # fmt: skip
 
 for which, (title, _) in READS.items():
     register(Case(
