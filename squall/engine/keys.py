@@ -15,6 +15,15 @@ from squall.ir.node import Node, SharedType
 from squall.ir.op import ops
 
 
+def _lent() -> int:
+    """1 where a call borrows its argument from the caller's variable (Python 3.14), 0 where it holds it too."""
+    probe = object()
+    return 2 - sys.getrefcount(probe)
+
+
+LENT = _lent()
+
+
 class Signature(NamedTuple):
     """A graph as key, with its nodes in order and its leaves in binding order."""
 
@@ -93,18 +102,18 @@ def _donatable(order: list[Node], roots: list[Node], inputs: list[Node]) -> tupl
             uses[id(operand)] = uses.get(id(operand), 0) + 1
     node = operand = None  # let go of the last ones
     # held by order, inputs, the comprehension's variable and getrefcount's argument: cheap, and usually the answer
-    if not any([count(n) <= uses.get(id(n), 0) + 4 for n in inputs]):  # noqa: C419  a generator holds other references
+    if not any([count(n) <= uses.get(id(n), 0) + 4 - LENT for n in inputs]):  # noqa: C419  a generator holds other references
         return (False,) * len(inputs)
     is_root = {id(r) for r in roots}
     for node in order:  # an interior node somebody else holds would have to be computed again from its inputs
         # held by: the order list, the loop variable, getrefcount's argument
-        if node.buffer is None and id(node) not in is_root and count(node) > uses.get(id(node), 0) + 3:
+        if node.buffer is None and id(node) not in is_root and count(node) > uses.get(id(node), 0) + 3 - LENT:
             return (False,) * len(inputs)
     out = []
     for i in range(len(inputs)):
         node = inputs[i]
         # held by: order, inputs, the variable `node`, the argument; buffer: the slot, the variable, the argument
-        private = count(node) <= uses.get(id(node), 0) + 4 and node.type.__class__ is not SharedType
+        private = count(node) <= uses.get(id(node), 0) + 4 - LENT and node.type.__class__ is not SharedType
         buffer = node.buffer
-        out.append(private and count(buffer) <= 3 and not buffer.shared and count(buffer.block) <= 2)
+        out.append(private and count(buffer) <= 3 - LENT and not buffer.shared and count(buffer.block) <= 2)
     return tuple(out)

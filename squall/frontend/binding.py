@@ -19,7 +19,7 @@ from squall.base.dim import Dim, evaluate
 from squall.base.errors import IndexRangeError, SquallError
 from squall.engine import ready, realize
 from squall.engine.copying import copy_buffer, overwrite
-from squall.engine.keys import signature
+from squall.engine.keys import LENT, signature
 from squall.engine.overwriting import Gate, beside_others, met
 from squall.frontend.arguments import Arguments
 from squall.frontend.cell import Cell
@@ -215,8 +215,8 @@ class Program:
             if (plain and buffer.strides is not None) or (
                 donated
                 and (
-                    count(node) > 3 + 2 * more
-                    or count(buffer) > 3 + more
+                    count(node) > 3 - LENT + 2 * more
+                    or count(buffer) > 3 - LENT + more
                     or count(buffer.block) > 2
                     or buffer.shared
                 )

@@ -11,6 +11,7 @@ from typing import Any
 
 from squall.base.dtypes import as_dtype, numpy_dtype
 from squall.base.errors import AutogradError, DtypeError, ShapeError
+from squall.engine.keys import LENT
 from squall.frontend.arrays import array_view, computed
 from squall.frontend.cell import Cell
 from squall.frontend.core import ensure_cell
@@ -97,7 +98,8 @@ def _is_private(node: Node, view: Any) -> bool:
     buffer = node.buffer
     # held by: the cell, two callers' variables, the argument (and the view's source and cached Node); each a slot
     # and variables
-    return count(node) <= 4 + 2 * windows and count(buffer) <= 4 and count(buffer.block) <= 2 + windows
+    held = 4 - 2 * LENT
+    return count(node) <= held + 2 * windows and count(buffer) <= held and count(buffer.block) <= 2 + windows
 
 
 def from_numpy(array: Any) -> Any:
