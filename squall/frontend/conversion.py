@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from typing import Any
 
+from squall.base import pytree
 from squall.base.dtypes import DType, as_dtype, dtype_named, numpy_dtype
 from squall.base.errors import AutogradError, ShapeError
 from squall.base.formats import channels_last, channels_last_3d, check_format, contiguous_format
@@ -126,6 +127,12 @@ def as_array(tensor: Any, dtype: Any, copy: bool | None) -> Any:
             raise ValueError("a copy is needed to convert the dtype")
         return array.astype(dtype)
     return array.copy() if copy else array
+
+
+def array_function(function: Any, args: tuple, kwargs: dict) -> Any:
+    """NumPy's `__array_function__` protocol: NumPy's functions of Tensors work on their memory and give arrays."""
+    arrays = pytree.map_leaves(lambda x: interop.to_numpy(x) if isinstance(x, Handle) else x, (args, kwargs))
+    return function(*arrays[0], **arrays[1])
 
 
 def pickled(tensor: Any) -> tuple:

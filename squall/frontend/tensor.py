@@ -247,6 +247,9 @@ class Tensor(Handle, ArithmeticMethods, UnaryMethods, ReductionMethods, Movement
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
         return conversion.as_array(self, dtype, copy)
 
+    def __array_function__(self, function: Any, types: Any, args: tuple, kwargs: dict) -> Any:
+        return conversion.array_function(function, args, kwargs)
+
     def __dlpack__(self, **options: Any) -> Any:
         return interop.to_dlpack(self, **options)
 
