@@ -45,3 +45,16 @@ def test_fashion_mnist(tmp_path, monkeypatch, capsys):
     }
     pytest.importorskip("matplotlib")
     assert (out / "fashion.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_char_gpt(tmp_path, monkeypatch, capsys):
+    text = "the wind rose and the sea rose and the ship went down to the sea again; " * 60
+    (tmp_path / "text.txt").write_text(text)
+    out = tmp_path / "out"
+    options = ["--text", str(tmp_path), "--steps", "100", "--layers", "1", "--width", "32", "--out", str(out)]
+    monkeypatch.setattr(sys, "argv", ["x", *options])
+    load("char_gpt").main()
+    said = capsys.readouterr().out
+    assert float(re.search(r"^squall: held-out loss ([\d.]+)", said, re.M)[1]) < 1.5
+    assert len(said.splitlines()[-1]) > 20 and set(said.splitlines()[-1]) <= set(text)
+    assert (out / "char-gpt.safetensors").stat().st_size > 10_000
