@@ -68,8 +68,9 @@ def finish(work: Work) -> None:
     if not by_node:
         return
     fuser = Fuser(work)
+    copies = {id(copy) for _, _, copy, _ in work.copies}  # left apart: writes in place may make them unneeded
     for task in list(work.tasks):
-        if not isinstance(task, Group) or task.merged is not None:
+        if not isinstance(task, Group) or task.merged is not None or id(task) in copies:
             continue
         candidates = [n for n in task.reads if id(n) in by_node and by_node[id(n)].merged is None]
         for node in sorted(candidates, key=lambda n: -work.position[id(n)]):

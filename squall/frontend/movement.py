@@ -150,8 +150,8 @@ def varying_start(index: Any, size: Any, dim: int, length: int = 1) -> Any:
 
     def start(value: int) -> int:
         if not -size <= value <= size - length:
-            raise IndexRangeError(f"index {value} is out of bounds for dimension {dim} with size {size}; it was recorded "
-                                  f"at {place}")
+            raise IndexRangeError(
+                f"index {value} is out of bounds for dimension {dim} with size {size}; it was recorded at {place}")
         return value + size if value < 0 else value
 
     return derived(start, index)
