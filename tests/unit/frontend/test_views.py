@@ -2,6 +2,7 @@
 
 import time
 
+import numpy as np
 import pytest
 
 import squall as sq
@@ -144,9 +145,9 @@ def test_versions_count_writes_to_the_storage():
 
 def test_writes_into_a_fresh_product():
     a, b = np.random.default_rng(0).standard_normal((2, 64, 64)).astype("float32")
-    for write in ({(slice(1, 3),): 1.0}, {(slice(None), 1): 2.0, (2,): 3.0}):
+    for write in ([(slice(1, 3), 1.0)], [((slice(None), 1), 2.0), (2, 3.0)]):
         product, expected = sq.tensor(a) @ sq.tensor(b), a @ b
-        for place, value in write.items():
+        for place, value in write:
             product[place] = value
             expected[place] = value
         assert np.allclose(product.numpy(), expected, atol=1e-4)
