@@ -38,7 +38,7 @@ def run(root: Any, seed: Node, on_leaf: Callable, retain: bool) -> bool:
         return False
     with no_grad():
         if found.__class__ is tuple:
-            _learn(*found, root, seed, on_leaf, retain)
+            _learn(*found, root, seed, on_leaf, retain)  # type: ignore[call-arg]  the native tuple has both
         else:
             for leaf, gradient in zip(found[::2], found[1::2], strict=True):
                 on_leaf(leaf, gradient)
