@@ -3,4 +3,4 @@
 
 def load() -> None:
     """Import every group, each of which registers its cases."""
-    from benchmarks.cases import gpt, lstm, matmul, mlp, overhead, small, startup  # noqa: F401
+    from benchmarks.cases import convnets, gpt, lstm, matmul, mlp, overhead, small, startup  # noqa: F401
