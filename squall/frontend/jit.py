@@ -107,10 +107,11 @@ class Compiled:
     # ------------------------------------------------------------ capturing
     def _capture(self, leaves: list, structure: Any) -> tuple[Capture, Program]:
         if self.captures >= CAPTURES:
+            changed = next((p.watch.changed() for p in self.programs if p.structure == structure), None)
             raise TraceError(
-                f"{user_line()}: {self.label} was captured {CAPTURES} times: something it is guarded by "
-                "changes with every "
-                "call. Pass what changes as a Tensor, or leave the function uncompiled."
+                f"{user_line()}: {self.label} was captured {CAPTURES} times: something it is guarded by changes "
+                f"with every call{f', now {changed}' if changed else ''}. Pass what changes as a Tensor, or leave "
+                "the function uncompiled."
             )
         same = [p.arguments for p in self.programs if p.structure == structure]
         varying = frozenset(

@@ -137,7 +137,8 @@ class Surroundings:
                 implicit = key in ("forward", "backward", "setup_context") or (
                     key.startswith("__") and key not in _UNCALLED
                 )
-                if not (implicit or self._reads(key, item) or (made and key in ("__init__", "__new__"))):
+                constructor = key in ("__init__", "__new__")  # somebody's super().__init__() calls only its own
+                if not (made if constructor else implicit or self._reads(key, item)):
                     continue
                 function = (
                     getattr(item, "__func__", None)

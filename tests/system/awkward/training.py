@@ -50,6 +50,36 @@ def gradients_zeroed_in_place(compile: Callable) -> list:
 
 
 @program(captures=2)
+def trainer_whose_constructor_names_what_its_loop_appends_to(compile: Callable) -> list:
+    class Scaled(nn.Linear):
+        def __init__(self, width: int, size: int) -> None:
+            super().__init__(width, size)  # some constructor is called by code that the walk meets
+
+        def forward(self, x: Any) -> Any:
+            return super().forward(x) * 2
+
+    class Trainer:
+        def __init__(self) -> None:
+            self.model = network()
+            self.make = Scaled
+            self.optimizer = optim.SGD(self.model.parameters(), lr=0.1)
+            self.losses: list = []
+            self.step = compile(self._step)
+
+        def _step(self, x: Any, y: Any) -> Any:
+            loss = F.mse_loss(self.model(x), y) + self.make(1, 1)(sq.ones(1, 1)).sum() * 0
+            self.optimizer.zero_grad()
+            loss.backward()
+            self.optimizer.step()
+            return loss
+
+    held = Trainer()
+    for i in range(6):
+        held.losses += train(held.step, 1, i)
+    return [*held.losses, *weights(held.model)]
+
+
+@program(captures=2)
 def scheduler_stepped_outside(compile: Callable) -> list:
     model = network()
     optimizer = optim.SGD(model.parameters(), lr=0.1)
