@@ -12,8 +12,8 @@ from typing import Any
 from squall.base.version import VERSION as __version__  # noqa: N811
 
 _MODULES = (
-    "nn", "optim", "data", "io", "models", "cli", "autograd", "func", "linalg", "special", "signal", "base", "ir",
-    "ops",
+    "nn", "optim", "data", "io", "models", "cli", "autograd", "func", "linalg", "special", "signal", "masked", "base",
+    "ir", "ops",
 )  # fmt: skip
 _DTYPES = (
     "uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64", "float16", "bfloat16", "float32",

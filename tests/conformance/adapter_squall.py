@@ -16,3 +16,11 @@ def to_numpy(module, value) -> np.ndarray:
             value = value.to(module.float32)
         value = value.numpy()
     return np.asarray(value)
+
+
+def warm(module) -> None:
+    """Load what every child of a run needs, once, before they are forked: the compiler and the native flush."""
+    x = module.ones(3, requires_grad=True)
+    for _ in range(12):
+        (x * 2.0).sum().backward()
+        x.grad.tolist()

@@ -8,7 +8,7 @@ from tests.conformance.opinfo.run import DTYPES, load_target, operators, run
 
 pytestmark = pytest.mark.peer
 
-SHARES = 4
+SHARES = 8  # of an operator list; small ones keep every core busy to the end
 MODULE = "squall"
 
 

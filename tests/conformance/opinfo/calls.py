@@ -37,7 +37,7 @@ def dotted_name(func) -> str:
         module = getattr(func, "__module__", None)
         own = getattr(func, "__qualname__", getattr(func, "__name__", "?"))
         name = f"{module}.{own}" if module else own
-    for prefix in ("torch.", "_TensorBase.", "_C."):
+    for prefix in ("torch.", "functional.", "_TensorBase.", "_C."):
         name = name.removeprefix(prefix)
     if name.startswith("aten."):
         name = "ops." + name
@@ -135,25 +135,36 @@ def rebuild(converter: Converter, reference):
 
 # Samples of random operators seed themselves with a constant; shifting every seed in a second reference run
 # shows which ones they are.
-_manual_seed = torch.manual_seed
 _seed_shift = 0
+_seedings = 0
 
 
-def _shifted_seed(seed):
-    return _manual_seed(int(seed) + _seed_shift)
+def seed(value: int) -> torch.Generator:
+    """Seed torch's generator of this machine; `torch.manual_seed` also records a stack for each absent device."""
+    global _seedings
+    _seedings += 1
+    return torch.default_generator.manual_seed(int(value) + _seed_shift)
 
 
 def install_seed_shift() -> None:
     """Put the shift into `torch.manual_seed`; needed once before samples are judged random or not."""
-    torch.manual_seed = torch.random.manual_seed = _shifted_seed
+    torch.manual_seed = torch.random.manual_seed = seed
+
+
+def draws(run) -> tuple:
+    """What `run()` gives, and whether it touched torch's generator or seeded it: what does neither is not random."""
+    seed(0)
+    before, seedings = torch.default_generator.get_state(), _seedings
+    result = run()
+    return result, seedings != _seedings or not torch.equal(before, torch.default_generator.get_state())
 
 
 def is_random(op, sample, how: str, reference) -> bool:
-    """Whether other seeds give other results."""
+    """Whether other seeds give other results; worth asking of what touched the generator only."""
     global _seed_shift
     try:
         for _seed_shift in (1, 2, 3):
-            torch.manual_seed(0)
+            seed(0)
             if not same(reference, run_torch(op, copy_sample(sample), how)[0]):
                 return True
         return False

@@ -7,6 +7,7 @@ import numpy as np
 from tests.conformance.opinfo.convert import Target, flatten, is_torch
 from tests.conformance.opinfo.options import Options
 from tests.conformance.opinfo.target import torch_to_numpy
+from tests.conformance.opinfo.tolerance import as_near
 
 # Values of these are unspecified or drawn: shape and dtype are all there is to compare.
 UNSPECIFIED = re.compile(
@@ -38,6 +39,23 @@ def compare(name: str, wanted, got, target: Target, options: Options, shape_only
         if why:
             return f"output {index}: {why}"
     return None
+
+
+def all_near(wide, wanted, got, target: Target, options: Options) -> bool:
+    """Whether every result lies as near to float32's as tolerance or PyTorch's own does."""
+    wides, wanteds = flatten(wide, is_torch), flatten(wanted, is_torch)
+    owns = flatten(got, target.is_tensor)
+    if not len(wides) == len(wanteds) == len(owns):
+        return False
+    return all(
+        as_near(array_of(w), array_of(x), target.to_numpy(y), options.rtol, options.atol)
+        for w, x, y in zip(wides, wanteds, owns, strict=True)
+    )
+
+
+def array_of(value) -> np.ndarray:
+    """A result of PyTorch's as an array."""
+    return torch_to_numpy(value) if is_torch(value) else np.asarray(value)
 
 
 def normal_form(name: str, x: np.ndarray, y: np.ndarray):

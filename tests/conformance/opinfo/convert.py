@@ -56,6 +56,8 @@ class Converter:
             return self.target.resolve(str(value).replace("torch.", ""))
         if isinstance(value, torch.Generator):
             raise Unsupported("generator")
+        if isinstance(value, torch.nn.Module) and not list(value.parameters()):
+            return self.target.resolve("nn." + type(value).__name__)()
         return value
 
     def link(self, torch_value, own_value) -> None:

@@ -20,6 +20,7 @@ def records(ops: list, dtype, target: Target, options: Options) -> Iterator[Reco
         for op in ops:
             yield one_op(op, dtype, target, options)
         return
+    target.warm()
     at = 0
     while at < len(ops):
         done = 0

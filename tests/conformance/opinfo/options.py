@@ -10,9 +10,9 @@ class Options:
     max_samples: int = 20  # per operator, spread evenly over all of them; 0 means all
     grad_samples: int = 3
     gradients: bool = True
-    rtol: float = 1e-4
-    atol: float = 1e-4
-    grad_rtol: float = 1e-3
+    rtol: float | None = None  # None: by dtype, see `tolerance`
+    atol: float | None = None
+    grad_rtol: float | None = None
     loose_dtype: bool = False
     timeout: float = 60.0  # seconds for one operator
     chunk: int = 16  # operators that share a forked child

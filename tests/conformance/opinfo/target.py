@@ -1,8 +1,8 @@
 """The module under test: how its names are found and how values go in and come out.
 
 An adapter is a module that may define any of
-`tensor(M, ndarray, dtype_name, requires_grad)`, `to_numpy(M, x)`, `grad(M, x)`, `backward(M, loss)` and
-`resolve(M, dotted_name)`; what it does not define follows PyTorch.
+`tensor(M, ndarray, dtype_name, requires_grad)`, `to_numpy(M, x)`, `grad(M, x)`, `backward(M, loss)`,
+`resolve(M, dotted_name)` and `warm(M)`; what it does not define follows PyTorch.
 """
 
 import importlib
@@ -29,6 +29,12 @@ class Target:
 
     def _hook(self, name):
         return getattr(self.adapter, name, None) if self.adapter else None
+
+    def warm(self) -> None:
+        """Load what M loads late, in the parent of all children."""
+        hook = self._hook("warm")
+        if hook:
+            hook(self.module)
 
     def resolve(self, dotted: str):
         """The callable that `torch.<dotted>` stands for; Missing when there is none."""
