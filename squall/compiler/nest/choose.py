@@ -13,7 +13,6 @@ from typing import NamedTuple
 from squall.compiler.nest import arguments as words
 from squall.compiler.nest.isa import MOST_ROWS, Isa
 from squall.compiler.nest.spec import Contraction, Dimension, Oriented, orient
-from squall.compiler.nest.stream import STREAMED
 from squall.ir.linear import BYTES
 
 DEPTH_BYTES = 3072  # the deepest block of k, in bytes of the accumulate dtype: part of what fixes a result's bits
@@ -202,7 +201,7 @@ def _choose(contraction: Contraction, isa: Isa, threads: int, epilogue: bool, pr
     elif not convert and len(groups["n"]) == 1 and run_n >= lanes and run_n == columns and (
             rows <= few or stays_near(groups["k"], "b", columns, BYTES[scalar])):
         b_mode, b_cost = words.IN_PLACE, 0.05
-    elif rows <= STREAMED[-1] and not contraction.triangle and run_k_b >= 2 * lanes and b_mode == words.BY_TRANSPOSING:
+    elif rows <= isa.tile.rows and not contraction.triangle and run_k_b >= 2 * lanes and b_mode == words.BY_TRANSPOSING:
         b_mode, b_cost = words.STREAMED, TRANSPOSE
     deep = block_depth(depth, accumulate)
     size = BYTES[accumulate]

@@ -33,7 +33,7 @@ from squall.compiler.nest.pack import (
 from squall.compiler.nest.prepack import prepack_driver
 from squall.compiler.nest.spec import BLOCK, TRIANGLES
 from squall.compiler.nest.store import store_rows, store_transposed
-from squall.compiler.nest.stream import STREAMED, stream_name, stream_tile
+from squall.compiler.nest.stream import stream_name, stream_tile, streamed
 from squall.compiler.nest.tables import fill_offsets, fill_ramp, find_runs
 from squall.ir.linear import I64, PTR, Builder, Program, Reg
 
@@ -49,7 +49,7 @@ def build(library: Library) -> Program:
         if strips_together(isa, accumulate) > 1:
             functions += [make(isa, dtype, accumulate) for make in (pack_strips, copy_strips, pack_group)]
         functions += all_microkernels(isa, accumulate)
-        functions += [stream_tile(isa, dtype, accumulate, rows) for rows in STREAMED]
+        functions += [stream_tile(isa, dtype, accumulate, rows) for rows in streamed(isa)]
         functions += [store_rows(isa, library.result, accumulate), store_transposed(isa, library.result, accumulate)]
         entry = _Driver(isa, library).build()
     return Program((*functions, entry), entry.name)
@@ -273,7 +273,7 @@ class _Driver:
     def _streamed_tiles(self, table: Reg, out_rows: Reg, count: Reg) -> None:
         """The strip in tiles of one vector and the fewest rows that hold it, B read along k."""
         b, args, least = self.b, self.args, 0
-        for rows in STREAMED:
+        for rows in streamed(self.isa):
             fits = b.op("and", b.compare("gt", count, b.int(least)), b.compare("le", count, b.int(rows)))
             with b.when(fits), b.loop(b.int(0), self.columns, b.int(self.lanes)) as column:
                 last = b.op("min", b.int(self.lanes), b.sub(self.columns, column))

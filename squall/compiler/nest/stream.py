@@ -11,8 +11,12 @@ from squall.compiler.nest.microkernel import finish_tile, multiply_add
 from squall.compiler.nest.pack import load_transposed, transpose
 from squall.ir.linear import I64, PTR, Builder, Function, Reg, Type
 
-STREAMED = (2, 4, 8)  # rows of A that have a function of their own
 AHEAD_BYTES = 128
+
+
+def streamed(isa: Isa) -> tuple[int, ...]:
+    """The rows of A that have a function of their own: at most a tile's, for which A's offsets are there."""
+    return (2, 4, isa.tile.rows)
 
 
 def stream_name(rows: int) -> str:
