@@ -7,7 +7,10 @@ somebody listens. `SQUALL_DEBUG` prints events to standard error.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from squall.base import config
@@ -36,6 +39,27 @@ def listen(listener: Callable[[str, dict[str, Any]], None]) -> Callable[[], None
     """Register a listener; the result removes it."""
     _listeners.append(listener)
     return lambda: _listeners.remove(listener)
+
+
+def begin() -> float:
+    """When a stretch of work begins, for `end`; 0 when nobody listens."""
+    return time.perf_counter() if _listeners else 0.0
+
+
+def end(name: str, began: float) -> None:
+    """Send the event "span" of a stretch of work that began when `begin` said."""
+    if began and _listeners:
+        emit("span", name=name, begin=began, end=time.perf_counter(), thread=threading.get_ident())
+
+
+@contextmanager
+def span(name: str) -> Iterator[None]:
+    """`begin` and `end` around a block."""
+    began = begin()
+    try:
+        yield
+    finally:
+        end(name, began)
 
 
 def debug(level: int, *parts: Any) -> None:

@@ -10,11 +10,7 @@ from typing import NamedTuple
 
 from squall.base import config
 from squall.compiler.nest.isa import ISAS
-from squall.runtime.machine_code import binding
-from squall.runtime.native import host_platform
-
-_AVX512 = frozenset(("avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512cd"))
-_AVX2 = frozenset(("avx2", "fma", "f16c"))
+from squall.runtime import host
 
 
 class Machine(NamedTuple):
@@ -26,10 +22,7 @@ class Machine(NamedTuple):
 
 @lru_cache(maxsize=1)
 def _best() -> str:
-    if host_platform().machine == "aarch64":
-        return "neon"
-    present = {name for name, on in binding().get_host_cpu_features().items() if on}
-    return "avx512" if present >= _AVX512 else "avx2" if present >= _AVX2 else "sse4"
+    return host.isa() or "sse4"
 
 
 def machine() -> Machine:

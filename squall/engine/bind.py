@@ -79,15 +79,16 @@ class Binding:
             for made in resolve(step, self.sizes):
                 if made.key not in self.kernels:
                     self.kernels.update(build({made.key: made.program}, self.backend))
-                out.append(self._step(made))
+                out.append(self._step(made, step))
             return out
         return [self._step(step)]
 
-    def _step(self, step: KernelStep) -> Step:
+    def _step(self, step: KernelStep, source: ContractStep | None = None) -> Step:
         args = tuple(self.word(w) for w in step.words)
         scratch = max(step.scratch_bytes, step.program.scratch_bytes)
         units, grain = evaluate(step.units, self.sizes), max(1, evaluate(step.grain, self.sizes))
-        return Step(self.kernels[step.key], args, units, grain, scratch, step.checks, step.label)
+        return Step(self.kernels[step.key], args, units, grain, scratch, step.checks, step.label,
+                    (self.plan, source or step, self.sizes))
 
     def word(self, word: Word) -> Bind | int:
         """A word of a step's args block."""

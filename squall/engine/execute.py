@@ -13,7 +13,7 @@ import threading
 from collections.abc import Sequence
 from typing import Any
 
-from squall.base import config
+from squall.base import config, trace
 from squall.base.dim import evaluate
 from squall.base.errors import IndexRangeError
 from squall.base.shapes import contiguous_strides
@@ -36,7 +36,8 @@ class Executable:
     def __init__(self, plan: Plan):
         self.plan = plan
         self.backend = config.get("backend")
-        self.kernels = link(plan, self.backend)
+        with trace.span("link"):
+            self.kernels = link(plan, self.backend)
         self.strided = tuple(i for i, x in enumerate(plan.inputs) if not x.contiguous)
         self.bindings: dict[tuple, Binding] = {}
         self.plain: Binding | None = None

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from math import prod
 from typing import Any
 
+from squall.base import trace
 from squall.base.dim import evaluate
 from squall.base.dtypes import DType, numpy_dtype
 from squall.base.shapes import contiguous_strides
@@ -64,6 +65,7 @@ def host_call(binding: Any, step: HostStep) -> Callable[[list], None]:
     def run(words: list) -> None:
         import numpy
 
+        began = trace.begin()
         arrays = [view(*i, words) for i in step.inputs]
         with numpy.errstate(all="ignore"):
             results = step.function(*map(_widened, arrays), **dict(step.attributes))
@@ -71,5 +73,6 @@ def host_call(binding: Any, step: HostStep) -> Callable[[list], None]:
         for target, result in zip(step.outputs, results, strict=True):
             out = view(*target, words)
             out[...] = result
+        trace.end(f"library {step.label}", began)
 
     return run

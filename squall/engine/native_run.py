@@ -402,6 +402,7 @@ def evaluate(state, roots):
     if records_new == 0:
         return ERROR
     LEAVING[1] += 1  # see `leaving.py`
+    call_int(NOTE, 1, 0)  # see `recording.py`
     put_flag(state + ThreadState_flushing, TRUE)
     done = live(pending, count, roots, records_new)
     if done == DONE:
@@ -421,6 +422,7 @@ def evaluate(state, roots):
         if done == ERROR and PyErr_ExceptionMatches(EXCEPTION):
             put_flag(state + ThreadState_broken, TRUE)
     Py_DecRef(records_new)
+    call_int(NOTE, 2, 0)
     LEAVING[1] -= 1
     return done
 

@@ -34,8 +34,10 @@ def evaluate(roots: list[Node]) -> None:
     The native run and the filling of the slots are one chain of C calls, which no signal handler can interrupt. Threads
     may evaluate graphs that share nodes: one at a time reads or changes graphs, while kernels run beside each other.
     """
+    began = trace.begin()
     while (other := _evaluate(roots)) is not None:
         other.wait()
+    trace.end("flush", began)
 
 
 @leaving.run
@@ -54,12 +56,15 @@ def _evaluate(roots: list[Node]) -> Gate | None:
             deque(map(_set_buffer, roots, buffers), maxlen=0)
             _finish(roots)
             return None
+        began = trace.begin()
         found = signature(roots)
+        trace.end("walk", began)
         if gates and (other := met(found.order)) is not None:
             return other
         planned = plans.get(found.key)
         if planned is None:
-            planned = plans.put(found.key, _plan(roots, found))
+            with trace.span("compile"):
+                planned = plans.put(found.key, _plan(roots, found))
         elif ready.met_again(plans.hits):
             ready.make_ready(found, *planned, _failed)
         if any(found.donatable) and beside_others() > 1:
@@ -202,4 +207,5 @@ def prepare_request(request: Request, name: str) -> Any:
         return oracle.OracleExecutable(request)
     trace.count("plans compiled")
     trace.debug(1, f"captured {name}: {len(request.roots)} results, {len(request.inputs)} inputs")
-    return Executable(compile_plan(request))
+    with trace.span("compile"):
+        return Executable(compile_plan(request))

@@ -194,7 +194,9 @@ def captured(module, arguments, count):
     for i in range(f[INPUTS]):
         Py_IncRef(buffers[i])
     LEAVING[1] += 1  # see `leaving.py`
+    call_int(NOTE, 3, 0)  # see `recording.py`
     made_new = run_captured(f, spec, arguments[2], f[VALUES])
+    call_int(NOTE, 4, 0)
     LEAVING[1] -= 1
     drop(buffers, f[INPUTS])
     Py_DecRef(spec)

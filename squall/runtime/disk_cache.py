@@ -13,6 +13,7 @@ import os
 import sys
 import time
 import warnings
+from functools import lru_cache
 from pathlib import Path
 
 from squall.base import config, trace
@@ -195,3 +196,14 @@ class DiskCache:
         """Folder, whether it is used, hits, misses and damaged files seen by this process."""
         return {"folder": str(self.folder), "readable": self.readable, "writable": self.writable,
                 "hits": self.hits, "misses": self.misses, "damaged": self.damaged}
+
+
+@lru_cache(maxsize=1)
+def disk() -> DiskCache:
+    """The process's disk cache, opened where the knobs say on first use."""
+    return DiskCache(default_folder() if config.get("cache") else None, config.get("cache_megabytes") << 20)
+
+
+def reopen_disk() -> None:
+    """Forget the open disk cache, so that changed knobs take effect."""
+    disk.cache_clear()

@@ -1,8 +1,9 @@
 """LLVM text to object code, and object code to addresses: the only place that talks to llvmlite about host code.
 
-Objects are position independent and hold no absolute address, so one compiled by another process loads as it is;
-loading never parses LLVM text. Symbols of the process (libc, libm, pthread) may be named as externals. Loaded code
-stays for the life of the process: a pool thread may be running it. llvmlite is imported on the first call.
+Objects are position independent and hold no absolute address, so one compiled by another process loads as it is.
+Symbols of the process (libc, libm, pthread) may be named as externals. Loaded code stays for the life of the process: a
+pool thread may be running it. llvmlite is imported on the first call; where `linking` knows the objects' format it is
+needed for compiling only.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import Any, NamedTuple
 
 from squall.base import trace
 from squall.base.errors import CompileError
-from squall.runtime import fork, leaving
+from squall.runtime import fork, leaving, linking
 
 # Features without which an instruction set is not used, the widest set first.
 NEEDED = {"avx512": frozenset(("avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512cd", "avx2", "fma", "f16c")),
@@ -67,28 +68,12 @@ def compiler_version() -> str:
     return f"llvmlite {llvmlite.__version__} LLVM {'.'.join(map(str, binding().llvm_version_info))}"
 
 
-def host_triple() -> str:
-    """The LLVM triple of this process."""
-    return binding().get_process_triple()
-
-
-def host_isa() -> str:
-    """The instruction set code is written for by default: "avx512", "avx2", "sse4", "neon"; "" for other processors."""
-    present = {name for name, on in binding().get_host_cpu_features().items() if on}
-    triple = host_triple()
-    if triple.startswith(("aarch64", "arm64")):
-        return "neon"
-    if not triple.startswith(("x86_64", "amd64")):
-        return ""
-    return next((name for name, needed in NEEDED.items() if needed <= present), "sse4")
-
-
 def _machine(target: CodeTarget, level: int, part: int = 0) -> Any:
     """A target machine; threads that generate code at once need one each."""
     key = (target, level, part)
     if key not in _machines:
         llvm = binding()
-        if target.triple != host_triple():
+        if target.triple != llvm.get_process_triple():
             llvm.initialize_all_targets()
             llvm.initialize_all_asmprinters()
         _machines[key] = llvm.Target.from_triple(target.triple).create_target_machine(
@@ -272,12 +257,26 @@ def load_objects(blobs: Iterable[bytes], names: Iterable[str]) -> dict[str, int]
     Raises:
         CompileError: for a damaged object, a missing name, or an external symbol the process does not have.
     """
+    blobs, names = list(blobs), list(names)
+    image = linking.link(blobs)
+    return load_by_llvm(blobs, names) if image is None else chosen(linking.load(image), names)
+
+
+def chosen(addresses: dict[str, int], names: Iterable[str]) -> dict[str, int]:
+    """The addresses of `names`; CompileError for one that is missing."""
+    try:
+        return {name: addresses[name] for name in names}
+    except KeyError as error:
+        raise CompileError(f"compiled code does not load: it has no function {error}") from None
+
+
+def load_by_llvm(blobs: Iterable[bytes], names: Iterable[str]) -> dict[str, int]:
+    """`load_objects` for objects that `linking` does not know, by LLVM's loader."""
     global _jit
-    names = list(names)
     llvm = binding()
     with _lock:
         if _jit is None:
-            _jit = llvm.create_lljit_compiler(_machine(CodeTarget(host_triple()), 2))
+            _jit = llvm.create_lljit_compiler(_machine(CodeTarget(llvm.get_process_triple()), 2))
         builder = llvm.JITLibraryBuilder().add_current_process()
         for blob in blobs:
             builder.add_object_img(blob)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from squall.base import config
-from squall.runtime import fork, machine_code
+from squall.runtime import fork, host, machine_code
 from squall.runtime.native_pool import MAX_THREADS
 from squall.runtime.native_runner import native_text
 from squall.runtime.native_waiting import Platform
@@ -19,8 +19,9 @@ from squall.runtime.objects import ObjectStore, Request
 from squall.runtime.processors import available_threads, processor_count
 
 SPIN_SECONDS = 500e-6  # how long an idle worker spins before it sleeps: more than the Python time between two plans
-_SYMBOLS = ("squall_run", "squall_run_timed", "squall_pool_reset", "squall_set_threads", "squall_set_spins",
-            "squall_pause_many", "squall_pool_state", "squall_copy", "squall_fill", "squall_loop", "squall_choose")
+_SYMBOLS = ("squall_run", "squall_run_recorded", "squall_pool_reset", "squall_set_threads", "squall_set_spins",
+            "squall_pause_many", "squall_pool_state", "squall_copy", "squall_fill", "squall_loop", "squall_choose",
+            "squall_set_recorder", "squall_tick", "squall_note")
 _lock = threading.RLock()
 _native: Native | None = None
 _chosen_threads = 0
@@ -43,18 +44,20 @@ class Native:
     Attributes:
         run: a C callable `(plan, values)` for the engine's uninterruptible chain: it releases the GIL, runs no Python,
             gives None, and raises IndexError when a status word or missing memory stopped the plan.
-        run_code, run_timed: `(plan, values)` and `(plan, values, ticks)`, giving the runner's code.
+        run_code, run_recorded: `(plan, values)` and `(plan, values, recorder)`, giving the runner's code.
+        set_recorder: `(recorder)`, 0 to stop (see `native_recorder`). tick: the runner's clock. note: the address of
+            `squall_note`.
         copy, fill: addresses of byte-moving kernels (see `native_runner`). loop, choose: of kernels that run plans (see
         `native_nested`).
     """
 
-    __slots__ = ("platform", "run", "run_code", "run_timed", "reset", "_set_threads", "_set_spins", "_pause", "_state",
-                 "copy", "fill", "loop", "choose", "seconds_per_tick")
+    __slots__ = ("platform", "run", "run_code", "run_recorded", "set_recorder", "tick", "note", "reset", "_set_threads",
+                 "_set_spins", "_pause", "_state", "copy", "fill", "loop", "choose", "seconds_per_tick")
 
-    def __init__(self, host: Platform | None = None):
-        self.platform = host or host_platform()
+    def __init__(self, given: Platform | None = None):
+        self.platform = given or host_platform()
         # A store of its own: baseline processor, so the object serves every machine of the triple.
-        store = ObjectStore("native runtime", machine_code.CodeTarget(machine_code.host_triple()), passes=("O2",))
+        store = ObjectStore("native runtime", machine_code.CodeTarget(host.facts().triple), passes=("O2",))
         request = Request(native_text(self.platform), _SYMBOLS)
         at = store.functions({self.platform: request})[self.platform]
         pointer, word = ctypes.c_void_p, ctypes.c_int64
@@ -66,7 +69,9 @@ class Native:
         # A C callable as result type: 0 gives None, any other code an IndexError, without entering Python code.
         self.run.restype = _NONE_OR_ERROR
         self.run_code = entry("squall_run", ctypes.c_int, pointer, pointer)
-        self.run_timed = entry("squall_run_timed", ctypes.c_int, pointer, pointer, pointer)
+        self.run_recorded = entry("squall_run_recorded", ctypes.c_int, pointer, pointer, pointer)
+        self.set_recorder = entry("squall_set_recorder", None, pointer)
+        self.tick, self.note = entry("squall_tick", word), at["squall_note"]
         self.reset = entry("squall_pool_reset", None)
         self._set_threads = entry("squall_set_threads", None, word)
         self._set_spins = entry("squall_set_spins", None, word, word)
@@ -99,8 +104,8 @@ class Native:
 _NONE_OR_ERROR: Callable[[int], None] = (None,).__getitem__
 
 
-def _seconds_per_tick(host: Platform) -> float:
-    if host.system != "windows":
+def _seconds_per_tick(used: Platform) -> float:
+    if used.system != "windows":
         return 1e-9
     frequency = ctypes.c_int64()
     ctypes.windll.kernel32.QueryPerformanceFrequency(ctypes.byref(frequency))  # type: ignore[attr-defined]

@@ -1,8 +1,9 @@
 """LLVM text of the plan runner: the native loop that executes all steps of a plan without returning to Python.
 
-`i32 squall_run(ptr plan, ptr values)` and `i32 squall_run_timed(ptr plan, ptr values, ptr ticks)`. The plan is
-read-only, so several threads may run one plan at once, each with its own values; the argument block lives on the
-runner's stack and is filled anew for each step. The layout, in 8-byte words (`plan_image.py` writes it):
+`i32 squall_run(ptr plan, ptr values)`, and `i32 squall_run_recorded(ptr plan, ptr values, ptr recorder)`, which notes
+how long each step took (`native_recorder.py`) and runs instead while a profile is taken. The plan is read-only, so
+several threads may run one plan at once, each with its own values; the argument block lives on the runner's stack and
+is filled anew for each step. The layout, in 8-byte words (`plan_image.py` writes it):
 
     header (8): steps, most arguments of a step, most scratch bytes, status value index (-1: none), status offset,
                 three zeros
@@ -18,6 +19,7 @@ from __future__ import annotations
 from squall.runtime.native_control import control_text
 from squall.runtime.native_nested import nested_text
 from squall.runtime.native_pool import pool_text
+from squall.runtime.native_recorder import PLAIN, RECORDED, recorder_text
 from squall.runtime.native_waiting import Platform, waiting_text
 
 HEADER_WORDS, STEP_WORDS, BIND_WORDS = 8, 8, 2
@@ -59,8 +61,10 @@ out:
 """
 
 RUN = """
-define i32 @{name}(ptr %plan, ptr %values{timed_parameter}) nounwind {{
+define i32 @{name}(ptr %plan, ptr %values{parameter}) {attributes}nounwind {{
 entry:
+  {enter}
+begin:
   %steps = load i64, ptr %plan
   %most.at = getelementptr i64, ptr %plan, i64 1
   %most = load i64, ptr %most.at
@@ -83,8 +87,8 @@ got:
   %raw.at = getelementptr %slot_type, ptr %claimed, i64 0, i32 1
   br label %ready
 ready:
-  %slot = phi ptr [null, %entry], [%claimed, %got]
-  %scratch.at = phi ptr [@no_scratch, %entry], [%raw.at, %got]
+  %slot = phi ptr [null, %begin], [%claimed, %got]
+  %scratch.at = phi ptr [@no_scratch, %begin], [%raw.at, %got]
   {first_tick}
   br label %head
 head:
@@ -136,6 +140,7 @@ release:
   store atomic i64 0, ptr %slot release, align 8
   br label %out
 out:
+  {last_tick}
   %result = trunc i64 %outcome to i32
   ret i32 %result
 }}
@@ -226,17 +231,9 @@ tail:
 """
 
 
-def _run_text(timed: bool) -> str:
-    return RUN.format(
-        name="squall_run_timed" if timed else "squall_run",
-        timed_parameter=", ptr %ticks" if timed else "",
-        first_tick="%tick0 = call i64 @tick()" if timed else "",
-        tick_phi="%tick = phi i64 [%tick0, %ready], [%tick1, %next]" if timed else "",
-        step_tick=("%tick1 = call i64 @tick()\n  %spent = sub i64 %tick1, %tick\n"
-                   "  %ticks.at = getelementptr i64, ptr %ticks, i64 %i\n  %before = load i64, ptr %ticks.at\n"
-                   "  %after = add i64 %before, %spent\n  store i64 %after, ptr %ticks.at") if timed else "",
-        out_of_scratch=OUT_OF_SCRATCH, stop_on_status=STOP_ON_STATUS,
-        step_words=STEP_WORDS, header_words=HEADER_WORDS)
+def _run_text(variant: dict[str, str]) -> str:
+    return RUN.format(**variant, out_of_scratch=OUT_OF_SCRATCH, stop_on_status=STOP_ON_STATUS,
+                      step_words=STEP_WORDS, header_words=HEADER_WORDS)
 
 
 def native_text(platform: Platform) -> str:
@@ -251,4 +248,5 @@ def native_text(platform: Platform) -> str:
     else:
         ticks = TICKS_POSIX.format(clock=6 if platform.system == "darwin" else 1)
     return "".join((pool_text(platform), waiting_text(platform), control_text(platform), BOUND, ticks,
-                    _run_text(False), _run_text(True), nested_text(OUT_OF_SCRATCH), MOVES))
+                    recorder_text(platform.system), _run_text(PLAIN), _run_text(RECORDED),
+                    nested_text(OUT_OF_SCRATCH), MOVES))

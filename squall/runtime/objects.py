@@ -19,13 +19,13 @@ from typing import NamedTuple
 from squall.base import config, trace
 from squall.base.caches import Cache
 from squall.base.errors import CompileError
-from squall.runtime import fork, machine_code
-from squall.runtime.disk_cache import DiskCache, default_folder
+from squall.runtime import fork, host, linking, machine_code
+from squall.runtime.disk_cache import disk, reopen_disk
 from squall.runtime.machine_code import SHORT_PASSES, CodeTarget, Unit
 from squall.runtime.processors import available_threads
 
-_FORMAT = 2
-_disk: DiskCache | None = None
+_FORMAT = 4
+__all__ = ["ObjectStore", "Request", "disk", "reopen_disk"]
 
 
 class Request(NamedTuple):
@@ -39,21 +39,6 @@ class Request(NamedTuple):
     symbols: tuple[str, ...]
 
 
-def disk() -> DiskCache:
-    """The process's disk cache, opened where the knobs say on first use."""
-    global _disk
-    if _disk is None:
-        folder = default_folder() if config.get("cache") else None
-        _disk = DiskCache(folder, config.get("cache_megabytes") << 20)
-    return _disk
-
-
-def reopen_disk() -> None:
-    """Forget the open disk cache, so that changed knobs take effect."""
-    global _disk
-    _disk = None
-
-
 class ObjectStore:
     """Compiled functions of one target.
 
@@ -64,7 +49,7 @@ class ObjectStore:
         passes, level: see `machine_code.compile_objects`.
 
     Example:
-        >>> store = ObjectStore("example", CodeTarget(machine_code.host_triple()))
+        >>> store = ObjectStore("example", CodeTarget(host.facts().triple))
         >>> text = "define i64 @one() { ret i64 1 }"
         >>> store.functions({"one": Request(text, ("one",))})["one"]["one"] > 0
         True
@@ -87,7 +72,7 @@ class ObjectStore:
     def digest(self, key: Hashable, request: Request) -> str:
         """The disk name of a kernel."""
         identity = request.text if isinstance(request.text, str) else f"{self.generator()}\0{key!r}"
-        whole = "\0".join((self._salt, machine_code.compiler_version(), repr(request.symbols), identity))
+        whole = "\0".join((self._salt, host.facts().compiler, repr(request.symbols), identity))
         return hashlib.sha256(whole.encode()).hexdigest()
 
     def functions(self, requests: Mapping[Hashable, Request]) -> dict[Hashable, dict[str, int]]:
@@ -131,18 +116,25 @@ class ObjectStore:
             return False
         header, _, code = payload.partition(b"\n")
         try:
-            index, lengths = json.loads(header)
-            starts = itertools.accumulate(lengths, initial=0)
-            self._load(index, [code[start:start + length] for start, length in zip(starts, lengths)])
-        except (ValueError, AttributeError, TypeError, CompileError) as error:
+            index, linked, lengths = json.loads(header)
+            if linked is None:
+                starts = itertools.accumulate(lengths, initial=0)
+                self._load(index, [code[start:start + length] for start, length in zip(starts, lengths)])
+            else:
+                self._load(index, linking.Image(code, *linked))
+        except (ValueError, AttributeError, KeyError, TypeError, CompileError) as error:
             trace.debug(1, "cached pack", name, "does not load:", error)
             return False
         self.from_disk += 1
         return True
 
-    def _load(self, index: dict[str, dict[str, str]], blobs: list[bytes]) -> None:
+    def _load(self, index: dict[str, dict[str, str]], code: linking.Image | list[bytes]) -> None:
         started = time.perf_counter()
-        addresses = machine_code.load_objects(blobs, [name for names in index.values() for name in names.values()])
+        wanted = [name for names in index.values() for name in names.values()]
+        if isinstance(code, linking.Image):
+            addresses = machine_code.chosen(linking.load(code), wanted)
+        else:
+            addresses = machine_code.load_by_llvm(code, wanted)
         for digest, names in index.items():
             self.loaded.setdefault(digest, {symbol: addresses[name] for symbol, name in names.items()})
         self.load_seconds += time.perf_counter() - started
@@ -158,10 +150,12 @@ class ObjectStore:
         self.compile_seconds += time.perf_counter() - started
         self.compiled += len(requests)
         trace.count("kernels compiled", len(requests))
-        self._load(index, blobs)
+        image = linking.link(blobs)
+        self._load(index, blobs if image is None else image)
         name = _pack_name(list(requests))
-        header = json.dumps([index, [len(blob) for blob in blobs]]).encode()
-        if disk().put(name, b"".join((header, b"\n", *blobs))) and len(requests) > 1:
+        linked, code = (None, b"".join(blobs)) if image is None else (image[1:], image.data)
+        header = json.dumps([index, linked, [len(blob) for blob in blobs]]).encode()
+        if disk().put(name, b"".join((header, b"\n", code))) and len(requests) > 1:
             for digest in requests:
                 disk().put(digest, name.encode(), durable=False)
 

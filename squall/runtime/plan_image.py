@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import struct
+import weakref
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
@@ -35,7 +36,7 @@ class Step(NamedTuple):
         units: parallel work units. grain: fewest units worth a chunk of their own; more than these run in the pool.
         scratch: bytes of workspace each thread gets.
         stop_on_status: end the plan if the status word is set after this step.
-        name: for the profiler.
+        name, work: for the profiler; `work` is what it says about the step, see `engine/roofline.py`.
     """
 
     kernel: int
@@ -45,6 +46,7 @@ class Step(NamedTuple):
     scratch: int = 0
     stop_on_status: bool = False
     name: str = ""
+    work: Any = None
 
 
 class PlanError(SquallError, RuntimeError):
@@ -98,6 +100,11 @@ def _signed(word: int) -> int:
     return word - (1 << 64) if word >= 1 << 63 else word
 
 
+# Every image of the process by its address, for `recording`, which sees addresses of steps.
+images: weakref.WeakValueDictionary[int, PlanImage] = weakref.WeakValueDictionary()
+keepers: list[list[PlanImage]] = []  # get each image that is made
+
+
 class PlanImage:
     """Steps laid out for the native runner.
 
@@ -117,7 +124,8 @@ class PlanImage:
         [0, 0, 0, 0]
     """
 
-    __slots__ = ("steps", "value_count", "layout", "_words", "address", "_native", "_blocks", "give_block")
+    __slots__ = ("steps", "value_count", "layout", "_words", "address", "_native", "_blocks", "give_block",
+                 "__weakref__")
 
     def __init__(self, steps: Iterable[Step], value_count: int, status: Bind | int | None = None, layout: str = ""):
         self.steps: Sequence[Step] = tuple(steps)
@@ -131,6 +139,9 @@ class PlanImage:
         self._blocks: list[ValueBlock] = []
         # A method of C: it is called in the chain that no signal handler may enter.
         self.give_block: Callable[[ValueBlock], None] = self._blocks.append
+        images[self.address] = self
+        for keeper in keepers:
+            keeper.append(self)
 
     def _layout(self, status: Bind | int | None) -> list[int]:
         most = max((len(step.args) for step in self.steps), default=0)
@@ -185,13 +196,9 @@ class PlanImage:
         finally:
             self.give_block(block)
 
-    def run_timed(self, values: Sequence[float]) -> list[tuple[str, float]]:
-        """Run all steps; returns (name, seconds) of each. Raises as `run`."""
-        block, ticks = ValueBlock(self.value_count, self.layout), ValueBlock(len(self.steps))
-        block.fill(*values)
-        self.raise_for(self._native.run_timed(self.address, block.address, ticks.address))
-        scale = self._native.seconds_per_tick
-        return [(step.name, ticks.words[i] * scale) for i, step in enumerate(self.steps)]
+    def step_at(self, address: int) -> int:
+        """The number of the step whose words are at an address; -1 for the image itself."""
+        return (address - self.address - 8 * HEADER_WORDS) // (8 * STEP_WORDS) if address != self.address else -1
 
     def raise_for(self, code: int) -> None:
         """Raise what a code of the runner means; 0 means nothing."""

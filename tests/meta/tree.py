@@ -4,6 +4,7 @@ Everything here reads files; nothing imports squall, so a broken room cannot hid
 """
 
 import ast
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -184,8 +185,9 @@ def report(rule: str, found: list[str]) -> str:
     return f"{rule} ({len(found)} found)\n" + "\n".join(f"  {line}" for line in found)
 
 
-def run_python(code: str) -> str:
+def run_python(code: str, **environment: str) -> str:
     """What a fresh interpreter, started at the root of the repository, prints; its errors fail the test."""
-    run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env={**os.environ, **environment},
+                         capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
     return run.stdout

@@ -16,7 +16,7 @@ from squall.backends.cpu.target import Target, host_target
 from squall.base import trace
 from squall.base.errors import DeviceError
 from squall.base.version import VERSION
-from squall.runtime import fork, machine_code, objects
+from squall.runtime import fork, host, machine_code, objects
 from squall.runtime.machine_code import SHORT_PASSES, Unit
 from squall.runtime.objects import ObjectStore, Request
 
@@ -75,7 +75,7 @@ def compile_functions(texts: Mapping[Hashable, tuple[str | Callable[[], str], tu
     """
     target = target or host_target()
     if not target.is_host:
-        raise DeviceError(f"code for {target.code.triple} does not run on {machine_code.host_triple()}")
+        raise DeviceError(f"code for {target.code.triple} does not run on {host.facts().triple}")
     requests = {key: Request(text, tuple(names)) for key, (text, names) in texts.items()}
     return _store(target, passes).functions(requests)
 

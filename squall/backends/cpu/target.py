@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from squall.base import config
 from squall.base.errors import DeviceError
-from squall.runtime import machine_code
+from squall.runtime import host, machine_code
 from squall.runtime.machine_code import CodeTarget
 from squall.runtime.native import host_platform
 
@@ -49,7 +49,7 @@ class Target(NamedTuple):
     @property
     def is_host(self) -> bool:
         """Whether this process can run the target's code."""
-        return self.code.triple == machine_code.host_triple()
+        return self.code.triple == host.facts().triple
 
     def lanes(self, element_bytes: int) -> int:
         """Elements in one vector register."""
@@ -89,17 +89,14 @@ def named_target(isa: str, triple: str = "") -> Target:
     architecture, vector_bytes, registers, processor = ISAS[isa]
     if not triple:
         same = host_platform().machine == architecture
-        triple = machine_code.host_triple() if same else _TRIPLES[architecture]
+        triple = host.facts().triple if same else _TRIPLES[architecture]
     return Target(isa, architecture, vector_bytes, registers, CodeTarget(triple, processor),
                   _IMPLIED[isa], _cache_bytes())
 
 
 @lru_cache(maxsize=8)
 def _host(isa: str) -> Target:
-    llvm = machine_code.binding()
-    machine = host_platform().machine
-    present = frozenset(name for name, on in llvm.get_host_cpu_features().items() if on)
-    best = machine_code.host_isa()
+    facts, machine, best = host.facts(), host_platform().machine, host.isa()
     if not best:
         raise DeviceError(f"squall generates code for x86-64 and AArch64 processors, not for {machine}")
     wanted = isa or best
@@ -107,14 +104,14 @@ def _host(isa: str) -> Target:
         raise DeviceError(f"SQUALL_ISA={wanted!r}: there are {', '.join(ISAS)}")
     order = [name for name in ISAS if ISAS[name][0] == machine]
     if wanted not in order or order.index(wanted) > order.index(best):
-        raise DeviceError(f"SQUALL_ISA={wanted!r}: this processor ({llvm.get_host_cpu_name()}) has {best}")
+        raise DeviceError(f"SQUALL_ISA={wanted!r}: this processor ({facts.processor}) has {best}")
     if wanted != best:
         return named_target(wanted)
     _, vector_bytes, registers, _ = ISAS[best]
     # Tiles need the operating system's leave (arch_prctl), which nobody asks for.
-    features = ",".join(f for f in llvm.get_host_cpu_features().flatten().split(",") if not f[1:].startswith("amx"))
-    code = CodeTarget(machine_code.host_triple(), llvm.get_host_cpu_name(), features)
-    return Target(best, machine, vector_bytes, registers, code, present, _cache_bytes())
+    features = ",".join(f for f in facts.features.split(",") if not f[1:].startswith("amx"))
+    code = CodeTarget(facts.triple, facts.processor, features)
+    return Target(best, machine, vector_bytes, registers, code, facts.present, _cache_bytes())
 
 
 def host_target() -> Target:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from squall.base import config
-from squall.runtime import machine_code, native, objects
+from squall.runtime import host, machine_code, native, objects
 
 # args: pointer to f64 results, pointer to i64 thread marks or null. Unit i becomes a value that takes time to compute.
 WORK = """
@@ -92,7 +92,7 @@ define void @store(ptr %args, i64 %begin, i64 %end, ptr %scratch) nounwind {
 @pytest.fixture(scope="session")
 def kernels():
     """Addresses of the kernels above, by name."""
-    store = objects.ObjectStore("test kernels", machine_code.CodeTarget(machine_code.host_triple()))
+    store = objects.ObjectStore("test kernels", machine_code.CodeTarget(host.facts().triple))
     texts = {"work": WORK, "use_scratch": SCRATCH, "store": STORE}
     found = store.functions({name: objects.Request(text, (name,)) for name, text in texts.items()})
     return {name: found[name][name] for name in texts}

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from squall.runtime import fork, machine_code, native, objects
+from squall.runtime import fork, host, machine_code, native, objects
 from squall.runtime.memory import host_pool
 from squall.runtime.plan_image import Bind, PlanImage, Step
 
@@ -77,7 +77,7 @@ def test_a_fork_while_another_thread_computes(kernels):
 
 def test_locks_held_by_another_thread_are_free_in_the_child():
     held, release = threading.Event(), threading.Event()
-    store = objects.ObjectStore("fork test", machine_code.CodeTarget(machine_code.host_triple()))
+    store = objects.ObjectStore("fork test", machine_code.CodeTarget(host.facts().triple))
     pool = host_pool()
 
     def hold():

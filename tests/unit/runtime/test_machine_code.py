@@ -8,7 +8,7 @@ import gc
 import pytest
 
 from squall.base.errors import CompileError
-from squall.runtime import machine_code
+from squall.runtime.host import facts
 from squall.runtime.machine_code import CodeTarget, Unit, assembly, compile_objects, load_objects
 
 
@@ -20,7 +20,7 @@ def unit(number):
 
 
 def host():
-    return CodeTarget(machine_code.host_triple())
+    return CodeTarget(facts().triple)
 
 
 @pytest.mark.parametrize("parts", [1, 2, 3, 100])

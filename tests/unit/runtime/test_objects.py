@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from squall.base.errors import CompileError
-from squall.runtime import machine_code, objects
+from squall.runtime import host, objects
 from squall.runtime.machine_code import CodeTarget
 from squall.runtime.objects import ObjectStore, Request
 
@@ -30,7 +30,7 @@ def call(address):
 
 
 def new_store(**options):
-    return ObjectStore("test", CodeTarget(machine_code.host_triple()), **options)
+    return ObjectStore("test", CodeTarget(host.facts().triple), **options)
 
 
 def test_many_kernels_of_equal_names_in_one_object(cache_folder):
@@ -159,8 +159,8 @@ def test_constants_and_calls_survive_the_disk(cache_folder):
 
 
 def test_processes_share_a_folder(cache_folder):
-    script = ("import ctypes, sys\nfrom squall.runtime import machine_code, objects\n"
-              "store = objects.ObjectStore('s', machine_code.CodeTarget(machine_code.host_triple()))\n"
+    script = ("import ctypes, sys\nfrom squall.runtime import host, machine_code, objects\n"
+              "store = objects.ObjectStore('s', machine_code.CodeTarget(host.facts().triple))\n"
               "text = 'define i64 @f() {{\\n  ret i64 {}\\n}}\\n'\n"
               "for turn in range(4):\n"
               "    wanted = {i: objects.Request(text.format(i), ('f',)) for i in range(turn * 3, turn * 3 + 5)}\n"

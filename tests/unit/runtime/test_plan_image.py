@@ -80,15 +80,6 @@ def test_what_cannot_be_laid_out_is_refused(kernels):
         PlanImage([Step(0, ())], 0)
 
 
-def test_timing_names_every_step(kernels):
-    results = (ctypes.c_double * 3000)()
-    steps = [Step(kernels["work"], (Bind(0),), units=3000, name="long"),
-             Step(kernels["work"], (Bind(0),), units=1, name="short")]
-    (first, long), (second, short) = PlanImage(steps, 1).run_timed([ctypes.addressof(results)])
-    assert (first, second) == ("long", "short")
-    assert 0 < short < long < 5
-
-
 class Slot:
     __slots__ = ("value",)
 
