@@ -24,6 +24,8 @@ from squall.ir.op import Op, ops
 
 def in_place(target: Any, out: Any, name: str) -> Any:
     """Finish an in-place op on a tensor."""
+    if Native.in_place is not None and Native.in_place(target, out):
+        return target
     require_no_grad_leaf(target)
     return write_op(target, out, name)
 
@@ -44,7 +46,7 @@ def sub(x: Any, other: Any, alpha: float = 1) -> Any:
 
 def scaled(value: Any, factor: float) -> Any:
     """A number or Tensor times a factor."""
-    return apply(ops.mul, (value, factor)) if isinstance(value, Handle) else value * factor
+    return value * factor
 
 
 def div(x: Any, other: Any, rounding_mode: str | None = None) -> Any:

@@ -74,7 +74,7 @@ class Outside:
             elif (
                 node.buffer is None
                 and node.op.family is movement
-                and node.op.name not in ("concat", "update_slice")
+                and node.op.name not in ("concat", "stack", "update_slice")
             ):
                 stack.extend(reversed(node.inputs))
             elif id(node) not in self.number:

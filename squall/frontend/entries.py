@@ -7,19 +7,27 @@ from operator import is_
 from typing import Any
 
 
+def in_python(function: Callable[..., Any], *arguments: Any) -> Any:
+    """A call as it is."""
+    return function(*arguments)
+
+
 class Native:
-    """Each gives None (`write` False) where Python must do it.
+    """Each gives None (`write` and `in_place` False) where Python must do it.
 
     Attributes:
         record, apply: `core.record`, and `core.apply` with packed attributes. unary: `core.unary`.
-        write: `views.write` of several Nodes. backward: see `known_backward.py`. captured: one call of a captured
-            program.
+        call: calls a function of Tensors, see `known_calls.py`.
+        write: `views.write` of several Nodes. in_place: `arithmetic.in_place` of (target, new result).
+        backward: see `known_backward.py`. captured: one call of a captured program.
     """
 
     record: Callable[[Any, tuple, tuple], Any] | None = None
     apply: Callable[[Any, tuple, tuple], Any] | None = None
     unary: Callable[[Any, Any], Any] | None = None
+    call: Callable[..., Any] = staticmethod(in_python)
     write: Callable[[tuple, tuple], bool] | None = None
+    in_place: Callable[[Any, Any], bool] | None = None
     captured: Callable[[tuple, list, list], Any] | None = None
     backward: Callable[[Any, Any, bool], Any] | None = None
 

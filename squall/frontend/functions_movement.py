@@ -9,6 +9,7 @@ from squall.base.errors import ShapeError
 from squall.base.shapes import broadcast, normalize_dim
 from squall.frontend import creation, joining, movement
 from squall.frontend.core import Handle
+from squall.frontend.entries import Native
 from squall.frontend.out import checked, into
 
 
@@ -20,7 +21,12 @@ def cat(tensors: Any, dim: int = 0, *, out: Any = None) -> Any:
         >>> sq.cat((sq.ones(2), sq.zeros(1))).tolist()
         [1.0, 1.0, 0.0]
     """
-    return into(out, joining.concat([checked(t, "cat", "tensors") for t in tensors], dim), "cat")
+    made = Native.call(_cat, tensors, dim)
+    return made if out is None else into(out, made, "cat")
+
+
+def _cat(tensors: Any, dim: int) -> Any:
+    return joining.concat([checked(t, "cat", "tensors") for t in tensors], dim)
 
 
 concat = concatenate = cat

@@ -38,7 +38,7 @@ class _Export:
         if not cell.shared:
             cell.shared = None
             node = cell._node
-            if node.buffer is self.buffer:
+            if node is not None and node.buffer is self.buffer:  # None when the interpreter has taken the cell down
                 self.buffer.shared = False
                 cell._node = Node(ops.buffer, (), (), tensor_type(node.shape, node.dtype, node.device), node.buffer)
 

@@ -8,7 +8,7 @@ from squall.base.errors import ArgumentError, ShapeError
 from squall.base.shapes import normalize_dim, normalize_dims
 from squall.frontend.core import cast, common_dtype, record
 from squall.frontend.entries import Native, note_as_given
-from squall.frontend.movement import narrow, reshape, unsqueeze
+from squall.frontend.movement import narrow, reshape
 from squall.ir.op import ops
 
 
@@ -37,6 +37,10 @@ def concat(tensors: Any, dim: int = 0, function: str = "cat") -> Any:
 
 def stack(tensors: Any, dim: int = 0) -> Any:
     """Tensors of one shape joined along a new dimension."""
+    return Native.call(_stack, tensors, dim)
+
+
+def _stack(tensors: Any, dim: int) -> Any:
     tensors = tuple(tensors)
     if not tensors:
         raise ShapeError("stack: expected a non-empty list of Tensors")
@@ -46,7 +50,8 @@ def stack(tensors: Any, dim: int = 0) -> Any:
             raise ShapeError(f"stack: expects each tensor to be equal size, but got {list(first)} at entry 0 and "
                              f"{list(t.node.shape)} at entry {position}")
     d = normalize_dim(dim, len(first) + 1, "stack")
-    return concat([unsqueeze(t, d) for t in tensors], d, "stack")
+    dtype = common_dtype(tensors)
+    return record(ops.stack, tuple([cast(t, dtype) for t in tensors]), (d,))
 
 
 def roll(x: Any, shifts: Any, dims: Any = None) -> Any:

@@ -7,8 +7,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from squall.base.dtypes import int64
-from squall.frontend.core import cast, require_no_grad_leaf, unary
-from squall.frontend.views import write_op
+from squall.frontend import arithmetic
+from squall.frontend.core import cast, unary
 from squall.ir.op import ops
 
 if TYPE_CHECKING:
@@ -21,8 +21,7 @@ class UnaryMethods:
     __slots__ = ()
 
     def _in_place(self, out: Any, name: str) -> Any:
-        require_no_grad_leaf(self)
-        return write_op(self, out, name)
+        return arithmetic.in_place(self, out, name)
 
     def abs(self) -> Tensor:
         """Absolute value."""

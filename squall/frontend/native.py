@@ -22,18 +22,21 @@ from squall.frontend import (
     core,
     entries,
     known_backward,
+    known_calls,
     known_views,
     native_backward,
+    native_calls,
     native_captured,
     native_indexing,
     native_methods,
     native_operators,
     native_record,
     native_views,
+    native_writing,
     tape,
 )
 from squall.frontend.cell import Cell
-from squall.frontend.core import Handle, ensure_cell
+from squall.frontend.core import Handle
 from squall.frontend.evaluation import pressure, user_place
 from squall.frontend.size import Size
 from squall.frontend.state import ThreadState, local
@@ -50,7 +53,7 @@ from squall.runtime.objects import ObjectStore, Request
 from squall.runtime.python_native import function, method, offset_of, supported
 
 _SOURCES = (native_walk, native_run, native_methods, native_record, native_views, native_indexing,
-            native_backward, native_operators, native_captured)
+            native_backward, native_operators, native_writing, native_calls, native_captured)
 _CLASSES = (Op, DType, Node, TensorType, Buffer, Block, Handle, Cell, View, GradRecord, Leaf, ThreadState, ready.Ready)
 _NUMBERS = {
     "ERROR": 0, "DONE": 1, "UNHANDLED": 2, "MORE": 3, "EMPTY": 4,
@@ -61,6 +64,7 @@ _NUMBERS = {
     "SLAB_BYTES": ready.SLAB_BYTES,
     "READY_IMAGES": ready.READY_IMAGES, "READY_OUTPUTS": ready.READY_OUTPUTS, "READY_ARENA": ready.READY_ARENA,
     "READY_WORDS": ready.READY_WORDS, "READY_REST": ready.READY_REST,
+    "FLOAT_ONE": 0x3FF0000000000000,  # the bits of 1.0
 }  # fmt: skip
 _small = leaving.keep(ready.SmallMemory())  # memory given back last finds its list
 
@@ -79,7 +83,7 @@ def _objects() -> dict[str, Any]:
     lock = realize.graphs_lock()
     return {
         "NONE": None, "TRUE": True, "FALSE": False, "ZERO": 0, "ONE": 1, "TWO": 2, "EMPTY_TUPLE": (), "TUPLE": tuple,
-        "FLOAT": float, "INT": int, "BOOL": bool, "EXCEPTION": Exception,
+        "FLOAT": float, "INT": int, "BOOL": bool, "STR": str, "LIST": list, "EXCEPTION": Exception,
         "FLOAT_HEX": float.hex, "DENSE_DIM": dense_dim,
         "NODE": Node, "TENSOR": Tensor, "TENSOR_TYPE": TensorType, "CELL": Cell, "GRAD_RECORD": GradRecord,
         "SHARED_TYPE": SharedType, "BLOCK": Block, "BUFFER": Buffer,
@@ -94,8 +98,10 @@ def _objects() -> dict[str, Any]:
         "KNOWN": core._known, "SCALAR_TYPES": core._scalar_types, "SAVINGS": tape._savings, "KEEPING": core._keeping,
         "NON_DIFFERENTIABLE": NON_DIFFERENTIABLE, "PRESSURE": pressure,
         "OP_ADD": ops.add, "OP_SUB": ops.sub, "OP_MUL": ops.mul, "OP_DIV": ops.div,
+        "OP_PICK": ops.pick, "OP_EXPAND": ops.expand, "OP_UPDATE_SLICE": ops.update_slice, "TWO_EMPTY": ((), ()),
+        "TEXT_ALPHA": "alpha", "CALLS": known_calls.known, "LEARN_CALL": known_calls.learn,
         "ELLIPSIS": ..., "SLICE": slice, "SIZE": Size, "TEXT_EMPTY": "", "TEXT_NO_GRAD": "no_grad", "VIEW": View,
-        "VIEWS": known_views.known, "LEARN_VIEW": known_views.learn, "ENSURE_CELL": ensure_cell,
+        "VIEWS": known_views.known, "LEARN_VIEW": known_views.learn,
         "INPUT_ARGUMENT": binding.ARGUMENT, "INPUT_CELL": binding.CELL, "INPUT_OBJECT": binding.OBJECT,
         "AS_GIVEN": entries.as_given, "USER_PLACE": user_place,
         "LEAF": Leaf, "TEXT_WHERE": "where", "KNOWN_BACKWARD": known_backward.known,
@@ -125,11 +131,16 @@ _METHODS = {
     "__add__": ("add", "one"), "__radd__": ("radd", "one"), "__sub__": ("sub", "one"), "__rsub__": ("rsub", "one"),
     "__mul__": ("mul", "one"), "__rmul__": ("rmul", "one"),
     "__truediv__": ("div", "one"), "__rtruediv__": ("rdiv", "one"),
+    "__iadd__": ("iadd", "one"), "__isub__": ("isub", "one"), "__imul__": ("imul", "one"),
+    "__itruediv__": ("idiv", "one"),
+    "zero_": ("zero_", "none"),
+    **{name: (name, "keywords") for name in ("add_", "sub_", "mul_", "div_", "fill_", "copy_")},
     "__getitem__": ("getitem", "one"), "T": ("transposed", "none"), "mT": ("matrix_transposed", "none"),
     **{name: (name, "keywords") for name in (
         "reshape", "view", "permute", "transpose", "unsqueeze", "squeeze", "flatten", "expand", "unfold")},
 }  # fmt: skip
-_ENTRIES = ("flush", "key", "free_block", "record", "apply", "write", "unary", "backward", "captured",
+_ENTRIES = ("flush", "key", "free_block", "record", "apply", "write", "in_place", "unary", "backward", "captured",
+            "call_function",
             *(entry for entry, _ in _METHODS.values()))
 functions: dict[str, Any] = {}
 
@@ -183,6 +194,8 @@ def _install(at: dict[str, int]) -> None:
     core.Native.record, core.Native.unary = function("record", at["record"]), function("unary", at["unary"])
     core.Native.apply, core.Native.write = function("apply", at["apply"]), function("write", at["write"])
     core.Native.backward = function("backward", at["backward"])
+    core.Native.in_place = function("in_place", at["in_place"])
+    core.Native.call = function("call_function", at["call_function"])
     core.Native.captured = function("captured", at["captured"])
     for name, (entry, arguments) in _METHODS.items():
         made = method(Tensor, name, at[entry], arguments, _python(name).__doc__)

@@ -40,13 +40,6 @@ def cell_of(state, tensor):
     cell = tensor.Handle__cell
     if cell != NONE:
         return cell
-    edge = tensor.Handle__edge
-    if edge.ob_type == GRAD_RECORD:
-        made_new = PyObject_CallOneArg(ENSURE_CELL, tensor)
-        if made_new == 0:
-            return 0
-        Py_DecRef(made_new)
-        return tensor.Handle__cell
     made_new = PyType_GenericAlloc(CELL, 0)
     if made_new == 0:
         return 0
@@ -58,6 +51,10 @@ def cell_of(state, tensor):
         Py_DecRef(made_new)
         return 0
     Py_DecRef(reference_new)
+    edge = tensor.Handle__edge
+    if edge.ob_type == GRAD_RECORD and not note_cell(edge, made_new, ZERO):
+        Py_DecRef(made_new)
+        return 0
     put_flag(tensor + Handle__view, NONE)
     tensor.Handle__cell = made_new
     Py_DecRef(NONE)

@@ -277,6 +277,10 @@ def overwrite(target: Any, value: Any, tracked: bool = True) -> None:
             value = wrap(value.node, GradRecord(ops.update_slice, ((), ()), edges, (type, type), type))
             if state.trace is not None:
                 state.trace.made(value)
+    elif value._edge is not None:
+        if state.trace is not None:
+            state.trace.saw((value,), (value.node,))
+        value = wrap(value.node)  # the values only: what its history saved is not in this storage
     write(target, value, tracked)
 
 

@@ -1,4 +1,4 @@
-"""Movement that makes room or joins: pad (with cropping and interior) and concat."""
+"""Movement that makes room or joins: pad (with cropping and interior), concat and stack."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 from squall.base.errors import DtypeError, ShapeError
 from squall.ir.families import common_device, movement
 from squall.ir.node import TensorType
-from squall.ir.op import ByFamily, Context, Sample, declare, ops
+from squall.ir.op import ByFamily, Context, Decompose, Sample, declare, ops
 from squall.ops.samples import floats
 from squall.ops.slicing import is_int, position, slice_of, with_batch
 
@@ -180,4 +180,57 @@ concat = declare(
         )
     ],
     doc="The operands one after the other along a dimension. Joining more than two is one op.",
+)
+
+
+def _stack_type(types: tuple, attrs: tuple) -> TensorType:
+    (dim,), first = attrs, types[0]
+    for t in types:
+        if tuple(t.shape) != tuple(first.shape) or not 0 <= dim <= len(first.shape):
+            raise ShapeError(f"stack: shapes {tuple(first.shape)} and {tuple(t.shape)} differ, or have no place {dim}")
+        if t.dtype is not first.dtype:
+            raise DtypeError(f"stack: dtypes {first.dtype} and {t.dtype} differ")
+    common_device(stack, types)
+    return first.with_shape(tuple(first.shape[:dim]) + (len(types),) + tuple(first.shape[dim:]))
+
+
+def _stack(*xs: Any, dim: int) -> Any:
+    shape = tuple(xs[0].shape)
+    parts = [ops.reshape(x, shape=(*shape[:dim], 1, *shape[dim:])) for x in xs]
+    return parts[0] if len(parts) == 1 else ops.concat(*parts, dim=dim)
+
+
+def _stack_grad(context: Context, g: Any) -> tuple:
+    (dim,), out = context.attrs, []
+    for i, (t, needed) in enumerate(zip(context.types, context.needs, strict=True)):
+        part = ops.slice(g, position(i, t.device), dims=(dim,), sizes=(1,), steps=(1,)) if needed else None
+        out.append(None if part is None else ops.reshape(part, shape=tuple(t.shape)))
+    return tuple(out)
+
+
+def _stack_reference(*xs: Any, dim: int) -> Any:
+    import numpy
+
+    return numpy.stack(xs, axis=dim)
+
+
+def _stack_batch(op: Any, operands: tuple, batched: tuple, size: Any, attrs: tuple) -> tuple:
+    parts = [with_batch(o, b, size) for o, b in zip(operands, batched, strict=True)]
+    return ops.stack(*parts, dim=attrs[0] + 1), True
+
+
+stack = declare(
+    "stack",
+    movement,
+    attributes=("dim",),
+    infer=_stack_type,
+    lowering=Decompose(_stack),
+    grad=_stack_grad,
+    reference=_stack_reference,
+    vmap=_stack_batch,
+    samples=lambda: [
+        Sample(tuple(floats(shape, i) for i in range(count)), {"dim": d}, f"{count} of {shape} along {d}")
+        for shape, count, d in (((2, 3), 2, 0), ((2, 3), 3, 1), ((3,), 2, 1), ((), 2, 0), ((0, 2), 2, 1), ((4,), 1, 0))
+    ],
+    doc="The operands, which have one shape, one after the other along a new dimension.",
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from squall.frontend.arithmetic import in_place
-from squall.nn.functional.core import apply, normalize_dim, ops
+from squall.nn.functional.core import Native, apply, normalize_dim, ops
 
 
 def placed(x: Any, result: Any, inplace: bool) -> Any:
@@ -15,7 +15,12 @@ def placed(x: Any, result: Any, inplace: bool) -> Any:
 
 def relu(input: Any, inplace: bool = False) -> Any:
     """max(x, 0), elementwise; the gradient at 0 is 0."""
-    return placed(input, apply(ops.relu, (input,)), inplace)
+    out = Native.call(_relu, input)
+    return in_place(input, out, "relu") if inplace else out
+
+
+def _relu(input: Any) -> Any:
+    return apply(ops.relu, (input,))
 
 
 def relu_(input: Any) -> Any:
@@ -34,6 +39,10 @@ def gelu(input: Any, approximate: str = "none") -> Any:
     Args:
         approximate: "none" (exact, through erf) or "tanh".
     """
+    return Native.call(_gelu, input, approximate)
+
+
+def _gelu(input: Any, approximate: str) -> Any:
     if approximate not in ("none", "tanh"):
         raise RuntimeError(f"gelu: approximate argument must be either none or tanh, got {approximate!r}")
     return apply(ops.gelu, (input,), approximate=approximate)
@@ -41,7 +50,11 @@ def gelu(input: Any, approximate: str = "none") -> Any:
 
 def silu(input: Any, inplace: bool = False) -> Any:
     """x * sigmoid(x), elementwise."""
-    return placed(input, apply(ops.silu, (input,)), inplace)
+    return placed(input, Native.call(_silu, input), inplace)
+
+
+def _silu(input: Any) -> Any:
+    return apply(ops.silu, (input,))
 
 
 def mish(input: Any, inplace: bool = False) -> Any:
@@ -142,12 +155,20 @@ def softmax(input: Any, dim: int | None = None, _stacklevel: int = 3, dtype: Any
             others. dtype: convert the input first.
     """
     input = input if dtype is None else input.to(dtype)
+    return Native.call(_softmax, input, dim)
+
+
+def _softmax(input: Any, dim: int | None) -> Any:
     return apply(ops.softmax, (input,), dim=_implicit_dim(dim, input.dim(), "softmax"))
 
 
 def log_softmax(input: Any, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None) -> Any:
     """The logarithm of softmax along a dimension, without overflow; arguments as `softmax`."""
     input = input if dtype is None else input.to(dtype)
+    return Native.call(_log_softmax, input, dim)
+
+
+def _log_softmax(input: Any, dim: int | None) -> Any:
     return apply(ops.log_softmax, (input,), dim=_implicit_dim(dim, input.dim(), "log_softmax"))
 
 

@@ -8,9 +8,11 @@ import squall as sq
 from squall.base.errors import DtypeError, ShapeError
 from squall.base.shapes import normalize_dim
 from squall.frontend.core import apply
+from squall.frontend.entries import Native
 from squall.ir.op import ops
 
 __all__ = [
+    "Native",
     "apply",
     "ops",
     "pair",

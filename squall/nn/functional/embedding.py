@@ -6,7 +6,7 @@ from typing import Any
 
 import squall as sq
 from squall.frontend.custom import Function
-from squall.nn.functional.core import DtypeError, ShapeError, apply, check_tensor, ops
+from squall.nn.functional.core import DtypeError, Native, ShapeError, apply, check_tensor, ops
 
 
 def _index(function: str, input: Any, weight: Any) -> Any:
@@ -85,13 +85,19 @@ def embedding(
         >>> sq.nn.functional.embedding(sq.tensor([1]), sq.tensor([[1.0], [2.0]]))
         tensor([[2.]])
     """
-    index = _index("embedding", input, weight)
     _refuse_sparse("embedding", sparse)
-    padding = _padding("embedding", padding_idx, weight.shape[0])
+    if max_norm is None and not scale_grad_by_freq:
+        return Native.call(_rows, input, weight, padding_idx)
+    index = _index("embedding", input, weight)
     if max_norm is not None:
         _limit_rows(weight, index, float(max_norm), norm_type)
-    rows = apply(ops.embedding, (weight, index), padding=padding)
+    rows = _rows(index, weight, padding_idx)
     return _ScaledByFrequency.apply(rows, index, weight.shape[0]) if scale_grad_by_freq else rows
+
+
+def _rows(input: Any, weight: Any, padding_idx: int | None) -> Any:
+    index = _index("embedding", input, weight)
+    return apply(ops.embedding, (weight, index), padding=_padding("embedding", padding_idx, weight.shape[0]))
 
 
 def _refuse_sparse(function: str, sparse: bool) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import squall as sq
-from squall.nn.functional.core import DtypeError, ShapeError, apply, check_tensor, ops
+from squall.nn.functional.core import DtypeError, Native, ShapeError, apply, check_tensor, ops
 
 
 def linear(input: Any, weight: Any, bias: Any = None) -> Any:
@@ -26,6 +26,10 @@ def linear(input: Any, weight: Any, bias: Any = None) -> Any:
         >>> sq.nn.functional.linear(sq.ones(2, 3), sq.ones(4, 3)).shape
         squall.Size([2, 4])
     """
+    return Native.call(_linear, input, weight, bias)
+
+
+def _linear(input: Any, weight: Any, bias: Any) -> Any:
     check_tensor("linear", "input", input)
     given = input.node.type.shape
     if not given or given[-1] != weight.node.type.shape[-1]:

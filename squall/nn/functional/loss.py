@@ -9,6 +9,7 @@ import squall as sq
 from squall.nn.functional.activation import log_softmax
 from squall.nn.functional.core import (
     DtypeError,
+    Native,
     ShapeError,
     apply,
     check_floating,
@@ -71,7 +72,14 @@ def cross_entropy(
         >>> round(sq.nn.functional.cross_entropy(sq.zeros(2, 10), sq.tensor([3, 7])).item(), 4)
         2.3026
     """
-    reduction = chosen_reduction(size_average, reduce, reduction)
+    if size_average is not None or reduce is not None:
+        reduction = chosen_reduction(size_average, reduce, reduction)
+    return Native.call(_cross_entropy, input, target, weight, ignore_index, reduction, label_smoothing)
+
+
+def _cross_entropy(
+    input: Any, target: Any, weight: Any, ignore_index: int, reduction: str, label_smoothing: float
+) -> Any:
     if not 0.0 <= label_smoothing <= 1.0:
         raise RuntimeError(f"cross_entropy: label_smoothing must be between 0.0 and 1.0. Got: {label_smoothing}")
     check_reduction("cross_entropy", reduction)
@@ -158,7 +166,12 @@ def mse_loss(
             "none". weight: multiplies each element; the mean is then over the weights. size_average, reduce:
             older names of reductions.
     """
-    reduction = chosen_reduction(size_average, reduce, reduction)
+    if size_average is not None or reduce is not None:
+        reduction = chosen_reduction(size_average, reduce, reduction)
+    return Native.call(_mse_loss, input, target, reduction, weight)
+
+
+def _mse_loss(input: Any, target: Any, reduction: str, weight: Any) -> Any:
     input, target = _broadcast("mse_loss", input, target)
     return _weighed("mse_loss", ops.mse_loss, input, target, reduction, weight)
 

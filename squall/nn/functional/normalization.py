@@ -7,7 +7,7 @@ from typing import Any
 
 import squall as sq
 from squall.frontend.core import wrap
-from squall.nn.functional.core import ShapeError, apply, check_floating, ops
+from squall.nn.functional.core import Native, ShapeError, apply, check_floating, ops
 from squall.ops.slicing import position
 
 
@@ -36,6 +36,10 @@ def layer_norm(
         input: shape (..., *normalized_shape). weight, bias: shape normalized_shape, or None. eps: added to
         the variance.
     """
+    return Native.call(_layer_norm, input, normalized_shape, weight, bias, eps)
+
+
+def _layer_norm(input: Any, normalized_shape: Any, weight: Any, bias: Any, eps: float) -> Any:
     rank = _trailing("layer_norm", input, normalized_shape, weight=weight, bias=bias)
     return apply(
         ops.layer_norm,
@@ -47,6 +51,10 @@ def layer_norm(
 
 def rms_norm(input: Any, normalized_shape: Any, weight: Any = None, eps: float | None = None) -> Any:
     """Each row over the root of its mean square, times weight; eps is the dtype's own by default."""
+    return Native.call(_rms_norm, input, normalized_shape, weight, eps)
+
+
+def _rms_norm(input: Any, normalized_shape: Any, weight: Any, eps: float | None) -> Any:
     rank = _trailing("rms_norm", input, normalized_shape, weight=weight)
     least = sq.finfo(input.dtype).eps if eps is None else float(eps)
     return apply(ops.rms_norm, (input,) if weight is None else (input, weight), rank=rank, eps=least)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import gc
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -14,42 +12,18 @@ import pytest
 import squall as sq
 from squall.base import config, trace
 from squall.base.errors import IndexRangeError, ShapeError, TraceError
-from squall.engine import ready, realize
+from squall.engine import realize
 from squall.engine.keys import signature
-from squall.frontend import core, native
+from squall.frontend import native
 from squall.frontend.state import local
 from squall.runtime.native_language import translate
 from squall.runtime.python_native import offset_of
+from tests.unit.frontend.native_code import in_python, load
 
 
 @pytest.fixture(autouse=True, scope="module")
 def loaded() -> None:
-    if ready.Native.load is not None:
-        ready.Native.load, load = None, ready.Native.load
-        load()
-    if ready.Native.flush is None:
-        pytest.skip("no native flush on this interpreter")
-
-
-@contextmanager
-def in_python() -> Iterator[None]:
-    """Recording and flushes by Python."""
-    flush, ready.Native.flush = ready.Native.flush, None
-    names = ("record", "apply", "unary", "write", "backward")
-    before = [getattr(core.Native, name) for name in names]
-    methods = {name: sq.Tensor.__dict__[name] for name in native._METHODS}
-    for name in names:
-        setattr(core.Native, name, None)
-    try:
-        for name in methods:
-            setattr(sq.Tensor, name, native._python(name))
-        yield
-    finally:
-        ready.Native.flush = flush
-        for name, entry in zip(names, before, strict=True):
-            setattr(core.Native, name, entry)
-        for name, method in methods.items():
-            setattr(sq.Tensor, name, method)
+    load()
 
 
 def programs() -> list:
