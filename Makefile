@@ -19,7 +19,7 @@ help:
 	@echo "make test         all tests that need neither a GPU nor a peer"
 	@echo "make lint         ruff, and pyright on the public surface"
 	@echo "make bench        squall's benchmarks, with the peers that happen to be installed"
-	@echo "make bench-peers  the same beside PyTorch and, where it installs, JAX"
+	@echo "make bench-peers  the same beside PyTorch, JAX, ONNX Runtime and tinygrad, each as far as it installs"
 	@echo "make conformance  PyTorch's own operator samples, run through squall"
 	@echo "make docs         the site, with the reference made from docstrings, in site/"
 	@echo "make clean        remove the environments and everything generated"
@@ -37,7 +37,7 @@ lint: $(VENV)/.stamp-lint,test
 bench: $(VENV)/.stamp-test
 	$(RUN) -m benchmarks --quick $(ARGS)
 
-bench-peers: $(PEERS)/.stamp-peers $(PEERS)/.stamp-jax
+bench-peers: $(PEERS)/.stamp-peers $(PEERS)/.stamp-extra-jax $(PEERS)/.stamp-extra-onnx $(PEERS)/.stamp-extra-tinygrad
 	$(RUN_PEERS) -m benchmarks $(ARGS)
 
 conformance: $(PEERS)/.stamp-peers
@@ -79,10 +79,10 @@ $(PEERS)/.stamp-peers: $(PEERS)/.created pyproject.toml
 	$(RUN_PEERS) -m pip install -qq --disable-pip-version-check -e ".[peers,test]"
 	@touch $@
 
-# JAX is optional: without it the tables have one column less.
-$(PEERS)/.stamp-jax: $(PEERS)/.stamp-peers
-	$(RUN_PEERS) -m pip install -qq --disable-pip-version-check -e ".[peers-jax]" \
-		|| echo "JAX could not be installed; measuring without it." >&2
+# These are optional: without one of them the tables have a column less.
+$(PEERS)/.stamp-extra-%: $(PEERS)/.stamp-peers
+	$(RUN_PEERS) -m pip install -qq --disable-pip-version-check -e ".[peers-$*]" \
+		|| echo "$* could not be installed; measuring without it." >&2
 	@touch $@
 
 .SECONDARY:

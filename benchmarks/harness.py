@@ -4,7 +4,8 @@ A case names its contenders, each a function that builds a `Program`. For every 
 is pinned to that many cores before anything is imported; in it all contenders are built, their outputs compared
 with the reference's, and then measured in rounds: each round takes one sample of every contender, in an order
 that rotates, so that a slow moment of the machine meets all of them. A contender whose outputs differ is
-reported as wrong and gets no time.
+reported as wrong and gets no time. A contender that needs an environment of its own, or may take forever, is built
+in a process beside it (`benchmarks.apart`) and takes its turns from there.
 """
 
 import gc
@@ -19,7 +20,11 @@ from dataclasses import asdict, dataclass, field
 
 import numpy as np
 
+from benchmarks import limits
+from benchmarks.apart import Apart
+
 OWN = "squall"
+LIMIT = "machine limit"  # no contender: what the processor itself allows, see `benchmarks.limits`
 # Worker threads of the contender before keep spinning for a moment; they shall not take this one's cores.
 SETTLE_SECONDS = 0.005
 NOT_INSTALLED, FAILED, WRONG, MEASURED = "not installed", "failed", "wrong", "measured"
@@ -27,10 +32,26 @@ NOT_INSTALLED, FAILED, WRONG, MEASURED = "not installed", "failed", "wrong", "me
 
 @dataclass
 class Program:
-    """A contender ready to run: `outputs` once, for comparison, then `call` as often as it takes."""
+    """A contender ready to run: `outputs` once, for comparison, then `call` as often as it takes.
+
+    A program that is not timed by its calls gives `reading` instead: a number each time it is asked, such as the
+    seconds that a process of its own reports, or bytes.
+    """
 
     call: Callable[[], object]
-    outputs: Callable[[], list]
+    outputs: Callable[[], list | None]  # None: there is nothing to compare
+    reading: Callable[[], float] | None = None
+
+    def calibrate(self, settings: "Settings") -> int:
+        """Warm up, and say how many calls make one sample."""
+        return 1 if self.reading else calibrate(self, settings)
+
+    def sample(self, calls: int, per_call: int) -> float:
+        """Seconds per user call over one sample, or one reading."""
+        return self.reading() if self.reading else sample(self, calls, per_call)
+
+    def close(self) -> None:
+        """Nothing more will be asked."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +67,10 @@ class Case:
     per_call: int = 1  # user calls inside one `call`; times are per user call
     full: bool = False  # only with --full: seconds per call
     threads: tuple[int, ...] = (1, 2)
+    unit: str = "s"  # or "bytes"
+    rounds: int = 1000  # at most so many, where a sample takes long
+    flops: float = 0.0  # float32 operations of a call, counting a multiply-add as two
+    traffic: float = 0.0  # bytes that a call has to move from and to memory
 
 
 @dataclass(frozen=True)
@@ -95,7 +120,7 @@ def build(case: Case, wanted: Callable[[str], bool]) -> tuple[dict[str, Program]
         if not wanted(name):
             continue
         try:
-            programs[name] = make()
+            programs[name] = make.start(case.name, name) if isinstance(make, Apart) else make()
         except ModuleNotFoundError as error:
             missing = (error.name or "").split(".")[0]
             status = NOT_INSTALLED if missing and missing != OWN else FAILED
@@ -116,7 +141,9 @@ def compare(case: Case, programs: dict[str, Program]) -> dict[str, Outcome]:
     outputs, outcomes = {}, {}
     for name, program in programs.items():
         try:
-            outputs[name] = [np.asarray(value, dtype=np.float64) for value in program.outputs()]
+            values = program.outputs()
+            if values is not None:
+                outputs[name] = [np.asarray(value, dtype=np.float64) for value in values]
         except Exception as error:  # the same: a result
             outcomes[name] = failed(error)
     reference = next((name for name in (*case.reference, *outputs) if name in outputs), None)
@@ -170,21 +197,40 @@ def sample(program: Program, calls: int, per_call: int) -> float:
 
 
 def measure(case: Case, settings: Settings, wanted: Callable[[str], bool]) -> dict[str, Outcome]:
-    """All contenders of a case in this process."""
+    """All contenders of a case in this process, and those beside it."""
     programs, outcomes = build(case, wanted)
-    outcomes |= compare(case, programs)
+    try:
+        outcomes |= compare(case, programs)
+        if case.flops or case.traffic:
+            programs[LIMIT] = limits.program(case.flops, case.traffic)
+        take_turns(case, settings, programs, outcomes)
+    finally:
+        for program in programs.values():
+            program.close()
+    return {name: outcomes[name] for name in (*case.contenders, LIMIT) if name in outcomes}
+
+
+def take_turns(case: Case, settings: Settings, programs: dict[str, Program], outcomes: dict[str, Outcome]) -> None:
+    """Fill `outcomes` with samples of the programs that are not in it yet; who fails leaves."""
     running = [name for name in programs if name not in outcomes]
-    for name in running:
-        outcomes[name] = Outcome(MEASURED, calls_per_sample=calibrate(programs[name], settings))
+    for name in list(running):
+        try:
+            outcomes[name] = Outcome(MEASURED, calls_per_sample=programs[name].calibrate(settings))
+        except Exception as error:  # a result, as above
+            outcomes[name] = failed(error)
+            running.remove(name)
     began = time.perf_counter()
-    for turn in range(settings.rounds):
+    for turn in range(min(settings.rounds, case.rounds)):
         if turn >= 3 and time.perf_counter() - began > settings.limit_seconds:
             break
         shift = turn % max(len(running), 1)
         for name in running[shift:] + running[:shift]:
             outcome = outcomes[name]
-            outcome.samples.append(sample(programs[name], outcome.calls_per_sample, case.per_call))
-    return {name: outcomes[name] for name in case.contenders if name in outcomes}
+            try:
+                outcome.samples.append(programs[name].sample(outcome.calls_per_sample, case.per_call))
+            except Exception as error:
+                outcomes[name] = failed(error)
+                running.remove(name)
 
 
 def measure_request(request: dict) -> dict:
@@ -218,15 +264,17 @@ def run(case: Case, threads: int, settings: Settings, contenders: list[str]) -> 
 
 def entry(case: Case, threads: int, outcomes: dict[str, Outcome]) -> dict:
     """One case with one number of threads, as it stands in a results file."""
-    own = best_own(outcomes)
-    results = {}
+    own, results = best_own(outcomes), {}
+    ours = {name: outcome.samples for name, outcome in outcomes.items() if name.startswith(OWN) and outcome.samples}
     for name, outcome in outcomes.items():
         results[name] = {"status": outcome.status, "reason": outcome.reason}
         if outcome.samples:
             results[name] |= spread(outcome.samples) | {"calls_per_sample": outcome.calls_per_sample}
-            if own and not name.startswith(OWN):
-                results[name]["ratio"] = ratio(outcome.samples, outcomes[own].samples)
-    return {"case": case.name, "about": case.about, "threads": threads, "own": own, "results": results}
+            if own and name not in ours:
+                results[name]["ratio"] = ratio(outcome.samples, ours[own])
+                results[name]["ratios"] = {way: ratio(outcome.samples, samples) for way, samples in ours.items()}
+    found = {"case": case.name, "about": case.about, "threads": threads, "own": own, "results": results}
+    return found if case.unit == "s" else found | {"unit": case.unit}
 
 
 def best_own(outcomes: dict[str, Outcome]) -> str | None:

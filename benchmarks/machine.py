@@ -10,7 +10,7 @@ import squall
 
 # Above this load at the start, something else was running.
 QUIET_LOAD = 0.7
-PACKAGES = ("numpy", "llvmlite", "torch", "jax", "jaxlib")
+PACKAGES = ("numpy", "llvmlite", "torch", "jax", "jaxlib", "onnxruntime", "tinygrad")
 
 
 def describe(arguments: list[str]) -> dict:

@@ -7,6 +7,8 @@ and a test holds that the page is what the files say.
 import json
 from pathlib import Path
 
+from benchmarks import floors
+
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 PAGE = ROOT / "docs" / "benchmarks.md"
@@ -24,6 +26,15 @@ GROUPS = {
     "mlp": "Training a multi-layer perceptron",
     "lstm": "Training an LSTM",
     "gpt": "Training a small GPT",
+    "convnets": "Convolutional networks",
+    "convolutions": "Convolutions",
+    "gemm": "Matrix products of every shape",
+    "attention": "Attention",
+    "rows": "Rows: softmax, norms, losses",
+    "language": "Language models",
+    "inference": "Small networks",
+    "expressions": "First times",
+    "processes": "Whole processes",
 }
 
 INTRODUCTION = """\
@@ -37,7 +48,10 @@ as there are threads. Their outputs were compared before any time was taken. A c
 1 means that squall is faster, and the range after it holds half of the rounds.
 
 "torch eager" uses PyTorch's fused optimizer; "torch compile" is `torch.compile` of forward and loss with the fused
-optimizer. Run them yourself: `make bench-peers`, or `make bench` with what is installed.
+optimizer; "kept heap" is the same in a process whose C library keeps freed memory, so that large results are not
+faulted in anew; "onnxruntime" runs a graph exported from PyTorch, with the weights inside and all optimisations.
+"machine limit" is no contender: the larger of the operations over the speed of a loop of multiply-adds in registers and
+the bytes over the speed of a copy. Run them yourself: `make bench-peers`, or `make bench` with what is installed.
 """
 
 EMPTY = """
@@ -53,13 +67,18 @@ def duration(seconds: float) -> str:
     return f"{seconds / 1e-9:.3g} ns"
 
 
-def cell(result: dict | None) -> str:
+def amount(value: float, unit: str = "s") -> str:
+    """A time, or a number of bytes in MiB."""
+    return duration(value) if unit == "s" else f"{value / 2**20:.0f} MiB"
+
+
+def cell(result: dict | None, unit: str = "s") -> str:
     """One contender's cell."""
     if result is None:
         return ""
     if "median" not in result:
         return result["status"]
-    text = f"{duration(result['median'])} ± {duration(result['mad'])}"
+    text = f"{amount(result['median'], unit)} ± {amount(result['mad'], unit)}"
     if "ratio" in result:
         low, high = result["ratio"]["quartiles"]
         text += f" ({result['ratio']['medians']:.2f}x, {low:.2f}-{high:.2f})"
@@ -72,7 +91,7 @@ def lines(entry: dict) -> str:
         f"{entry['case']}, {entry['threads']} thread{'s' if entry['threads'] > 1 else ''}: {entry['about']}"
     )
     rows = [
-        f"    {name:<20} {cell(result)}"
+        f"    {name:<20} {cell(result, entry.get('unit', 's'))}"
         + (f"  {result['reason']}" if result["status"] in {"failed", "wrong"} else "")
         for name, result in entry["results"].items()
     ]
@@ -88,7 +107,7 @@ def table(entries: list[dict]) -> str:
     ]  # fmt: skip
     rows = ["| case | threads | " + " | ".join(installed) + " |", "|---" * (len(installed) + 2) + "|"]
     for entry in entries:
-        cells = [cell(entry["results"].get(name)) for name in installed]
+        cells = [cell(entry["results"].get(name), entry.get("unit", "s")) for name in installed]
         rows.append(f"| {entry['about']} | {entry['threads']} | " + " | ".join(cells) + " |")
     return "\n".join(rows)
 
@@ -128,9 +147,59 @@ def convergence(folder: Path) -> str:
     return f"\n## Training to a result\n\n{said}\n\n{machines(entries)}\n"
 
 
+def standing(entries: list[dict]) -> str:
+    """Every floor beside what was measured for it, the losing ones as well."""
+    rows = [
+        "| work | threads | squall | best peer | peer / squall | half of the rounds | of the limit | floor | |",
+        "|---" * 9 + "|",
+    ]
+    for floor, cases in floors.verdicts(entries):
+        for case in cases:
+            results, unit = case.entry["results"], case.entry.get("unit", "s")
+            peer = f"{case.peer}, {amount(results[case.peer]['median'], unit)}" if case.peer else "none"
+            share = f"{case.limit:.0%}" if case.limit else ""
+            ratio = [f"{case.ratio:.2f}", f"{case.spread[0]:.2f}-{case.spread[1]:.2f}"] if case.peer else ["", ""]
+            held = "held" if case.held else "**not held**"
+            rows.append(
+                f"| {case.entry['about']} | {case.entry['threads']} | {amount(results[case.own]['median'], unit)} | "
+                f"{peer} | {ratio[0]} | {ratio[1]} | {share} | {asked(floor)} | {held} |"
+            )
+        if len(cases) > 2 and not (floor.seconds or floor.rate):
+            mean, held = floors.together(floor, cases)
+            rows.append(
+                f"| {floor.title}: geometric mean of {len(cases)} | | | | {mean:.2f} | | | {floor.floor:.2g} | "
+                f"{'held' if held else '**not held**'} |"
+            )
+    absent = [floor.title for floor, cases in floors.verdicts(entries) if not cases]
+    said = f"\n\nNot measured: {'; '.join(absent)}." if absent else ""
+    return "\n".join(rows) + said if len(rows) > 2 else ""
+
+
+def asked(floor: floors.Floor) -> str:
+    """A floor in words: a ratio for each case, a time or a rate."""
+    if floor.seconds:
+        return f"at most {duration(floor.seconds)}"
+    if floor.rate:
+        return f"{floor.rate / 1e6:.0f} million samples/s"
+    return f"{floor.least or floor.floor:.2g}"
+
+
+STANDING = """
+## Beside the best peer
+
+Each row names the contender that was fastest besides squall, its time over squall's, and the floor that was set
+beforehand. A floor also holds where squall reaches 88 % of the machine's limit. Rows that lose are shown as they are.
+"""
+
+
 def page(folder: Path = RESULTS) -> str:
     """The whole page."""
-    parts = [INTRODUCTION]
+    everything = [
+        entry for group in GROUPS if (folder / f"{group}.json").exists()
+        for entry in json.loads((folder / f"{group}.json").read_text("utf-8"))["entries"]
+    ]  # fmt: skip
+    held = standing(everything)
+    parts = [INTRODUCTION, f"{STANDING}\n{held}\n" if held else ""]
     for group, title in GROUPS.items():
         path = folder / f"{group}.json"
         if path.exists():

@@ -5,6 +5,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from benchmarks import peers
+from benchmarks.apart import kept_heap
 from benchmarks.cases.frameworks import Framework, framework, train_step, training
 from benchmarks.harness import Case, Program, register
 
@@ -135,6 +137,7 @@ def train_contenders(make: Callable, shape: tuple, classes: int) -> dict[str, Ca
         "squall uncompiled": lambda: build("squall"),
         **{key: lambda last=last: build("torch", last) for key, last in LAYOUTS.items()},
         "torch compile": lambda: build("torch", True, True),
+        "torch channels-last, kept heap": kept_heap(lambda: build("torch", True)),
     }
 
 
@@ -153,10 +156,16 @@ def inference_contenders(make: Callable, shape: tuple) -> dict[str, Callable]:
 
         return Program(call, lambda: [call()])
 
+    def exported() -> Program:
+        own, model = prepared("torch", make)
+        run = peers.onnx_call(model, tensors(own, pictures(shape, 10)[0], False)[:1])
+        return Program(run, lambda: [run()[0]])
+
     return {
         "squall compiled": lambda: build("squall", compiled=True),
         **{key: lambda last=last: build("torch", last) for key, last in LAYOUTS.items()},
         "torch compile": lambda: build("torch", True, True),
+        "onnxruntime": exported,
     }
 
 
@@ -175,12 +184,14 @@ class Layer(NamedTuple):
 def layer_contenders(layer: Layer, part: str) -> dict[str, Callable]:
     """One layer: its `part` is "forward", "data" or "weight", the gradients given that of the output."""
     padding = layer.kernel // 2
-    draw = np.random.RandomState(3)
-    x = draw.standard_normal((layer.batch, layer.channels, layer.size, layer.size)).astype(np.float32)
-    w = draw.standard_normal((layer.filters, layer.channels // layer.groups, layer.kernel, layer.kernel))
-    w = (w / (w[0].size) ** 0.5).astype(np.float32)
-    out = (layer.size + 2 * padding - layer.kernel) // layer.stride + 1
-    g = draw.standard_normal((layer.batch, layer.filters, out, out)).astype(np.float32)
+
+    def values() -> tuple[np.ndarray, ...]:
+        draw = np.random.RandomState(3)
+        x = draw.standard_normal((layer.batch, layer.channels, layer.size, layer.size)).astype(np.float32)
+        w = draw.standard_normal((layer.filters, layer.channels // layer.groups, layer.kernel, layer.kernel))
+        w = (w / (w[0].size) ** 0.5).astype(np.float32)
+        out = (layer.size + 2 * padding - layer.kernel) // layer.stride + 1
+        return x, w, draw.standard_normal((layer.batch, layer.filters, out, out)).astype(np.float32)
 
     def program(own: Framework) -> Callable:
         convolve = own.functional.conv2d
@@ -197,13 +208,13 @@ def layer_contenders(layer: Layer, part: str) -> dict[str, Callable]:
 
     def squall() -> Program:
         own = framework("squall")
-        given = tuple(own.package.tensor(value) for value in (x, w, g))
+        given = tuple(own.package.tensor(value) for value in values())
         run = own.package.compile(program(own))
         return Program(lambda: run(*given).data_ptr(), lambda: [run(*given).numpy()])
 
     def torch(channels_last: bool) -> Program:
         own = framework("torch")
-        given = tuple(tensors(own, (value, value), channels_last)[0] for value in (x, w, g))
+        given = tuple(tensors(own, (value, value), channels_last)[0] for value in values())
         if part == "forward":
             run = program(own)
         else:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.apart import kept_heap
 from benchmarks.harness import Program
 
 COMPARED_STEPS = 5
@@ -86,7 +87,7 @@ def train_step(own: Framework, loss_of: Callable, model: Any, **optimizer_option
 
 
 def contenders(make_model: Callable, make_loss: Callable, make_batches: Callable) -> dict[str, Callable]:
-    """The four ways to run one train step: squall and torch, compiled and not.
+    """The ways to run one train step: squall and torch, compiled and not, torch also with a heap that keeps memory.
 
     `make_model(framework)` gives the model, `make_loss(framework, model)` the function from a batch to the loss,
     and `make_batches()` the batches as NumPy arrays.
@@ -120,6 +121,8 @@ def contenders(make_model: Callable, make_loss: Callable, make_batches: Callable
         "squall uncompiled": squall_uncompiled,
         "torch eager": torch_eager,
         "torch compile": torch_compile,
+        "torch eager, kept heap": kept_heap(torch_eager),
+        "torch compile, kept heap": kept_heap(torch_compile),
     }
 
 

@@ -6,7 +6,16 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.cases.frameworks import Framework, contenders, initial_weights, jax_training
+from benchmarks import peers
+from benchmarks.apart import Apart
+from benchmarks.cases.frameworks import (
+    LEARNING_RATE,
+    Framework,
+    contenders,
+    initial_weights,
+    jax_training,
+    training,
+)
 from benchmarks.harness import Case, Program, register
 
 WIDTHS = (784, 256, 128, 10)
@@ -63,8 +72,40 @@ def jax_program(size: int) -> Callable[[], Program]:
     return make
 
 
+def tinygrad_program(size: int) -> Callable[[], Program]:
+    """The same in tinygrad."""
+
+    def make() -> Program:
+        package = peers.tinygrad()
+        from tinygrad.nn.optim import AdamW
+
+        shapes = [(after, before) for before, after in itertools.pairwise(WIDTHS)]
+        weights = [package.Tensor(value) for value in initial_weights(shapes)]
+        biases = [package.Tensor(np.full(shape[0], 0.5, np.float32)) for shape in shapes]
+        parameters = [part for pair in zip(weights, biases, strict=True) for part in pair]
+        optimizer = AdamW(parameters, lr=LEARNING_RATE, weight_decay=0.01)
+
+        @package.TinyJit
+        def step(x: Any, y: Any) -> Any:
+            with package.Context(TRAINING=1):
+                optimizer.zero_grad()
+                for index, (weight, bias) in enumerate(zip(weights, biases, strict=True)):
+                    x = x.linear(weight.T, bias)
+                    x = x.relu() if index < len(weights) - 1 else x
+                loss = x.sparse_categorical_crossentropy(y)
+                loss.backward()
+                optimizer.step()
+                return loss.realize()
+
+        batches = [tuple(package.Tensor(part).realize() for part in batch) for batch in make_batches(size)()]
+        return training(lambda x, y: step(x, y).item(), batches)
+
+    return make
+
+
 for batch in (64, 512):
     register(Case(
         f"mlp-train-{batch}", "mlp", f"MLP 784-256-128-10, AdamW step, batch {batch}",
-        contenders(make_model, make_loss, make_batches(batch)) | {"jax": jax_program(batch)},
+        contenders(make_model, make_loss, make_batches(batch))
+        | {"jax": jax_program(batch), "tinygrad": Apart(tinygrad_program(batch))},
     ))  # fmt: skip

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from benchmarks import harness, report
+from benchmarks import apart, floors, harness, limits, report
 
 QUICK = harness.Settings(rounds=5, sample_seconds=1e-4, warmup_seconds=0.0, warmup_calls=1)
 
@@ -83,3 +83,93 @@ def test_durations_have_fitting_units():
         "4.5 µs",
         "30 ns",
     ]
+
+
+def measured(**medians):
+    """An entry whose contenders took exactly these seconds."""
+    return harness.entry(case(), 1, {
+        name.replace("_", " "): harness.Outcome(harness.MEASURED, samples=[seconds] * 3)
+        for name, seconds in medians.items()
+    })  # fmt: skip
+
+
+def test_a_floor_is_held_against_the_best_peer():
+    floor = floors.Floor("own", ("own",), floor=1.2, least=1.1)
+    verdict = floors.verdict(floor, measured(squall=1.0, slow=5.0, quick=1.15))
+    assert (verdict.peer, verdict.held) == ("quick", True) and verdict.ratio == pytest.approx(1.15)
+    assert floors.together(floor, [verdict]) == (pytest.approx(1.15), False)
+    assert not floors.verdict(floor, measured(squall=1.0, quick=1.05)).held
+
+
+def test_near_the_machines_limit_a_floor_holds_whatever_the_ratio():
+    floor = floors.Floor("own", ("own",), floor=2.0)
+    found = floors.verdict(floor, measured(squall=1.0, peer=1.1, machine_limit=0.9))
+    assert found.held and found.peer == "peer" and found.limit == pytest.approx(0.9)
+    assert not floors.verdict(floor, measured(squall=1.0, peer=1.1, machine_limit=0.8)).held
+
+
+def test_floors_of_one_way_of_seconds_and_of_a_rate():
+    entry = measured(squall_compiled=1.0, squall_uncompiled=2.0, torch_eager=3.0)
+    way = floors.verdict(floors.Floor("own", ("own",), floor=1.4, way="squall uncompiled"), entry)
+    assert way.ratio == pytest.approx(1.5) and way.spread == pytest.approx((1.5, 1.5)) and way.held
+    assert floors.verdict(floors.Floor("own", ("own",), seconds=1.0), entry).held
+    assert not floors.verdict(floors.Floor("own", ("own",), rate=10.0, samples=9), entry).held
+    assert floors.verdict(floors.Floor("own", ("own",), way="squall by hand"), entry) is None
+
+
+def test_the_page_shows_losing_rows():
+    entry = measured(squall=1.0, torch_eager=0.5) | {"case": "gpt2-decode"}
+    assert "0.50" in report.standing([entry]) and "**not held**" in report.standing([entry])
+
+
+def test_every_case_has_a_group_of_the_page():
+    from benchmarks.cases import load
+
+    load()
+    assert not {case.group for case in harness.CASES.values()} - set(report.GROUPS)
+
+
+def test_a_contender_apart_answers_fails_and_is_stopped(monkeypatch):
+    answers = "import sys, json\nfor line in sys.stdin:\n    "
+    programs = {
+        "good": answers + "print(json.dumps(['done', [1.0]]), flush=True)",
+        "bad": answers + "print(json.dumps(['error', 'ValueError: no']), flush=True)",
+        "absent": answers + "print(json.dumps(['missing', 'elsewhere']), flush=True)",
+        "slow": "import time; time.sleep(60)",
+        "gone": "pass",
+    }
+    start = apart.subprocess.Popen
+
+    def child(name):
+        monkeypatch.setattr(
+            apart.subprocess, "Popen", lambda command, **rest: start([command[0], "-c", programs[name]], **rest)
+        )
+        return apart.Remote("own", name, {}, 20.0 if name != "slow" else 0.2)
+
+    good = child("good")
+    assert good.outputs() == [1.0]
+    good.close()
+    for name, error in (("bad", RuntimeError), ("absent", ModuleNotFoundError), ("slow", apart.StoppedError),
+                        ("gone", apart.StoppedError)):  # fmt: skip
+        remote = child(name)
+        with pytest.raises(error):
+            remote.ask("build")
+        remote.close()
+
+
+def test_a_contender_that_fails_while_it_is_measured_leaves():
+    calls = []
+
+    def failing():
+        calls.append(1)
+        if len(calls) > 2:
+            raise ValueError("later")
+
+    outcomes = measure(reference=program([1.0]), squall=lambda: harness.Program(failing, lambda: [1.0]))
+    assert outcomes["squall"].status == harness.FAILED and outcomes["reference"].samples
+
+
+def test_the_machines_limit_is_the_larger_of_its_two_parts(monkeypatch):
+    monkeypatch.setattr(limits, "rate", lambda work: 1e9)
+    monkeypatch.setattr(limits.os, "sched_getaffinity", lambda _: {0, 1})
+    assert limits.seconds(4e9, 1e9) == 2.0 and limits.seconds(2e9, 3e9) == 3.0
