@@ -120,6 +120,7 @@ _FROM = {
     "frontend.functional": "functional_call",
     "frontend.jit": "compile",
     "frontend.explain": "explain",
+    "frontend.profiler": "profile",
     "base.dim": "Dim",
     "base.dtypes": "set_default_dtype",
     "base.formats": "contiguous_format preserve_format channels_last channels_last_3d strided",

@@ -49,7 +49,7 @@ def begin() -> float:
 def end(name: str, began: float) -> None:
     """Send the event "span" of a stretch of work that began when `begin` said."""
     if began and _listeners:
-        emit("span", name=name, begin=began, end=time.perf_counter(), thread=threading.get_ident())
+        emit("span", span=name, begin=began, end=time.perf_counter(), thread=threading.get_ident())
 
 
 @contextmanager

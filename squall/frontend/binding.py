@@ -13,7 +13,7 @@ from itertools import starmap
 from operator import call
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from squall.base import config, pytree
+from squall.base import config, pytree, trace
 from squall.base.caches import Cache
 from squall.base.dim import Dim, evaluate
 from squall.base.errors import IndexRangeError, SquallError
@@ -152,7 +152,11 @@ class Program:
                     return self._results_of(leaves, made, [])
                 if made.__class__ is tuple:
                     self._stopped(leaves, sizes, *made)
-            return self._run(leaves, buffers, sizes) if self._gather(leaves, buffers) else MISS
+            began = trace.begin()
+            try:
+                return self._run(leaves, buffers, sizes) if self._gather(leaves, buffers) else MISS
+            finally:
+                trace.end("call", began)
         except OtherNumberError:  # before anything ran
             return MISS
 

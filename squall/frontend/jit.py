@@ -149,7 +149,8 @@ class Compiled:
             events.count("captures")
             capture = Capture(self.function, leaves, structure, _pack, assumed, name)
             try:
-                return capture, capture.run()
+                with events.span("capture"):
+                    return capture, capture.run()
             except AssumeMoreError as more:
                 self.captures -= 1
                 wider = {key: getattr(assumed, key) | value for key, value in more.more.items()}
