@@ -13,12 +13,14 @@ from typing import NamedTuple
 from squall.compiler.nest import arguments as words
 from squall.compiler.nest.isa import MOST_ROWS, Isa
 from squall.compiler.nest.spec import Contraction, Dimension, Oriented, orient
+from squall.compiler.nest.sweep import SUMS_BYTES, sweep_rows
 from squall.ir.linear import BYTES
 
 DEPTH_BYTES = 3072  # the deepest block of k, in bytes of the accumulate dtype: part of what fixes a result's bits
 PACKED_BYTES = 5 << 18  # packed blocks stay in the second-level cache
 PART_BYTES = 5 << 17  # packed at once of B, where that does not mean to pack A again: less is evicted meanwhile
 FLAT_ROWS = 24  # up to so many rows read a B in place that lies along its columns
+SWEPT_ROWS, SWEPT_COLUMNS = 32, 256  # up to so many rows sweep over a B of at least so many columns
 STAGE_BYTES = 1 << 19
 KEPT_BYTES = 1 << 23  # of a packed A that is kept for all columns of a unit
 KEPT_ROWS = 768  # not fewer rows than this at once for its sake
@@ -38,7 +40,8 @@ COPY, PIECES, TRANSPOSE, ELEMENT, CONVERT, NEAR, LINES = 0.12, 0.3, 0.45, 2.0, 0
 
 
 class Choice(NamedTuple):
-    """How to run one contraction; `cycles` is the estimate for one thread."""
+    """How to run one contraction; `cycles` is the estimate for one thread. `sweep_rows` at once and `sweep_columns` are
+    those of a sweep over B (0: there is none)."""
 
     oriented: Oriented
     a_mode: int
@@ -51,6 +54,8 @@ class Choice(NamedTuple):
     units: int
     grain: int
     cycles: float
+    sweep_rows: int = 0
+    sweep_columns: int = 0
 
 
 def _ceiling(value: int, by: int) -> int:
@@ -191,11 +196,11 @@ def _choose(contraction: Contraction, isa: Isa, threads: int, epilogue: bool, pr
         lying = NEAR if near or small else LINES if run_m >= isa.tile.rows else ELEMENT
         if near or small or (columns <= width and lying < a_cost):
             a_mode, a_cost = words.IN_PLACE, lying
-    few = 2 * isa.tile.rows
-    if epilogue:
-        few = isa.tile.rows
-    elif not contraction.triangle:
+    few = isa.tile.rows if epilogue else 2 * isa.tile.rows
+    if not epilogue and not contraction.triangle:
         few = _flat_rows(isa, a_mode, least_stride(groups["k"], "b") * BYTES[scalar])
+        if a_mode == words.IN_PLACE and columns >= SWEPT_COLUMNS:
+            few = SWEPT_ROWS
     if prepacked:
         b_mode, b_cost = words.PREPACKED, 0.0
     elif not convert and len(groups["n"]) == 1 and run_n >= lanes and run_n == columns and (
@@ -206,18 +211,16 @@ def _choose(contraction: Contraction, isa: Isa, threads: int, epilogue: bool, pr
     deep = block_depth(depth, accumulate)
     size = BYTES[accumulate]
     packed, part = (max(width, most // (deep * size) // width * width) for most in (PACKED_BYTES, PART_BYTES))
-    most_rows, most_columns = MOST_ROWS, packed
-    kept_rows = KEPT_BYTES // (max(1, depth) * size) // isa.tile.rows * isa.tile.rows
-    if a_mode != words.IN_PLACE and columns > packed and kept_rows >= min(rows, KEPT_ROWS):
-        most_rows, most_columns = min(MOST_ROWS, kept_rows), MOST_COLUMNS
+    sweeps = (a_mode == b_mode == words.IN_PLACE and not contraction.triangle and rows <= min(few, SWEPT_ROWS)
+              and columns >= SWEPT_COLUMNS)
+    most = _most(isa, (rows, columns, depth * size), packed, a_mode, sweeps)
     work = compute_cycles(isa, lanes, rows, columns, depth) * batch
     b_pack, a_pack = (cost * lanes / 16 * depth * batch for cost in (b_cost * columns, a_cost * rows))
     parallel = threads if work > SERIAL_CYCLES else 1
     packs = [max(cost, 0.0 if mode in (words.IN_PLACE, words.PREPACKED) else COLD * count * depth * batch)
              for cost, mode, count in ((b_pack, b_mode, columns), (a_pack, a_mode, rows))]
     packs[1] = max(packs[1], PASSED * rows * depth * batch)
-    (block_rows, block_columns), longest = _blocks(isa, (rows, columns), width, (most_rows, most_columns), batch,
-                                                   parallel, work, packs)
+    (block_rows, block_columns), longest = _blocks(isa, (rows, columns), width, most, batch, parallel, work, packs)
     fits = a_mode != words.IN_PLACE and block_columns <= packed
     if fits or b_mode not in (words.BY_VECTORS, words.BY_TRANSPOSING):
         part = block_columns
@@ -226,13 +229,31 @@ def _choose(contraction: Contraction, isa: Isa, threads: int, epilogue: bool, pr
         limit = max(isa.tile.rows, STAGE_BYTES // (part * size) // isa.tile.rows * isa.tile.rows)
         block_rows = min(block_rows, limit)
     row_blocks, column_blocks = _ceiling(rows, block_rows), _ceiling(columns, block_columns)
+    sweep = _sweep(isa, min(rows, block_rows), width, size) if sweeps else (0, 0)
     units = batch * row_blocks * column_blocks
     cycles = work + b_pack * max(1, row_blocks) + a_pack * max(1, column_blocks) if parallel == 1 else longest
     cycles += c_cost * rows * columns * batch / parallel
     grain = max(1, units)
     if parallel > 1:
         grain = max(1, min(int(UNIT_CYCLES * units / work), _ceiling(units, threads * UNITS_PER_THREAD)))
-    return Choice(oriented, a_mode, b_mode, c_mode, deep, block_rows, block_columns, part, units, grain, cycles)
+    return Choice(oriented, a_mode, b_mode, c_mode, deep, block_rows, block_columns, part, units, grain, cycles,
+                  *sweep)
+
+
+def _most(isa: Isa, extents: tuple[int, int, int], packed: int, a_mode: int, sweeps: bool) -> tuple[int, int]:
+    """Rows and columns of a unit at most; of extents the last is k's in bytes, `packed` columns fit the cache."""
+    rows, columns, line = extents
+    kept_rows = KEPT_BYTES // max(1, line) // isa.tile.rows * isa.tile.rows
+    if a_mode != words.IN_PLACE and columns > packed and kept_rows >= min(rows, KEPT_ROWS):
+        return min(MOST_ROWS, kept_rows), MOST_COLUMNS
+    return MOST_ROWS, MOST_COLUMNS if sweeps else packed
+
+
+def _sweep(isa: Isa, rows: int, width: int, size: int) -> tuple[int, int]:
+    """Rows of a sweep at once, the most of those that waste least, and the columns whose sums stay in cache."""
+    at_once = min((count for count in sweep_rows(isa) if count >= min(rows, sweep_rows(isa)[-1])),
+                  key=lambda count: (_ceiling(rows, count) * count, -count))
+    return at_once, max(1, SUMS_BYTES // (at_once * size * width)) * width
 
 
 def _blocks(isa: Isa, extents: tuple[int, int], width: int, most: tuple[int, int], batch: int, threads: int,

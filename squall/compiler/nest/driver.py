@@ -34,6 +34,8 @@ from squall.compiler.nest.prepack import prepack_driver
 from squall.compiler.nest.spec import BLOCK, TRIANGLES
 from squall.compiler.nest.store import store_rows, store_transposed
 from squall.compiler.nest.stream import stream_name, stream_tile, streamed
+from squall.compiler.nest.sweep import DEPTH as SWEEP_DEPTH
+from squall.compiler.nest.sweep import FOLLOW, follow, store_sums, sweep, sweep_name, sweep_rows
 from squall.compiler.nest.tables import fill_offsets, fill_ramp, find_runs
 from squall.ir.linear import I64, PTR, Builder, Program, Reg
 
@@ -50,6 +52,8 @@ def build(library: Library) -> Program:
             functions += [make(isa, dtype, accumulate) for make in (pack_strips, copy_strips, pack_group)]
         functions += all_microkernels(isa, accumulate)
         functions += [stream_tile(isa, dtype, accumulate, rows) for rows in streamed(isa)]
+        functions += [sweep(isa, accumulate, rows) for rows in sweep_rows(isa)]
+        functions += [follow(isa, accumulate), store_sums(isa, accumulate)]
         functions += [store_rows(isa, library.result, accumulate), store_transposed(isa, library.result, accumulate)]
         entry = _Driver(isa, library).build()
     return Program((*functions, entry), entry.name)
@@ -101,6 +105,7 @@ class _Driver:
 
     def _fill_kernel_table(self) -> None:
         b, rows = self.b, self.isa.tile.rows
+        b.store(b.function(FOLLOW), self.table)
         for vectors in range(1, self.isa.tile.vectors + 1):
             for count in range(1, rows + 1):
                 pointer = b.function(name_of(self.isa.rows_for(count, vectors), vectors))
@@ -173,8 +178,11 @@ class _Driver:
         self.start_a = b.load(I64, self.k_a)
         self.flat_panels = b.var(b.int(0))
         if self.isa.flat:
-            with b.when(self.flat):
+            swept = b.compare("ne", args["sweep_rows"], b.int(0))
+            with b.when(b.op("and", self.flat, b.op("not", swept))):
                 self._flat_rows()
+            with b.when(b.op("and", self.flat, swept)):
+                self._swept_rows()
         height = self.isa.tile.rows
         most = height * self.together
         self.strip_size = b.add(b.mul(self.length, b.int(self.stride_a)), b.int(self.slack_a))
@@ -306,6 +314,40 @@ class _Driver:
                         b.int(self.lanes), self.adding))
                 b.set(self.flat_panels, b.mul(whole, b.int(tile.vectors // self.isa.tile.vectors)))
             least = most
+
+    def _swept_rows(self) -> None:
+        """All whole panels of a B that is read in place by a sweep; sets the first panel that it leaves."""
+        b, args, library = self.b, self.args, self.library
+        panels = b.op("div", self.columns, b.int(self.width))
+        apart, whole, sums = args["sweep_rows"], b.mul(panels, b.int(self.width)), args.scratch("sums")
+        groups = ceiling(b, self.rows, apart)
+        with b.loop(b.int(0), whole, args["sweep_columns"]) as column:
+            columns = b.op("min", args["sweep_columns"], b.sub(whole, column))
+            offset = b.load(I64, b.gep(self.columns_b, column, "i64"))
+            source = b.gep(self.source, offset, library.dtype)
+            with b.loop(b.int(0), b.mul(b.mul(groups, apart), columns), b.int(self.lanes)) as i:
+                b.store(b.const(0, self.isa.vector(library.accumulate)), b.gep(sums, i, library.accumulate))
+            with b.loop(b.int(0), self.length, b.int(SWEEP_DEPTH)) as k:
+                given = (self.a, args.scratch("rows_a"), b.gep(self.k_a, k, "i64"), source,
+                         b.gep(args.scratch("k_b"), k, "i64"), b.op("min", b.int(SWEEP_DEPTH), b.sub(self.length, k)),
+                         sums, columns)
+                for rows in sweep_rows(self.isa):
+                    with b.when(b.compare("eq", apart, b.int(rows))):
+                        b.call(sweep_name(rows), given)
+                self._follow(groups, given)
+            b.call("store_sums", (sums, self.rows, apart, columns, b.gep(self.out, column, library.accumulate),
+                                  self.out_rows, self.adding))
+        b.set(self.flat_panels, panels)
+
+    def _follow(self, groups: Reg, given: tuple[Reg, ...]) -> None:
+        """The other groups of rows over what was swept, panel by panel."""
+        b, accumulate, apart = self.b, self.library.accumulate, self.b.int(sweep_rows(self.isa)[-1])
+        a, rows, k_a, source, k_b, depth, sums, columns = given
+        kernel = b.load(PTR, self.table)
+        with b.loop(b.int(0), columns, b.int(self.width)) as column, b.loop(b.int(1), groups) as group:
+            place = b.mul(b.add(b.mul(group, columns), column), apart)
+            b.call(kernel, (a, b.gep(rows, b.mul(group, apart), "i64"), k_a, b.gep(source, column, accumulate), k_b,
+                            depth, b.gep(sums, place, accumulate)))
 
     def _tile(self, panel: Reg, row: Reg, rows: Reg, out_rows: Reg, count: Reg) -> None:
         b, args, accumulate = self.b, self.args, self.library.accumulate

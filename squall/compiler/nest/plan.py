@@ -108,7 +108,8 @@ def _words(choice: Choice, groups: dict, tables: dict[str, int], packed: tuple[i
     values.update(depth=oriented.extent("k"), rows=oriented.extent("m"), columns=oriented.extent("n"),
                   block_depth=choice.block_depth, block_rows=choice.block_rows, block_columns=choice.block_columns,
                   a_mode=choice.a_mode, b_mode=choice.b_mode, c_mode=choice.c_mode, triangle=triangle,
-                  part_columns=choice.part_columns, a_step=_step(groups["k"], "a"), a_kept=int(is_kept(choice)))
+                  part_columns=choice.part_columns, a_step=_step(groups["k"], "a"), a_kept=int(is_kept(choice)),
+                  sweep_rows=choice.sweep_rows, sweep_columns=choice.sweep_columns)
     if choice.a_mode != words.IN_PLACE:
         values["a_step"] = packed_step
     values.update((name, tables[name]) for name in words.SCRATCH)
@@ -192,6 +193,8 @@ def _scratch(isa: Isa, accumulate: str, choice: Choice) -> dict[str, int]:
     tables["packed_b"] = panels * depth * size
     staged = isa.tile.rows if is_strip_staged(choice) else rows
     tables["stage"] = 0 if choice.c_mode == words.DIRECT else -(-staged // lanes) * lanes * part * size
+    swept = max(1, choice.sweep_rows)
+    tables["sums"] = -(-rows // swept) * swept * choice.sweep_columns * size
     offsets, total = {}, 0
     for name in words.SCRATCH:
         offsets[name] = total

@@ -130,6 +130,22 @@ def test_matrix_products(m, n, k, ta, tb):
     check_close(problem, problem.run(plan, split=3))
 
 
+@pytest.mark.parametrize("isa", host_isas())
+@pytest.mark.parametrize("rows", [1, 2, 3, 4, 7, 8, 9, 16, 27, 32])
+def test_sweeps(rows, isa):
+    dtype = "i32" if rows == 27 else "f64" if rows == 3 else "f32"
+    problem = Problem(nest.matmul(rows, 700, 805, dtype), 7)
+    chosen = choose(problem.contraction, nest.ISAS[isa], 1, swapped=False)
+    assert chosen.sweep_rows
+    assert chosen.sweep_columns
+    swept = bits(problem.run(assemble(problem.contraction, nest.ISAS[isa], chosen)))
+    tiles = problem.run(assemble(problem.contraction, nest.ISAS[isa], chosen._replace(sweep_rows=0, sweep_columns=0)))
+    np.testing.assert_array_equal(swept, bits(tiles))
+    for threads in (2, 3):
+        other = problem.run(nest.plan(problem.contraction, isa, threads), split=3)
+        np.testing.assert_array_equal(swept, bits(other))
+
+
 @pytest.mark.parametrize("dtype", ["f32", "f64", "bf16", "i32"])
 @pytest.mark.parametrize("ta", [False, True])
 def test_strips_packed_together(dtype, ta):
