@@ -28,7 +28,7 @@ demo: $(VENV)/.stamp-cli,io
 	$(RUN) -m squall demo $(ARGS)
 
 test: $(VENV)/.stamp-test
-	$(RUN) $(PYTEST) -m "not gpu and not browser and not big and not peer" $(ARGS)
+	$(RUN) $(PYTEST) -m "not gpu and not browser and not big and not soak and not peer" $(ARGS)
 
 lint: $(VENV)/.stamp-lint,test
 	$(RUN) -m ruff check --output-format concise .

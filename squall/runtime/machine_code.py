@@ -33,6 +33,7 @@ _loaded: list[Any] = []  # resource trackers; dropping one would unload its code
 _binding: Any = None
 _jit: Any = None
 _machines: dict[tuple, Any] = {}
+_depth = 0  # compilations under way in the thread that holds the lock
 
 
 class CodeTarget(NamedTuple):
@@ -68,9 +69,10 @@ def compiler_version() -> str:
     return f"llvmlite {llvmlite.__version__} LLVM {'.'.join(map(str, binding().llvm_version_info))}"
 
 
-def _machine(target: CodeTarget, level: int, part: int = 0) -> Any:
-    """A target machine; threads that generate code at once need one each."""
-    key = (target, level, part)
+def _machine(target: CodeTarget, level: int, part: int = 0, depth: int = 0) -> Any:
+    """A target machine; threads that generate code at once need one each, and so does a compilation inside of another
+    (`depth`): that of a signal handler, which runs while the first one's helpers go on."""
+    key = (target, level, part, depth)
     if key not in _machines:
         llvm = binding()
         if target.triple != llvm.get_process_triple():
@@ -197,10 +199,11 @@ def compile_objects(units: Sequence[Unit], target: CodeTarget, passes: tuple[str
     Raises:
         CompileError: for text that LLVM rejects, or that lacks an entry.
     """
+    global _depth
     with _lock:
         started = time.perf_counter()
         work = _split(units, parts)
-        machines = [_machine(target, level, part) for part in range(len(work))]
+        machines = [_machine(target, level, part, _depth) for part in range(len(work))]
         blobs: list[Any] = [None] * len(work)
 
         def compile_part(part: int) -> None:
@@ -211,10 +214,14 @@ def compile_objects(units: Sequence[Unit], target: CodeTarget, passes: tuple[str
                 blobs[part] = error
 
         helpers = [threading.Thread(target=compile_part, args=(part,)) for part in range(1, len(work))]
-        for helper in helpers:
-            helper.start()
-        compile_part(0)
-        interrupts = _join_all(helpers)
+        _depth += 1
+        try:
+            for helper in helpers:
+                helper.start()
+            compile_part(0)
+            interrupts = _join_all(helpers)
+        finally:
+            _depth -= 1
         for blob in (*blobs, *interrupts):
             if isinstance(blob, BaseException):
                 raise blob

@@ -7,17 +7,44 @@ import os
 from pathlib import Path
 
 
-def _quota(root: Path = Path("/sys/fs/cgroup")) -> float:
-    """Processors a container's quota allows; infinity when nothing says."""
+def _quota(root: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")) -> float:
+    """Processors that the control groups of this process allow, the tightest of them; infinity when nothing says.
+
+    A container sees its own group as the root; a service or a user's slice lies some folders below it.
+    """
+    allowed = min(_limit(root), _limit_of_first(root / "cpu"))
     try:
-        quota, period = (root / "cpu.max").read_text().split()
+        lines = own.read_text().splitlines()
+    except OSError:
+        return allowed
+    for line in lines:
+        controllers, _, path = line.partition(":")[2].partition(":")
+        if controllers and "cpu" not in controllers.split(","):
+            continue
+        top = root / "cpu" if controllers else root
+        folder = top / path.strip("/")
+        for group in (folder, *folder.parents):
+            if group == top or top not in group.parents:
+                break
+            allowed = min(allowed, _limit_of_first(group) if controllers else _limit(group))
+    return allowed
+
+
+def _limit(group: Path) -> float:
+    """What a group of version 2 allows."""
+    try:
+        quota, period = (group / "cpu.max").read_text().split()
         return math.inf if quota == "max" else int(quota) / int(period)
-    except (OSError, ValueError):
-        pass
+    except (OSError, ValueError, ZeroDivisionError):
+        return math.inf
+
+
+def _limit_of_first(group: Path) -> float:
+    """What a group of version 1 allows."""
     try:
-        limit = int((root / "cpu/cpu.cfs_quota_us").read_text())
-        return math.inf if limit <= 0 else limit / int((root / "cpu/cpu.cfs_period_us").read_text())
-    except (OSError, ValueError):
+        limit = int((group / "cpu.cfs_quota_us").read_text())
+        return math.inf if limit <= 0 else limit / int((group / "cpu.cfs_period_us").read_text())
+    except (OSError, ValueError, ZeroDivisionError):
         return math.inf
 
 

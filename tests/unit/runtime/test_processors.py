@@ -28,6 +28,32 @@ def test_quota_of_cgroup_1(tmp_path):
     assert _quota(tmp_path) == 3
 
 
+def test_quota_of_the_groups_a_process_lies_in(tmp_path):
+    own, root = tmp_path / "own", tmp_path / "root"
+    group = root / "user.slice/service"
+    group.mkdir(parents=True)
+    own.write_text("0::/user.slice/service\n")
+    assert _quota(root, own) == math.inf
+    (group / "cpu.max").write_text("300000 100000\n")
+    assert _quota(root, own) == 3
+    (root / "user.slice/cpu.max").write_text("50000 100000\n")
+    assert _quota(root, own) == 0.5
+    (root / "user.slice/cpu.max").write_text("max 100000\n")
+    assert _quota(root, own) == 3
+    assert _quota(root, tmp_path / "absent") == math.inf
+
+
+def test_quota_of_a_group_of_version_1(tmp_path):
+    own, group = tmp_path / "own", tmp_path / "cpu/docker/a"
+    group.mkdir(parents=True)
+    own.write_text("5:memory:/docker/a\n4:cpu,cpuacct:/docker/a\n")
+    (group / "cpu.cfs_quota_us").write_text("250000\n")
+    (group / "cpu.cfs_period_us").write_text("100000\n")
+    assert _quota(tmp_path, own) == 2.5
+    own.write_text("5:memory:/docker/a\n")
+    assert _quota(tmp_path, own) == math.inf
+
+
 def test_two_threads_of_a_core_count_once(tmp_path):
     for number in range(4):
         folder = tmp_path / f"cpu{number}/topology"
