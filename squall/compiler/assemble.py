@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import prod
 from typing import Any
 
-from squall.compiler import memory
+from squall.compiler import memory, regions
 from squall.compiler.describe import BLOCK, LINES, Described, accumulator, describe
 from squall.compiler.group import Group, Target
 from squall.compiler.heavy import weight
@@ -18,18 +18,10 @@ from squall.compiler.work import Memory, Work
 from squall.ir.linear import BYTES
 from squall.ir.plan import Input, KernelStep, Output, Plan, Slot, Word
 
-GRAIN_CYCLES = 40_000  # work worth handing to another thread
-
-
-def grain(d: Described) -> int:
-    """Units below which a step stays on its thread."""
-    if not isinstance(d.unit_cost, int):
-        return 1
-    return max(1, GRAIN_CYCLES // max(1, d.unit_cost * weight(d.spec) // d.spec.lanes))
-
 
 def _step(d: Described, label: str, checks: bool = False) -> KernelStep:
-    return KernelStep(d.spec, program_of(d.spec), d.words, d.units, grain(d), label, checks=checks)
+    cycles = d.unit_cost * weight(d.spec) // d.spec.lanes + 1
+    return KernelStep(d.spec, program_of(d.spec), d.words, d.units, 0, label, checks=checks, cycles=cycles)
 
 
 def group_steps(work: Work, group: Group) -> list[KernelStep]:
@@ -103,15 +95,7 @@ def assemble(work: Work) -> Plan:
         held = work.memories[roots[number]]
         if held.kind != "input":
             held.kind, held.index = "output", number
-    tasks = ordered(work, sparing=True)
-    steps: list[Any] = []
-    lives: dict[int, tuple[int, int]] = {}
-    for task in tasks:
-        before, begin = len(work.memories), len(steps)
-        steps += group_steps(work, task) if isinstance(task, Group) else task.steps(work)  # type: ignore[attr-defined]
-        for m in {*touched(work, task), *map(work.joint, range(before, len(work.memories)))}:
-            first, last = lives.get(m, (begin, begin))
-            lives[m] = min(first, begin), max(last, len(steps) - 1)
+    steps, shared, lives = _steps(work)
     arena = [memory.Life(m, work.memories[m].nbytes, *span) for m, span in lives.items()
              if work.memories[m].kind == "arena"]
     offsets, arena_bytes = memory.plan(arena)
@@ -119,7 +103,27 @@ def assemble(work: Work) -> Plan:
     for i in range(len(work.memories)):
         held = work.memories[work.joint(i)]
         slots.append(Slot(held.kind, held.index, held.nbytes, offsets.get(work.joint(i), 0)))
-    return _plan(work, tuple(slots), tuple(steps), roots, arena_bytes)
+    plan = _plan(work, tuple(slots), tuple(steps), roots, arena_bytes)
+    return plan._replace(regions=tuple(shared))
+
+
+def _steps(work: Work) -> tuple[list[Any], list[tuple[int, int]], dict[int, tuple[int, int]]]:
+    """The steps in order, the regions among them, and for each buffer the first and last step that may touch it."""
+    tasks = ordered(work, sparing=True)
+    steps: dict[Any, list[Any]] = {}
+    made: dict[Any, set[int]] = {}
+    for task in tasks:
+        before = len(work.memories)
+        steps[task] = group_steps(work, task) if isinstance(task, Group) else task.steps(work)  # type: ignore[attr-defined]
+        made[task] = set(range(before, len(work.memories)))
+    runs = regions.Gatherer(work, tasks, steps, made).run() if work.fuse else [[t] for t in tasks]
+    flat, shared, spans = regions.flatten(runs, steps)
+    lives: dict[int, tuple[int, int]] = {}
+    for task, (begin, end) in spans.items():
+        for m in {*touched(work, task), *map(work.joint, made[task])}:
+            first, last = lives.get(m, (begin, end))
+            lives[m] = min(first, begin), max(last, end)
+    return flat, shared, lives
 
 
 def _plan(work: Work, slots: tuple, steps: tuple, roots: dict[int, int], arena_bytes: Any) -> Plan:

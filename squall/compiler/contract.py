@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from math import prod
 from typing import Any
 
 from squall.base.dim import evaluate
 from squall.compiler import nest
 from squall.compiler.nest.arguments import WORDS
+from squall.compiler.nest.isa import ISAS
 from squall.compiler.pull import Home
 from squall.ir.node import Node
 from squall.ir.plan import ContractStep, KernelStep, Word
@@ -61,6 +63,11 @@ def _planned(contraction: nest.Contraction, isa: str, threads: int, epilogue: bo
     return nest.plan(contraction, isa, threads, epilogue, swapped=False if epilogue else None)
 
 
+def _cycles(contraction: nest.Contraction, isa: str) -> int:
+    """About what all multiply-adds of a contraction take."""
+    return prod(d.extent for d in contraction.dims) // (2 * ISAS[isa].lanes(contraction.accumulate))
+
+
 def resolve(step: ContractStep, sizes: dict[str, int]) -> list[KernelStep]:
     """The kernel calls of a contraction for given sizes."""
     dims = tuple(nest.Dimension(d.kind, *(evaluate(n, sizes) for n in d[1:])) for d in step.contraction.dims)
@@ -74,5 +81,6 @@ def resolve(step: ContractStep, sizes: dict[str, int]) -> list[KernelStep]:
         if step.epilogue is not None:
             words = (*words[:EPILOGUE_AT], Word("int", len(words)), *words[EPILOGUE_AT + 1:], *step.words)
         program: Any = nest.program(s.library)
-        out.append(KernelStep(s.library, program, words, s.units, s.grain, step.label, s.scratch_bytes))
+        cycles = _cycles(contraction, step.isa) // max(1, s.units) + 1
+        out.append(KernelStep(s.library, program, words, s.units, s.grain, step.label, s.scratch_bytes, cycles=cycles))
     return out

@@ -7,6 +7,8 @@ reasons against are noted in the report.
 
 from __future__ import annotations
 
+from math import prod
+
 from squall.compiler.affine import Unfit
 from squall.compiler.describe import ordered_alike
 from squall.compiler.group import Group, Task
@@ -69,7 +71,7 @@ class Fuser:
                 changed = False
                 producers = [t for t in self.before(group) if isinstance(t, Group) and _open(t)]
                 for producer in sorted(producers, key=lambda t: -t.last):
-                    if group.first - producer.last > REACH:
+                    if group.first - producer.last > REACH and not self._only_for(producer, group):
                         continue
                     merged = self.merge(producer, group)
                     if merged is not None:
@@ -81,10 +83,18 @@ class Fuser:
             if isinstance(task, Group):
                 self._drop_unread(task)  # by readers merged meanwhile
 
+    def _only_for(self, producer: Group, group: Group) -> bool:
+        """Whether elementwise work is there for another elementwise kernel only, as the clipping of a gradient is for
+        its parameter's update, however many other parameters lie between."""
+        if producer.space.reduced or group.space.reduced:
+            return False
+        return all(self.readers.get(id(n), set()) <= {group} for n in producer.inside.values())
+
     def _neighbours(self, group: Group, recent: dict[tuple, list[Group]]) -> None:
         key = (group.space.shape, group.space.reduced, group.kind)
         others = recent.setdefault(key, [])
-        reads = {id(n) for n in group.reads}
+        single = prod(group.space.shape) == 1
+        reads = {id(n) for n in group.reads if single or prod(n.shape) != 1}  # a shared number is no reason
         for other in reversed(others[-NEIGHBOURS:]):
             if other.merged is None and other is not group and reads & {id(n) for n in other.reads}:
                 apart = group.first - other.last > REACH

@@ -6,6 +6,7 @@ The words of the values block are, in order: input pointers, output pointers, th
 from __future__ import annotations
 
 import ctypes
+from collections import Counter
 from collections.abc import Callable, Sequence
 from math import prod
 from typing import Any
@@ -16,9 +17,11 @@ from squall.engine.host import host_call
 from squall.engine.interpreted import Interpreted
 from squall.engine.link import build
 from squall.engine.nested import Nested
-from squall.ir.plan import ChooseStep, ContractStep, HostStep, KernelStep, LoopStep, Plan, Word
+from squall.ir.plan import GRAIN_CYCLES, ChooseStep, ContractStep, HostStep, KernelStep, LoopStep, Plan, Word
 from squall.runtime.buffer import Buffer
 from squall.runtime.memory import allocate
+from squall.runtime.native import native
+from squall.runtime.native_region import HEAD, PART
 from squall.runtime.plan_image import Bind, PlanImage, Step, bits_of
 
 
@@ -42,7 +45,15 @@ class Binding:
         """Runs of native steps as images, host steps alone."""
         out: list[Any] = []
         pending: list[Step] = []
-        for step in self.plan.steps:
+        regions = dict(self.plan.regions) if self.backend != "python" else {}
+        done = 0
+        for number, step in enumerate(self.plan.steps):
+            if number < done:
+                continue
+            if number in regions:
+                done = regions[number]
+                pending.extend(self._region(self.plan.steps[number:done]))
+                continue
             if isinstance(step, (LoopStep, ChooseStep)):
                 nested = self._nested(step)
                 if nested.native is not None:
@@ -74,21 +85,49 @@ class Binding:
         return PlanImage(steps, len(self.layout), Bind(self.status_at), self.layout)
 
     def _steps(self, step: KernelStep | ContractStep) -> list[Step]:
-        if isinstance(step, ContractStep):
-            out = []
-            for made in resolve(step, self.sizes):
-                if made.key not in self.kernels:
-                    self.kernels.update(build({made.key: made.program}, self.backend))
-                out.append(self._step(made, step))
-            return out
-        return [self._step(step)]
+        source = step if isinstance(step, ContractStep) else None
+        return [self._step(made, source) for made in self._kernel_steps(step)]
+
+    def _kernel_steps(self, step: KernelStep | ContractStep) -> list[KernelStep]:
+        """A step as kernel calls, for this binding's sizes."""
+        if not isinstance(step, ContractStep):
+            return [step]
+        out = resolve(step, self.sizes)
+        for made in out:
+            if made.key not in self.kernels:
+                self.kernels.update(build({made.key: made.program}, self.backend))
+        return out
 
     def _step(self, step: KernelStep, source: ContractStep | None = None) -> Step:
         args = tuple(self.word(w) for w in step.words)
-        scratch = max(step.scratch_bytes, step.program.scratch_bytes)
-        units, grain = evaluate(step.units, self.sizes), max(1, evaluate(step.grain, self.sizes))
-        return Step(self.kernels[step.key], args, units, grain, scratch, step.checks, step.label,
+        scratch = max(evaluate(step.scratch_bytes, self.sizes), step.program.scratch_bytes)
+        units, grain = evaluate(step.units, self.sizes), evaluate(step.grain, self.sizes)
+        if not grain:
+            grain = GRAIN_CYCLES // max(1, evaluate(step.cycles, self.sizes))
+        return Step(self.kernels[step.key], args, units, max(1, grain), scratch, step.checks, step.label,
                     (self.plan, source or step, self.sizes))
+
+    def _region(self, steps: Sequence[Any]) -> list[Step]:
+        """Steps that run as one, laid out for the native region kernel; one after the other where a contraction takes
+        several calls."""
+        parts = [self._kernel_steps(step) for step in steps]
+        made = [self._step(part) for found in parts for part in found]
+        if any(len(found) != 1 for found in parts):
+            return made
+        table: list[Any] = [len(made)]
+        args: list[Any] = []
+        total, first = 0, HEAD + PART * len(made)
+        for step, (part,) in zip(made, parts, strict=True):
+            cycles = max(1, evaluate(part.cycles, self.sizes) if part.cycles else GRAIN_CYCLES // step.grain)
+            units = evaluate(part.units, self.sizes)
+            table.extend((step.kernel, first + len(args), total, units, cycles))
+            args.extend(step.args)
+            total += units * cycles
+        names = Counter(step.name for step in made)
+        label = ", ".join(name if n == 1 else f"{name} x{n}" for name, n in names.items())
+        scratch, stops = max(step.scratch for step in made), any(step.stop_on_status for step in made)
+        return [Step(native().region, (*table, *args), total, GRAIN_CYCLES, scratch, stops, label,
+                     (self.plan, list(steps), self.sizes))]
 
     def word(self, word: Word) -> Bind | int:
         """A word of a step's args block."""

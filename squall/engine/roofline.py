@@ -56,8 +56,11 @@ class Limits(NamedTuple):
         return max(work.operations / self.operations, work.nbytes / speed)
 
 
-def work_of(plan: Plan, step: KernelStep | ContractStep, sizes: dict[str, int]) -> Work:
-    """The work of one step of a plan, for the values of its symbols."""
+def work_of(plan: Plan, step: KernelStep | ContractStep | list, sizes: dict[str, int]) -> Work:
+    """The work of one step of a plan, or of a list of steps that run as one, for the values of its symbols."""
+    if isinstance(step, list):
+        parts = [work_of(plan, part, sizes) for part in step]
+        return Work(sum(p.operations for p in parts), sum(p.nbytes for p in parts))
     words = step.words
     if isinstance(step, ContractStep):
         words = (*step.operands, *words)

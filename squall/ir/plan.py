@@ -16,6 +16,7 @@ from squall.base.shapes import Shape
 from squall.ir.linear import Program
 
 Size = int | Dim
+GRAIN_CYCLES = 20_000  # work worth handing to another thread
 
 
 class Slot(NamedTuple):
@@ -45,7 +46,7 @@ class Word(NamedTuple):
 
 class KernelStep(NamedTuple):
     """Run a program's entry over `units` work units, at least `grain` of them at a time; `key` names equal
-    programs equally.
+    programs equally. `cycles` is what a unit is thought to take (0: unknown); a `grain` of 0 follows from it.
     """
 
     key: Any
@@ -54,8 +55,9 @@ class KernelStep(NamedTuple):
     units: Size
     grain: Size = 1
     label: str = ""
-    scratch_bytes: int = 0  # beyond what the program itself declares
+    scratch_bytes: Size = 0  # beyond what the program itself declares
     checks: bool = False  # whether it may write the status word
+    cycles: Size = 0
 
 
 class ContractStep(NamedTuple):
@@ -167,7 +169,12 @@ class Output(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """Everything needed to run a graph many times. `report` lists fusion decisions and reasons for `explain`."""
+    """Everything needed to run a graph many times. `report` lists fusion decisions and reasons for `explain`.
+
+    `regions` are runs of steps, from one number to before another, none of which waits for another: a runner may take
+    each run as one launch, whose parts threads share out by their cycles. An optimizer's update of many parameters is
+    one launch over a table of their addresses and sizes.
+    """
 
     inputs: tuple[Input, ...]
     scalars: tuple[DType, ...]
@@ -177,6 +184,12 @@ class Plan(NamedTuple):
     arena_bytes: Size
     report: tuple[str, ...] = ()
     checks: tuple[Check, ...] = ()  # what status code 1 + i means
+    regions: tuple[tuple[int, int], ...] = ()
+
+    @property
+    def launches(self) -> int:
+        """How many times kernels are started in one run, each region once."""
+        return len(self.steps) - sum(high - low - 1 for low, high in self.regions)
 
 
 class Request(NamedTuple):

@@ -180,7 +180,9 @@ share:
   %pieces1 = sub i64 %pieces, 1
   %sum = add i64 %units, %pieces1
   %even = udiv i64 %sum, %pieces
-  %chunk = call i64 @llvm.smax.i64(i64 %even, i64 %grain)
+  %grain3 = add i64 %grain, 3
+  %least = udiv i64 %grain3, 4
+  %chunk = call i64 @llvm.smax.i64(i64 %even, i64 %least)
   %chunk1 = sub i64 %chunk, 1
   %sum2 = add i64 %units, %chunk1
   %chunks = udiv i64 %sum2, %chunk

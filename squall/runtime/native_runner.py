@@ -20,6 +20,7 @@ from squall.runtime.native_control import control_text
 from squall.runtime.native_nested import nested_text
 from squall.runtime.native_pool import pool_text
 from squall.runtime.native_recorder import PLAIN, RECORDED, recorder_text
+from squall.runtime.native_region import region_text
 from squall.runtime.native_waiting import Platform, waiting_text
 
 HEADER_WORDS, STEP_WORDS, BIND_WORDS = 8, 8, 2
@@ -249,4 +250,4 @@ def native_text(platform: Platform) -> str:
         ticks = TICKS_POSIX.format(clock=6 if platform.system == "darwin" else 1)
     return "".join((pool_text(platform), waiting_text(platform), control_text(platform), BOUND, ticks,
                     recorder_text(platform.system), _run_text(PLAIN), _run_text(RECORDED),
-                    nested_text(OUT_OF_SCRATCH), MOVES))
+                    nested_text(OUT_OF_SCRATCH), region_text(), MOVES))
