@@ -99,6 +99,7 @@ _FROM = {
         "triplet_margin_loss"
     ),
     "nn.functional.vision": "grid_sampler grid_sampler_2d grid_sampler_3d",
+    "nn.functional.native_normalization": "native_layer_norm native_group_norm native_batch_norm",
     "frontend.functions_special": "igamma igammac",
     "frontend.linalg_systems": "logdet inverse slogdet det triangular_solve cholesky_solve cholesky_inverse",
     "frontend.linalg_factors": "geqrf ormqr svd_lowrank pca_lowrank lu_unpack matrix_exp",

@@ -9,6 +9,7 @@ from squall.base.errors import ShapeError
 from squall.nn import functional as F
 from squall.nn import init
 from squall.nn.functional.attention import attention_with_weights
+from squall.nn.functional.multihead import joined_mask, project
 from squall.nn.linear import Linear
 from squall.nn.module import Module
 from squall.nn.parameter import Parameter
@@ -106,15 +107,9 @@ class MultiheadAttention(Module):
 
     def _project(self, query: Any, key: Any, value: Any) -> tuple[Any, Any, Any]:
         """Query, key and value after their linear maps; one product when all three are the same Tensor."""
-        if self._qkv_same_embed_dim and query is key and key is value:
-            return F.linear(query, self.in_proj_weight, self.in_proj_bias).chunk(3, -1)
-        if self._qkv_same_embed_dim:
-            weights = self.in_proj_weight.chunk(3)
-        else:
-            weights = (self.q_proj_weight, self.k_proj_weight, self.v_proj_weight)
-        biases = (None,) * 3 if self.in_proj_bias is None else self.in_proj_bias.chunk(3)
-        inputs = (query, key, value)
-        return tuple(F.linear(x, w, b) for x, w, b in zip(inputs, weights, biases, strict=True))  # type: ignore[return-value]
+        joint = self.in_proj_weight if self._qkv_same_embed_dim else None
+        separate = (self.q_proj_weight, self.k_proj_weight, self.v_proj_weight)
+        return project(query, key, value, joint, separate, self.in_proj_bias)
 
     def _extend(self, key: Any, value: Any) -> tuple[Any, Any]:
         """Keys and values (batch, positions, features) with the learned one and the zero one at the end."""
@@ -126,29 +121,6 @@ class MultiheadAttention(Module):
             zero = sq.zeros(batch, 1, self.embed_dim, dtype=key.dtype)
             key, value = sq.cat([key, zero], 1), sq.cat([value, zero], 1)
         return key, value
-
-    def _mask(self, key_padding_mask: Any, attn_mask: Any, batch: int, extra: int, dtype: Any) -> Any:
-        """Both masks as one that is added, broadcastable to (batch, heads, L, S); in them True means left
-        out."""
-        mask = None
-        if attn_mask is not None:
-            mask = self._additive("attn_mask", attn_mask, dtype)
-            if mask.dim() == 3:
-                mask = mask.view(batch, self.num_heads, *mask.shape[1:])
-        if key_padding_mask is not None:
-            padding = self._additive("key_padding_mask", key_padding_mask, dtype).view(batch, 1, 1, -1)
-            mask = padding if mask is None else mask + padding
-        return mask if mask is None or not extra else F.pad(mask, (0, extra))
-
-    @staticmethod
-    def _additive(name: str, mask: Any, dtype: Any) -> Any:
-        if mask.dtype is sq.bool:
-            return sq.where(mask, sq.tensor(float("-inf"), dtype=dtype), 0.0)
-        if not mask.is_floating_point():
-            raise TypeError(
-                f"MultiheadAttention: {name} must be bool (True is left out) or floating, got {mask.dtype}"
-            )
-        return mask
 
     def forward(
         self,
@@ -182,7 +154,10 @@ class MultiheadAttention(Module):
         extra = key.shape[2] - before
         # The hint says that the mask is the causal one, which the fused attention knows by itself.
         causal = is_causal and key_padding_mask is None and not need_weights and not extra
-        mask = None if causal else self._mask(key_padding_mask, attn_mask, batch, extra, query.dtype)
+        mask = None
+        if not causal:
+            own = ("MultiheadAttention", key_padding_mask, attn_mask)
+            mask = joined_mask(*own, batch, self.num_heads, extra, query.dtype)
         dropped = self.dropout if self.training else 0.0
         weights = None
         if need_weights:

@@ -87,6 +87,7 @@ from squall.nn.functional.margin_loss import (
     triplet_margin_loss,
     triplet_margin_with_distance_loss,
 )
+from squall.nn.functional.multihead import multi_head_attention_forward
 from squall.nn.functional.normalization import (
     batch_norm,
     group_norm,
@@ -218,6 +219,7 @@ __all__ = [
     "max_unpool3d",
     "mish",
     "mse_loss",
+    "multi_head_attention_forward",
     "multi_margin_loss",
     "multilabel_margin_loss",
     "multilabel_soft_margin_loss",

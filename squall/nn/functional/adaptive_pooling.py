@@ -184,8 +184,9 @@ def _fractional(spatial: int, input: Any, kernel_size: Any, output_size: Any, ou
         if out + k - 1 > size:
             raise ShapeError(f"{function}: {out} windows of {k} elements do not fit in size {size} of dim {2 + i}")
         # PyTorch's order: columns before rows in a plane, but planes, rows, columns in a volume.
-        draw = samples[: lead[0], :, 1 - i if spatial == 2 else i].unsqueeze(-1).double()
-        alpha = (size - k) / (out - 1) if out > 1 else 0.0
+        # The input's own dtype, in which PyTorch reckons: a window's start hangs on the last bit.
+        draw = samples[: lead[0], :, 1 - i if spatial == 2 else i].unsqueeze(-1).to(input.dtype)
+        alpha = sq.tensor((size - k) / (out - 1) if out > 1 else 0.0, dtype=input.dtype)
         start = ((sq.arange(out) + draw) * alpha).floor() - (draw * alpha).floor()
         start = sq.where(sq.arange(out) == out - 1, size - k, start.long())
         shape = (*lead, *(out if j == i else 1 for j in range(spatial)), *(1,) * spatial)

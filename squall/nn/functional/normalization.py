@@ -106,6 +106,9 @@ def batch_norm(
     Raises:
         ValueError: when training with a single value a channel.
     """
+    if tuple(input.shape) == (0,):  # nothing, of which PyTorch makes nothing
+        check_floating("batch_norm", "input", input)
+        return input.clone()
     channels = _per_channel(
         "batch_norm", input, running_mean=running_mean, running_var=running_var, weight=weight, bias=bias
     )
@@ -118,22 +121,33 @@ def batch_norm(
         raise ValueError(
             f"Expected more than 1 value per channel when training, got input size {tuple(input.shape)}"
         )
+    return by_batch(input, running_mean, running_var, weight, bias, momentum, eps)[0]
+
+
+def by_batch(
+    input: Any, running_mean: Any, running_var: Any, weight: Any, bias: Any, momentum: Any, eps: float
+) -> tuple[Any, Any, Any]:
+    """Normalisation by the batch's own statistics, which move the running ones: (result, mean, variance without
+    correction)."""
+    channels = input.shape[1]
+    count = input.numel() // channels if channels else 0
     operands = (input, *_affine(input, (channels,), weight, bias))
     out, mean, variance = apply(ops.batch_norm, operands, eps=float(eps))
+    mean, variance = mean.detach(), variance.detach()
     if isinstance(count, int) and count == 0:
-        return out
+        return out, mean, variance
     with sq.no_grad():
         if running_mean is not None:
-            running_mean.mul_(1 - momentum).add_(mean.detach() * momentum)
+            running_mean.mul_(1 - momentum).add_(mean * momentum)
         if running_var is not None:
-            running_var.mul_(1 - momentum).add_(variance.detach() * (momentum * _unbiased(count)))
-    return out
+            running_var.mul_(1 - momentum).add_(variance * (momentum * _unbiased(count)))
+    return out, mean, variance
 
 
 def _unbiased(count: Any) -> Any:
     """count / (count - 1); where the count is symbolic a scalar Tensor, in float64 as Python divides."""
     if isinstance(count, int):
-        return count / (count - 1)
+        return count / (count - 1) if count > 1 else float("nan")
     size = wrap(position(count)).to(sq.float64)
     return size / (size - 1)
 

@@ -60,14 +60,17 @@ def pad(
     by_dim = {rank - 1 - i: (pads[2 * i], pads[2 * i + 1]) for i in range(len(pads) // 2)}
     for dim, (low, high) in by_dim.items():
         if low < 0 or high < 0:
+            if mode == "replicate":  # positions beside what is cropped away repeat the edge of the whole
+                continue
             size = input.shape[dim] + min(low, 0) + min(high, 0)
             if size < 0:
                 raise ShapeError(
                     f"pad: cropping ({low}, {high}) leaves a negative size of dimension {dim} of {tuple(input.shape)}"
                 )
             input = input.narrow(dim, max(-low, 0), size)
-    low = tuple(max(by_dim.get(d, (0, 0))[0], 0) for d in range(rank))
-    high = tuple(max(by_dim.get(d, (0, 0))[1], 0) for d in range(rank))
+    least = min((0, *pads)) if mode == "replicate" else 0
+    low = tuple(max(by_dim.get(d, (0, 0))[0], least) for d in range(rank))
+    high = tuple(max(by_dim.get(d, (0, 0))[1], least) for d in range(rank))
     if not any(low) and not any(high):
         return input
     if mode == "constant":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
 from squall.nn.functional.core import ShapeError, check_tensor
@@ -33,7 +34,7 @@ def pixel_shuffle(input: Any, upscale_factor: int) -> Any:
             f"pixel_shuffle: the {channels} channels of 'input' of shape {tuple(input.shape)} must be divisible by "
             f"upscale_factor^2={r * r}"
         )
-    parts = input.reshape(-1, channels // (r * r), r, r, height, width).permute(0, 1, 4, 2, 5, 3)
+    parts = input.reshape(prod(lead), channels // (r * r), r, r, height, width).permute(0, 1, 4, 2, 5, 3)
     return parts.reshape(*lead, channels // (r * r), height * r, width * r)
 
 
@@ -54,7 +55,7 @@ def pixel_unshuffle(input: Any, downscale_factor: int) -> Any:
             f"pixel_unshuffle: height and width of 'input' of shape {tuple(input.shape)} must be divisible by "
             f"downscale_factor={r}"
         )
-    parts = input.reshape(-1, channels, height // r, r, width // r, r).permute(0, 1, 3, 5, 2, 4)
+    parts = input.reshape(prod(lead), channels, height // r, r, width // r, r).permute(0, 1, 3, 5, 2, 4)
     return parts.reshape(*lead, channels * r * r, height // r, width // r)
 
 

@@ -28,7 +28,7 @@ from tests.conformance.opinfo.convert import (
 )
 from tests.conformance.opinfo.gradients import check_grad
 from tests.conformance.opinfo.options import Options
-from tests.conformance.opinfo.tolerance import TOLERANCES, USUAL, widened
+from tests.conformance.opinfo.tolerance import TOLERANCES, USUAL, WIDER, widened
 
 
 @dataclass
@@ -163,14 +163,14 @@ def own_value(op, sample, record: Record, target: Target, options: Options):
 
 
 def check_values(op, sample, record: Record, values: tuple) -> str | None:
-    """None when a sample's values agree; 16-bit floats are judged by float32 where they differ."""
+    """None when a sample's values agree; wider floats are the judge where they do not."""
     why = compare(op.name, *values)
     wanted, got, target, options, _ = values
-    if why is None or "differ" not in why or not record.dtype.endswith("float16"):
+    if why is None or "differ" not in why or getattr(torch, record.dtype) not in WIDER:
         return why
     try:
         wide = run_torch(op, widened(sample), record.how)[0]
-    except Exception:  # no float32 form: PyTorch's own result is the only judge
+    except Exception:  # no wider form: PyTorch's own result is the only judge
         return why
     return None if all_near(wide, wanted, got, target, options) else why
 

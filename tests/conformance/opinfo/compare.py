@@ -42,7 +42,7 @@ def compare(name: str, wanted, got, target: Target, options: Options, shape_only
 
 
 def all_near(wide, wanted, got, target: Target, options: Options) -> bool:
-    """Whether every result lies as near to float32's as tolerance or PyTorch's own does."""
+    """Whether every result lies as near to the wider one as tolerance or PyTorch's own does."""
     wides, wanteds = flatten(wide, is_torch), flatten(wanted, is_torch)
     owns = flatten(got, target.is_tensor)
     if not len(wides) == len(wanteds) == len(owns):

@@ -9,7 +9,7 @@ from tests.conformance.opinfo.calls import draws, is_random, run_target, run_tor
 from tests.conformance.opinfo.convert import Converter, Target, Unsupported, flatten, is_torch, sample_tree
 from tests.conformance.opinfo.options import Options
 from tests.conformance.opinfo.target import torch_to_numpy
-from tests.conformance.opinfo.tolerance import NARROW, as_near, widened
+from tests.conformance.opinfo.tolerance import WIDER, as_near, widened
 
 
 def weights(shape: tuple, dtype: torch.dtype, seed: int) -> torch.Tensor:
@@ -45,7 +45,7 @@ def check_grad(op, sample, how: str, target: Target, options: Options):
         own_loss = term if own_loss is None else own_loss + term
     target.backward(own_loss)
     got = [target.grad(leaf) for leaf in own_leaves]
-    wide = partial(wide_gradients, op, sample, how, factors) if leaves[0].dtype in NARROW else None
+    wide = partial(wide_gradients, op, sample, how, factors) if leaves[0].dtype in WIDER else None
     return partial(compare_grads, wanted, got, target, options, wide)
 
 
@@ -75,13 +75,13 @@ def torch_backward(leaves: list, outputs: list, factors: list) -> tuple:
 
 
 def wide_gradients(op, sample, how: str, factors: list) -> tuple:
-    """torch's gradients of the same sample and weights in float32."""
+    """torch's gradients of the same sample and weights in wider floats."""
     leaves, outputs, _, _, _ = torch_forward(op, widened(sample), how)
-    return torch_backward(leaves, outputs, [factor.to(torch.float32) for factor in factors])
+    return torch_backward(leaves, outputs, [factor.to(WIDER.get(factor.dtype, factor.dtype)) for factor in factors])
 
 
 def compare_grads(wanted, got, target: Target, options: Options, wide) -> str | None:
-    """None when all gradients agree, else what differs; 16-bit floats are judged by float32 where they do."""
+    """None when all gradients agree, else what differs; wider floats are the judge where they do not."""
     whys = [compare_grad(x, y, target, options) for x, y in zip(wanted, got, strict=True)]
     index = next((index for index, why in enumerate(whys) if why), None)
     if index is None:
@@ -89,7 +89,7 @@ def compare_grads(wanted, got, target: Target, options: Options, wide) -> str | 
     if wide is not None and all("differ" in why for why in whys if why):
         try:
             wides = wide()
-        except Exception:  # no float32 form: torch's own result is the only judge
+        except Exception:  # no wider form: torch's own result is the only judge
             return f"grad {index}: {whys[index]}"
         trios = [trio for trio, why in zip(zip(wides, wanted, got, strict=True), whys, strict=True) if why]
         if all(near(*trio, target, options) for trio in trios):
@@ -98,7 +98,7 @@ def compare_grads(wanted, got, target: Target, options: Options, wide) -> str | 
 
 
 def near(wide, wanted, got, target: Target, options: Options) -> bool:
-    """Whether a gradient lies as near to float32's as tolerance or torch's own does."""
+    """Whether a gradient lies as near to the wider one as tolerance or torch's own does."""
     if wide is None:
         return False
     x = torch_to_numpy(wide)

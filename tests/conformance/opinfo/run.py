@@ -14,7 +14,7 @@ from tests.conformance.opinfo.isolate import records
 from tests.conformance.opinfo.options import Options
 
 # What `make conformance` covers; each has an expect file.
-DTYPES = ("float32", "float64", "bfloat16", "int64", "bool")
+DTYPES = ("float32", "float64", "bfloat16", "float16", "int64", "bool")
 REFERENCE = "PyTorch " + torch.__version__.split("+")[0]
 
 

@@ -1,8 +1,8 @@
-"""How closely results must agree, by dtype; and the second judgement of 16-bit floats.
+"""How closely results must agree, by dtype; and the second judgement of results that do not.
 
-A 16-bit result is right when it is as close to PyTorch's as OpInfo itself asks, or else when it lies as close to
-what PyTorch computes from the same samples in float32 as that tolerance or PyTorch's own result does: two libraries
-that round at different places differ by more than a rounding, and neither is wrong.
+A result is right when it is close to PyTorch's, or else when it lies as close to what PyTorch computes from the same
+samples in a wider dtype as that tolerance or PyTorch's own result does: two libraries that round at different places
+differ by more than a rounding, and neither is wrong. 16-bit floats are judged by float32, float32 by float64.
 """
 
 from typing import NamedTuple
@@ -12,7 +12,7 @@ import torch
 
 from tests.conformance.opinfo.convert import is_torch
 
-NARROW = (torch.bfloat16, torch.float16)
+WIDER = {torch.bfloat16: torch.float32, torch.float16: torch.float32, torch.float32: torch.float64}
 
 
 class Tolerance(NamedTuple):
@@ -33,14 +33,13 @@ USUAL = Tolerance(1e-4, 1e-4, 1e-3)
 
 
 def widened(sample):
-    """The same sample with float32 in the place of 16 bits, in tensors and in `dtype=`."""
+    """The same sample with wider floats, in tensors and in `dtype=`."""
 
     def wide(value):
         if is_torch(value):
-            to = torch.float32 if value.dtype in NARROW else value.dtype
-            copy = value.detach().to(to, copy=True)
+            copy = value.detach().to(WIDER.get(value.dtype, value.dtype), copy=True)
             return copy.requires_grad_(value.requires_grad)
-        return torch.float32 if value in NARROW else value
+        return WIDER.get(value, value)
 
     with torch.enable_grad():
         return sample.transform(wide)
