@@ -12,13 +12,14 @@ RUN_PEERS = $(PEERS)/bin/python
 # Spread over the cores; what needs a device, a browser, a peer or much time has its own run.
 PYTEST    = -m pytest -q -n auto --dist worksteal
 
-.PHONY: help demo test lint bench bench-peers conformance conformance-update docs clean
+.PHONY: help demo test lint bench bench-smoke bench-peers conformance conformance-update docs clean
 
 help:
 	@echo "make demo         train, save, reload and predict with a convolutional network on handwritten digits"
 	@echo "make test         all tests that need neither a GPU nor a peer"
 	@echo "make lint         ruff, and pyright on the public surface"
 	@echo "make bench        squall's benchmarks, with the peers that happen to be installed"
+	@echo "make bench-smoke  a minute's gate: a few speeds against reference loops, compared with committed ratios"
 	@echo "make bench-peers  the same beside PyTorch, JAX, ONNX Runtime and tinygrad, each as far as it installs"
 	@echo "make conformance  PyTorch's own operator samples, run through squall"
 	@echo "make docs         the site, with the reference made from docstrings, in site/"
@@ -36,6 +37,9 @@ lint: $(VENV)/.stamp-lint,test
 
 bench: $(VENV)/.stamp-test
 	$(RUN) -m benchmarks --quick $(ARGS)
+
+bench-smoke: $(VENV)/.stamp-test
+	$(RUN) -m benchmarks.smoke $(ARGS)
 
 bench-peers: $(PEERS)/.stamp-peers $(PEERS)/.stamp-extra-jax $(PEERS)/.stamp-extra-onnx $(PEERS)/.stamp-extra-tinygrad
 	$(RUN_PEERS) -m benchmarks $(ARGS)

@@ -162,17 +162,25 @@ def _best_seconds(step: Step, values: list[int]) -> float:
     return best
 
 
-def _measured(threads: int) -> Limits:
+def reference_kernels() -> tuple[int, int, int]:
+    """Addresses of the kernels that go as fast as this machine can (`_peak_text`, `_stream_text`), and the operations
+    of one turn of the first."""
     target = host_target()
     lanes = target.lanes(4)
     texts = {("peak", lanes): (_peak_text(lanes, target.isa != "sse4"), ("peak",)),
              ("stream", lanes): (_stream_text(lanes), ("stream",))}
     found = compile_functions(texts)
-    peak, stream = found["peak", lanes]["peak"], found["stream", lanes]["stream"]
+    return found["peak", lanes]["peak"], found["stream", lanes]["stream"], 2 * _CHAINS * lanes
+
+
+def _measured(threads: int) -> Limits:
+    target = host_target()
+    lanes = target.lanes(4)
+    peak, stream, turn = reference_kernels()
     out = (ctypes.c_float * lanes)(*[1.0] * lanes)
     times, units = 20_000, 32 * threads
     seconds = _best_seconds(Step(peak, (times, Bind(0)), units=units), [ctypes.addressof(out)])
-    operations = 2.0 * _CHAINS * lanes * times * units / seconds
+    operations = float(turn) * times * units / seconds
 
     def bandwidth(nbytes: int, units: int, passes: int) -> float:
         """Bytes a second over two arrays of `nbytes`, each read, one written."""
