@@ -1,14 +1,20 @@
 """`sq.explain`: what a compiled function became, as text: captures and what guards them, kernels, what fused
-and why not, storages written and memory taken over."""
+and why not, tiles, layouts and memory, where values are asked for in between, and on request the code."""
 
 from __future__ import annotations
 
+import inspect
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
+from squall.base import trace
+from squall.base.errors import TraceError
+from squall.engine import describing
 from squall.frontend import binding
 from squall.frontend.arguments import Assumed
 from squall.frontend.binding import Program
+from squall.frontend.evaluation import flush
 from squall.frontend.jit import Compiled, compile
 from squall.ir.node import Node
 from squall.ir.plan import HostStep
@@ -31,28 +37,76 @@ _NUMBERS = {
 }
 
 
-def explain(function: Any, *args: Any, **kwargs: Any) -> str:
+def explain(
+    function: Any, /, *args: Any, llvm: bool | str = False, assembly: bool | str = False, **kwargs: Any
+) -> Any:
     """What a compiled function became.
 
     Args:
-        function: a Compiled, or a function to compile. args, kwargs: an example call, which is run.
+        function: a Compiled, or a function to compile. args, kwargs: an example call, which is run; without any, for a
+            function that needs some, what comes back takes them: `explain(function)(*args)`.
+        llvm, assembly: show the LLVM text or the assembly of its kernels; a string chooses those whose label holds it.
 
     Returns:
-        str: for each capture its arguments and guards, what it reads and writes, its kernels, and why
-        others are apart.
+        str: for each capture its arguments and guards, what it reads and writes, its kernels, why others are apart,
+        tiles of contractions, layouts and memory. For a function that asks for values in between, and so is no single
+        program: where, and how often it evaluates without `compile`.
 
     Example:
         >>> import squall as sq
-        >>> print(sq.explain(lambda x: (x * 2 + 1).relu(), sq.ones(3)).splitlines()[1].strip())
+        >>> print(sq.explain(lambda x: (x * 2 + 1).relu())(sq.ones(3)).splitlines()[1].strip())
         capture 1 of 1
     """
+    if not args and not kwargs and _needs_arguments(function):
+        return lambda *args, **kwargs: explain(function, *args, llvm=llvm, assembly=assembly, **kwargs)
     compiled = function if isinstance(function, Compiled) else compile(function)
-    compiled(*args, **kwargs)
+    try:
+        compiled(*args, **kwargs)
+    except TraceError as error:
+        return "\n".join(_in_parts(compiled, error, args, kwargs))
     lines = [f"{compiled.label}: {_count(compiled.captures, 'capture')}, {_count(compiled.calls, 'call')}"]
     for number, program in enumerate(compiled.programs, 1):
         lines.append(f"capture {number} of {len(compiled.programs)}")
         lines += ["  " + line for line in describe(program)]
+        for wanted, code in ((llvm, describing.llvm_of), (assembly, describing.code_of)):
+            if wanted:
+                lines += _code(program, "" if wanted is True else wanted, code)
     return "\n".join(lines)
+
+
+def _needs_arguments(function: Any) -> bool:
+    """Whether a call without arguments would be an error."""
+    try:
+        inspect.signature(getattr(function, "function", function)).bind()
+    except TypeError:
+        return True
+    except ValueError:  # nobody knows
+        return False
+    return False
+
+
+def _in_parts(compiled: Compiled, error: TraceError, args: tuple, kwargs: dict) -> list[str]:
+    """Why a function is no single program, and how often it evaluates when it runs as it is."""
+    flush()
+    before = trace.counters.get("flushes", 0)
+    result = compiled.function(*args, **kwargs)  # held: what nobody holds is not evaluated
+    flush()
+    times = trace.counters.get("flushes", 0) - before
+    del result
+    return [
+        f"{compiled.label}: not one program",
+        *("  " + line for line in _wrapped("evaluated", str(error))),
+        *("  " + line for line in _wrapped("as it is", f"evaluates {_count(times, 'time')} without `compile`")),
+    ]
+
+
+def _code(program: Program, wanted: str, code: Callable[[Any], str]) -> list[str]:
+    """The code of a capture's kernels."""
+    plan = getattr(program.executable, "plan", None)
+    lines: list[str] = []
+    for label, kernel in ({} if plan is None else describing.programs(plan, wanted)).items():
+        lines += [f"  --- {label}", *code(kernel).strip().splitlines()]
+    return lines
 
 
 def describe(program: Program) -> list[str]:
@@ -93,6 +147,14 @@ def describe(program: Program) -> list[str]:
         for text, n in Counter(chosen).items():
             lines += _wrapped(title, text if n == 1 else f"{text} ({n} times)")
             title = ""
+    bound = list(program.executable.bindings.values())
+    sizes = bound[-1].sizes if bound else {}
+    if bound:
+        for title, chosen in (("tiles", describing.contractions(plan, sizes)), ("layouts", describing.layouts(plan))):
+            for text, n in Counter(chosen).items():
+                lines += _wrapped(title, text if n == 1 else f"{text} ({n} times)")
+                title = ""
+        lines += _wrapped("memory", describing.memory(plan, sizes))
     return lines
 
 

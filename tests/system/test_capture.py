@@ -124,6 +124,52 @@ def test_explain_reads_like_a_report() -> None:
     assert "passes through" in sq.explain(sq.nn.Linear(4, 2), sq.ones(3, 4))
 
 
+def test_explain_tells_tiles_layouts_and_memory() -> None:
+    def f(x, y):
+        product = (x @ y).softmax(-1)
+        return product.T @ x, product.sum(0)
+
+    text = sq.explain(f)(sq.rand(48, 80), sq.rand(80, 64))
+    assert "tiles      contract" in text
+    assert "48x64x80 f32: " in text or "64x48x80 f32: " in text
+    assert "memory     arena of" in text
+    running = sq.zeros(4)
+
+    def update(x):
+        running.mul_(0.5).add_(x)
+
+    assert "over the memory of input" in sq.explain(update, sq.ones(4))
+
+
+def test_explain_shows_code_when_asked() -> None:
+    def f(x):
+        return (x * 2).sum(), (x @ x).relu()
+
+    x = sq.rand(8, 8)
+    plain = sq.explain(f, x)
+    assert "define" not in plain
+    assert "define void" in sq.explain(f, x, llvm=True)
+    assert "--- " in sq.explain(f, x, assembly=True) and ".text" in sq.explain(f, assembly=True)(x)
+    assert "define void" not in sq.explain(f, x, llvm="no such kernel")
+
+
+def test_explain_says_where_values_are_asked_for() -> None:
+    def f(x):
+        if x.sum() > 0:
+            return x * 2
+        return x.sort()[0]
+
+    text = sq.explain(f)(sq.ones(3))
+    assert "not one program" in text
+    assert "evaluated" in text and "test_capture.py" in text
+    assert "evaluates 2 times" in text
+
+
+def test_explain_of_functions_without_arguments() -> None:
+    x = sq.ones(3)
+    assert "1 capture" in sq.explain(lambda: x * 2)
+
+
 def test_outside_tensors_seen_through_views_have_not_escaped():
     tokens = sq.arange(16).reshape(2, 8)
     weight = sq.ones(16, 4)
