@@ -19,7 +19,11 @@ def to_numpy(module, value) -> np.ndarray:
 
 
 def warm(module) -> None:
-    """Load what every child of a run needs, once, before they are forked: the compiler and the native flush."""
+    """Load what every child of a run needs, once, before they are forked: the compiler and the native flush.
+
+    One thread, as torch has here: a run is spread over the cores already.
+    """
+    module.set_num_threads(1)
     x = module.ones(3, requires_grad=True)
     for _ in range(12):
         (x * 2.0).sum().backward()
