@@ -57,7 +57,7 @@ class StandIns:
         cells: dict[int, Cell] = {}
         for position, leaf in enumerate(leaves):
             if position in assumed.varying:
-                self.values[position] = Number(leaf, _reader(position))
+                self.values[position] = Number(leaf, ArgumentReader(position))
                 self.made.append(ref(self.values[position]))
             elif isinstance(leaf, Handle) and position not in assumed.pinned:
                 if id(leaf) not in handles:
@@ -108,8 +108,16 @@ def _become(made: Any, cls: type) -> None:
         return
 
 
-def _reader(position: int) -> Any:
-    return lambda leaves: leaves[position]
+class ArgumentReader:
+    """Gives one of the flat arguments."""
+
+    __slots__ = ("position",)
+
+    def __init__(self, position: int):
+        self.position = position
+
+    def __call__(self, leaves: list) -> Any:
+        return leaves[self.position]
 
 
 def sharing(leaves: list, storage: bool) -> tuple | None:

@@ -114,6 +114,7 @@ class Program:
         self.arguments, self.watch, self.structure, self.tracked = arguments, watch, structure, tracked
         self.executable: Any = None
         self.native: tuple | None = None  # what `Native.captured` runs
+        self.call: Any = None  # what makes whole calls native (`calling.py`), False where nothing does
         self.is_symbolic = any(isinstance(s, Dim) for n in self.input_nodes for s in n.type.shape)
         self.types = [tensor_type(tuple(r.type.shape), r.type.dtype, r.type.device) for r in self.roots]
         self._types: dict[tuple, list] = {}
@@ -327,7 +328,7 @@ class Program:
         random numbers, state made at the first call, or storages and gradients that are found through arguments."""
         if sizes or self.is_symbolic or self.generators or self.adopted or self.passed or self.tracked is not None:
             return None
-        if any(e.code > OBJECT for e in self.inputs):
+        if any(e.code > OBJECT and e.code != CONSTANT for e in self.inputs):
             return None
         if any(w.code != CELL or w.value[0] != "root" for w in self.writes):
             return None

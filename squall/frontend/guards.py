@@ -47,6 +47,8 @@ class Watch:
         structures: (object, fingerprint of it). pins: keeps alive what fingerprints know by id.
     """
 
+    __slots__ = ("arrays", "containers", "epoch", "lengths", "pins", "readers", "structures")
+
     def __init__(self) -> None:
         self.readers: list[tuple[Callable, Any, Any, str]] = []
         self.containers: list[tuple[Any, tuple, str]] = []

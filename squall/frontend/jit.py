@@ -17,8 +17,10 @@ from typing import Any
 from squall.base import pytree
 from squall.base import trace as events
 from squall.base.errors import TraceError
+from squall.frontend import calling
 from squall.frontend.arguments import Assumed
 from squall.frontend.binding import MISS, Program
+from squall.frontend.calling import CallSlots
 from squall.frontend.capture import Capture
 from squall.frontend.dynamic import Dynamic, automatic
 from squall.frontend.evaluation import flush, user_line
@@ -34,7 +36,7 @@ def _is_leaf_class(value: Any) -> bool:
     return value is not None and pytree.flatten(value)[1] == pytree.LEAF
 
 
-class Compiled:
+class Compiled(CallSlots):
     """A compiled function; made by `compile`.
 
     Attributes:
@@ -48,6 +50,7 @@ class Compiled:
         self.label = getattr(function, "__qualname__", type(function).__name__)
         self.programs: list[Program] = []
         self.captures = self.calls = 0
+        self.ready = None
         self._lock = threading.RLock()
         self._fixed: set[tuple[Any, int]] = set()
         self._concrete: set[tuple[Any, int, int]] = set()
@@ -90,6 +93,8 @@ class Compiled:
                 if result is not MISS:
                     if number:
                         self.programs.insert(0, self.programs.pop(number))
+                    if program.call is None and program.native is not None and self.dynamic is None:
+                        self._let_native_call(program)
                     return result
         capture, program = self._capture(leaves, structure)
         if not program.created:
@@ -103,6 +108,48 @@ class Compiled:
             self.programs = [p for p in self.programs if p is not program]
             raise TraceError(f"{program.name}: what the function is guarded by changed while it was captured")
         return result
+
+    def bind(self, *arguments: Any, out: Any = None, **named: Any) -> Any:
+        """The function bound to memory, for loops in which nothing but the numbers changes.
+
+        Args:
+            arguments, named: of the function. An ndarray is read anew by every run, where it lies; a Tensor with the
+                value it then has. Everything else is fixed. out: what the result is written to, an ndarray or Tensor of
+                its shape and dtype, or a tuple of such for several; None for a new ndarray.
+
+        Returns:
+            Bound: `run()` computes the results, without history, and gives `out`. Shapes, dtypes and layouts are
+            checked here, not by runs. Parameters and other values read from outside may change between runs.
+
+        Raises:
+            ShapeError, DtypeError, ArgumentError: for an `out` or an array that does not fit. TraceError: for a
+            function that does more than compute new Tensors: that writes, draws random numbers, or gathers gradients.
+
+        Example:
+            >>> import numpy as np, squall as sq
+            >>> x = np.ones(2, "float32")
+            >>> bound = sq.compile(lambda x: x + 1.0).bind(x)
+            >>> bound.run()
+            array([2., 2.], dtype=float32)
+        """
+        from squall.frontend.bound import Bound
+
+        return Bound(self, arguments, named, out)
+
+    def program_of(self, arguments: tuple, named: dict) -> tuple[Program, Any]:
+        """The program that a call which was just made ran, and its `Call` or None."""
+        leaves, structure = pytree.flatten((arguments, named))
+        short = len(arguments) if not named and structure.children[0].children == (pytree.LEAF,) * len(leaves) else None
+        mode = mode_key()
+        for program in self.programs:
+            if program.structure in (structure, short) and program.mode == mode:
+                if program.arguments.fit(leaves) is not False and program.watch.holds():
+                    return program, program.call or None
+        raise TraceError(f"{self.label}: the function is captured anew by every call")
+
+    def _let_native_call(self, program: Program) -> None:
+        program.call = calling.describe(program, self._lock) or False
+        self.ready = tuple([p.call for p in self.programs if p.call]) or None
 
     # ------------------------------------------------------------ capturing
     def _capture(self, leaves: list, structure: Any) -> tuple[Capture, Program]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import ctypes
 from typing import Any
 
-from squall.base import config, trace
+from squall.base import config, dtypes, epoch, trace
 from squall.base.dtypes import DType, bool_, float32, float64, int64
 from squall.base.errors import SquallError
 from squall.compiler.work import dense_dim
@@ -19,14 +19,21 @@ from squall.engine import native_run, native_walk, ready, realize
 from squall.engine.overwriting import beside_others, gates
 from squall.frontend import (
     binding,
+    bound,
+    calling,
     core,
     entries,
+    guards,
+    jit,
     known_backward,
     known_calls,
     known_views,
     native_backward,
+    native_bound,
     native_calls,
     native_captured,
+    native_compiled,
+    native_guards,
     native_indexing,
     native_methods,
     native_operators,
@@ -38,6 +45,7 @@ from squall.frontend import (
 from squall.frontend.cell import Cell
 from squall.frontend.core import Handle
 from squall.frontend.evaluation import pressure, user_place
+from squall.frontend.number import OtherNumberError
 from squall.frontend.size import Size
 from squall.frontend.state import ThreadState, local
 from squall.frontend.tape import FREED, NEW, WALKED, GradRecord, Leaf
@@ -50,11 +58,13 @@ from squall.runtime.buffer import Buffer
 from squall.runtime.memory import Block, allocate
 from squall.runtime.native import native
 from squall.runtime.objects import ObjectStore, Request
-from squall.runtime.python_native import function, method, offset_of, supported
+from squall.runtime.python_native import bound_function, function, method, offset_of, supported
 
 _SOURCES = (native_walk, native_run, native_methods, native_record, native_views, native_indexing,
-            native_backward, native_operators, native_writing, native_calls, native_captured)
-_CLASSES = (Op, DType, Node, TensorType, Buffer, Block, Handle, Cell, View, GradRecord, Leaf, ThreadState, ready.Ready)
+            native_backward, native_operators, native_writing, native_calls, native_captured,
+            native_guards, native_compiled, native_bound)
+_CLASSES = (Op, DType, Node, TensorType, Buffer, Block, Handle, Cell, View, GradRecord, Leaf, ThreadState, ready.Ready,
+            calling.CallSlots, calling.Call, guards.Watch, bound.Bound)
 _NUMBERS = {
     "ERROR": 0, "DONE": 1, "UNHANDLED": 2, "MORE": 3, "EMPTY": 4,
     **{name: i for i, name in enumerate((
@@ -64,6 +74,8 @@ _NUMBERS = {
     "SLAB_BYTES": ready.SLAB_BYTES,
     "READY_IMAGES": ready.READY_IMAGES, "READY_OUTPUTS": ready.READY_OUTPUTS, "READY_ARENA": ready.READY_ARENA,
     "READY_WORDS": ready.READY_WORDS, "READY_REST": ready.READY_REST,
+    **{f"BOUND_{name}": getattr(bound, name) for name in (
+        "BUSY", "IMAGES", "WITH_LOCK", "VALUES_AT", "STATUS_AT", "WATCHED", "REST")},
     "FLOAT_ONE": 0x3FF0000000000000,  # the bits of 1.0
 }  # fmt: skip
 _small = leaving.keep(ready.SmallMemory())  # memory given back last finds its list
@@ -94,6 +106,14 @@ def _objects() -> dict[str, Any]:
         "KNOBS": config._values, "CODE_KEY": config._code_key, "COUNTERS": trace.counters,
         "READY": ready.plans.entries, "SLAB": _small.slab, "ALLOCATE": allocate,
         "ACQUIRE": lock.acquire, "RELEASE": lock.release,
+        "DICT": dict, "EPOCH": vars(epoch), "TEXT_STRUCTURE": "structure", "DEFAULT_DTYPE": dtypes._default,
+        "LEAF_CLASSES": jit._leaf_classes, "MISSING": guards.MISSING, "WATCH_HOLDS": guards.Watch.holds,
+        "CHANGED_CONTAINER": guards.Watch._changed_container, "OTHER_NUMBER": OtherNumberError, "NO_NUMBERS": [],
+        "CALL_RESULTS": calling.results, "CALL_STOPPED": calling.stopped,
+        "BOUND_AGAIN": bound.Bound._again, "BOUND_BUSY_ERROR": bound.Bound._busy, "BOUND_STOPPED": bound.Bound._stopped,
+        "PYTHON_CALL": _python_call,
+        **{name: getattr(calling, name) for name in (
+            "READ_DICT", "READ_CELL", "READ_ATTRIBUTE", "NUMBER_FIXED", "NUMBER_ARGUMENT", "NUMBER_READ")},
         "FLOAT32": float32, "FLOAT64": float64, "INT64": int64, "BOOL_TYPE": bool_,
         "KNOWN": core._known, "SCALAR_TYPES": core._scalar_types, "SAVINGS": tape._savings, "KEEPING": core._keeping,
         "NON_DIFFERENTIABLE": NON_DIFFERENTIABLE, "PRESSURE": pressure,
@@ -103,6 +123,7 @@ def _objects() -> dict[str, Any]:
         "ELLIPSIS": ..., "SLICE": slice, "SIZE": Size, "TEXT_EMPTY": "", "TEXT_NO_GRAD": "no_grad", "VIEW": View,
         "VIEWS": known_views.known, "LEARN_VIEW": known_views.learn,
         "INPUT_ARGUMENT": binding.ARGUMENT, "INPUT_CELL": binding.CELL, "INPUT_OBJECT": binding.OBJECT,
+        "INPUT_CONSTANT": binding.CONSTANT,
         "AS_GIVEN": entries.as_given, "USER_PLACE": user_place,
         "LEAF": Leaf, "TEXT_WHERE": "where", "KNOWN_BACKWARD": known_backward.known,
         "GRADIENT_PLACE": known_backward.gradient_place,
@@ -111,6 +132,7 @@ def _objects() -> dict[str, Any]:
     }  # fmt: skip
 
 
+_python_call = jit.Compiled.__call__
 _methods: dict[str, Any] = {}  # what native methods took the place of
 
 
@@ -140,7 +162,7 @@ _METHODS = {
         "reshape", "view", "permute", "transpose", "unsqueeze", "squeeze", "flatten", "expand", "unfold")},
 }  # fmt: skip
 _ENTRIES = ("flush", "key", "free_block", "record", "apply", "write", "in_place", "unary", "backward", "captured",
-            "call_function",
+            "call_function", "call_compiled", "run_bound",
             *(entry for entry, _ in _METHODS.values()))
 functions: dict[str, Any] = {}
 
@@ -197,6 +219,9 @@ def _install(at: dict[str, int]) -> None:
     core.Native.in_place = function("in_place", at["in_place"])
     core.Native.call = function("call_function", at["call_function"])
     core.Native.captured = function("captured", at["captured"])
+    call: Any = method(jit.Compiled, "__call__", at["call_compiled"], "keywords", _python_call.__doc__)
+    jit.Compiled.__call__ = call
+    calling.NativeBound.function = lambda held: bound_function("run", at["run_bound"], held)
     for name, (entry, arguments) in _METHODS.items():
         made = method(Tensor, name, at[entry], arguments, _python(name).__doc__)
         setattr(Tensor, name, property(made, doc=made.__doc__) if isinstance(_python(name), property) else made)

@@ -9,15 +9,17 @@ re-pointing storages and gradients are one call of C, which no signal handler sp
 
 
 def input_of(entry, leaves):
-    """The Node an input is bound to; 0 where Python must see to it."""
+    """The Node an input is bound to; 0 where Python must see to it. `leaves` are words."""
     code = PyTuple_GetItem(entry, 0)
     where = PyTuple_GetItem(entry, 1)
     if code == INPUT_ARGUMENT:
-        return node_of(PyList_GetItem(leaves, PyLong_AsLongLong(where)))
+        return node_of(leaves[PyLong_AsLongLong(where)])
     if code == INPUT_CELL:
         return where.Cell__node
     if code == INPUT_OBJECT:
         return node_of(where)
+    if code == INPUT_CONSTANT:
+        return where
     return 0
 
 
@@ -170,23 +172,20 @@ def run_captured(f, spec, numbers, values):
     return nodes_new
 
 
-def captured(module, arguments, count):
-    """captured(spec, leaves, numbers) -> Nodes of the results in a list; (status, detail) of a plan that stopped; or
-    None where Python must do it. `spec` is (Ready, inputs, types, writes, gradients)."""
-    spec = arguments[0]
+def run_call(f, spec, leaves, numbers):
+    """Nodes of the results in a list; (status, detail) of a plan that stopped; or None where Python must do it.
+
+    `f` has room for 600 inputs in STACK and 1200 words in VALUES; `leaves` are words."""
     inputs = PyTuple_GetItem(spec, 1)
     holder = PyTuple_GetItem(spec, 0)
     ready = PyLong_AsLongLong(holder.Ready_address)
-    f = space(24)
-    f[STACK] = space(600)
     f[INPUTS] = PyTuple_Size(inputs)
     f[WANTED] = ready[READY_OUTPUTS]
     f[READY_AT] = ready
-    f[VALUES] = space(1200)
     if f[INPUTS] > 600 or ready[READY_WORDS] > 1200 or PyDict_Size(GATES) != 0 or LEAVING[0]:
         Py_IncRef(NONE)
         return NONE
-    if shared_with_others(PyTuple_GetItem(spec, 3)) or not gather(f, inputs, arguments[1]):
+    if shared_with_others(PyTuple_GetItem(spec, 3)) or not gather(f, inputs, leaves):
         Py_IncRef(NONE)
         return NONE
     buffers = f[STACK]
@@ -195,9 +194,29 @@ def captured(module, arguments, count):
         Py_IncRef(buffers[i])
     LEAVING[1] += 1  # see `leaving.py`
     call_int(NOTE, 3, 0)  # see `recording.py`
-    made_new = run_captured(f, spec, arguments[2], f[VALUES])
+    made_new = run_captured(f, spec, numbers, f[VALUES])
     call_int(NOTE, 4, 0)
     LEAVING[1] -= 1
     drop(buffers, f[INPUTS])
     Py_DecRef(spec)
+    return made_new
+
+
+def captured(module, arguments, count):
+    """captured(spec, leaves, numbers) -> what `run_call` gives. `spec` is (Ready, inputs, types, writes, gradients)."""
+    f = space(24)
+    f[STACK] = space(600)
+    f[VALUES] = space(1200)
+    n = PyList_Size(arguments[1])
+    inside = space(256)
+    leaves = inside
+    if n > 256:
+        leaves = PyMem_RawMalloc(8 * n)
+        if leaves == 0:
+            return PyErr_NoMemory()
+    for i in range(n):
+        leaves[i] = PyList_GetItem(arguments[1], i)
+    made_new = run_call(f, arguments[0], leaves, arguments[2])
+    if leaves != inside:
+        PyMem_RawFree(leaves)
     return made_new

@@ -112,7 +112,7 @@ class Surroundings:
         if is_library(function.__module__):
             return
         for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
-            getter = _cell_getter(cell)
+            getter = CellReader(cell)
             self._read(name, getter, None, getter(None, None))
         names = _names(function.__code__)
         self._found[0].update(names.attributes)
@@ -277,14 +277,19 @@ class Surroundings:
         return list({id(t): t for t in out if t is not None}.values())
 
 
-def _cell_getter(cell: Any) -> Any:
-    def get(_: Any, default: Any) -> Any:
+class CellReader:
+    """Gives what a variable of a closure holds, or a default."""
+
+    __slots__ = ("cell",)
+
+    def __init__(self, cell: Any):
+        self.cell = cell
+
+    def __call__(self, _: Any, default: Any) -> Any:
         try:
-            return cell.cell_contents
+            return self.cell.cell_contents
         except ValueError:
             return default
-
-    return get
 
 
 class _Names(NamedTuple):

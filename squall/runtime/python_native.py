@@ -8,6 +8,7 @@ storing into one and looking; `supported` tells whether this interpreter's objec
 from __future__ import annotations
 
 import ctypes
+import functools
 import sys
 import sysconfig
 from typing import Any
@@ -33,6 +34,18 @@ def function(name: str, address: int) -> Any:
     make = ctypes.pythonapi.PyCFunction_NewEx
     make.restype, make.argtypes = ctypes.py_object, [ctypes.c_void_p] * 3
     return make(_definition(name, address, _FAST, None), None, None)
+
+
+def bound_function(name: str, address: int, held: Any) -> Any:
+    """A builtin function without arguments over `object *f(held, nothing)`, which keeps an object alive."""
+    make = ctypes.pythonapi.PyCFunction_NewEx
+    make.restype, make.argtypes = ctypes.py_object, [ctypes.c_void_p] * 3
+    return make(_shared_definition(name, address), id(held), None)
+
+
+@functools.lru_cache
+def _shared_definition(name: str, address: int) -> Any:
+    return _definition(name, address, _NO_ARGUMENTS, None)
 
 
 def method(owner: type, name: str, address: int, arguments: str, doc: str | None = None) -> Any:

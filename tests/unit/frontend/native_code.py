@@ -11,6 +11,7 @@ import squall as sq
 from squall.engine import ready
 from squall.frontend import core, native
 from squall.frontend.entries import in_python as as_it_is
+from squall.frontend.jit import Compiled
 
 
 def load() -> None:
@@ -29,6 +30,7 @@ def in_python() -> Iterator[None]:
     names = ("record", "apply", "unary", "write", "in_place", "backward", "captured")
     before = [getattr(core.Native, name) for name in names]
     call, core.Native.call = core.Native.call, staticmethod(as_it_is)
+    called, Compiled.__call__ = Compiled.__call__, native._python_call  # type: ignore[method-assign]
     methods = {name: sq.Tensor.__dict__[name] for name in native._METHODS}
     for name in names:
         setattr(core.Native, name, None)
@@ -38,6 +40,7 @@ def in_python() -> Iterator[None]:
         yield
     finally:
         ready.Native.flush, core.Native.call = flush, call
+        Compiled.__call__ = called  # type: ignore[method-assign]
         for name, entry in zip(names, before, strict=True):
             setattr(core.Native, name, entry)
         for name, method in methods.items():
