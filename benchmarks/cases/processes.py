@@ -6,7 +6,6 @@ it saw. Cold means a folder of compiled code that is empty, warm one that an ear
 
 import importlib.util
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -14,6 +13,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from benchmarks.cases.startup import with_byte_code
 from benchmarks.harness import Case, Program, register
 
 # Where each framework keeps compiled code, given the folder of this contender.
@@ -35,7 +35,7 @@ def saw(package: str, way: str, network: str, steps: int, folder: str) -> dict:
     run = subprocess.run(
         [sys.executable, "-m", "benchmarks.process", package, way, network, str(steps)],
         capture_output=True, text=True, check=False, timeout=LIMIT_SECONDS,
-        env={**os.environ, **CACHES[package](folder)},
+        env={**with_byte_code(), **CACHES[package](folder)},
     )  # fmt: skip
     if run.returncode:
         raise RuntimeError(run.stderr.strip().splitlines()[-1])

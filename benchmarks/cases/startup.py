@@ -1,11 +1,17 @@
 """Starting: how long `import` takes, and how long from nothing to a first result. Whole processes, in turn."""
 
 import importlib.util
+import os
 import subprocess
 import sys
 from collections.abc import Callable
 
 from benchmarks.harness import Case, Program, register
+
+
+def with_byte_code() -> dict[str, str]:
+    """This environment, but byte code of modules is kept between processes, as it is for installed packages."""
+    return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 
 
 def process(code: str, package: str | None = None) -> Callable[[], Program]:
@@ -15,11 +21,11 @@ def process(code: str, package: str | None = None) -> Callable[[], Program]:
         if package and importlib.util.find_spec(package) is None:
             raise ModuleNotFoundError(f"No module named {package!r}", name=package)
         command = [sys.executable, "-c", code]
-        run = subprocess.run(command, capture_output=True, text=True, check=False)
+        run = subprocess.run(command, capture_output=True, text=True, check=False, env=with_byte_code())
         if run.returncode:
             raise RuntimeError(run.stderr.strip().splitlines()[-1])
         return Program(
-            call=lambda: subprocess.run(command, check=True, stdout=subprocess.DEVNULL),
+            call=lambda: subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=with_byte_code()),
             outputs=lambda: [float(word) for word in run.stdout.split()],
         )
 
