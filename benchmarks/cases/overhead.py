@@ -1,5 +1,6 @@
 """What squall itself costs: writing one op down, reading one number, and a train step with next to no arithmetic."""
 
+import itertools
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -27,17 +28,22 @@ OPS: dict[str, Callable[[Any, Any], Any]] = {
     "linear": lambda x, y: package_of(x).nn.functional.linear(x, y),
     "softmax": lambda x, y: package_of(x).nn.functional.softmax(x, -1),
     "cat": lambda x, y: package_of(x).cat((x, y)),
+    "stack": lambda x, y: package_of(x).stack((x, y)),
+    "gelu": lambda x, y: package_of(x).nn.functional.gelu(x),
+    "layer-norm": lambda x, y: package_of(x).nn.functional.layer_norm(x, (8,)),
 }
 WRITTEN = {
     "mul": "x * 2.0", "matmul": "x @ y", "sum": "x.sum()", "relu": "x.relu()", "index": "x[1]", "slice": "x[1:3]",
     "transpose": "x.T", "reshape": "x.reshape(4, 16)", "detach": "x.detach()", "sum-dim": "x.sum(0)",
     "linear": "F.linear(x, y)", "softmax": "F.softmax(x, -1)", "cat": "cat((x, y))",
+    "stack": "stack((x, y))", "gelu": "F.gelu(x)", "layer-norm": "F.layer_norm(x, (8,))",
 }  # fmt: skip
 
 WRITES: dict[str, tuple[str, Callable[[Any, Any], Any]]] = {
     "number": ("x.mul_(0.5)", lambda x, y: x.mul_(0.5)),
     "tensor": ("x.add_(y)", lambda x, y: x.add_(y)),
     "zero": ("x.zero_()", lambda x, y: x.zero_()),
+    "copy": ("x.copy_(y)", lambda x, y: x.copy_(y)),
 }
 
 READS: dict[str, tuple[str, Callable[[Any, Any], Any]]] = {
@@ -115,6 +121,69 @@ def calling(name: str, compiled: bool) -> Callable[[], Program]:
     return make
 
 
+def layers(nn: Any, sizes: tuple[int, ...]) -> Any:
+    """A perceptron of some sizes."""
+    parts: list[Any] = []
+    for inner, outer in itertools.pairwise(sizes):
+        parts += [nn.Linear(inner, outer), nn.ReLU()]
+    return nn.Sequential(*parts[:-1])
+
+
+def one_sample(name: str, sizes: tuple[int, ...], way: str) -> Callable[[], Program]:
+    """A perceptron of one sample without gradients: "eager", "compiled", or "bound" to memory."""
+
+    def make() -> Program:
+        own = framework(name)
+        model = layers(own.package.nn, sizes)
+        draw = np.random.RandomState(7)
+        with own.package.no_grad():
+            for parameter in model.parameters():
+                values = draw.uniform(-0.1, 0.1, tuple(parameter.shape)).astype(np.float32)
+                parameter.copy_(own.package.tensor(values))
+        values = draw.uniform(-1.0, 1.0, (1, sizes[0])).astype(np.float32)
+        x = own.package.tensor(values)
+        apply = model if way == "eager" else own.package.compile(model)
+        run = apply.bind(values).run if way == "bound" else None
+
+        def call() -> None:
+            if run is not None:
+                for _ in range(CALLS):
+                    run()
+                return
+            with own.package.no_grad():
+                for _ in range(CALLS):
+                    apply(x)
+
+        def outputs() -> list:
+            with own.package.no_grad():
+                return [apply(x).numpy() if run is None else run().copy()]
+
+        return Program(call, outputs)
+
+    return make
+
+
+def many_parameters(name: str, compiled: bool) -> Callable[[], Program]:
+    """A function that is given 100 small tensors and adds two of them, a thousand times."""
+
+    def make() -> Program:
+        own = framework(name)
+        given = [own.package.full((4,), float(i)) for i in range(100)]
+
+        def function(*parameters: Any) -> Any:
+            return parameters[0] + parameters[99]
+
+        apply = own.package.compile(function) if compiled else function
+
+        def call() -> None:
+            for _ in range(CALLS):
+                apply(*given)
+
+        return Program(call, lambda: [apply(*given).numpy()])
+
+    return make
+
+
 def reading(name: str, read: str) -> Callable[[], Program]:
     """A few operations on single numbers, and the result as a Python number, a thousand times."""
 
@@ -172,6 +241,21 @@ register(Case(
     {"squall": calling("squall", True), "torch eager": calling("torch", False)},
     per_call=CALLS, threads=(1,),
 ))  # fmt: skip
+
+register(Case(
+    "call-100-parameters", "overhead", "a compiled function of 100 tensors that adds two of them",
+    {"squall": many_parameters("squall", True), "torch eager": many_parameters("torch", False)},
+    per_call=CALLS, threads=(1,),
+))  # fmt: skip
+
+for sizes in ((2, 8, 1), (784, 128, 64, 10)):
+    shown = "-".join(map(str, sizes))
+    for way, told in (("compiled", "returning a Tensor"), ("bound", "bound to memory")):
+        register(Case(
+            f"call-{shown}-{way}", "overhead", f"one sample through {shown}, compiled, {told}",
+            {"squall": one_sample("squall", sizes, way), "torch eager": one_sample("torch", sizes, "eager")},
+            per_call=CALLS, threads=(1,),
+        ))  # fmt: skip
 
 for which, (title, _) in READS.items():
     register(Case(

@@ -16,6 +16,7 @@ from squall.frontend.arrays import array_view, computed
 from squall.frontend.cell import Cell
 from squall.frontend.core import ensure_cell
 from squall.frontend.evaluation import evaluate, flush
+from squall.frontend.state import local
 from squall.frontend.tracing import check_no_value
 from squall.frontend.views import shared_tensor
 from squall.ir.node import Node, SharedType, tensor_type
@@ -54,9 +55,11 @@ def to_numpy(tensor: Any, force: bool = False) -> Any:
     if tensor.edge is not None and not force:
         raise AutogradError("Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead.")
     check_no_value("numpy()")
-    flush()
+    if local.state.pending:
+        flush()
     cell = ensure_cell(tensor)
-    evaluate((cell._node,))
+    if cell._node.buffer is None:
+        evaluate((cell._node,))
     if cell.shared is None:
         _expose(cell, tensor._view)
     node = tensor.node
@@ -68,15 +71,16 @@ def to_numpy(tensor: Any, force: bool = False) -> Any:
     dtype = numpy_dtype(node.dtype)
     buffer = node.buffer
     strides = None if buffer.strides is None else tuple(s * dtype.itemsize for s in buffer.strides)
-    kind = {1: "|u1", 2: "<u2", 4: "<u4", 8: "<u8"}[dtype.itemsize]
+    own = dtype.kind in "fiub"  # else a type that NumPy does not know by itself
     interface = {
         "shape": tuple(node.shape),
-        "typestr": kind,
+        "typestr": dtype.str if own else f"<u{dtype.itemsize}",
         "data": (buffer.pointer, False),
         "strides": strides,
         "version": 3,
     }
-    return numpy.asarray(_Export(cell, cell._node.buffer, interface)).view(dtype)
+    array = numpy.asarray(_Export(cell, cell._node.buffer, interface))  # type: ignore[arg-type]
+    return array if own else array.view(dtype)
 
 
 def _expose(cell: Cell, view: Any) -> None:

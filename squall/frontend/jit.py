@@ -20,6 +20,7 @@ from squall.base.errors import TraceError
 from squall.frontend import calling
 from squall.frontend.arguments import Assumed
 from squall.frontend.binding import MISS, Program
+from squall.frontend.bound import Bound
 from squall.frontend.calling import CallSlots
 from squall.frontend.capture import Capture
 from squall.frontend.dynamic import Dynamic, automatic
@@ -132,8 +133,6 @@ class Compiled(CallSlots):
             >>> bound.run()
             array([2., 2.], dtype=float32)
         """
-        from squall.frontend.bound import Bound
-
         return Bound(self, arguments, named, out)
 
     def program_of(self, arguments: tuple, named: dict) -> tuple[Program, Any]:

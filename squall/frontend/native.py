@@ -33,6 +33,7 @@ from squall.frontend import (
     native_calls,
     native_captured,
     native_compiled,
+    native_gathering,
     native_guards,
     native_indexing,
     native_methods,
@@ -51,7 +52,7 @@ from squall.frontend.state import ThreadState, local
 from squall.frontend.tape import FREED, NEW, WALKED, GradRecord, Leaf
 from squall.frontend.tensor import Tensor
 from squall.frontend.views import View
-from squall.ir.node import Node, SharedType, TensorType
+from squall.ir.node import Node, SharedType, TensorType, tensor_type
 from squall.ir.op import NON_DIFFERENTIABLE, Op, ops
 from squall.runtime import fork, host, leaving, machine_code, native_language
 from squall.runtime.buffer import Buffer
@@ -62,7 +63,7 @@ from squall.runtime.python_native import bound_function, function, method, offse
 
 _SOURCES = (native_walk, native_run, native_methods, native_record, native_views, native_indexing,
             native_backward, native_operators, native_writing, native_calls, native_captured,
-            native_guards, native_compiled, native_bound)
+            native_guards, native_compiled, native_bound, native_gathering)
 _CLASSES = (Op, DType, Node, TensorType, Buffer, Block, Handle, Cell, View, GradRecord, Leaf, ThreadState, ready.Ready,
             calling.CallSlots, calling.Call, guards.Watch, bound.Bound)
 _NUMBERS = {
@@ -118,6 +119,9 @@ def _objects() -> dict[str, Any]:
         "KNOWN": core._known, "SCALAR_TYPES": core._scalar_types, "SAVINGS": tape._savings, "KEEPING": core._keeping,
         "NON_DIFFERENTIABLE": NON_DIFFERENTIABLE, "PRESSURE": pressure,
         "OP_ADD": ops.add, "OP_SUB": ops.sub, "OP_MUL": ops.mul, "OP_DIV": ops.div,
+        "OP_TAKE": ops.take, "OP_INDEX": ops.index, "FIRST_DIM": (0,),
+        "FIRST_DIMS": tuple([(tuple(range(n)),) for n in range(5)]),
+        "POSITION_TYPES": {n: tensor_type((n,), int64) for n in range(1, 1025)},
         "OP_PICK": ops.pick, "OP_EXPAND": ops.expand, "OP_UPDATE_SLICE": ops.update_slice, "TWO_EMPTY": ((), ()),
         "TEXT_ALPHA": "alpha", "CALLS": known_calls.known, "LEARN_CALL": known_calls.learn,
         "ELLIPSIS": ..., "SLICE": slice, "SIZE": Size, "TEXT_EMPTY": "", "TEXT_NO_GRAD": "no_grad", "VIEW": View,
@@ -155,7 +159,7 @@ _METHODS = {
     "__truediv__": ("div", "one"), "__rtruediv__": ("rdiv", "one"),
     "__iadd__": ("iadd", "one"), "__isub__": ("isub", "one"), "__imul__": ("imul", "one"),
     "__itruediv__": ("idiv", "one"),
-    "zero_": ("zero_", "none"),
+    "zero_": ("zero_", "none"), "tolist": ("tolist", "none"),
     **{name: (name, "keywords") for name in ("add_", "sub_", "mul_", "div_", "fill_", "copy_")},
     "__getitem__": ("getitem", "one"), "T": ("transposed", "none"), "mT": ("matrix_transposed", "none"),
     **{name: (name, "keywords") for name in (

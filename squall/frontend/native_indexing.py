@@ -125,7 +125,10 @@ def indexed(tensor, items):
 
 def getitem(tensor, items):
     """`Tensor.__getitem__`."""
-    made_new = indexed(tensor, items)
+    if items.ob_type == TENSOR or items.ob_type == LIST:
+        made_new = gathered(tensor, items)
+    else:
+        made_new = indexed(tensor, items)
     if made_new != 0 or PyErr_Occurred() != 0:
         return made_new
     both = space(2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 
 import numpy as np
@@ -11,6 +12,7 @@ import squall as sq
 from squall.base.errors import AutogradError
 from squall.engine import ready
 from squall.frontend import known_views, native
+from tests.unit.frontend.native_code import in_python
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -126,3 +128,76 @@ def test_views_in_no_grad_say_so() -> None:
             row = y[0]
         with pytest.raises(AutogradError, match="no_grad"):
             row.add_(1.0)
+
+
+GATHERED: list[Callable] = [
+    lambda x, i, m: x[i], lambda x, i, m: x[i.reshape(1, 3)], lambda x, i, m: x[i * 1], lambda x, i, m: x[[1, -1, 2]],
+    lambda x, i, m: x[[0]], lambda x, i, m: x[[True, False, True, False]], lambda x, i, m: x[m],
+    lambda x, i, m: x[m[:, 0]], lambda x, i, m: x[x > 1.0], lambda x, i, m: x[x > 1e9], lambda x, i, m: x[:, i],
+    lambda x, i, m: x[i, i], lambda x, i, m: x[i.to(sq.int32)], lambda x, i, m: x[i[0]], lambda x, i, m: x.T[[0, 5]],
+    lambda x, i, m: x.reshape(2, 2, 6)[sq.tensor([[True, False], [True, True]])], lambda x, i, m: x[[[0, 1], [2, 3]]],
+    lambda x, i, m: x[sq.tensor(1)], lambda x, i, m: x[m & (x < 2.0)], lambda x, i, m: x[sq.tensor([], dtype=sq.int64)],
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("grad", [False, True])
+@pytest.mark.parametrize("number", range(len(GATHERED)))
+def test_what_is_gathered_is_what_python_gathers(number: int, grad: bool) -> None:
+    draw = np.random.RandomState(3)
+    x = sq.tensor(draw.uniform(0.0, 3.0, (4, 6)).astype("float32"), requires_grad=grad)
+    index, mask = sq.tensor([3, 0, -2]), sq.tensor(draw.rand(4, 6) > 0.5)
+
+    def made() -> tuple:
+        x.grad = None
+        out = GATHERED[number](x, index, mask)
+        told = out.node.op.name, out.node.attrs, out.node.type, history(out.edge), out._cell is None
+        if grad and out.edge is not None and out.numel():
+            (out * out).sum().backward()
+        return told, out.tolist(), None if x.grad is None else x.grad.tolist()
+
+    with in_python():
+        expected = made()
+    for _ in range(3):
+        assert made() == expected
+
+
+def test_positions_outside_are_refused_at_once() -> None:
+    x = sq.ones(3, 2)
+    for _ in range(3):
+        assert x[[0, 2]].shape == (2, 2) and x[sq.tensor([-3, 2])].shape == (2, 2)
+        for wrong in ([0, 3], sq.tensor([-4]), [1 << 70]):
+            with pytest.raises((IndexError, OverflowError, TypeError)):
+                x[wrong]
+        with pytest.raises(IndexError):
+            x[sq.tensor([True, False])]
+        with pytest.raises(IndexError):
+            x[sq.tensor([1.5])]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int64", "bool", "int32", "float16", "bfloat16", "uint8"])
+def test_lists_are_those_of_python(dtype: str) -> None:
+    values = sq.tensor([[0, 1, 2], [3, 4, 5]]).to(getattr(sq, dtype))
+    for make in (lambda: values, lambda: values + values, lambda: values.T, lambda: values[1], lambda: values[1, 1],
+                 lambda: values[:0], lambda: values[:, :0], lambda: values.sum()):
+        with in_python():
+            expected = make().tolist()
+        for _ in range(3):
+            found = make().tolist()
+            assert repr(found) == repr(expected)
+
+
+def test_gathering_leaks_nothing() -> None:
+    x, index, mask = sq.ones(4, 6), sq.tensor([1, 2]), sq.tensor([True, False, True, True])
+
+    def step() -> None:
+        for _ in range(10):
+            x[index], x[[1, 2]], x[mask], x.tolist()
+        sq.flush()
+
+    for _ in range(3):
+        step()
+    held = [None, True, 0, 1, 2, (), x, index, mask, x._node, x._node.buffer, index._node.type, mask._node]
+    counts = [sys.getrefcount(h) for h in held]
+    for _ in range(50):
+        step()
+    assert all(abs(now - then) < 60 for now, then in zip([sys.getrefcount(h) for h in held], counts, strict=True))
