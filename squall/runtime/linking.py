@@ -75,11 +75,11 @@ class _Symbol(NamedTuple):
 class _Object:
     """One ELF file taken apart."""
 
-    def __init__(self, blob: bytes):
+    def __init__(self, blob: bytes, wanted: int = _X86_64):
         if len(blob) < 64 or blob[:6] != b"\x7fELF\x02\x01":
             raise _UnknownError("not a 64-bit little-endian ELF file")
         kind, machine = struct.unpack_from("<HH", blob, 16)
-        if (kind, machine) != (1, _X86_64):
+        if (kind, machine) != (1, wanted):
             raise _UnknownError(f"an ELF file of kind {kind} for machine {machine}")
         at, = struct.unpack_from("<Q", blob, 40)
         entry, count = struct.unpack_from("<HH", blob, 58)
