@@ -88,6 +88,39 @@ def block_of(nbytes):
     return block_new
 
 
+def take_arena(f, nbytes):
+    """Memory for what lives inside of a run, at f[ARENA_AT]; 0 with an error. A small piece needs no Block."""
+    f[ARENA] = 0
+    f[PIECE] = 0
+    if nbytes > SMALL_BYTES:
+        f[ARENA] = block_of(nbytes)
+        if f[ARENA] == 0:
+            return 0
+        f[ARENA_AT] = PyLong_AsLongLong(f[ARENA].Block_pointer)
+    elif nbytes > 0:
+        kind = (nbytes + 63) >> 6
+        head = SMALL + 8 * kind
+        if head[0] == 0 and not refill(head, kind * 64):
+            return 0
+        piece = head[0]
+        head[0] = piece[0]
+        f[PIECE] = piece
+        f[PIECE_OF] = head
+        f[ARENA_AT] = piece
+    return 1
+
+
+def give_arena(f):
+    """Give the memory of `take_arena` back."""
+    if f[ARENA] != 0:
+        Py_DecRef(f[ARENA])
+    if f[PIECE] != 0:
+        piece = f[PIECE]
+        head = f[PIECE_OF]
+        piece[0] = head[0]
+        head[0] = piece
+
+
 def output_of(nbytes, donor):
     """A new Buffer for a result: over the donor's memory, if there is one."""
     if donor != 0:
@@ -165,13 +198,11 @@ def prepare(f, ready, values):
         outputs[made] = output_new
         values[n + made] = PyLong_AsLongLong(output_new.Buffer_pointer)
         made += 1
-    f[ARENA] = 0
-    if done == DONE and ready[READY_ARENA] > 0:
-        f[ARENA] = block_of(ready[READY_ARENA])
-        if f[ARENA] == 0:
-            done = ERROR
+    if done == DONE:
+        if take_arena(f, ready[READY_ARENA]):
+            values[n + made] = f[ARENA_AT]
         else:
-            values[n + made] = PyLong_AsLongLong(f[ARENA].Block_pointer)
+            done = ERROR
     if done != DONE:
         drop(outputs, made)
         drop(buffers, n)
@@ -265,16 +296,19 @@ def end_run(f, plan):
 
 
 def execute(f):
-    """The kernels, without the interpreter's lock; gives the runner's code."""
+    """The kernels, without the interpreter's lock unless they are brief; gives the runner's code."""
     ready = f[READY_AT]
     values = f[VALUES]
     code = 0
-    thread = PyEval_SaveThread()
+    thread = 0
+    if not f[BRIEF]:
+        thread = PyEval_SaveThread()
     for i in range(ready[READY_IMAGES]):
         code = call_int(RUN, ready[READY_REST + i], values)
         if code != 0:
             break
-    PyEval_RestoreThread(thread)
+    if thread != 0:
+        PyEval_RestoreThread(thread)
     return code
 
 
@@ -353,8 +387,7 @@ def attempt(roots, f, memory, capacity):
         done = ERROR
         drop(f[OUTPUTS], f[WANTED])
         failure(f, plan, roots, code)
-    if f[ARENA] != 0:
-        Py_DecRef(f[ARENA])
+    give_arena(f)
     end_run(f, plan)
     drop(f[STACK], f[INPUTS] + f[GARBAGE])
     return done
@@ -363,6 +396,7 @@ def attempt(roots, f, memory, capacity):
 def compute(roots):
     """Compute the Nodes of a list: DONE, EMPTY, UNHANDLED or ERROR."""
     f = space(24)
+    f[BRIEF] = 0
     done = attempt(roots, f, space(768), 64)
     capacity = 1024
     while done == MORE and capacity < 4000000:

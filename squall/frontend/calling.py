@@ -8,6 +8,7 @@ that (symbolic sizes, arguments that share storage, gradients of arguments, arra
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -18,6 +19,7 @@ from squall.frontend.surroundings import CellReader
 from squall.frontend.tape import GradRecord, Leaf
 
 READ_DICT, READ_CELL, READ_ATTRIBUTE, READ_OTHER = range(4)
+BRIEF = 64 << 10
 NUMBER_FIXED, NUMBER_ARGUMENT, NUMBER_READ, NUMBER_DERIVED = range(4)
 
 
@@ -46,11 +48,12 @@ class Call:
         handles, leaf_states: Tensors from outside; leaves and whether they have no gradient.
         scalars: (code, source) of run-time numbers. spec: for `run_call`. outputs: the number of the only result,
             numbers of results in a tuple, or None where Python makes them. alone: whether memory may be taken over, for
-            which there must be no other thread. lock: (acquire, release) of a program that writes, or None.
+            which there must be no other thread. lock: (acquire, release) of a program that writes, or None. brief:
+            whether a run is over so little memory that other threads may wait for it.
     """
 
-    __slots__ = ("alone", "arguments", "by_storage", "containers", "handles", "leaf_states", "lock", "mode", "outputs",
-                 "outside", "program", "readers", "scalars", "slow", "spec", "structure", "tensors", "watch")
+    __slots__ = ("alone", "arguments", "brief", "by_storage", "containers", "handles", "leaf_states", "lock", "mode",
+                 "outputs", "outside", "program", "readers", "scalars", "slow", "spec", "structure", "tensors", "watch")
     program: Program
 
     def __init__(self, **slots: Any):
@@ -98,7 +101,14 @@ def describe(program: Program, lock: Any) -> Call | None:
         outputs=outputs_of(program),
         alone=any(e.donated for e in program.inputs),
         lock=(lock.acquire, lock.release) if writes else None,
+        brief=_memory(program) <= BRIEF,
     )
+
+
+def _memory(program: Program) -> int:
+    """How many bytes a run is over."""
+    types = [*[n.type for n in program.input_nodes], *program.types]
+    return program.native[0].binding.arena_bytes + sum(math.prod(t.shape) * t.dtype.itemsize for t in types)
 
 
 def _arguments(program: Program) -> tuple | None:

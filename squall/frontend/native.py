@@ -70,7 +70,8 @@ _NUMBERS = {
     "ERROR": 0, "DONE": 1, "UNHANDLED": 2, "MORE": 3, "EMPTY": 4,
     **{name: i for i, name in enumerate((
         "TABLE", "MASK", "ORDER", "USES", "STACK", "TARGETS", "OUTPUTS", "CAPACITY", "COUNT", "SIZE", "WANTED",
-        "INPUTS", "SCALARS", "ARENA", "VALUES", "READY_AT", "GARBAGE", "STRIDED"))},
+        "INPUTS", "SCALARS", "ARENA", "VALUES", "READY_AT", "GARBAGE", "STRIDED", "ARENA_AT", "PIECE", "PIECE_OF",
+        "BRIEF"))},
     "NUMBER": (1 << 32) - 1, "ROOT": 1 << 40, "ob_type": 8, "SMALL_BYTES": ready.SMALL_BYTES,
     "SLAB_BYTES": ready.SLAB_BYTES,
     "READY_IMAGES": ready.READY_IMAGES, "READY_OUTPUTS": ready.READY_OUTPUTS, "READY_ARENA": ready.READY_ARENA,

@@ -41,12 +41,14 @@ def run_bound(bound, nothing):
     status[1] = 0
     Py_IncRef(bound)
     LEAVING[1] += 1
+    call_int(NOTE, 3, 0)  # see `recording.py`
     if words[BOUND_WITH_LOCK]:
         thread = PyEval_SaveThread()
         code = start_bound(words)
         PyEval_RestoreThread(thread)
     else:
         code = start_bound(words)
+    call_int(NOTE, 4, 0)
     LEAVING[1] -= 1
     words[BOUND_BUSY] = 0
     if code != 0 or status[0] != 0:

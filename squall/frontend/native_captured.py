@@ -81,13 +81,10 @@ def make_results(f, ready, types, values):
             Py_DecRef(nodes_new)
             return 0
         Py_DecRef(node_new)
-    f[ARENA] = 0
-    if ready[READY_ARENA] > 0:
-        f[ARENA] = block_of(ready[READY_ARENA])
-        if f[ARENA] == 0:
-            Py_DecRef(nodes_new)
-            return 0
-        values[f[INPUTS] + f[WANTED]] = PyLong_AsLongLong(f[ARENA].Block_pointer)
+    if not take_arena(f, ready[READY_ARENA]):
+        Py_DecRef(nodes_new)
+        return 0
+    values[f[INPUTS] + f[WANTED]] = f[ARENA_AT]
     return nodes_new
 
 
@@ -157,6 +154,7 @@ def run_captured(f, spec, numbers, values):
     tensors_new = gradient_tensors(gradients, nodes_new)
     if tensors_new == 0:
         Py_DecRef(nodes_new)
+        give_arena(f)
         return 0
     code = execute(f)
     if code == 0 and status[0] == 0:
@@ -167,8 +165,7 @@ def run_captured(f, spec, numbers, values):
         PyTuple_SetItem(nodes_new, 0, PyLong_FromLongLong(status[0]))
         PyTuple_SetItem(nodes_new, 1, PyLong_FromLongLong(status[1]))
     Py_DecRef(tensors_new)
-    if f[ARENA] != 0:
-        Py_DecRef(f[ARENA])
+    give_arena(f)
     return nodes_new
 
 
@@ -207,6 +204,7 @@ def captured(module, arguments, count):
     f = space(24)
     f[STACK] = space(600)
     f[VALUES] = space(1200)
+    f[BRIEF] = 0
     n = PyList_Size(arguments[1])
     inside = space(256)
     leaves = inside

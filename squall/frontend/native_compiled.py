@@ -133,6 +133,7 @@ def attempt_call(f, state, call, leaves, count):
         return 0
     if not watch_holds(call) or not handles_hold(call) or not alone_for(call):
         return 0
+    f[BRIEF] = call.Call_brief == TRUE
     numbers_new = numbers_of(call, leaves, count)
     if numbers_new == 0:
         if PyErr_ExceptionMatches(OTHER_NUMBER):
