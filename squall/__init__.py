@@ -88,7 +88,8 @@ _FROM = {
         "searchsorted bucketize isin argwhere nonzero_static unique unique_consecutive"
     ),
     "frontend.functions_indexing": (
-        "take put take_along_dim index_copy index_fill index_put index_reduce masked_scatter scatter_reduce"
+        "take put take_along_dim index_copy index_fill index_put index_reduce masked_scatter scatter_reduce "
+        "unravel_index"
     ),
     "nn.functional": (
         "adaptive_avg_pool1d adaptive_max_pool1d alpha_dropout avg_pool1d batch_norm bilinear "

@@ -3,7 +3,7 @@
 Factorizations and systems run in LAPACK (through NumPy) as host steps of a plan, in float32 and float64.
 """
 
-from squall.frontend.functions_matrix import cross, matrix_power, multi_dot
+from squall.frontend.functions_matrix import matrix_power, multi_dot
 from squall.frontend.linalg_factors import (
     cholesky,
     cholesky_ex,
@@ -21,6 +21,7 @@ from squall.frontend.linalg_factors import (
 )
 from squall.frontend.linalg_norms import (
     cond,
+    cross,
     diagonal,
     matrix_norm,
     matrix_rank,

@@ -217,8 +217,10 @@ def arange(
         start, end, step = int(start), int(end), int(step)
     if step == 0:
         raise ArgumentError("arange: step must be nonzero")
+    if any(isinstance(v, float) and not math.isfinite(v) for v in (start, end)):
+        raise ArgumentError(f"arange: unsupported range: {start} -> {end}")
     count = math.ceil((end - start) / step)
-    if count < 0:
+    if (end - start) * (1 if step > 0 else -1) < 0:
         raise ArgumentError(f"arange: upper bound and lower bound inconsistent with step sign: {start}, {end}, {step}")
     floating = any(isinstance(v, float) for v in (start, end, step))
     kind = as_dtype(dtype) if dtype is not None else default_dtype() if floating else int64
@@ -228,6 +230,16 @@ def arange(
     wide = numpy.float64 if floating or kind.category == 2 else numpy.int64
     values = numpy.arange(count, dtype=wide) * wide(step) + wide(start)
     return require_grad(wrap(computed(values.astype(numpy_dtype(kind)))), requires_grad, "arange")
+
+
+def check_ends(function: str, start: Any, end: Any, steps: Any) -> None:
+    """Errors unless both ends are single numbers and `steps` is an int."""
+    if isinstance(steps, float):
+        raise TypeError(f"{function}: argument 'steps' must be an int, got {steps}")
+    for name, value in (("start", start), ("end", end)):
+        if getattr(value, "ndim", 0):
+            raise ShapeError(f"{function}: argument {name!r} must be a number or a 0-dimensional tensor, got shape "
+                             f"{list(value.shape)}")
 
 
 def linspace(
@@ -243,6 +255,9 @@ def linspace(
     import numpy
 
     check_device(device, "linspace")
+    check_ends("linspace", start, end, steps)
+    if steps < 0:
+        raise ArgumentError(f"linspace: argument 'steps' must not be negative, got {steps}")
     values = numpy.linspace(float(start), float(end), int(steps)).astype(numpy_dtype(_float_dtype(dtype)))
     return require_grad(wrap(computed(values)), requires_grad, "linspace")
 
@@ -252,21 +267,27 @@ def eye(n: int, m: int | None = None, *, dtype: Any = None, device: Any = None, 
     import numpy
 
     check_device(device, "eye")
+    for name, size in (("n", n), ("m", m)):
+        if size is not None and size < 0:
+            raise ArgumentError(f"eye: argument {name!r} must be greater or equal to 0, got {size}")
     values = numpy.eye(n, m, dtype=numpy_dtype(_float_dtype(dtype)))
     return require_grad(wrap(computed(values)), requires_grad, "eye")
 
 
 def tril(input: Any, diagonal: int = 0, *, out: Any = None) -> Any:
     """The lower triangle of the last two dimensions; zeros above."""
-    return into(out, _triangle(input, diagonal, "le"), "tril")
+    return into(out, _triangle(input, diagonal, "le", "tril"), "tril")
 
 
 def triu(input: Any, diagonal: int = 0, *, out: Any = None) -> Any:
     """The upper triangle of the last two dimensions; zeros below."""
-    return into(out, _triangle(input, diagonal, "ge"), "triu")
+    return into(out, _triangle(input, diagonal, "ge", "triu"), "triu")
 
 
-def _triangle(input: Any, diagonal: int, comparison: str) -> Any:
+def _triangle(input: Any, diagonal: int, comparison: str, function: str) -> Any:
+    if input.ndim < 2:
+        raise ShapeError(f"{function}: argument 'input' must have at least 2 dimensions, got shape "
+                         f"{list(input.node.shape)}")
     rows, columns = input.node.shape[-2:]
     i = arange(rows).unsqueeze(1)
     j = arange(columns).unsqueeze(0)

@@ -33,6 +33,7 @@ def logspace(start: Any, end: Any, steps: int, base: float = 10.0, *, dtype: Any
     """base to the power of `steps` evenly spaced numbers from start to end."""
     import numpy
 
+    creation.check_ends("logspace", start, end, steps)
     if steps < 0:
         raise ArgumentError(f"logspace: number of steps must be non-negative, got {steps}")
     kind = _kind(dtype)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
+from inspect import signature
 from typing import Any
 
 from squall.base.dtypes import default_dtype, int64
@@ -39,6 +40,19 @@ def of_operands(function: Callable) -> Callable[..., Any]:
         if not isinstance(input, Handle) and not isinstance(other, Handle):
             checked(input, name)
         value = function(input, other, *args, **keywords)
+        return value if out is None else into(out, value, name)
+
+    return run
+
+
+def of_two_tensors(function: Callable) -> Callable[..., Any]:
+    """A function of two operands that must both be Tensors, with a keyword `out` for its result."""
+    name, second = function.__name__, list(signature(function).parameters)[1]
+
+    @wraps(function)
+    def run(input: Any, other: Any = None, *, out: Any = None, **keywords: Any) -> Any:
+        other = keywords.pop(second) if second in keywords else other
+        value = function(checked(input, name), checked(other, name, second), **keywords)
         return value if out is None else into(out, value, name)
 
     return run

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from squall.base.dtypes import DType, as_dtype, default_dtype, numpy_dtype, promote
-from squall.base.errors import DtypeError
+from squall.base.errors import ArgumentError, DtypeError
 from squall.frontend.core import Handle, cast, common_dtype
 from squall.frontend.out import checked
 
@@ -40,7 +40,7 @@ def isclose(input: Any, other: Any, rtol: float = 1e-05, atol: float = 1e-08, eq
     if a.node.dtype is not b.node.dtype:
         raise DtypeError(f"isclose: {a.node.dtype} did not match {b.node.dtype}")
     if rtol < 0 or atol < 0:
-        raise ValueError(f"isclose: rtol and atol must not be negative, got {rtol} and {atol}")
+        raise ArgumentError(f"isclose: rtol and atol must not be negative, got {rtol} and {atol}")
     close = a == b
     if a.node.dtype.category == 0:
         return close

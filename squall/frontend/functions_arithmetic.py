@@ -1,6 +1,6 @@
 """Functions of two and more operands, element by element, and matrix products, under PyTorch's names.
 
-Operands are Tensors, arrays or numbers, at least one of them a Tensor; dtypes are promoted as PyTorch does.
+Operands are Tensors, arrays or, where PyTorch's function takes them, numbers; dtypes are promoted as PyTorch does.
 """
 
 from __future__ import annotations
@@ -11,6 +11,16 @@ from squall.frontend import arithmetic
 from squall.frontend.core import apply
 from squall.frontend.out import checked, into
 from squall.ir.op import ops
+
+
+def _both(input: Any, other: Any, function: str) -> tuple[Any, Any]:
+    """Two operands that must both be Tensors, as PyTorch asks of this function."""
+    return checked(input, function), checked(other, function, "other")
+
+
+def _either(input: Any, other: Any, function: str) -> tuple[Any, Any]:
+    """Two operands of which one may be a number."""
+    return (checked(input, function) if isinstance(other, (bool, int, float)) else input), other
 
 
 def add(input: Any, other: Any, *, alpha: float = 1, out: Any = None) -> Any:
@@ -41,12 +51,12 @@ def mul(input: Any, other: Any, *, out: Any = None) -> Any:
 
 def fmod(input: Any, other: Any, *, out: Any = None) -> Any:
     """Remainder with the sign of the dividend."""
-    return into(out, apply(ops.fmod, (input, other)), "fmod")
+    return into(out, apply(ops.fmod, (checked(input, "fmod"), other)), "fmod")
 
 
 def remainder(input: Any, other: Any, *, out: Any = None) -> Any:
     """Remainder with the sign of the divisor."""
-    return into(out, apply(ops.remainder, (input, other)), "remainder")
+    return into(out, apply(ops.remainder, _either(input, other, "remainder")), "remainder")
 
 
 def floor_divide(input: Any, other: Any, *, out: Any = None) -> Any:
@@ -56,82 +66,82 @@ def floor_divide(input: Any, other: Any, *, out: Any = None) -> Any:
 
 def atan2(input: Any, other: Any, *, out: Any = None) -> Any:
     """The angle of the point (other, input)."""
-    return into(out, apply(ops.atan2, (input, other)), "atan2")
+    return into(out, apply(ops.atan2, _both(input, other, "atan2")), "atan2")
 
 
 def copysign(input: Any, other: Any, *, out: Any = None) -> Any:
     """The size of input with the sign of other."""
-    return into(out, apply(ops.copysign, (input, other)), "copysign")
+    return into(out, apply(ops.copysign, (checked(input, "copysign"), other)), "copysign")
 
 
 def maximum(input: Any, other: Any, *, out: Any = None) -> Any:
     """The larger of two; NaN if one is."""
-    return into(out, apply(ops.maximum, (input, other)), "maximum")
+    return into(out, apply(ops.maximum, _both(input, other, "maximum")), "maximum")
 
 
 def minimum(input: Any, other: Any, *, out: Any = None) -> Any:
     """The smaller of two; NaN if one is."""
-    return into(out, apply(ops.minimum, (input, other)), "minimum")
+    return into(out, apply(ops.minimum, _both(input, other, "minimum")), "minimum")
 
 
 def eq(input: Any, other: Any, *, out: Any = None) -> Any:
     """Whether equal, element by element."""
-    return into(out, apply(ops.eq, (input, other)), "eq")
+    return into(out, apply(ops.eq, (checked(input, "eq"), other)), "eq")
 
 
 def ne(input: Any, other: Any, *, out: Any = None) -> Any:
     """Whether different, element by element."""
-    return into(out, apply(ops.ne, (input, other)), "ne")
+    return into(out, apply(ops.ne, (checked(input, "ne"), other)), "ne")
 
 
 def lt(input: Any, other: Any, *, out: Any = None) -> Any:
     """Whether less, element by element."""
-    return into(out, apply(ops.lt, (input, other)), "lt")
+    return into(out, apply(ops.lt, (checked(input, "lt"), other)), "lt")
 
 
 def le(input: Any, other: Any, *, out: Any = None) -> Any:
     """Whether less or equal, element by element."""
-    return into(out, apply(ops.le, (input, other)), "le")
+    return into(out, apply(ops.le, (checked(input, "le"), other)), "le")
 
 
 def gt(input: Any, other: Any, *, out: Any = None) -> Any:
     """Whether greater, element by element."""
-    return into(out, apply(ops.gt, (input, other)), "gt")
+    return into(out, apply(ops.gt, (checked(input, "gt"), other)), "gt")
 
 
 def ge(input: Any, other: Any, *, out: Any = None) -> Any:
     """Whether greater or equal, element by element."""
-    return into(out, apply(ops.ge, (input, other)), "ge")
+    return into(out, apply(ops.ge, (checked(input, "ge"), other)), "ge")
 
 
 def logical_and(input: Any, other: Any, *, out: Any = None) -> Any:
     """Whether both are nonzero."""
-    return into(out, arithmetic.logical(ops.logical_and, input, other), "logical_and")
+    return into(out, arithmetic.logical(ops.logical_and, *_both(input, other, "logical_and")), "logical_and")
 
 
 def logical_or(input: Any, other: Any, *, out: Any = None) -> Any:
     """Whether one is nonzero."""
-    return into(out, arithmetic.logical(ops.logical_or, input, other), "logical_or")
+    return into(out, arithmetic.logical(ops.logical_or, *_both(input, other, "logical_or")), "logical_or")
 
 
 def logical_xor(input: Any, other: Any, *, out: Any = None) -> Any:
     """Whether exactly one is nonzero."""
-    return into(out, arithmetic.logical(ops.logical_xor, input, other), "logical_xor")
+    return into(out, arithmetic.logical(ops.logical_xor, *_both(input, other, "logical_xor")), "logical_xor")
 
 
 def bitwise_and(input: Any, other: Any, *, out: Any = None) -> Any:
     """Bits set in both."""
-    return into(out, apply(ops.bitwise_and, (input, other)), "bitwise_and")
+    return into(out, apply(ops.bitwise_and, _either(input, other, "bitwise_and")), "bitwise_and")
 
 
 def bitwise_or(input: Any, other: Any, *, out: Any = None) -> Any:
     """Bits set in one or both."""
-    return into(out, apply(ops.bitwise_or, (input, other)), "bitwise_or")
+    return into(out, apply(ops.bitwise_or, _either(input, other, "bitwise_or")), "bitwise_or")
 
 
 def bitwise_xor(input: Any, other: Any, *, out: Any = None) -> Any:
     """Bits set in one only."""
-    return into(out, apply(ops.bitwise_xor, (input, other)), "bitwise_xor")
+    return into(out, apply(ops.bitwise_xor, _either(input, other, "bitwise_xor")), "bitwise_xor")
 
 
 def matmul(input: Any, other: Any, *, out: Any = None) -> Any:

@@ -90,8 +90,11 @@ def gradient(input: Any, *, spacing: Any = None, dim: Any = None, edge_order: in
     spacing = 1 if spacing is None else spacing
     several = isinstance(spacing, (list, tuple))
     spaces = list(spacing) if several else [spacing] * len(dims)
-    if len(spaces) == 1 and len(dims) > 1 and not isinstance(spaces[0], Handle):
-        spaces = spaces * len(dims)
+    if len(set(dims)) < len(dims):
+        raise ArgumentError(f"gradient: argument 'dim' {dims} names a dimension twice")
+    if any(x.node.shape[d] <= edge_order for d in dims):
+        raise ShapeError(f"gradient: each dimension must have at least edge_order+1={edge_order + 1} elements, got "
+                         f"shape {list(x.node.shape)}")
     if len(spaces) != len(dims):
         raise ShapeError(f"gradient: expected spacing for {len(dims)} dimensions, got {len(spaces)}")
     x = counted(x)

@@ -12,16 +12,25 @@ from squall.base.dtypes import as_dtype, bool_
 from squall.base.errors import ArgumentError, DtypeError
 from squall.frontend import arithmetic, creation
 from squall.frontend.core import Handle, apply, cast, operand, record
-from squall.frontend.declaring import floating, of_operands, of_tensor, only_floating, pair, with_out
+from squall.frontend.declaring import (
+    floating,
+    of_operands,
+    of_tensor,
+    of_two_tensors,
+    only_floating,
+    pair,
+    with_out,
+)
 from squall.frontend.functions import finfo
 from squall.frontend.named_results import Frexp
+from squall.frontend.out import checked
 from squall.ir.op import ops
 
 _LONG = {2: "int16", 4: "int32", 8: "int64"}
 
 
 # ---------------------------------------------------------------- two operands
-@of_operands
+@of_two_tensors
 def fmax(input: Any, other: Any) -> Any:
     """The larger of two; where one is NaN, the other."""
     a, b = pair(input, other)
@@ -30,7 +39,7 @@ def fmax(input: Any, other: Any) -> Any:
     return arithmetic.where((a >= b) | b.isnan(), a, b)
 
 
-@of_operands
+@of_two_tensors
 def fmin(input: Any, other: Any) -> Any:
     """The smaller of two; where one is NaN, the other."""
     a, b = pair(input, other)
@@ -39,19 +48,19 @@ def fmin(input: Any, other: Any) -> Any:
     return arithmetic.where((a <= b) | b.isnan(), a, b)
 
 
-@of_operands
+@of_two_tensors
 def hypot(input: Any, other: Any) -> Any:
     """sqrt(x^2 + y^2), without overflow in between."""
     return apply(ops.hypot, (input, other))
 
 
-@of_operands
+@of_two_tensors
 def logaddexp(input: Any, other: Any) -> Any:
     """log(exp(x) + exp(y)), without overflow."""
     return apply(ops.logaddexp, (input, other))
 
 
-@of_operands
+@of_two_tensors
 def logaddexp2(input: Any, other: Any) -> Any:
     """log2(2^x + 2^y), without overflow."""
     return apply(ops.logaddexp2, (input, other))
@@ -63,7 +72,7 @@ def xlogy(input: Any, other: Any) -> Any:
     return apply(ops.xlogy, (input, other))
 
 
-@of_operands
+@of_two_tensors
 def heaviside(input: Any, values: Any) -> Any:
     """0 below 0, 1 above, and `values` at 0."""
     x, at_zero = input, values
@@ -73,7 +82,7 @@ def heaviside(input: Any, values: Any) -> Any:
     return arithmetic.where(x == 0, at_zero, cast(x > 0, x.node.dtype))
 
 
-@of_operands
+@of_two_tensors
 def ldexp(input: Any, other: Any) -> Any:
     """input * 2^other."""
     return apply(ops.mul, (input, apply(ops.pow, (2.0, other)) if isinstance(other, Handle) else 2.0 ** other))
@@ -87,13 +96,13 @@ def float_power(input: Any, exponent: Any) -> Any:
     return apply(ops.pow, (operand(base, wide), power)) if isinstance(power, Handle) else arithmetic.power(base, power)
 
 
-@of_operands
+@of_two_tensors
 def gcd(input: Any, other: Any) -> Any:
     """The greatest common divisor of integers."""
     return apply(ops.gcd, (input, other))
 
 
-@of_operands
+@of_two_tensors
 def lcm(input: Any, other: Any) -> Any:
     """The least common multiple of integers; 0 with 0."""
     a, b = pair(input, other)
@@ -101,7 +110,7 @@ def lcm(input: Any, other: Any) -> Any:
     return (a.floor_divide(arithmetic.where(shared == 0, 1, shared)) * b).abs()
 
 
-@of_operands
+@of_two_tensors
 def nextafter(input: Any, other: Any) -> Any:
     """The number after input in the direction of other."""
     a, b = (t.detach() for t in pair(input, other))
@@ -119,6 +128,7 @@ def nextafter(input: Any, other: Any) -> Any:
 @of_operands
 def rsub(input: Any, other: Any, *, alpha: float = 1) -> Any:
     """other - alpha * input."""
+    input = checked(input, "rsub")
     return arithmetic.sub(operand(other, arithmetic.common_dtype((input, other))), input, alpha)
 
 

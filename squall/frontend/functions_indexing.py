@@ -182,3 +182,25 @@ def index_reduce(input: Any, dim: int, index: Any, source: Any, reduce: str, *, 
     index = _whole(index, "index_reduce").reshape(tuple(-1 if i == d else 1 for i in range(x.ndim)))
     wide = index.expand(*source.node.shape)
     return scatter_reduce(x, d, wide, source, reduce, include_self=include_self).reshape(input.node.shape)
+
+
+# ---------------------------------------------------------------- positions
+@of_tensor
+def unravel_index(indices: Any, shape: Any) -> tuple:
+    """Positions in the flattened form of a shape as coordinates: one Tensor for each of its dimensions.
+
+    Example:
+        >>> import squall as sq
+        >>> [t.tolist() for t in sq.unravel_index(sq.tensor([5, 11]), (3, 4))]
+        [[1, 2], [1, 3]]
+    """
+    if indices.node.dtype.category != 1:
+        raise TypeError(f"unravel_index: argument 'indices' must have an integer dtype, got {indices.node.dtype}")
+    sizes = (shape,) if isinstance(shape, int) else tuple(shape)
+    if any(size < 0 for size in sizes):
+        raise ArgumentError(f"unravel_index: argument 'shape' must not have negative sizes, got {sizes}")
+    found, step = [], 1
+    for size in reversed(sizes):
+        found.append((indices // step) % max(size, 1))
+        step *= size
+    return tuple(reversed(found))

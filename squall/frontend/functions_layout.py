@@ -150,6 +150,9 @@ def tensor_split(input: Any, indices_or_sections: Any, dim: int = 0) -> tuple:
 def _split_along(input: Any, given: Any, dim: int, least: int, function: str) -> tuple:
     if input.ndim < least:
         raise ShapeError(f"{function}: expected at least {least} dimensions, got shape {list(input.node.shape)}")
+    if not isinstance(given, (int, list, tuple)):
+        raise TypeError(f"{function}: argument 'indices_or_sections' must be an int or a sequence of ints, not "
+                        f"{type(given).__name__}")
     if isinstance(given, int) and (given < 1 or input.node.shape[dim] % given):
         raise ShapeError(f"{function}: dimension {dim} of size {input.node.shape[dim]} is not divisible into {given}")
     return tensor_split(input, given, dim)
@@ -251,6 +254,8 @@ def sum_to_size(input: Any, *size: Any) -> Any:
     if lead < 0 or any(t not in (1, s) for t, s in zip(target, shape[lead:], strict=True)):
         raise ShapeError(f"sum_to_size: size {list(target)} is not expandable to size {list(shape)}")
     dims = tuple(i for i, s in enumerate(shape) if i < lead or (target[i - lead] == 1 and s != 1))
+    if not target:  # a total, also of a single element: of bools it is a count
+        return input.sum()
     return (input.sum(dims, True) if dims else input).reshape(target)
 
 

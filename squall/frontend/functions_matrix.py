@@ -8,7 +8,7 @@ from itertools import combinations_with_replacement
 from typing import Any
 
 from squall.base.dtypes import int64
-from squall.base.errors import DtypeError, ShapeError
+from squall.base.errors import ArgumentError, DtypeError, ShapeError
 from squall.base.shapes import broadcast, normalize_dim
 from squall.frontend import arithmetic, creation
 from squall.frontend.core import cast, common_dtype, record
@@ -32,10 +32,11 @@ def _rank(function: str, name: str, x: Any, rank: int) -> Any:
 
 
 def _blend(x: Any, product: Any, beta: float, alpha: float) -> Any:
-    """beta * x + alpha * product; with beta 0, x is not looked at. Bools and integers keep their dtype."""
+    """beta * x + alpha * product; with beta 0, x is not looked at. Bools and integers keep their dtype, and take the
+    whole part of beta and alpha."""
     dtype = product.node.dtype
-    if dtype.category < 2 and not (isinstance(beta, int) and isinstance(alpha, int)):
-        raise DtypeError(f"beta and alpha must be integers for tensors of {dtype}, got {beta} and {alpha}")
+    if dtype.category < 2:
+        beta, alpha = int(beta), int(alpha)
     scaled = product if alpha == 1 else product * alpha
     if beta == 0:
         return cast(scaled.expand(*broadcast(tuple(x.node.shape), tuple(product.node.shape), "beta * input")), dtype)
@@ -168,6 +169,8 @@ def dist(input: Any, other: Any, p: float = 2) -> Any:
 @of_tensor
 def renorm(input: Any, p: float, dim: int, maxnorm: float) -> Any:
     """Each slice along dim whose p-norm exceeds maxnorm scaled down to it."""
+    if input.ndim < 2:
+        raise ShapeError(f"renorm: argument 'input' needs at least 2 dimensions, got {input.ndim} dimensions")
     d = normalize_dim(dim, input.ndim, "renorm")
     wide = input if input.node.dtype.itemsize > 2 else input.float()
     norms = wide.norm(p, tuple(i for i in range(input.ndim) if i != d), True)
@@ -244,6 +247,22 @@ def combinations(input: Any, r: int = 2, with_replacement: bool = False) -> Any:
 
 
 # ---------------------------------------------------------------- covariance
+def _check_weights(input: Any, **weights: Any) -> None:
+    """Errors unless the weights of observations are vectors of their number, whole (fweights) or floating, and not
+    negative (which evaluates them)."""
+    count = input.node.shape[-1] if input.ndim else 1
+    for name, given in weights.items():
+        if given is None:
+            continue
+        if given.ndim > 1 or given.numel() != count:
+            raise ShapeError(f"cov: argument {name!r} must be a vector of {count} elements, got shape {_shape(given)}")
+        if (given.node.dtype.category == 2) is (name == "fweights"):
+            kind = "an integer" if name == "fweights" else "a floating"
+            raise DtypeError(f"cov: argument {name!r} must have {kind} dtype, got {given.node.dtype}")
+        if bool((given < 0).any()):
+            raise ArgumentError(f"cov: argument {name!r} must not be negative")
+
+
 @of_tensor
 def cov(input: Any, *, correction: int = 1, fweights: Any = None, aweights: Any = None) -> Any:
     """The covariances of variables, which are rows; columns are observations.
@@ -254,6 +273,7 @@ def cov(input: Any, *, correction: int = 1, fweights: Any = None, aweights: Any 
     """
     if input.ndim > 2:
         raise ShapeError(f"cov: expected input to have two or fewer dimensions, got shape {_shape(input)}")
+    _check_weights(input, fweights=fweights, aweights=aweights)
     x = input if input.node.dtype.category == 2 else input.float()
     x = x.reshape(1, -1) if x.ndim < 2 else x
     weights = None

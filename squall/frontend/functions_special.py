@@ -10,7 +10,7 @@ from squall.base.errors import DtypeError
 from squall.base.shapes import broadcast
 from squall.frontend import arithmetic, creation
 from squall.frontend.core import Handle, apply, cast, operand, record
-from squall.frontend.declaring import floating, of_operands, of_tensor, pair
+from squall.frontend.declaring import floating, of_operands, of_tensor, of_two_tensors, pair
 from squall.ir.op import Op, ops
 
 
@@ -100,7 +100,7 @@ def zeta(input: Any, other: Any) -> Any:
     pole = (q <= 0) & (q == q.floor())
     wrong = (s < 1) | ((q <= 0) & (s != s.floor()))
     out = arithmetic.where(pole | (s == 1), float("inf"), total)
-    return cast(arithmetic.where(wrong & pole.logical_not(), float("nan"), out), kind)
+    return cast(arithmetic.where((s < 1) | (wrong & pole.logical_not()), float("nan"), out), kind)
 
 
 # ---------------------------------------------------------------- orthogonal polynomials
@@ -175,13 +175,13 @@ def _incomplete(function: str, input: Any, other: Any, upper: bool) -> Any:
     return record(ops.gammainc, (a.detach(), x), (upper,))
 
 
-@of_operands
+@of_two_tensors
 def gammainc(input: Any, other: Any) -> Any:
     """The regularised lower incomplete gamma function of a and x; the gradient is that of x."""
     return _incomplete("gammainc", input, other, False)
 
 
-@of_operands
+@of_two_tensors
 def gammaincc(input: Any, other: Any) -> Any:
     """The regularised upper incomplete gamma function of a and x; the gradient is that of x."""
     return _incomplete("gammaincc", input, other, True)

@@ -299,6 +299,9 @@ def histogramdd(input: Any, bins: Any, *, range: Any = None, weight: Any = None,
     dims = x.node.shape[-1]
     points = x.reshape(-1, dims)
     given = [bins] * dims if isinstance(bins, int) else list(bins)
+    if len(given) != dims:
+        raise ShapeError(f"histogramdd: argument 'bins' must have one entry for each of {dims} dimensions, got "
+                         f"{len(given)}")
     spans = [None if range is None else tuple(range[2 * i:2 * i + 2]) for i in _numbers(dims)]
     edges = [_edges(points[:, i], given[i], spans[i]) for i in _numbers(dims)]
     sizes = tuple(e.node.shape[0] - 1 for e in edges)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from squall.base.errors import ArgumentError, ShapeError
+from squall.base.errors import ArgumentError, IndexRangeError, ShapeError
 from squall.base.shapes import normalize_dim, normalize_dims
 from squall.frontend.core import cast, common_dtype, record
 from squall.frontend.entries import Native, note_as_given
@@ -60,6 +60,11 @@ def roll(x: Any, shifts: Any, dims: Any = None) -> Any:
         return reshape(roll(reshape(x, -1), shifts, 0), x.node.shape)
     shifts = (shifts,) if isinstance(shifts, int) else tuple(shifts)
     dims = (dims,) if isinstance(dims, int) else tuple(dims)
+    if not shifts or len(shifts) != len(dims):
+        raise ShapeError(f"roll: arguments 'shifts' {shifts} and 'dims' {dims} must have one entry for each dimension "
+                         "moved")
+    if not x.node.shape:
+        raise IndexRangeError(f"roll: argument 'dims' {dims} is out of range: the tensor has no dimensions")
     for shift, dim in zip(shifts, dims, strict=True):
         d = normalize_dim(dim, len(x.node.shape), "roll")
         size = x.node.shape[d]

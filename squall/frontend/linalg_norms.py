@@ -12,6 +12,7 @@ from squall.frontend import arithmetic, creation
 from squall.frontend.core import cast, record
 from squall.frontend.declaring import of_tensor, with_out
 from squall.frontend.functions import finfo
+from squall.frontend.functions_matrix import cross as older_cross
 from squall.frontend.functions_matrix import vander as older_vander
 from squall.frontend.linalg_systems import inv, matrices
 from squall.frontend.out import checked
@@ -150,3 +151,18 @@ def matrix_rank(A: Any, tol: Any = None, *, atol: Any = None, rtol: Any = None, 
     if atol is not None:
         limit = limit.maximum(atol if not hasattr(atol, "node") else atol.detach())
     return (values > limit.unsqueeze(-1)).sum(-1)
+
+
+@of_tensor
+def cross(input: Any, other: Any, *, dim: int = -1) -> Any:
+    """The cross product of vectors of 3 elements along dim; both Tensors have as many dimensions."""
+    other = checked(other, "linalg.cross", "other")
+    shapes = list(input.node.shape), list(other.node.shape)
+    if input.ndim != other.ndim:
+        raise ShapeError(f"linalg.cross: inputs must have the same number of dimensions, got shapes {shapes[0]} and "
+                         f"{shapes[1]}")
+    d = normalize_dim(dim, input.ndim, "linalg.cross")
+    if any(shape[d] != 3 for shape in shapes):
+        raise ShapeError(f"linalg.cross: inputs dimension {dim} must have length 3, got shapes {shapes[0]} and "
+                         f"{shapes[1]}")
+    return older_cross(input, other, d)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from math import log1p, pi
 from typing import TYPE_CHECKING, Any
 
+from squall.base.errors import ArgumentError
 from squall.frontend import random
 
 if TYPE_CHECKING:
@@ -18,10 +19,14 @@ class RandomMethods:
 
     def uniform_(self, from_: float = 0.0, to: float = 1.0, *, generator: Any = None) -> Tensor:
         """In place: uniform numbers in [from_, to)."""
+        if from_ > to:
+            raise ArgumentError(f"uniform_: argument 'from_' must not be above 'to', got from_={from_} and to={to}")
         return random.fill_random(self, random.rand_like(self, generator=generator) * (to - from_) + from_)
 
     def normal_(self, mean: float = 0.0, std: float = 1.0, *, generator: Any = None) -> Tensor:
         """In place: normal numbers."""
+        if std < 0:
+            raise ArgumentError(f"normal_: argument 'std' must not be negative, got {std}")
         return random.fill_random(self, random.randn_like(self, generator=generator) * std + mean)
 
     def bernoulli_(self, p: float = 0.5, *, generator: Any = None) -> Tensor:
@@ -43,23 +48,31 @@ class RandomMethods:
 
     def exponential_(self, lambd: float = 1.0, *, generator: Any = None) -> Tensor:
         """In place: exponential numbers of a rate."""
+        _positive("exponential_", "lambd", lambd)
         return random.fill_random(self, -_open(self, generator).log() / lambd)
 
     def log_normal_(self, mean: float = 1.0, std: float = 2.0, *, generator: Any = None) -> Tensor:
         """In place: numbers whose logarithms are normal."""
+        _positive("log_normal_", "std", std)
         wide = random.randn(self.node.shape, dtype="float64", generator=generator)  # type: ignore[attr-defined]
         return random.fill_random(self, (wide * std + mean).exp())
 
     def cauchy_(self, median: float = 0.0, sigma: float = 1.0, *, generator: Any = None) -> Tensor:
         """In place: Cauchy numbers."""
+        _positive("cauchy_", "sigma", sigma)
         angle = (_open(self, generator) - 0.5) * pi
         return random.fill_random(self, angle.tan() * sigma + median)
 
     def geometric_(self, p: float, *, generator: Any = None) -> Tensor:
         """In place: how many trials of probability p until the first success, from 1."""
         if not 0 < p < 1:
-            raise ValueError(f"geometric_: expects p to be in (0, 1), but got p={p}")
+            raise ArgumentError(f"geometric_: expects p to be in (0, 1), but got p={p}")
         return random.fill_random(self, (_open(self, generator).log() / log1p(-p)).ceil().clamp(min=1.0))
+
+
+def _positive(function: str, name: str, value: float) -> None:
+    if not value > 0:
+        raise ArgumentError(f"{function}: argument {name!r} must be positive, got {value}")
 
 
 def _open(x: Any, generator: Any) -> Any:

@@ -131,13 +131,15 @@ def slice_view(x: Any, dims: tuple[int, ...], starts: tuple, sizes: tuple, steps
 def narrow(x: Any, dim: int, start: int, length: int) -> Any:
     """`length` positions of a dimension from `start`, as a view."""
     shape = x.node.shape
+    if not shape:
+        raise ShapeError("narrow() cannot be applied to a 0-dim tensor.")
     d = normalize_dim(dim, len(shape), "narrow")
     if is_number(start) and isinstance(length, int) and not is_number(length):
         return slice_view(x, (d,), (varying_start(start, shape[d], d, length),), (length,), (1,))
     if start < 0:
         start += shape[d]
     if not 0 <= start <= shape[d] or start + length > shape[d] or length < 0:
-        raise ShapeError(f"narrow: start {start} and length {length} exceed dimension {d} of size {shape[d]}")
+        raise IndexRangeError(f"narrow: start {start} and length {length} exceed dimension {d} of size {shape[d]}")
     return slice_view(x, (d,), (start,), (length,), (1,))
 
 
@@ -214,6 +216,8 @@ def chunk(x: Any, chunks: int, dim: int = 0) -> tuple:
 
 def unbind(x: Any, dim: int = 0) -> tuple:
     """Each position of a dimension as a view."""
+    if not x.node.shape:
+        raise IndexRangeError(f"unbind: argument 'dim' {dim} is out of range: the tensor has no dimensions")
     d = normalize_dim(dim, len(x.node.shape), "unbind")
     return several(select(x, d, i) for i in range(x.node.shape[d]))
 
@@ -256,6 +260,9 @@ def movedim(x: Any, source: Any, destination: Any) -> Any:
         normalize_dim(d, rank, "movedim")
         for d in ((destination,) if isinstance(destination, int) else destination)
     ]
+    if len(origin) != len(target) or len(set(origin)) < len(origin) or len(set(target)) < len(target):
+        raise ShapeError(f"movedim: source {source} and destination {destination} must name as many dimensions, each "
+                         f"once, of shape {list(x.node.shape)}")
     order: list[Any] = [None] * rank
     for s, t in zip(origin, target, strict=True):
         order[t] = s

@@ -10,6 +10,7 @@ import os
 from typing import Any
 
 from squall.base.dtypes import as_dtype, default_dtype, int64
+from squall.base.errors import ArgumentError, DtypeError
 from squall.base.formats import check_format
 from squall.base.shapes import broadcast, numel
 from squall.frontend import creation
@@ -209,6 +210,12 @@ def multinomial(input: Any, num_samples: int, replacement: bool = False, *, gene
     """Positions drawn with the probabilities of each row (Gumbel's trick without replacement, inverse sampling
     with).
     """
+    rank = len(input.node.shape)
+    if rank not in (1, 2) or num_samples < 1:
+        raise ArgumentError("multinomial: argument 'input' must have 1 or 2 dimensions and 'num_samples' be positive, "
+                            f"got shape {list(input.node.shape)} and num_samples={num_samples}")
+    if input.node.dtype.category != 2:
+        raise DtypeError(f"multinomial: argument 'input' must have a floating dtype, got {input.node.dtype}")
     weights = input if len(input.node.shape) == 2 else input.unsqueeze(0)
     rows, columns = weights.node.shape
     if replacement:
@@ -217,7 +224,7 @@ def multinomial(input: Any, num_samples: int, replacement: bool = False, *, gene
         out = (point.unsqueeze(2) >= total.unsqueeze(1)).sum(2).clamp(max=columns - 1)
     else:
         if num_samples > columns:
-            raise ValueError(f"multinomial: cannot draw {num_samples} of {columns} without replacement")
+            raise ArgumentError(f"multinomial: cannot draw {num_samples} of {columns} without replacement")
         uniform = draw(ops.uniform, (rows, columns), as_dtype("float64"), generator, 2)
         keys = cast(weights.detach(), as_dtype("float64")).log() - (-(uniform + 1e-300).log()).log()
         out = keys.topk(num_samples, 1).indices

@@ -8,7 +8,7 @@ from math import pi, sqrt
 from typing import Any
 
 from squall.base.dtypes import as_dtype, default_dtype, numpy_dtype
-from squall.base.errors import ArgumentError, DtypeError
+from squall.base.errors import ArgumentError
 from squall.frontend import creation
 from squall.frontend.arrays import computed
 from squall.frontend.core import wrap
@@ -27,8 +27,8 @@ def _window(function: Callable) -> Callable[..., Any]:
         kind = default_dtype() if dtype is None else as_dtype(dtype)
         if M < 0:
             raise ArgumentError(f"{name}: requires non-negative window length, got M={M}")
-        if kind.category != 2:
-            raise DtypeError(f"{name}: expected a floating dtype, got {kind}")
+        if str(kind).rpartition(".")[2] not in ("float32", "float64"):
+            raise ArgumentError(f"{name}: argument 'dtype' must be float32 or float64, got {kind}")
         span = float(max(M - 1 if sym else M, 1))
         points = numpy.arange(M, dtype=numpy.float64)
         values = function(points, span, *args, **keywords) if M > 1 else numpy.ones(M)

@@ -228,7 +228,7 @@ class Tensor(Handle, ArithmeticMethods, UnaryMethods, ReductionMethods, Movement
     def item(self) -> Any:
         """The value of a tensor of one element, as a Python number."""
         if self.numel() != 1:
-            raise ShapeError(f"a Tensor with {self.numel()} elements cannot be converted to Scalar")
+            raise ShapeError(f"item: a Tensor with {self.numel()} elements cannot be converted to Scalar")
         return conversion.read_item(self)
 
     def tolist(self) -> Any:

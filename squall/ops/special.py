@@ -100,7 +100,7 @@ def _polygamma(b: Builder, attrs: tuple, x: Reg) -> Reg:
     reflected = b.sub(b.mul(total, const((-1.0) ** n)), b.mul(derivative, const(pi ** (n + 1))))
     value = b.select(reflect, reflected, total)
     pole = b.op("and", b.compare("le", x, const(0.0)), b.compare("eq", x, b.op("floor", x)))
-    value = b.select(pole, const(float("inf")), value)
+    value = b.select(pole, const(float("inf") if n % 2 else float("-inf")), value)
     value = b.select(b.compare("eq", x, const(float("inf"))), const(0.0), value)
     return b.select(b.compare("eq", x, const(float("-inf"))), const(float("nan")), value)
 

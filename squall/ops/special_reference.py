@@ -94,9 +94,9 @@ def _polygamma(order: int, x: float) -> float:
         return math.nan
     if x == math.inf:
         return 0.0
-    if x <= 0 and x == math.floor(x):
-        return math.inf
     sign = 1.0 if order % 2 else -1.0
+    if x <= 0 and x == math.floor(x):
+        return sign * math.inf
     if x < 0.5:
         cotangent = 1 / math.tan(math.pi * math.fmod(x, 1.0))
         value = sum(c * cotangent**k for k, c in enumerate(cotangent_coefficients(order)))

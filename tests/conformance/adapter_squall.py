@@ -2,9 +2,13 @@
 
 import numpy as np
 
+from tests.conformance.opinfo.target import Unsupported
+
 
 def tensor(module, array: np.ndarray, dtype_name: str, requires_grad: bool):
     """A squall tensor; brain floats arrive as float32 and are narrowed, which loses nothing."""
+    if not hasattr(module, dtype_name):
+        raise Unsupported(f"dtype {dtype_name}")
     return module.tensor(array, dtype=getattr(module, dtype_name), requires_grad=requires_grad)
 
 

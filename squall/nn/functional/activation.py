@@ -104,6 +104,8 @@ def softsign(input: Any) -> Any:
 
 def hardtanh(input: Any, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> Any:
     """x limited to [min_val, max_val]."""
+    if min_val > max_val:
+        raise ValueError(f"hardtanh: argument 'min_val' must not be above 'max_val', got {min_val} and {max_val}")
     if not input.is_floating_point():
         return placed(input, input.clamp(int(min_val), int(max_val)), inplace)
     return placed(input, apply(ops.hardtanh, (input,), low=float(min_val), high=float(max_val)), inplace)

@@ -6,6 +6,7 @@ from math import prod
 from typing import Any
 
 import squall as sq
+from squall.base.errors import ArgumentError
 from squall.nn.functional.core import ShapeError, apply, check_tensor, many, ops
 from squall.ops.pooling import lowest
 
@@ -14,7 +15,7 @@ def _sized(function: str, spatial: int, input: Any, output_size: Any) -> tuple[A
     """(input with a batch, whether it had one, the sizes of the result)."""
     check_tensor(function, "input", input)
     if input.dim() not in (spatial + 1, spatial + 2):
-        raise ShapeError(
+        raise ArgumentError(
             f"{function}: argument 'input' must have {spatial + 2} dimensions (batch, channels, sizes...), or "
             f"{spatial + 1} without the batch, got shape {tuple(input.shape)}"
         )
@@ -24,6 +25,8 @@ def _sized(function: str, spatial: int, input: Any, output_size: Any) -> tuple[A
             f"{function}: output_size={tuple(wanted)} has {len(wanted)} entries, expected {spatial} or one int"
         )
     sizes = tuple(n if w is None else int(w) for n, w in zip(input.shape[-spatial:], wanted, strict=True))
+    if any(isinstance(n, int) and n < 0 for n in sizes):
+        raise ShapeError(f"{function}: output_size={sizes} must not be negative")
     batched = input.dim() == spatial + 2
     return (input if batched else input.unsqueeze(0)), batched, sizes
 

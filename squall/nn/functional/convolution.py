@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from squall.base.errors import ArgumentError
 from squall.nn.functional.core import DtypeError, ShapeError, apply, check_tensor, many, ops
 
 
@@ -34,6 +35,8 @@ def _check(function: str, spatial: int, input: Any, weight: Any, bias: Any, grou
         raise DtypeError(
             f"{function}: 'input' is {input.dtype} and 'weight' is {weight.dtype}; they must be equal"
         )
+    if bias is not None and bias.dtype is not input.dtype:
+        raise DtypeError(f"{function}: 'input' is {input.dtype} and 'bias' is {bias.dtype}; they must be equal")
     if bias is not None and tuple(bias.shape) != (weight.shape[0],):
         raise ShapeError(
             f"{function}: argument 'bias' must have shape ({weight.shape[0]},), got {tuple(bias.shape)}"
@@ -48,7 +51,7 @@ def _convolve(
     stride = many(stride, spatial, function, "stride")
     dilation = many(dilation, spatial, function, "dilation")
     if min(stride) < 1 or min(dilation) < 1:
-        raise ValueError(f"{function}: stride={stride} and dilation={dilation} must be positive")
+        raise ArgumentError(f"{function}: stride={stride} and dilation={dilation} must be positive")
     kernel = tuple(weight.shape[2:])
     batched = input.dim() == spatial + 2
     if not batched:

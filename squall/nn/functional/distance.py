@@ -53,7 +53,7 @@ def pdist(input: Any, p: float = 2.0) -> Any:
     first = [i for i in range(rows) for _ in range(i + 1, rows)]
     second = [j for i in range(rows) for j in range(i + 1, rows)]
     if not first:
-        return input.new_zeros(0)
+        return input.reshape(-1)[:0] * 1  # nothing, with input's history
     return (input[sq.tensor(first)] - input[sq.tensor(second)]).norm(p, -1)
 
 

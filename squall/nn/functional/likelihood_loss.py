@@ -6,7 +6,8 @@ import math
 from typing import Any
 
 import squall as sq
-from squall.nn.functional.core import ShapeError, check_floating, reduce_loss
+from squall.base.errors import ArgumentError
+from squall.nn.functional.core import check_floating, reduce_loss
 from squall.nn.functional.old_reductions import chosen_reduction
 
 
@@ -54,7 +55,7 @@ def gaussian_nll_loss(
         elif var.dim() != input.dim() or any(
             v not in (1, n) for n, v in zip(input.shape, var.shape, strict=True)
         ):
-            raise ShapeError(
+            raise ArgumentError(
                 f"gaussian_nll_loss: var is of incorrect size {tuple(var.shape)} for 'input' of shape "
                 f"{tuple(input.shape)}"
             )

@@ -6,6 +6,7 @@ import warnings
 from typing import Any
 
 import squall as sq
+from squall.base.errors import ArgumentError
 from squall.nn.functional.activation import log_softmax
 from squall.nn.functional.core import (
     DtypeError,
@@ -221,7 +222,7 @@ def huber_loss(
 ) -> Any:
     """Squared below delta (0.5 d^2), linear above (delta * (d - delta / 2)); otherwise as `mse_loss`."""
     if delta <= 0:
-        raise ValueError(f"huber_loss: delta={delta} must be positive")
+        raise ArgumentError(f"huber_loss: delta={delta} must be positive")
     input, target = _broadcast("huber_loss", input, target)
     return _weighed("huber_loss", ops.huber_loss, input, target, reduction, weight, delta=float(delta))
 
@@ -280,6 +281,24 @@ def kl_div(
     return loss / batch if reduction == "batchmean" else loss
 
 
+def _check_linear(input: Any, weight: Any, bias: Any) -> None:
+    """ShapeError unless the input ends in the last size of the weight, and the bias has its other sizes."""
+    shape = tuple(weight.shape)
+    if weight.dim() < 2:
+        raise ShapeError(
+            f"linear_cross_entropy: argument 'linear_weight' must have at least 2 dimensions, got shape {shape}"
+        )
+    if input.dim() < 1 or input.shape[-1] != shape[-1]:
+        raise ShapeError(
+            f"linear_cross_entropy: argument 'input' of shape {tuple(input.shape)} must end in the last size of "
+            f"'linear_weight' of shape {shape}"
+        )
+    if bias is not None and tuple(bias.shape) != shape[:-1]:
+        raise ShapeError(
+            f"linear_cross_entropy: argument 'linear_bias' must have shape {shape[:-1]}, got {tuple(bias.shape)}"
+        )
+
+
 def linear_cross_entropy(
     input: Any,
     linear_weight: Any,
@@ -300,6 +319,9 @@ def linear_cross_entropy(
             linear_weight's shape without the last size, or None. ignore_index: -100 for None. options: accepted
             as in PyTorch, where they choose a strategy.
     """
+    _check_linear(input, linear_weight, linear_bias)
+    if ignore_index is not None and target.is_floating_point():
+        raise ArgumentError("linear_cross_entropy: argument 'ignore_index' goes with class numbers only")
     classes, *inner = linear_weight.shape[:-1]
     logits = linear(input, linear_weight.reshape(-1, linear_weight.shape[-1]),
                     None if linear_bias is None else linear_bias.reshape(-1))

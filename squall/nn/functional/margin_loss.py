@@ -7,7 +7,14 @@ from typing import Any
 
 import squall as sq
 from squall.nn.functional.activation import logsigmoid
-from squall.nn.functional.core import ShapeError, check_floating, check_reduction, check_tensor, reduce_loss
+from squall.nn.functional.core import (
+    DtypeError,
+    ShapeError,
+    check_floating,
+    check_reduction,
+    check_tensor,
+    reduce_loss,
+)
 from squall.nn.functional.distance import pairwise_distance
 from squall.nn.functional.old_reductions import chosen_reduction
 
@@ -73,7 +80,12 @@ def multi_margin_loss(
         raise ValueError("multi_margin_loss: only p == 1 and p == 2 supported")
     if weight is not None and weight.dim() != 1:
         raise ValueError("multi_margin_loss: weight must be one-dimensional")
+    if target.is_floating_point():
+        raise DtypeError(f"multi_margin_loss: argument 'target' must have an integer dtype, got {target.dtype}")
     rows, batched = _rows("multi_margin_loss", input), target.dim() > 0
+    if weight is not None and weight.shape[0] != rows.shape[1]:
+        raise ShapeError(f"multi_margin_loss: argument 'weight' must have shape ({rows.shape[1]},), got "
+                         f"{tuple(weight.shape)}")
     classes, index = rows.shape[1], target.reshape(-1, 1)
     right = rows.gather(1, index)
     loss = (margin - right + rows).clamp(min=0)
@@ -165,6 +177,7 @@ def triplet_margin_loss(
             with the negative and take the smaller distance.
     """
     reduction = chosen_reduction(size_average, reduce, reduction)
+    check_reduction("triplet_margin_loss", reduction)
 
     def distance(x: Any, y: Any) -> Any:
         return pairwise_distance(x, y, p, eps)
@@ -178,15 +191,16 @@ def triplet_margin_with_distance_loss(
     margin: float = 1.0, swap: bool = False, reduction: str = "mean",
 ) -> Any:
     """As `triplet_margin_loss` with any function of two Tensors as the distance."""
+    check_reduction("triplet_margin_with_distance_loss", reduction)
     if margin <= 0:
-        raise ValueError(f"triplet_margin_loss: margin must be greater than 0, got {margin}")
+        raise ValueError(f"triplet_margin_with_distance_loss: argument 'margin' must be greater than 0, got {margin}")
     if not anchor.dim() == positive.dim() == negative.dim():
         raise ShapeError(
-            "triplet_margin_loss: anchor, positive and negative are expected to have the same number of "
+            "triplet_margin_with_distance_loss: anchor, positive and negative are expected to have the same number of "
             f"dimensions, got {anchor.dim()}, {positive.dim()} and {negative.dim()}"
         )
     measure = pairwise_distance if distance_function is None else distance_function
     near, far = measure(anchor, positive), measure(anchor, negative)
     if swap:
         far = sq.minimum(far, measure(positive, negative))
-    return reduce_loss("triplet_margin_loss", (near - far + margin).clamp(min=0), reduction)
+    return reduce_loss("triplet_margin_with_distance_loss", (near - far + margin).clamp(min=0), reduction)

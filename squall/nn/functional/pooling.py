@@ -5,6 +5,7 @@ from __future__ import annotations
 from math import prod
 from typing import Any
 
+from squall.base.errors import ArgumentError
 from squall.nn.functional.core import ShapeError, apply, check_tensor, many, ops
 
 
@@ -20,7 +21,7 @@ def _prepare(function: str, spatial: int, input: Any, size: Any, stride: Any, pa
     stride = kernel if stride is None or stride == () else many(stride, spatial, function, "stride")
     padding = many(padding, spatial, function, "padding")
     if min(kernel) < 1 or min(stride) < 1:
-        raise ValueError(f"{function}: kernel_size={kernel} and stride={stride} must be positive")
+        raise ArgumentError(f"{function}: kernel_size={kernel} and stride={stride} must be positive")
     if any(p < 0 or 2 * p > k for p, k in zip(padding, kernel, strict=True)):
         raise RuntimeError(
             f"{function}: padding={padding} should be at most half of kernel_size={kernel}, and not negative"
@@ -62,6 +63,10 @@ def _max_pool(spatial: int, input: Any, kernel_size: Any, stride: Any, padding: 
     function = function or f"max_pool{spatial}d"
     input, batched, kernel, stride, padding = _prepare(function, spatial, input, kernel_size, stride, padding)
     dilation = many(dilation, spatial, function, "dilation")
+    if min(dilation) < 1:
+        raise ArgumentError(f"{function}: argument 'dilation' must be positive, got {dilation}")
+    if 0 in input.shape[1:]:
+        raise ShapeError(f"{function}: argument 'input' may be empty in the batch only, got shape {tuple(input.shape)}")
     _check_fits(function, input, kernel, padding, dilation)
     sides = _sides(input, kernel, stride, padding, dilation, ceil_mode)
     found = apply(ops.max_pool, (input,), size=kernel, stride=stride, padding=sides, dilation=dilation)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import squall as sq
+from squall.base.errors import ArgumentError
 from squall.frontend.arithmetic import in_place
 from squall.nn.functional.activation import placed, relu, sigmoid, softmax
 from squall.nn.functional.core import ShapeError, apply, check_floating, check_tensor, normalize_dim, ops
@@ -42,7 +43,7 @@ def softshrink(input: Any, lambd: float = 0.5) -> Any:
     """
     check_floating("softshrink", "input", input)
     if lambd < 0:
-        raise ValueError(f"softshrink: lambda must be greater or equal to 0, but found to be {lambd}.")
+        raise ArgumentError(f"softshrink: lambda must be greater or equal to 0, but found to be {lambd}.")
     return (input - input.sign() * lambd).masked_fill(input.abs() <= lambd, 0.0)
 
 

@@ -22,10 +22,15 @@ class Recorder(TorchFunctionMode):
     def __init__(self):
         super().__init__()
         self.calls = []
+        self.raised = []  # the call that raised, if one did
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
-        result = func(*args, **kwargs)
+        try:
+            result = func(*args, **kwargs)
+        except Exception:
+            self.raised = self.raised or [(func, args, kwargs, None)]
+            raise
         self.calls.append((func, args, kwargs, result))
         return result
 

@@ -16,6 +16,8 @@ UNSPECIFIED = re.compile(
 )
 # The sign or phase (or the order) of the result is free: absolute values are compared.
 GAUGE = {"svd", "linalg.svd", "linalg.eigh", "qr", "linalg.qr"}
+# Which of equal values an index points at is free, unless a stable order is asked for.
+TIES = {"sort", "argsort", "topk", "kthvalue", "mode"}
 # The first output up to order, the second by its shape.
 EIGEN = {"linalg.eig"}
 
@@ -39,6 +41,37 @@ def compare(name: str, wanted, got, target: Target, options: Options, shape_only
         if why:
             return f"output {index}: {why}"
     return None
+
+
+def same_choice(name: str, sample, wanted, got, target: Target) -> bool:
+    """Whether the values agree, and indices that do not agree point at equal values."""
+    if name not in TIES or sample.kwargs.get("stable"):
+        return False
+    wanteds, owns = flatten(wanted, is_torch), flatten(got, target.is_tensor)
+    x, dims = array_of(sample.input), [value for value in sample.args if type(value) is int]
+    default = dims[1 if name in ("topk", "kthvalue") else 0 :][:1] or [-1]
+    dim = sample.kwargs.get("dim", default[0])
+    pairs = zip(map(array_of, wanteds), map(target.to_numpy, owns), strict=True)
+    for output, (reference, own) in enumerate(pairs):
+        if reference.shape != own.shape or reference.dtype != own.dtype:
+            return False
+        if name == "argsort" or output == 1:
+            reference, own = at(x, reference, dim), at(x, own, dim)
+        if not np.array_equal(reference, own, equal_nan=reference.dtype.kind == "f"):
+            return False
+    return True
+
+
+def at(x: np.ndarray, index: np.ndarray, dim: int) -> np.ndarray:
+    """The values that an index along dim points at; each at most once along it."""
+    if not x.ndim:
+        return x
+    if index.ndim < x.ndim:
+        index = np.expand_dims(index, dim)
+    ordered = np.sort(index, dim)
+    if (np.diff(ordered, axis=dim) == 0).any() or index.min(initial=0) < 0 or index.max(initial=0) >= x.shape[dim]:
+        return np.full((), np.nan)
+    return np.take_along_axis(x, index, dim)
 
 
 def all_near(wide, wanted, got, target: Target, options: Options) -> bool:

@@ -52,6 +52,8 @@ class Converter:
             if value.type != "cpu":
                 raise Unsupported(f"device {value}")
             return self.target.resolve("device")("cpu")
+        if isinstance(value, torch.layout) and value is not torch.strided:
+            raise Unsupported(f"layout {value}")
         if isinstance(value, torch.memory_format | torch.layout):
             return self.target.resolve(str(value).replace("torch.", ""))
         if isinstance(value, torch.Generator):

@@ -10,11 +10,12 @@ from torch.testing._internal.common_methods_invocations import op_db
 from tests.conformance.opinfo.calls import install_seed_shift
 from tests.conformance.opinfo.checks import Record
 from tests.conformance.opinfo.convert import Target
+from tests.conformance.opinfo.errors import ERROR
 from tests.conformance.opinfo.isolate import records
 from tests.conformance.opinfo.options import Options
 
-# What `make conformance` covers; each has an expect file.
-DTYPES = ("float32", "float64", "bfloat16", "float16", "int64", "bool")
+# What `make conformance` covers; each has an expect file. The last is no dtype: calls that must raise.
+DTYPES = ("float32", "float64", "bfloat16", "float16", "int64", "bool", ERROR)
 REFERENCE = "PyTorch " + torch.__version__.split("+")[0]
 
 
@@ -26,8 +27,10 @@ def load_target(module: str) -> Target:
 
 
 def operators(dtype: str, pattern: str = "") -> list:
-    """The OpInfos that have samples of a dtype and whose name matches."""
+    """The OpInfos that have samples of a dtype (or calls that must raise) and whose name matches."""
     wanted = re.compile(pattern)
+    if dtype == ERROR:
+        return [op for op in op_db if wanted.search(op.name) and op.error_inputs_func is not None]
     return [op for op in op_db if wanted.search(op.name) and getattr(torch, dtype) in op.dtypes]
 
 
@@ -35,4 +38,4 @@ def run(target: Target, ops: list, dtype: str, options: Options) -> Iterator[Rec
     """Run operators in one dtype; records come as they are ready."""
     torch.set_num_threads(1)
     install_seed_shift()
-    return records(ops, getattr(torch, dtype), target, options)
+    return records(ops, dtype if dtype == ERROR else getattr(torch, dtype), target, options)

@@ -60,6 +60,8 @@ class Target:
     def tensor(self, value: torch.Tensor):
         """A tensor of the module with the same values, dtype and `requires_grad`."""
         require_strided(value)
+        if value.dim() > 64 or value.device.type == "meta":  # more than an ndarray can have; no values
+            raise Unsupported(f"{value.dim()} dimensions on {value.device.type}")
         requires_grad, dtype = value.requires_grad, value.dtype
         value = value.detach().resolve_conj().resolve_neg().cpu()
         try:

@@ -49,6 +49,10 @@ def test_binary_functions_promote_and_take_numbers(name: str) -> None:
     made = function(x, y)
     assert made.dtype is sq.float32 and tuple(made.shape) == (2, 2)
     assert np.array_equal(made.numpy(), getattr(x, name)(y).numpy())
+    if name in ("maximum", "minimum"):  # as in PyTorch, where these take Tensors only
+        with pytest.raises(TypeError, match=f"{name}.*'other' must be Tensor, not int"):
+            function(x, 2)
+        return
     assert np.allclose(function(x, 2).numpy(), function(x, sq.full_like(x, 2)).numpy())
 
 
@@ -190,3 +194,41 @@ def test_an_op_that_lowers_only_for_known_sizes_serves_several_of_them():
         running = expected.cumprod(1)
         wanted = running.flip(1).cumsum(1).flip(1) / expected
         assert sq.allclose(x.grad, wanted)
+
+
+def test_functions_of_two_tensors_refuse_numbers_where_pytorch_does() -> None:
+    x = sq.tensor([1, 2, 3])
+    for name in ("eq", "lt", "fmod", "copysign"):
+        with pytest.raises(TypeError, match=f"{name}.*'input' must be Tensor, not int"):
+            getattr(sq, name)(2, x)
+    for name in ("bitwise_and", "remainder"):
+        getattr(sq, name)(2, x)
+        with pytest.raises(TypeError, match=f"{name}.*'input' must be Tensor, not int"):
+            getattr(sq, name)(2, 3)
+    for name in ("fmax", "gcd", "logical_or", "hypot", "logaddexp"):
+        with pytest.raises(TypeError, match=f"{name}.*'other' must be Tensor, not int"):
+            getattr(sq, name)(x, 2)
+
+
+def test_errors_name_the_function_and_the_argument() -> None:
+    x = sq.ones(3, 3)
+    wrong = {
+        "narrow": lambda: x.narrow(0, 4, 1),
+        "movedim": lambda: x.movedim((0, 1), (0,)),
+        "roll": lambda: x.roll((1, 2), (0,)),
+        "tril.*'input'": lambda: sq.tril(x[0]),
+        "eye.*'n'": lambda: sq.eye(-1),
+        "linspace.*'steps'": lambda: sq.linspace(0, 1, -1),
+        "uniform_.*'from_'": lambda: x.uniform_(2, 1),
+        "exponential_.*'lambd'": lambda: x.exponential_(0),
+        "multinomial.*'input'": lambda: sq.multinomial(x[None], 1),
+        "unravel_index.*'shape'": lambda: sq.unravel_index(sq.tensor([1]), (2, -1)),
+        "gradient.*twice": lambda: sq.gradient(x, dim=(0, 0)),
+        "cov.*'fweights'": lambda: sq.cov(x, fweights=sq.ones(2, dtype=sq.int64)),
+        "linalg.cross.*length 3": lambda: sq.linalg.cross(x[:, :2], x[:, :2]),
+        "max_pool1d.*dilation": lambda: sq.nn.functional.max_pool1d(x[None], 1, dilation=0),
+        "hann.*'dtype'": lambda: sq.signal.windows.hann(3, dtype=sq.float16),
+    }
+    for message, call in wrong.items():
+        with pytest.raises((RuntimeError, ValueError), match=message):
+            call()
