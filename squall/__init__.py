@@ -128,6 +128,7 @@ _FROM = {
     "base.formats": "contiguous_format preserve_format channels_last channels_last_3d strided",
     "base.config": "set_option options",
     "runtime.native": "set_num_threads get_num_threads",
+    "runtime.memory": "empty_cache",
 }
 # Methods of Tensor that PyTorch has as functions too.
 _METHODS = {

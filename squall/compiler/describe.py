@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from squall.compiler import scratch
 from squall.compiler.affine import Affine, Run
 from squall.compiler.group import Group
+from squall.compiler.heavy import has_heavy
 from squall.compiler.loops import Loops, fix_loops
 from squall.compiler.pull import Raw
 from squall.compiler.spec import ELEMENT, KERNEL, LINE, ROW, Access, Spec, Store, Value
@@ -169,6 +170,8 @@ def _shape_spec(group: Group, d: Describer, outer: tuple, lines: tuple, inner: i
     blocked = bool(group.space.reduced) and _may_exceed(length, LINES if group.kind == "columns" else BLOCK)
     spec = Spec(group.kind, outer, lines, inner, lanes, values, tuple(stores), chunk, blocked, group.split,
                 tile=TILE[0] if d.loops.is_tiled else 0)
+    if group.kind == "rows" and isinstance(extent, int) and extent % lanes == 0 and has_heavy(spec):
+        spec = spec._replace(exact=True)
     if group.kind == "columns" or lines or group.split or _may_exceed(extent, scratch.ELEMENTS):
         return spec
     return spec._replace(scratch=scratch.choose(spec))

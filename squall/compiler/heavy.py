@@ -37,6 +37,16 @@ def weight(spec: Spec) -> int:
     return total
 
 
+def is_long(spec: Spec) -> bool:
+    """Whether the element code is long enough to be written once, masked unless extents are whole vectors."""
+    return len(spec.values) > 40 or has_heavy(spec)
+
+
+def has_heavy(spec: Spec) -> bool:
+    """Whether a value of each element is dear."""
+    return any(v.op == "random" or is_heavy_value(v) for v in spec.values if v.level == ELEMENT)
+
+
 def is_heavy_value(v: Any) -> bool:
     """Whether a value of a spec is a dear elementwise op."""
     return v.op == "inst" and is_heavy(v.attr[0], v.attr[1], len(v.operands))

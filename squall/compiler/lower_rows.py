@@ -16,7 +16,7 @@ from squall.compiler.lower_values import ELEMENT, LINE, ROW
 from squall.compiler.lower_walk import Walker
 from squall.compiler.reducers import FAR, Reducer, identity
 from squall.compiler.spec import Spec
-from squall.ir.linear import Program, Reg, Type
+from squall.ir.linear import BYTES, I64, Program, Reg, Type
 
 TOTALS = 16
 
@@ -33,15 +33,38 @@ class Rows(Walker):
         self.line_count = self.product([e.word(w) for w in spec.lines])
         for position, number in enumerate(spec.scratch):
             self.saved[number] = b.gep(b.scratch, b.int(position * scratch.STEP), "i8")
-        if spec.chunk and not spec.outer:
-            with self.scope():
-                e.emit_level(ROW, 0)
-                low = b.mul(b.begin, b.int(spec.chunk))
-                high = b.op("min", b.mul(b.end, b.int(spec.chunk)), self.extent)
-                self.walk(0, lambda: self.segment(0, low, high, []))
+        if spec.stream:
+            self._streamed()
         else:
-            self._units()
+            self._all()
         return Program((b.finish(),), "rows", len(spec.scratch) * scratch.STEP)
+
+    def _streamed(self) -> None:
+        """Everything, stored past the caches where results begin on cache lines, as memory of the user's may not."""
+        b, e = self.b, self.e
+        bits = b.int(0)
+        for s in self.spec.stores:
+            bits = b.op("or", bits, b.argument(s.access.word, I64))
+        lies = b.compare("eq", b.op("and", bits, b.int(63)), b.int(0))
+        with b.when_else(lies) as otherwise:
+            e.streams = True
+            self._all()
+            b.emit("fence", None)  # what lies in write-combining buffers is seen before the kernel is done
+            otherwise()  # type: ignore[operator]
+            e.streams = False
+            self._all()
+
+    def _all(self) -> None:
+        """The units asked for."""
+        b, e, spec = self.b, self.e, self.spec
+        if not spec.chunk or spec.outer:
+            self._units()
+            return
+        with self.scope():
+            e.emit_level(ROW, 0)
+            low = b.mul(b.begin, b.int(spec.chunk))
+            high = b.op("min", b.mul(b.end, b.int(spec.chunk)), self.extent)
+            self.walk(0, lambda: self.segment(0, low, high, []))
 
     def _units(self) -> None:
         """A loop over units: positions of the outer loops, the last one perhaps in tiles, then chunks or blocks."""
@@ -90,6 +113,22 @@ class Rows(Walker):
             e.advance({last: position}, last, self.outer)
             e.emit_level(ROW, 0)
             self.segment(0, low, high, [])
+
+    def body(self, phase: int, order: list[int], reducers: list[Reducer], j: Reg, mask: Reg | None) -> None:
+        """One vector of elements. While a row is walked again, from the first cache, the lines of the next
+        one are fetched."""
+        b, e, spec = self.b, self.e, self.spec
+        if phase == 1 and spec.outer and not spec.lines and not spec.blocked:
+            for number, v in enumerate(spec.values):
+                if v.op == "load" and v.level == ELEMENT and v.phase == 0 and v.attr[0].inner == "unit":
+                    access = v.attr[0]
+                    strides = [s for loop, s in access.strides if loop == self.outer - 1]
+                    if strides and strides[0] is not None and not access.indirect:
+                        ahead = b.gep(e.places[number], b.add(j, e.words[strides[0]]), v.scalar)
+                        for line in range(0, spec.lanes * BYTES[v.scalar], 64):
+                            at = ahead if not line else b.gep(ahead, b.int(line), "i8")
+                            b.emit("prefetch", None, (at,), (False, 2))
+        super().body(phase, order, reducers, j, mask)
 
     # reductions
     def _block_sizes(self) -> None:
@@ -156,7 +195,7 @@ class Rows(Walker):
             block(None)
         for r in others:
             whole = b.load(Type(r.scalar, TOTALS), totals[r.number])
-            r.state = b.var(whole)
+            r.restart(b.var(whole))
             self.finish(r, r.tree(b))
         for r in args:
             self.finish(r, b.get(bests[r.number][1]))

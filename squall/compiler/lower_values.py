@@ -12,7 +12,7 @@ from typing import Any
 from squall.compiler.describe import compute_scalar
 from squall.compiler.lower_random import philox
 from squall.compiler.spec import ELEMENT, KERNEL, LINE, ROW, Access, Spec, Value
-from squall.ir.linear import COMPARE, I64, PTR, Builder, Reg, Type
+from squall.ir.linear import BYTES, COMPARE, I64, PTR, Builder, Reg, Type
 from squall.ir.op import op_named
 
 
@@ -29,11 +29,12 @@ class Emitter:
     Attributes:
         b: the builder. words: the register of each args word. regs: compute-form registers of values outside the
         inner loop; spread: the same over lanes. places: pointers (or integers, for positions) advanced by the loops
-        entered so far, by what they belong to.
+        entered so far, by what they belong to. streams: whether whole vectors are now stored past the caches.
     """
 
     def __init__(self, spec: Spec, b: Builder):
         self.spec, self.b, self.lanes = spec, b, spec.lanes
+        self.streams = False
         self.words: dict[int, Reg] = {}
         self.regs: dict[int, Reg] = {}
         self.spread: dict[int, Reg] = {}
@@ -258,7 +259,9 @@ class Emitter:
         if s.level != ELEMENT:
             b.store(reg, self._place(key, local))
         elif s.access.inner == "unit" and not self._is_indirect_by_lane(s.access):
-            b.store(reg, b.gep(self._place(key, local), j, s.scalar), mask)  # type: ignore[arg-type]
+            streams = self.streams and mask is None
+            align = min(64, lanes * BYTES[s.scalar]) if streams else 0
+            b.store(reg, b.gep(self._place(key, local), j, s.scalar), mask, align, streams)  # type: ignore[arg-type]
         else:
             mask = b.const(True, reg.type.with_scalar("bool")) if mask is None else mask
             b.scatter(reg, self.places[key], self._lane_steps(s.access, j, local), mask)  # type: ignore[arg-type]

@@ -11,16 +11,11 @@ from contextlib import contextmanager
 
 from squall.compiler import scratch
 from squall.compiler.describe import compute_scalar
-from squall.compiler.heavy import is_heavy_value
+from squall.compiler.heavy import is_long
 from squall.compiler.lower_values import ELEMENT, LINE, Emitter
 from squall.compiler.reducers import Reducer
 from squall.compiler.spec import Spec
 from squall.ir.linear import Builder, Reg, Type
-
-
-def is_long(spec: Spec) -> bool:
-    """Whether the element code is long enough to be written once, always masked."""
-    return len(spec.values) > 40 or any(v.op == "random" or is_heavy_value(v) for v in spec.values)
 
 
 class Walker:
@@ -112,9 +107,10 @@ class Walker:
         b, lanes = self.b, self.spec.lanes
         order = self.needed(phase)
         step = b.int(lanes)
-        if self.once:
+        if self.once or self.spec.exact:
             with b.loop(low, high, step) as j:
-                self.body(phase, order, reducers, j, b.mask_below(b.sub(high, j), lanes))
+                mask = None if self.spec.exact or lanes == 1 else b.mask_below(b.sub(high, j), lanes)
+                self.body(phase, order, reducers, j, mask)
             return
         whole = b.sub(high, b.op("rem", b.sub(high, low), step)) if lanes > 1 else high
         with b.loop(low, whole, step) as j:

@@ -47,6 +47,9 @@ class Reducer:
         self.number, self.kind = number, self.value.attr
         self.scalar = accumulator(self.value, spec.values)
         self.is_arg = self.kind in ("argmax", "argmin")
+        # Of rows, the greatest value and whether there was a NaN are kept apart: a plain maximum has half the latency.
+        self.parts_nan = spec.kind == "rows" and self.kind in ("amax", "amin") and Type(self.scalar).is_float
+        self.nan: Reg | None = None
         if self.kind in ("any", "all"):
             self.scalar = "bool"
 
@@ -57,6 +60,12 @@ class Reducer:
         self.state = b.var(b.const(identity(self.kind, self.scalar), type))
         if self.is_arg:
             self.index = b.var(b.const(FAR, Type("i64", lanes)))
+        if self.parts_nan:
+            self.nan = b.var(b.const(False, type.with_scalar("bool")))
+
+    def restart(self, state: Reg) -> None:
+        """Go on from a variable of finished results."""
+        self.state, self.nan = state, None
 
     def _prepared(self, b: Builder, element: Reg) -> Reg:
         if self.scalar == "bool" and element.type.scalar != "bool":
@@ -70,7 +79,12 @@ class Reducer:
         if self.is_arg:
             self._take_arg(b, element, index, held, mask)  # type: ignore[arg-type]
             return
-        new = b.op(_LANE[self.kind], held, element)
+        if self.nan is not None:
+            wrong = b.compare("ne", element, element)
+            b.set(self.nan, b.op("or", b.get(self.nan), wrong if mask is None else b.op("and", wrong, mask)))
+            new = b.select(b.compare("gt" if self.kind == "amax" else "lt", held, element), held, element)
+        else:
+            new = b.op(_LANE[self.kind], held, element)
         b.set(self.state, new if mask is None else b.select(mask, new, held))
 
     def better(self, b: Builder, x: Reg, y: Reg) -> Reg:
@@ -91,7 +105,12 @@ class Reducer:
 
     def tree(self, b: Builder) -> Reg:
         """The lanes as one scalar, in the accumulator's type."""
-        return self.best(b)[1] if self.is_arg else b.reduce(b.get(self.state), _LANE[self.kind])
+        if self.is_arg:
+            return self.best(b)[1]
+        whole = b.reduce(b.get(self.state), _LANE[self.kind])
+        if self.nan is None:
+            return whole
+        return b.select(b.reduce(b.get(self.nan), "or"), b.const(float("nan"), whole.type), whole)
 
     def best(self, b: Builder) -> tuple[Reg, Reg]:
         """The best value and the index of its first occurrence, of argmax and argmin."""

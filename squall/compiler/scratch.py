@@ -48,6 +48,15 @@ def first_walks(spec: Spec) -> dict[int, int]:
     return first
 
 
+def storing(spec: Spec) -> set[int]:
+    """Element values computed in walks that store elements, but for those read back from scratch."""
+    first, out = first_walks(spec), set()
+    for walk in {s.phase for s in spec.stores if s.level == ELEMENT}:
+        kept = {n for n in spec.scratch if first[n] < walk}
+        out |= set(needed(spec, walk, kept)) - kept
+    return out
+
+
 def choose(spec: Spec) -> tuple[int, ...]:
     """The values to keep: heavy ones that more than one walk would compute, unless another kept one covers them."""
     total = walks(spec)

@@ -63,6 +63,8 @@ class Spec(NamedTuple):
     whole row. `blocked`: whether a reduction may be longer than one block. `partial`: reductions are left as one
     partial result for each block, which are units of their own. `scratch`: element values that several walks
     read, kept for the length of a row. `tile`: units are tiles of so many positions of the last outer loop by `chunk`.
+    `stream`: whole vectors are written past the caches, to places of whole cache lines. `exact`: the inner
+    extent is a multiple of the lanes.
     """
 
     kind: str
@@ -78,3 +80,5 @@ class Spec(NamedTuple):
     words: int = 0
     scratch: tuple[int, ...] = ()
     tile: int = 0
+    stream: bool = False
+    exact: bool = False
