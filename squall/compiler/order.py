@@ -8,6 +8,8 @@ from squall.base.errors import CompileError
 from squall.compiler.group import Group, Task
 from squall.compiler.work import Work
 
+SMALL_BYTES = 4096  # of the arena: a task that touches no more is neither here nor there for its size
+
 
 def before(work: Work, task: Task) -> set[Task]:
     """The tasks that must have run directly before one."""
@@ -39,19 +41,21 @@ class _Arena:
                     self.left[b] = self.left.get(b, 0) + 1
                     self.bytes[b] = held.nbytes if isinstance(held.nbytes, int) else 1
 
-    def grows(self, task: Task, readers: list[Task]) -> bool:
-        """Whether more memory is taken after a task than before; its result does not count when its one reader can
-        follow at once."""
-        change = 0
+    def rank(self, task: Task, readers: list[Task]) -> int:
+        """How welcome a task is: 0 when it hardly touches the arena, so that running it costs nothing and those that
+        free memory need not wait for it; 1 when no more memory is taken after it than before, 2 otherwise. Its result
+        does not count when its one reader can follow at once."""
+        change = size = 0
         for b in self.touched[task]:
             if b not in self.left:
                 continue
+            size += self.bytes[b]
             if b not in self.begun:
                 passing = len(readers) == 1 and self.left[b] == 2 and b in self.touched[readers[0]]
                 change += 0 if passing or self.left[b] == 1 else self.bytes[b]
             elif self.left[b] == 1:
                 change -= self.bytes[b]
-        return change > 0
+        return 0 if size <= SMALL_BYTES and readers else 1 + (change > 0)
 
     def run(self, task: Task) -> None:
         """A task runs next."""
@@ -79,7 +83,7 @@ def ordered(work: Work, sparing: bool = False) -> list[Task]:
 
     def place(t: Task) -> tuple:
         follows = [u for u in users[t] if waiting[u] == 1]
-        return (arena is not None and arena.grows(t, follows), t.last, number[t])
+        return (arena.rank(t, follows) if arena is not None else 0, t.last, number[t])
 
     ready = [place(t) for t in work.tasks if not waiting[t]]
     heapq.heapify(ready)
