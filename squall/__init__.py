@@ -89,7 +89,7 @@ _FROM = {
     ),
     "frontend.functions_indexing": (
         "take put take_along_dim index_copy index_fill index_put index_reduce masked_scatter scatter_reduce "
-        "unravel_index"
+        "segment_reduce unravel_index"
     ),
     "nn.functional": (
         "adaptive_avg_pool1d adaptive_max_pool1d alpha_dropout avg_pool1d batch_norm bilinear "

@@ -9,7 +9,7 @@ from squall.base.errors import ArgumentError, DtypeError, ShapeError
 from squall.base.shapes import broadcast, normalize_dim
 from squall.frontend import arithmetic, creation, indexing, scatter
 from squall.frontend.core import Handle, cast, record
-from squall.frontend.declaring import of_tensor
+from squall.frontend.declaring import of_tensor, only_floating
 from squall.ir.op import ops
 from squall.ops.pooling import lowest
 
@@ -182,6 +182,54 @@ def index_reduce(input: Any, dim: int, index: Any, source: Any, reduce: str, *, 
     index = _whole(index, "index_reduce").reshape(tuple(-1 if i == d else 1 for i in range(x.ndim)))
     wide = index.expand(*source.node.shape)
     return scatter_reduce(x, d, wide, source, reduce, include_self=include_self).reshape(input.node.shape)
+
+
+# ---------------------------------------------------------------- consecutive parts
+_SEGMENTS = {"max": "amax", "min": "amin", "sum": "sum", "mean": "sum", "prod": "prod"}
+
+
+@of_tensor
+def segment_reduce(data: Any, reduce: str, *, lengths: Any = None, indices: Any = None, offsets: Any = None,
+                   axis: int = 0, unsafe: bool = False, initial: float | None = None) -> Any:
+    """Consecutive parts of a dimension reduced, each to one element: "sum", "mean", "max", "min" or "prod".
+
+    Args:
+        data: shape (*batch, n, ...). lengths: how many elements each part has, shape (*batch, parts), summing to n; or
+            offsets: where each begins, and n, shape (*batch, parts + 1). indices: not supported, as in PyTorch. axis:
+            the number of batch dimensions. unsafe: do not check (and read) the lengths. initial: takes part in each.
+
+    Raises:
+        ArgumentError: for another reduction, and lengths that do not sum to n.
+
+    Example:
+        >>> import squall as sq
+        >>> sq.segment_reduce(sq.tensor([1.0, 2.0, 3.0]), "sum", lengths=sq.tensor([1, 2]))
+        tensor([1., 5.])
+    """
+    if reduce not in _SEGMENTS:
+        raise ArgumentError(f"segment_reduce: argument 'reduce' must be one of {', '.join(_SEGMENTS)}, got {reduce!r}")
+    if (lengths is None) is (offsets is None) or indices is not None:
+        raise ArgumentError("segment_reduce: give one of 'lengths' and 'offsets', and no 'indices'")
+    x, d = only_floating(data, "segment_reduce", "data"), normalize_dim(axis, data.ndim, "segment_reduce")
+    counts = lengths if offsets is None else offsets[..., 1:] - offsets[..., :-1]
+    counts = _whole(counts, "segment_reduce")
+    shape, parts, n = tuple(x.node.shape), counts.node.shape[-1], x.node.shape[d]
+    if tuple(counts.node.shape[:-1]) != shape[:d]:
+        raise ShapeError(f"segment_reduce: argument 'lengths' or 'offsets' must have the {d} batch dimensions of "
+                         f"'data', whose shape is {list(shape)}, and one more")
+    ends = counts.cumsum(-1)
+    if not unsafe and not bool((counts.sum(-1) == n).all()):
+        raise ArgumentError(f"segment_reduce: argument 'lengths' must sum to {n}, the size of dimension {d} of 'data'")
+    owner = (ends.unsqueeze(-2) <= creation.arange(n).unsqueeze(-1)).sum(-1)
+    owner = owner.reshape(shape[:d + 1] + (1,) * (x.ndim - d - 1)).expand(shape)
+    how = _SEGMENTS[reduce]
+    start = _neutral(x.node.dtype, how) if initial is None else initial
+    base = creation.full(shape[:d] + (parts,) + shape[d + 1:], float(start), dtype=x.node.dtype)
+    out = scatter_reduce(base, d, owner, x, how)
+    if reduce != "mean":
+        return out
+    sizes = cast(counts, x.node.dtype).reshape(shape[:d] + (parts,) + (1,) * (x.ndim - d - 1))
+    return out / (sizes if initial is None else sizes.clamp(min=1))
 
 
 # ---------------------------------------------------------------- positions

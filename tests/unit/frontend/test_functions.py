@@ -232,3 +232,20 @@ def test_errors_name_the_function_and_the_argument() -> None:
     for message, call in wrong.items():
         with pytest.raises((RuntimeError, ValueError), match=message):
             call()
+
+
+def test_segments_are_reduced_by_length_and_offset() -> None:
+    data = np.arange(1.0, 9.0, dtype=np.float32).reshape(4, 2)
+    lengths, parts = sq.tensor([1, 0, 3]), (data[:1], data[1:1], data[1:])
+    for name, reference in (("sum", np.sum), ("prod", np.prod)):
+        wanted = np.stack([reference(part, axis=0) for part in parts])
+        assert np.allclose(sq.segment_reduce(sq.tensor(data), name, lengths=lengths).numpy(), wanted)
+    x = sq.tensor(data, requires_grad=True)
+    largest = sq.segment_reduce(x, "max", offsets=sq.tensor([0, 1, 1, 4]))
+    assert largest.tolist() == [[1, 2], [-np.inf, -np.inf], [7, 8]]
+    sq.segment_reduce(x, "mean", lengths=lengths, initial=2.0).sum().backward()
+    assert np.allclose(x.grad.numpy(), [[1, 1]] + [[1 / 3, 1 / 3]] * 3)
+    with pytest.raises(ValueError, match="segment_reduce.*'lengths' must sum to 4"):
+        sq.segment_reduce(x, "sum", lengths=sq.tensor([1, 1]))
+    with pytest.raises(ValueError, match="segment_reduce.*'reduce'"):
+        sq.segment_reduce(x, "most", lengths=lengths)
