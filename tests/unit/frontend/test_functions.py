@@ -245,7 +245,7 @@ def test_segments_are_reduced_by_length_and_offset() -> None:
     assert largest.tolist() == [[1, 2], [-np.inf, -np.inf], [7, 8]]
     sq.segment_reduce(x, "mean", lengths=lengths, initial=2.0).sum().backward()
     assert np.allclose(x.grad.numpy(), [[1, 1]] + [[1 / 3, 1 / 3]] * 3)
-    with pytest.raises(ValueError, match="segment_reduce.*'lengths' must sum to 4"):
+    with pytest.raises(ValueError, match=r"segment_reduce.*'lengths' must sum to 4"):
         sq.segment_reduce(x, "sum", lengths=sq.tensor([1, 1]))
-    with pytest.raises(ValueError, match="segment_reduce.*'reduce'"):
+    with pytest.raises(ValueError, match=r"segment_reduce.*'reduce'"):
         sq.segment_reduce(x, "most", lengths=lengths)
