@@ -52,6 +52,8 @@ def first_time(name: str, compiled: bool = False) -> Callable[[], Program]:
 
         def call() -> float:
             expression = next(source)
+            if compiled:
+                package._dynamo.reset()  # each is new to the compiler, which gives up after some
             function = package.compile(expression) if compiled else expression
             return function(x, y, package).item()
 

@@ -136,7 +136,7 @@ def jax_forward(given: dict, x: Any, kept: Any, at: int) -> tuple:
     length, after = x.shape[1], []
     h = given["tokens"][x] + given["positions"][at : at + length]
     for index, (attention, projection, expand, contract) in enumerate(given["blocks"]):
-        parts = jnp.split(norm(h) @ attention.T + 0.01, 3, axis=2)
+        parts = jnp.split(norm(h) @ attention + 0.01, 3, axis=2)
         q, k, v = (part.reshape(1, length, HEADS, HEAD).transpose(0, 2, 1, 3) for part in parts)
         if kept is not None:
             k, v = (
@@ -148,9 +148,9 @@ def jax_forward(given: dict, x: Any, kept: Any, at: int) -> tuple:
         if kept is None:
             scores = jnp.where(np.tri(length, dtype=bool), scores, -jnp.inf)
         mixed = (jax.nn.softmax(scores) @ v).transpose(0, 2, 1, 3).reshape(1, length, WIDTH)
-        h = h + mixed @ projection.T + 0.01
-        h = h + jax.nn.gelu(norm(h) @ expand.T + 0.01, approximate=True) @ contract.T + 0.01
-    return norm(h) @ given["tokens"].T, tuple(map(list, zip(*after, strict=True))) if after else None
+        h = h + mixed @ projection + 0.01
+        h = h + jax.nn.gelu(norm(h) @ expand + 0.01, approximate=True) @ contract + 0.01
+    return norm(h) @ given["head"], tuple(map(list, zip(*after, strict=True))) if after else None
 
 
 def jax_running(decode: bool) -> Callable[[], Program]:
@@ -160,7 +160,11 @@ def jax_running(decode: bool) -> Callable[[], Program]:
         import jax
         import jax.numpy as jnp
 
-        given = jax.tree.map(jnp.asarray, weights())
+        # Stored as inputs by outputs, the table for the last layer a second time: transposing costs XLA a copy a call.
+        given = {name: value for name, value in weights().items() if name != "blocks"}
+        given["head"] = np.ascontiguousarray(given["tokens"].T)
+        given["blocks"] = [[np.ascontiguousarray(value.T) for value in block] for block in weights()["blocks"]]
+        given = jax.tree.map(jnp.asarray, given)
         x = jnp.asarray(tokens(1 if decode else LENGTH))
         kept = tuple([jnp.asarray(layer) for layer in half] for half in seen()) if decode else None
         function = jax.jit(jax_forward, static_argnums=3, donate_argnums=2)
