@@ -46,15 +46,14 @@ def make_model(own: Framework) -> Any:
                 self.self[name](x).view(count, length, HEADS, WIDTH // HEADS).transpose(1, 2)
                 for name in ("query", "key", "value")
             )
-            mixed = functional.scaled_dot_product_attention(q, k, v, attn_mask=mask)
-            return self.output(mixed.transpose(1, 2).reshape(count, length, WIDTH), x)
+            mixed = functional.scaled_dot_product_attention(q, k, v, attn_mask=mask).transpose(1, 2)
+            return self.output(mixed.reshape(count, length, WIDTH), x)
 
     class Layer(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.attention = Attention()
+            self.attention, self.output = Attention(), Output(INNER)
             self.intermediate = nn.ModuleDict({"dense": nn.Linear(WIDTH, INNER)})
-            self.output = Output(INNER)
 
         def forward(self, x: Any, mask: Any) -> Any:
             x = self.attention(x, mask)
@@ -73,9 +72,8 @@ def make_model(own: Framework) -> Any:
 
         def forward(self, ids: Any, mask: Any) -> Any:
             table = self.embeddings
-            places = table["position_embeddings"].weight[: ids.shape[1]]
-            x = table["word_embeddings"](ids) + table["token_type_embeddings"].weight[0] + places
-            x = table["LayerNorm"](x)
+            places = table["position_embeddings"].weight[: ids.shape[1]] + table["token_type_embeddings"].weight[0]
+            x = table["LayerNorm"](table["word_embeddings"](ids) + places)
             visible = (mask != 0).unsqueeze(1).unsqueeze(1)
             for layer in self.encoder["layer"]:
                 x = layer(x, visible)
