@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from squall.base import config, trace
-from squall.compiler import assemble, finish, fuse, inplace, keep, tasks
+from squall.compiler import assemble, finish, fuse, inplace, keep, recompute, tasks
 from squall.compiler.decompose import decompose
 from squall.compiler.prepare import prepare
 from squall.compiler.simplify import simplify
@@ -77,6 +77,7 @@ def _group(c: Compilation) -> None:
 
 def _fuse(c: Compilation) -> None:
     fuse.fuse(c.work)  # type: ignore[arg-type]
+    recompute.recompute(c.work)  # type: ignore[arg-type]
 
 
 def _finish(c: Compilation) -> None:
