@@ -17,6 +17,7 @@ from typing import Any
 from squall.base import pytree
 from squall.base import trace as events
 from squall.base.errors import TraceError
+from squall.engine import ready
 from squall.frontend import calling
 from squall.frontend.arguments import Assumed
 from squall.frontend.binding import MISS, Program
@@ -85,6 +86,8 @@ class Compiled(CallSlots):
 
     def _run(self, leaves: list, structure: Any) -> Any:
         self.calls += 1
+        if ready.Native.load is not None:  # a program that does nothing but call this never meets a plan again
+            ready.met_again(self.calls)
         if self.dynamic is not None:
             self.dynamic.check(leaves)
         mode = mode_key()

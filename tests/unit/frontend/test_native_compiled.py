@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import subprocess
 import sys
 import threading
 from collections.abc import Callable
@@ -224,6 +225,18 @@ def test_inside_another_program_and_eagerly() -> None:
     outer = sq.compile(lambda x: inner(x) + 1.0)
     assert warm(outer, x).tolist() == [3.0, 3.0]
     assert sq.vmap(lambda row: inner(row))(sq.ones(3, 2)).tolist() == [[2.0, 2.0]] * 3
+
+
+def test_calls_alone_bring_native_code() -> None:
+    code = (
+        "import squall as sq\n"
+        "from squall.engine import ready\n"
+        "f, x = sq.compile(lambda a: a * 2.0), sq.ones(2)\n"
+        "for _ in range(12):\n    f(x)\n"
+        "print(ready.Native.load is None and f.ready is not None)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
+    assert done.stdout.strip() == "True"
 
 
 def test_literals_are_inputs_too(attempts) -> None:
