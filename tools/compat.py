@@ -21,7 +21,8 @@ INTRODUCTION = """\
 
 PyTorch ships a database of its operators with sample inputs (OpInfo). `make conformance` runs those samples through
 squall and compares values, shapes, dtypes and gradients; what is listed here passes, and is held by that run. An
-operator that is absent may still work: it has not passed every sample tried.
+operator that is absent may still work: it has not passed every sample tried. In the place of a dtype, `error` stands
+for calls that must raise: they raise PyTorch's class of error and name what was wrong.
 """
 
 

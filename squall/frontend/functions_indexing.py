@@ -224,8 +224,9 @@ def segment_reduce(data: Any, reduce: str, *, lengths: Any = None, indices: Any 
     owner = owner.reshape(shape[:d + 1] + (1,) * (x.ndim - d - 1)).expand(shape)
     how = _SEGMENTS[reduce]
     start = _neutral(x.node.dtype, how) if initial is None else initial
-    base = creation.full(shape[:d] + (parts,) + shape[d + 1:], float(start), dtype=x.node.dtype)
-    out = scatter_reduce(base, d, owner, x, how)
+    room = parts + bool(unsafe)  # a last part for what no length covers
+    base = creation.full(shape[:d] + (room,) + shape[d + 1:], float(start), dtype=x.node.dtype)
+    out = scatter_reduce(base, d, owner, x, how).narrow(d, 0, parts)
     if reduce != "mean":
         return out
     sizes = cast(counts, x.node.dtype).reshape(shape[:d] + (parts,) + (1,) * (x.ndim - d - 1))
