@@ -165,7 +165,33 @@ def _status(w, i: Instr) -> None:
     w.label(f"n{number}")
 
 
+# Matrix tiles of x86: eight of 16 rows of 64 bytes, told to the processor as a block of 64 bytes.
+_TILE_CONFIGURATION = (1, *[0] * 15, *[64, 0] * 8, *[0] * 16, *[16] * 8, *[0] * 8)
+_TILE_DOTS = {"bf16": "tdpbf16ps", "i8": "tdpbssd", "u8": "tdpbuud"}
+
+
+def _tile(w, i: Instr) -> None:
+    action, *tiles = i.attr  # type: ignore[misc]
+    w.tiles = True
+    operands = [w.operands[r.number] for r in i.operands]
+    numbers = [f"i8 {n}" for n in tiles]
+    if action == "begin":
+        slot = w.slot("[64 x i8], align 64")
+        w.lines.append(f"store <64 x i8> <{', '.join(f'i8 {n}' for n in _TILE_CONFIGURATION)}>, ptr {slot}, align 64")
+        name, arguments = "ldtilecfg", [f"ptr {slot}"]
+    elif action == "dot":
+        name, arguments = _TILE_DOTS[tiles[3]], numbers[:3]
+    elif action in ("load", "store"):
+        name = {"load": "tileloadd64", "store": "tilestored64"}[action]
+        arguments = [*numbers, f"ptr {operands[0]}", f"i64 {operands[1]}"]
+    else:
+        name, arguments = {"zero": "tilezero", "end": "tilerelease"}[action], numbers
+    kinds = ", ".join(a.split()[0] + (" immarg" if a.startswith("i8") else "") for a in arguments)
+    w.declared[name] = f"declare void @llvm.x86.{name}({kinds})"
+    w.lines.append(f"call void @llvm.x86.{name}({', '.join(arguments)})")
+
+
 HANDLERS = {
     "load": _load, "store": _store, "gather": _gather, "scatter": _scatter, "gep": _gep, "alloca": _alloca,
-    "prefetch": _prefetch, "fence": _fence, "status": _status,
+    "prefetch": _prefetch, "fence": _fence, "status": _status, "tile": _tile,
 }  # fmt: skip

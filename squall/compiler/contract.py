@@ -6,6 +6,7 @@ from functools import lru_cache
 from math import prod
 from typing import Any
 
+from squall.base import config
 from squall.base.dim import evaluate
 from squall.compiler import nest
 from squall.compiler.nest.arguments import WORDS
@@ -13,6 +14,7 @@ from squall.compiler.nest.isa import ISAS
 from squall.compiler.pull import Home
 from squall.ir.node import Node
 from squall.ir.plan import ContractStep, KernelStep, Word
+from squall.runtime import matrix_tiles
 from squall.runtime.native import native
 
 EPILOGUE_AT = WORDS["epilogue_at"]
@@ -59,8 +61,13 @@ def _letters(equation: str) -> tuple[str, str, str]:
 
 
 @lru_cache(maxsize=4096)
-def _planned(contraction: nest.Contraction, isa: str, threads: int, epilogue: bool) -> nest.NestPlan:
-    return nest.plan(contraction, isa, threads, epilogue, swapped=False if epilogue else None)
+def _planned(contraction: nest.Contraction, isa: str, threads: int, epilogue: bool, tiles: bool) -> nest.NestPlan:
+    return nest.plan(contraction, isa, threads, epilogue, swapped=False if epilogue else None, tiles=tiles)
+
+
+def may_use_tiles(isa: str) -> bool:
+    """Whether plans for an instruction set are run with matrix tiles: not where the `isa` knob names the set."""
+    return isa == "avx512" and not config.get("isa") and matrix_tiles.granted()
 
 
 def _cycles(contraction: nest.Contraction, isa: str) -> int:
@@ -72,7 +79,8 @@ def resolve(step: ContractStep, sizes: dict[str, int]) -> list[KernelStep]:
     """The kernel calls of a contraction for given sizes."""
     dims = tuple(nest.Dimension(d.kind, *(evaluate(n, sizes) for n in d[1:])) for d in step.contraction.dims)
     contraction = step.contraction._replace(dims=dims)
-    planned = _planned(contraction, step.isa, native().state()["threads"], step.epilogue is not None)
+    planned = _planned(contraction, step.isa, native().state()["threads"], step.epilogue is not None,
+                       may_use_tiles(step.isa))
     names: dict[str, Word] = dict(zip(("a", "b", "c"), step.operands, strict=True))
     names |= {"epilogue": Word("kernel", step.epilogue), "epilogue_args": Word("int", 0)}
     out = []

@@ -60,7 +60,8 @@ TRANSCENDENTAL = {  # removed by compiler/expand: no backend sees these
     "round": 1, "floordiv": 2, "floormod": 2, "sigmoid": 1, "log_sigmoid": 1,
 }
 STRUCTURE = ("loop", "end", "if", "else", "var", "get", "set", "call", "return")
-MEMORY = ("load", "store", "gather", "scatter", "gep", "alloca", "prefetch", "fence", "status")
+MEMORY = ("load", "store", "gather", "scatter", "gep", "alloca", "prefetch", "fence", "status", "tile")
+TILE_DOTS = {"bf16": "f32", "i8": "i32", "u8": "i32"}  # what matrix tiles multiply, and what they add it in
 SHAPING = ("const", "cast", "bitcast", "select", "splat", "iota", "extract", "insert", "shuffle", "reduce", "function")
 
 
@@ -88,6 +89,11 @@ class Instr(NamedTuple):
       result's scalar; `scatter`: (value, ptr, indices, mask), lanes in ascending order. bool occupies a byte of 0 or 1.
     * `gep`: (ptr, i64 index), attr scalar name: ptr + index * size. `alloca`: attr (Type, count), a ptr.
       `prefetch`: (ptr,), attr (write, locality). `status`: (ptr, i64 code, i64 detail): keep the first failure.
+    * `tile`: matrix tiles 0 to 7 of 16 rows of 64 bytes, of processors that have them, by attr: ("begin",) and
+      ("end",) around their use by an entry and what it calls; ("zero", t); ("load", t) and ("store", t): (ptr, i64
+      bytes between rows); ("dot", c, a, b, kind of `TILE_DOTS`): c[i, j] += the sum over words w of the dot product of
+      a[i, w] and b[w, j], each a word of 4 bytes. For "bf16" the products of first halves and those of second halves
+      are added in two chains of ascending w from zero, these two, and that to c; subnormal numbers count as zero.
     * `loop`: result the i64 index, operands (low, high, step > 0); `if`: (bool,); both close with `end`; `else`
         between.
     * `var`: result is the variable, operand the initial value; `get`: (variable,); `set`: (variable, value).

@@ -17,6 +17,7 @@ from squall.ir.linear import (
     I64,
     PTR,
     SCALARS,
+    TILE_DOTS,
     TRANSCENDENTAL,
     Function,
     Instr,
@@ -41,7 +42,7 @@ TAKES = {
 INTEGER_TRANSCENDENTAL = ("pow", "round", "floordiv", "floormod")
 REDUCTIONS = {"add": (*INTEGERS, *REAL), "mul": (*INTEGERS, *REAL), "min": TAKES["min"], "max": TAKES["max"],
               "and": TAKES["and"], "or": TAKES["or"], "xor": TAKES["xor"]}  # fmt: skip
-RESULTLESS = ("store", "scatter", "prefetch", "fence", "status", "end", "if", "else", "set", "return")
+RESULTLESS = ("store", "scatter", "prefetch", "fence", "status", "tile", "end", "if", "else", "set", "return")
 
 
 class Broken(Exception):  # noqa: N818
@@ -296,6 +297,15 @@ def _takes(*kinds: Type) -> Callable[[_Check, Instr, Types], None]:
     return rule
 
 
+def _tile(c: _Check, i: Instr, t: Types) -> None:
+    action, *tiles = i.attr if isinstance(i.attr, tuple) and i.attr else ("",)
+    count = {"begin": 0, "end": 0, "zero": 1, "load": 1, "store": 1, "dot": 4}.get(action, -1)
+    need(count == len(tiles), f"attribute {i.attr!r}")
+    need(action != "dot" or tiles.pop() in TILE_DOTS, f"multiplies {i.attr!r}, not one of {', '.join(TILE_DOTS)}")
+    need(all(isinstance(n, int) and 0 <= n < 8 for n in tiles), f"names tiles {tiles}, not 0 to 7")
+    _takes(*((PTR, I64) if action in ("load", "store") else ()))(c, i, t)
+
+
 def _loop(c: _Check, i: Instr, t: Types) -> None:
     need(t == [I64, I64, I64] and i.result.type == I64, "counts in i64: low, high, step")  # type: ignore[union-attr]
     c.scopes.append({})
@@ -359,6 +369,7 @@ RULES: dict[str, Callable[[_Check, Instr, Types], None]] = {
     "splat": _splat, "iota": _iota, "extract": _extract, "insert": _extract, "shuffle": _shuffle, "reduce": _reduce,
     "function": _function, "load": _load, "store": _store, "gather": _gather, "scatter": _gather, "gep": _gep,
     "alloca": _alloca, "prefetch": _takes(PTR), "fence": _takes(), "status": _takes(PTR, I64, I64),
+    "tile": _tile,
     "loop": _loop, "end": _end, "if": _if, "else": _else, "var": _var, "get": _get, "set": _get, "call": _call,
     "return": _return,
 }  # fmt: skip

@@ -60,6 +60,7 @@ class Executor:
         self.names = [f.name for f in program.functions]
         self.error: BaseException | None = None
         self._native: Any = None
+        self.tiles: dict = {}
 
     def __call__(self, args: int, begin: int, end: int, scratch: int) -> None:
         """Run the entry function, as a compiled kernel would be called."""
@@ -268,6 +269,41 @@ def _status(f: Frame, i: Instr, v: list) -> None:
         words[0], words[1] = v[1][0], v[2][0]
 
 
+def _tile(f: Frame, i: Instr, v: list) -> None:
+    action, *tiles = i.attr  # type: ignore[misc]
+    np, held = f.np, f.machine.tiles
+    if action == "zero":
+        held[tiles[0]] = np.zeros((16, 64), "u1")
+    elif action in ("load", "store"):
+        lines = [f.memory(int(v[0][0]) + row * int(v[1][0]), "u8", 64) for row in range(16)]
+        if action == "load":
+            held[tiles[0]] = np.stack(lines)
+        else:
+            for line, row in zip(lines, held[tiles[0]], strict=True):
+                line[:] = row
+    elif action == "dot":
+        c, a, b, kind = tiles
+        held[c] = tile_dot(np, held[c], held[a], held[b], kind)
+
+
+def tile_dot(np: Any, c: Any, a: Any, b: Any, kind: str) -> Any:
+    """The tile c plus the product of a and b, all as bytes; see `Instr`."""
+    if kind != "bf16":
+        parts = [t.view("i1" if kind == "i8" else "u1").reshape(16, 16, 4).astype("i4") for t in (a, b)]
+        return (c.view("i4") + np.einsum("iwp,wjp->ij", *parts, dtype="i4")).astype("i4").view("u1")
+
+    def flushed(x: Any) -> Any:
+        return np.where(abs(x) < np.float32(2.0**-126), np.copysign(np.float32(0), x), x)
+
+    wide = [flushed((t.view("u2").astype("u4") << 16).view("f4").reshape(16, 16, 2)) for t in (a, b)]
+    chains = [np.zeros((16, 16), "f4") for _ in range(2)]
+    for w in range(16):  # a product is exact in float32, but for those too small or too large
+        for p in range(2):
+            exact = wide[0][:, w, p, None].astype("f8") * wide[1][w, None, :, p] + chains[p]
+            chains[p] = flushed(exact.astype("f4"))
+    return flushed(flushed(c.view("f4")) + flushed(chains[0] + chains[1])).astype("f4").view("u1")
+
+
 def _set(f: Frame, i: Instr, v: list) -> None:
     f.registers[i.operands[0].number] = v[1]
 
@@ -306,6 +342,7 @@ HANDLERS: dict[str, Callable[[Frame, Instr, list], Any]] = {
     "shuffle": lambda f, i, v: f.np.concatenate(v)[f.np.array(i.attr)],
     "load": _load, "store": _store, "gather": _gather, "scatter": _scatter, "gep": _gep, "alloca": _alloca,
     "prefetch": lambda f, i, v: None, "fence": lambda f, i, v: None, "status": _status,
+    "tile": _tile,
     "var": lambda f, i, v: v[0], "get": lambda f, i, v: v[0], "set": _set,
     "function": _function, "call": _call, "return": _return,
 }  # fmt: skip

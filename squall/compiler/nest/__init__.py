@@ -3,12 +3,12 @@
 How a contraction becomes a call (each file one stage):
 
     spec         the contraction as data; its normal form (merged, ordered, oriented)
-    choose       cost model: orientation, what is packed, blocks and units
+    choose       cost model: orientation, what is packed, blocks and units (`tile_choose` for matrix tiles)
     plan         `plan(contraction, isa, threads) -> NestPlan`: steps with args words, units, scratch
-    driver       the kernel of a step, for any extents and strides (`prepack`: the one that packs B beforehand); calls
+    driver       the kernel of a step, for any extents and strides (`prepack`: packs B beforehand; `tile_driver`); calls
     tables       offsets of many strided dimensions as one flat index
-    pack         blocks of an operand into vectors, dtypes converted on the way
-    microkernel  the tile: registers, multiply-adds (`stream`: few rows, B transposed as it is read)
+    pack         blocks of an operand into vectors, dtypes converted on the way (`tile_pack`)
+    microkernel  the tile: registers, multiply-adds (few rows: `stream`, B transposed as it is read; `sweep`)
     store        staged tiles to a C of any strides
     arguments    the args block, word by word
     isa          tiles and vector widths per instruction set

@@ -220,7 +220,7 @@ def _choose(contraction: Contraction, isa: Isa, threads: int, epilogue: bool, pr
     packs = [max(cost, 0.0 if mode in (words.IN_PLACE, words.PREPACKED) else COLD * count * depth * batch)
              for cost, mode, count in ((b_pack, b_mode, columns), (a_pack, a_mode, rows))]
     packs[1] = max(packs[1], PASSED * rows * depth * batch)
-    (block_rows, block_columns), longest = _blocks(isa, (rows, columns), width, most, batch, parallel, work, packs)
+    (block_rows, block_columns), longest = split(isa, (rows, columns), width, most, batch, parallel, work, packs)
     fits = a_mode != words.IN_PLACE and block_columns <= packed
     if fits or b_mode not in (words.BY_VECTORS, words.BY_TRANSPOSING):
         part = block_columns
@@ -256,7 +256,7 @@ def _sweep(isa: Isa, rows: int, width: int, size: int) -> tuple[int, int]:
     return at_once, max(1, SUMS_BYTES // (at_once * size * width)) * width
 
 
-def _blocks(isa: Isa, extents: tuple[int, int], width: int, most: tuple[int, int], batch: int, threads: int,
+def split(isa: Isa, extents: tuple[int, int], width: int, most: tuple[int, int], batch: int, threads: int,
             work: float, packs: Sequence[float]) -> tuple[tuple[int, int], float]:
     """Rows and columns of a unit, and the cycles until all is done. With one thread it is as much as fits the caches;
     with more the split that is done first, units being taken in order by whoever is free.

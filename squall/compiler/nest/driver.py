@@ -55,11 +55,11 @@ def build(library: Library) -> Program:
         functions += [sweep(isa, accumulate, rows) for rows in sweep_rows(isa)]
         functions += [follow(isa, accumulate), store_sums(isa, accumulate)]
         functions += [store_rows(isa, library.result, accumulate), store_transposed(isa, library.result, accumulate)]
-        entry = _Driver(isa, library).build()
+        entry = Driver(isa, library).build()
     return Program((*functions, entry), entry.name)
 
 
-class _Driver:
+class Driver:
     """Writes the contracting kernel; the fields are the registers its parts share."""
 
     def __init__(self, isa: Isa, library: Library):

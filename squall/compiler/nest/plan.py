@@ -12,11 +12,16 @@ from squall.compiler.nest.common import Library, strip_shape, strips_together
 from squall.compiler.nest.driver import build
 from squall.compiler.nest.isa import ISAS, Isa
 from squall.compiler.nest.spec import TRIANGLES, Contraction, Dimension, check
+from squall.compiler.nest.tile_choose import choose_tiles, fits_tiles, tile_scratch
+from squall.compiler.nest.tile_driver import build_tiles, tiled
 from squall.ir.linear import BYTES, I64, PTR, Program, Type
 
 # the epilogue's parameters: its own args, the finished tile (accumulate dtype), the tile's row stride in elements,
 # flat batch index, first row, first column, rows, columns
 EPILOGUE_PARAMETERS: tuple[Type, ...] = (PTR, PTR, I64, I64, I64, I64, I64, I64)
+
+
+TILES = "tiles"  # the role of kernels of matrix tiles
 
 
 class Step(NamedTuple):
@@ -51,18 +56,19 @@ class NestPlan(NamedTuple):
 @lru_cache(maxsize=256)
 def program(library: Library) -> Program:
     """The linear IR of a library, to be compiled once and kept."""
-    return build(library)
+    return build_tiles(library) if library.role == TILES else build(library)
 
 
 @lru_cache(maxsize=1024)
 def plan(contraction: Contraction, isa: str, threads: int = 1, epilogue: bool = False, prepacked: bool = False,
-         swapped: bool | None = None, pack_first: bool = False) -> NestPlan:
+         swapped: bool | None = None, pack_first: bool = False, tiles: bool = False) -> NestPlan:
     """Plan a contraction.
 
     Arguments: the contraction; the instruction set's name in `ISAS`; threads of the pool; `epilogue`: tiles go to an
     epilogue (words "epilogue" and "epilogue_args") instead of C; `prepacked`: "packed" already holds B, packed by an
     earlier plan's first step with the same extents; `swapped`: force an orientation, None chooses; `pack_first`: pack
-    B in a step of its own into a workspace.
+    B in a step of its own into a workspace; `tiles`: the machine has matrix tiles, and they are used for contractions
+    they can do.
     Result: a `NestPlan`. A contraction without elements has no units; without depth it gives zeros.
     Raises ValueError for dims whose strides contradict their kind, or more than `MAX_DIMS` unmergeable dims of a kind.
 
@@ -73,6 +79,8 @@ def plan(contraction: Contraction, isa: str, threads: int = 1, epilogue: bool = 
     """
     check(contraction)
     target = ISAS[isa]
+    if tiles and fits_tiles(contraction) and not prepacked and not pack_first:
+        return assemble_tiles(contraction, target, choose_tiles(contraction, target, threads, epilogue, swapped))
     choice = choose(contraction, target, threads, epilogue, prepacked or pack_first, swapped)
     return assemble(contraction, target, choice, pack_first)
 
@@ -93,6 +101,17 @@ def assemble(contraction: Contraction, isa: Isa, choice: Choice, pack_first: boo
     steps.append(Step(library, block, choice.units, choice.grain, tables["total"]))
     order = oriented.order
     return NestPlan(tuple(steps), workspace, order["batch"], order["m"], order["n"], choice)
+
+
+def assemble_tiles(contraction: Contraction, isa: Isa, choice: Choice) -> NestPlan:
+    """The step of a choice for matrix tiles."""
+    dtype, accumulate, result = contraction.dtype, contraction.accumulate, contraction.result or contraction.dtype
+    library = Library(TILES, dtype, accumulate, result, isa.name)
+    groups, order = choice.oriented.groups, choice.oriented.order
+    tables = _scratch(tiled(isa), accumulate, choice, tile_scratch(choice, dtype))
+    block = _words(choice, groups, tables, (0,) * len(groups["batch"]), 0)
+    step = Step(library, block, choice.units, choice.grain, tables["total"])
+    return NestPlan((step,), 0, order["batch"], order["m"], order["n"], choice)
 
 
 def _words(choice: Choice, groups: dict, tables: dict[str, int], packed: tuple[int, ...],
@@ -166,8 +185,8 @@ def _pack_step(isa: Isa, contraction: Contraction, choice: Choice, library: Libr
     return step, bytes_needed
 
 
-def _scratch(isa: Isa, accumulate: str, choice: Choice) -> dict[str, int]:
-    """Byte offsets of everything a unit keeps in its thread's scratch, and the total."""
+def _scratch(isa: Isa, accumulate: str, choice: Choice, own: dict[str, int] | None = None) -> dict[str, int]:
+    """Byte offsets of everything a unit keeps in its thread's scratch, and the total; `own` sizes replace others."""
     lanes, width, size = isa.lanes(accumulate), isa.columns(accumulate), BYTES[accumulate]
     oriented = choice.oriented
     depth = min(choice.block_depth, max(1, oriented.extent("k")))
@@ -195,6 +214,7 @@ def _scratch(isa: Isa, accumulate: str, choice: Choice) -> dict[str, int]:
     tables["stage"] = 0 if choice.c_mode == words.DIRECT else -(-staged // lanes) * lanes * part * size
     swept = max(1, choice.sweep_rows)
     tables["sums"] = -(-rows // swept) * swept * choice.sweep_columns * size
+    tables |= own or {}
     offsets, total = {}, 0
     for name in words.SCRATCH:
         offsets[name] = total

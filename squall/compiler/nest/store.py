@@ -46,6 +46,30 @@ def store_rows(isa: Isa, scalar: str, accumulate: str) -> Function:
     return b.finish()
 
 
+def store_lines(isa: Isa, scalar: str, accumulate: str) -> Function:
+    """`store_lines`, as `store_rows`: rows of whole vectors whose columns are neighbours, one from end to end after
+    another; everything else is left to `store_rows`."""
+    b = Builder("store_lines", (PTR, I64, I64, I64, PTR, PTR, PTR))
+    stage, width, rows, columns, c, row_offsets, column_offsets = b.parameters
+    lanes = isa.lanes(accumulate)
+    first = b.load(I64, column_offsets)
+    able = b.var(b.compare("eq", b.op("rem", columns, b.int(lanes)), b.int(0)))
+    with b.loop(b.int(0), columns, b.int(lanes)) as j, b.when(b.get(able)):
+        table = b.gep(column_offsets, j, "i64")
+        b.set(able, b.op("and", _consecutive(b, table, lanes),
+                         b.compare("eq", b.load(I64, table), b.add(first, j))))
+    with b.when_else(b.get(able)) as otherwise:
+        with b.loop(b.int(0), rows) as i:
+            source = b.gep(stage, b.mul(i, width), accumulate)
+            target = b.gep(c, b.add(b.load(I64, b.gep(row_offsets, i, "i64")), first), scalar)
+            with b.loop(b.int(0), columns, b.int(lanes)) as j:
+                value = b.load(Type(accumulate, lanes), b.gep(source, j, accumulate))
+                b.store(b.cast(value, Type(scalar, lanes)), b.gep(target, j, scalar))
+        otherwise()
+        b.call("store_rows", b.parameters)
+    return b.finish()
+
+
 def store_transposed(isa: Isa, scalar: str, accumulate: str) -> Function:
     """`store_transposed(stage, width, rows, columns, c, row_offsets, column_offsets)`: runs of rows in one store."""
     b = Builder("store_transposed", (PTR, I64, I64, I64, PTR, PTR, PTR))

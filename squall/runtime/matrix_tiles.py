@@ -1,0 +1,32 @@
+"""Matrix tiles (AMX) of x86 processors: whether this process may use them.
+
+Their registers are large, so Linux keeps room for them only for processes that ask, once, for all of their threads.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import platform
+import sys
+from functools import lru_cache
+
+from squall.runtime import host
+
+NEEDED = frozenset(("amx-tile", "amx-bf16", "amx-int8", "avx512f", "avx512bw", "avx512dq", "avx512vl"))
+_ARCH_PRCTL, _REQUEST_PERMISSION, _TILE_DATA = 158, 0x1023, 18
+
+
+@lru_cache(maxsize=1)
+def granted() -> bool:
+    """Whether the processor has matrix tiles for bfloat16 and bytes, and the system lets this process use them.
+
+    Example:
+        >>> granted() in (True, False)
+        True
+    """
+    if sys.platform != "linux" or platform.machine() != "x86_64" or not host.facts().present >= NEEDED:
+        return False
+    try:
+        return ctypes.CDLL(None).syscall(_ARCH_PRCTL, _REQUEST_PERMISSION, _TILE_DATA) == 0
+    except (OSError, AttributeError):
+        return False
