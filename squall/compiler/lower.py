@@ -20,17 +20,17 @@ _LOWERINGS = {"rows": lower_rows.lower, "columns": lower_columns.lower}
 
 def program_of(spec: Spec) -> Program:
     """The program of a spec, over the core instruction set."""
-    return _once(spec, lambda: _LOWERINGS[spec.kind](spec))
+    return once(spec, lambda: _LOWERINGS[spec.kind](spec))
 
 
 def epilogue_program(made: lower_epilogue.EpilogueSpec) -> Program:
     """The program of an epilogue of the nest."""
-    return _once(made, lambda: lower_epilogue.lower(made), kernel=False)
+    return once(made, lambda: lower_epilogue.lower(made), kernel=False)
 
 
 def sequence_program(spec: sequence.SequenceSpec) -> Program:
     """The program of a sequence spec."""
-    return _once(spec, lambda: sequence.lower(spec))
+    return once(spec, lambda: sequence.lower(spec))
 
 
 def _checked(program: Program, kernel: bool) -> Program:
@@ -44,7 +44,8 @@ def _checked(program: Program, kernel: bool) -> Program:
     return expanded
 
 
-def _once(spec: Hashable, make: Callable[[], Program], kernel: bool = True) -> Program:
+def once(spec: Hashable, make: Callable[[], Program], kernel: bool = True) -> Program:
+    """The program of a key over the core set: made once, checked when the `verify` knob is on."""
     found = programs.get(spec)
     if found is None:
         started = time.perf_counter()

@@ -26,7 +26,17 @@ def philox(b: Builder, seed: Reg, offset: Reg, element: Reg) -> Reg:
         seed, offset, element: i64 of as many lanes; `element` counts the draw's elements.
     """
     word = element.type.with_scalar("u32")
-    counter = b.add(offset, b.op("shr", element, b.const(2, element.type)))
+    c = philox_block(b, seed, b.add(offset, b.op("shr", element, b.const(2, element.type))))
+    zero = b.const(0, word)
+    which = b.cast(b.op("and", element, b.const(3, element.type)), word)
+    first = b.select(b.compare("eq", which, zero), c[0], c[1])
+    last = b.select(b.compare("eq", which, b.const(2, word)), c[2], c[3])
+    return b.select(b.compare("lt", which, b.const(2, word)), first, last)
+
+
+def philox_block(b: Builder, seed: Reg, counter: Reg) -> list[Reg]:
+    """The four u32 words of each lane's block: `seed` and `counter` are i64 of as many lanes."""
+    word = counter.type.with_scalar("u32")
     low, high = _halves(b, counter)
     zero = b.const(0, word)
     c = [low, high, zero, zero]
@@ -39,9 +49,4 @@ def philox(b: Builder, seed: Reg, offset: Reg, element: Reg) -> Reg:
         products = [(b.op("mulhi", m, c[2 * i]), b.mul(m, c[2 * i])) for i, m in enumerate(multipliers)]
         (high0, low0), (high1, low1) = products
         c = [b.op("xor", b.op("xor", high1, c[1]), key[0]), low1, b.op("xor", b.op("xor", high0, c[3]), key[1]), low0]
-    which = b.cast(b.op("and", element, b.const(3, element.type)), word)
-    first = b.select(b.compare("eq", which, zero), c[0], c[1])
-    last = b.select(b.compare("eq", which, b.const(2, word)), c[2], c[3])
-    return b.select(b.compare("lt", which, b.const(2, word)), first, last)
-
-
+    return c

@@ -1,9 +1,9 @@
 """Values computed where a movement of them, or a `concat` that they are parts of, is kept, and not copied there.
 
 Any kept part of a concat whose place in it is consecutive memory is computed there: stacking the states of a loop costs
-nothing. Contractions store their result by strides, so they write through reshapes and permutations too: heads of
-attention go where the next layer reads them as rows. The value's home becomes a stretch or a view of the other buffer;
-whoever reads the whole waits for those who write the part.
+nothing. Contractions and attention store their results by strides, so they write through reshapes and permutations too:
+heads of attention go where the next layer reads them as rows. The value's home becomes a stretch or a view of the other
+buffer; whoever reads the whole waits for those who write the part.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from squall.compiler.affine import Affine, Atom, Split, Unfit, flatten
 from squall.compiler.group import Space
 from squall.compiler.movement import is_one
 from squall.compiler.pull import Home
+from squall.compiler.strided import is_strided
 from squall.compiler.work import Work
 from squall.ir.node import Node
 from squall.ir.op import Library
@@ -41,7 +42,7 @@ def put_parts(work: Work, node: Node) -> None:
 
 
 def put_wholes(work: Work) -> None:
-    """Move the homes of contractions into kept nodes that only move their elements."""
+    """Move the homes of what is stored by strides into kept nodes that only move their elements."""
     for node in list(work.kept.values()):
         if node.op.name in TURNED and work.memories[work.homes[id(node)].buffer].kind == "arena" and _put_through(
                 work, node.inputs[0], work.homes[id(node)], node, node):
@@ -54,15 +55,16 @@ def _put(work: Work, base: Node, home: Home, whole: Node) -> None:
 
 
 def _put_through(work: Work, part: Node, place: Home, whole: Node, last: Node | None = None) -> bool:
-    """Place a contraction that reaches a place through movements, `last` one more of them; whether it could be."""
+    """Place a strided value that reaches a place through movements, `last` one more of them; whether it could be."""
     base = _base(work, part, TURNED)
-    if base.op.name != "contract" or not _is_movable(work, base, whole):
+    if not is_strided(base) or not _is_movable(work, base, whole):
         return False
     home = view_from(base, part if last is None else last, place)
     if home is None:
         return False
     _put(work, base, home, whole)
-    work.note(f"contract is written where its {whole.op.name} lies")
+    made = base.inputs[0] if base.op.name == "pick" else base
+    work.note(f"{made.op.name} is written where its {whole.op.name} lies")
     return True
 
 
@@ -121,7 +123,9 @@ def _is_movable(work: Work, base: Node, node: Node) -> bool:
     if home is None or id(base) not in work.kept or id(base) in work.root_ids or base.dtype is not node.dtype:
         return False
     held = work.memories[home.buffer]
-    if base.op.name in ("concat", "pick") or isinstance(base.op.lowering, Library):
+    if base.op.name == "concat" or isinstance(base.op.lowering, Library):
+        return False
+    if base.op.name == "pick" and not is_strided(base):
         return False  # a library call writes from the beginning of its memory
     is_own = held.kind == "arena" and held.nbytes == prod(base.shape) * base.dtype.itemsize
     return is_own and id(base) not in work.parts

@@ -12,6 +12,7 @@ from typing import Any
 from squall.base.dtypes import int64
 from squall.compiler import movement
 from squall.compiler.parts import joined
+from squall.compiler.strided import is_strided
 from squall.ir.interpret import evaluate
 from squall.ir.node import Node, toposort
 from squall.ir.op import constant, constant_value, make, ops
@@ -124,11 +125,11 @@ def _add(node: Node) -> Node | None:
 
 
 def _has_no_negative_zero(x: Node) -> bool:
-    """Whether no element can be -0.0, which + 0.0 would change: the nest's sums end with + 0.0, but 16-bit ones are
-    rounded after that."""
+    """Whether no element can be -0.0, which + 0.0 would change: sums of the nest and of attention end with + 0.0, but
+    16-bit ones are rounded after that."""
     while movement.is_map(x):
         x = x.inputs[0]
-    return x.op.name == "contract" and x.dtype.itemsize >= 4
+    return is_strided(x) and x.dtype.itemsize >= 4
 
 
 def _sub(node: Node) -> Node | None:

@@ -10,6 +10,8 @@ from math import prod
 from typing import Any
 
 from squall.base.shapes import contiguous_strides
+from squall.compiler.attend import attend
+from squall.compiler.attend.lowering import BACKWARD, FORWARD
 from squall.compiler.contract import contraction_of, is_exchanged
 from squall.compiler.control import CONTROL
 from squall.compiler.group import Task
@@ -181,7 +183,7 @@ def pick(work: Work, node: Node) -> None:
         work.writers[id(node)] = work.writers[id(source)]
         return
     picks = {n.attrs[0]: n for n in work.kept.values() if n.op.name == "pick" and n.inputs[0] is source}
-    CONTROL.get(source.op.name, _library)(work, source, [picks.get(i) for i in range(len(source.type))])
+    _SEVERAL.get(source.op.name, _library)(work, source, [picks.get(i) for i in range(len(source.type))])
     work.writers[id(node)] = work.writers[id(source)]
 
 
@@ -226,6 +228,7 @@ def _library(work: Work, node: Node, results: list[Node | None]) -> None:
     work.add(task, [node], node)
 
 
+_SEVERAL = {**CONTROL, **dict.fromkeys((*FORWARD, *BACKWARD), attend)}
 SPECIAL: dict[str, Callable[[Work, Node], None]] = {
     "contract": contract, "cumsum": scan, "cumprod": scan, "scatter": scatter, "scatter_add": scatter,
     "index_add": index_add, "index_put": index_put, "pick": pick, "library": library,

@@ -6,9 +6,10 @@ from typing import Any
 
 import squall as sq
 from squall.base.shapes import broadcast
+from squall.frontend.core import wrap
 from squall.nn.functional.activation import softmax
 from squall.nn.functional.core import ShapeError, apply, check_floating, ops
-from squall.nn.functional.dropout import dropout
+from squall.ops.attention import threshold
 
 
 def _check(query: Any, key: Any, value: Any) -> None:
@@ -59,20 +60,64 @@ def scaled_dot_product_attention(
         raise RuntimeError(
             "scaled_dot_product_attention: explicit attn_mask should not be set when is_causal=True"
         )
-    if enable_gqa:
-        key = key.repeat_interleave(query.shape[-3] // key.shape[-3], -3)
-        value = value.repeat_interleave(query.shape[-3] // value.shape[-3], -3)
     factor = query.shape[-1] ** -0.5 if scale is None else float(scale)
-    if dropout_p > 0.0:
-        return dropout(_weights(query, key, attn_mask, is_causal, factor), dropout_p) @ value
+    _check_probability(dropout_p)
+    if enable_gqa:
+        return _grouped(query, key, value, attn_mask, dropout_p, is_causal, factor)
+    return _attend(query, key, value, attn_mask, dropout_p, is_causal, factor)[0]
+
+
+def _check_probability(p: float) -> None:
+    if not 0.0 <= p <= 1.0:
+        raise ValueError(
+            f"scaled_dot_product_attention: dropout_p must be between 0 and 1, but got {p}"
+        )
+
+
+def _grouped(query: Any, key: Any, value: Any, mask: Any, p: float, causal: bool, scale: float) -> Any:
+    """Attention whose keys and values several heads of the query share, read where they lie."""
+    heads, shared = query.shape[-3], key.shape[-3]
+    if value.shape[-3] != shared or heads % shared:
+        raise ShapeError(
+            f"scaled_dot_product_attention: with enable_gqa 'key' and 'value' must have one number of heads (dimension "
+            f"-3) that divides the query's {heads}; got {shared} and {value.shape[-3]}"
+        )
+    group = heads // shared
+    by_head = mask is not None and mask.dim() >= 3 and mask.shape[-3] != 1
+    if query.shape[-2] == 1 and not causal and not by_head and p == 0.0:
+        # One position: the heads of a group are the rows that meet a cache.
+        rows = query.reshape(*query.shape[:-3], shared, group, query.shape[-1])
+        out = _attend(rows, key, value, mask, 0.0, False, scale)[0]
+        return out.reshape(*query.shape[:-1], value.shape[-1])
+    if mask is not None and mask.dim() >= 3:
+        mask = mask.unflatten(-3, (shared, group)) if by_head else mask.unsqueeze(-3)
+    out = _attend(
+        query.unflatten(-3, (shared, group)), key.unsqueeze(-3), value.unsqueeze(-3), mask, p, causal, scale
+    )[0]
+    return out.flatten(-4, -3)
+
+
+def _attend(query: Any, key: Any, value: Any, mask: Any, p: float, causal: bool, scale: float) -> tuple:
+    """The result, and seed and offset of the dropout or nothing."""
     shape = broadcast(
         broadcast(tuple(query.shape[:-2]), tuple(key.shape[:-2]), "scaled_dot_product_attention"),
         tuple(value.shape[:-2]),
         "scaled_dot_product_attention",
     )
-    query, key, value = (t if t.shape[:-2] == shape else t.expand(*shape, *t.shape[-2:]) for t in (query, key, value))
-    operands = (query, key, value) if attn_mask is None else (query, key, value, attn_mask)
-    return apply(ops.attention, operands, causal=bool(is_causal), scale=factor)
+    query, key, value = (
+        t if t.shape[:-2] == shape else t.expand(*shape, *t.shape[-2:]) for t in (query, key, value)
+    )
+    operands = (query, key, value) if mask is None else (query, key, value, mask)
+    if p == 1.0:
+        return value.sum(-2, keepdim=True).expand(*shape, query.shape[-2], value.shape[-1]) * 0.0, ()
+    if not threshold(p):
+        return apply(ops.attention, operands, causal=bool(causal), scale=scale)[0], ()
+    count = (key.shape[-2] + 3) // 4 * 4
+    for size in query.shape[:-1]:
+        count = count * size
+    drawn = tuple(map(wrap, sq.default_generator.take(count)))
+    out = apply(ops.attention_dropout, (*operands, *drawn), causal=bool(causal), scale=scale, p=float(p))
+    return out[0], drawn
 
 
 def _weights(query: Any, key: Any, mask: Any, causal: bool, scale: float) -> Any:
@@ -81,16 +126,21 @@ def _weights(query: Any, key: Any, mask: Any, causal: bool, scale: float) -> Any
     if causal:
         rows, columns = sq.arange(query.shape[-2]), sq.arange(key.shape[-2])
         scores = sq.where(rows.unsqueeze(1) >= columns, scores, float("-inf"))
-    if mask is not None:
-        scores = scores.masked_fill(~mask, float("-inf")) if mask.dtype is sq.bool else scores + mask
-    return softmax(scores, -1)
+    return softmax(scores if mask is None else scores + mask, -1)
 
 
 def attention_with_weights(
     query: Any, key: Any, value: Any, mask: Any, dropout_p: float, causal: bool
 ) -> tuple[Any, Any]:
-    """Attention that also gives its weights (..., L, S); a bool mask must have become floats."""
-    weights = _weights(query, key, mask, causal, query.shape[-1] ** -0.5)
-    if dropout_p > 0.0:
-        weights = dropout(weights, dropout_p)
-    return weights @ value, weights
+    """Attention that also gives its weights (..., L, S); a bool mask must have become floats. The weights are a
+    recorded value of their own: nobody computes them unless somebody reads them."""
+    scale, p = query.shape[-1] ** -0.5, dropout_p
+    out, drawn = _attend(query, key, value, mask, p, causal, scale)
+    weights = _weights(query, key, mask, causal, scale)
+    if p == 1.0:
+        return out, weights * 0.0
+    if drawn:
+        shape = (*weights.shape[:-1], (weights.shape[-1] + 3) // 4 * 4)
+        bits = apply(ops.random_bits, drawn, shape=shape)[..., : weights.shape[-1]]
+        weights = sq.where(bits >= threshold(p), weights * (1.0 / (1.0 - p)), 0.0)
+    return out, weights

@@ -1,0 +1,131 @@
+"""Attention backward: one unit is all queries and keys of one leading index.
+
+Block of queries after block of queries, each past the keys block by block:
+
+    scores and weights again, by the sums that forward left -> values' gradients += weights by gradients of the result
+    -> gradients of weights, of scores (a product) -> keys' gradients += those by queries, queries' += those by keys
+
+The gradients of keys and values are added up in workspace over ascending queries, those of queries over ascending keys:
+their order is a function of the sizes alone. Nothing grows but with the number of keys.
+"""
+
+from __future__ import annotations
+
+from squall.compiler.attend import softmax, tiles
+from squall.compiler.attend.block import Block, fill, helpers
+from squall.compiler.attend.softmax import LOG2_E
+from squall.compiler.attend.spec import AttentionSpec, Scratch, rounded
+from squall.compiler.attend.tiles import KEYS, QUERIES
+from squall.ir.linear import Builder, Function, Program, Reg, Type
+
+
+def program(spec: AttentionSpec) -> Program:
+    """The backward kernel, before expansion."""
+    isa, scalar = tiles.target_isa(spec.isa), spec.scalar
+    functions = tiles.products(isa, scalar, ("product", "add") if spec.dropout else ("product", "add", "graded"))
+    functions += [*helpers(spec), softmax.begin_backward(isa, scalar)]
+    functions += [softmax.slopes(isa, scalar)] if spec.dropout else []
+    return Program((*functions, entry(spec)), "attention_backward")
+
+
+class _Space:
+    """The workspace of a unit."""
+
+    def __init__(self, u: Block, b: Builder):
+        spec, s = u.spec, Scratch(b, u.scalar)
+        f, w = u.features, u.width
+        self.rows_q, self.turned_q, self.rows_k = s.take(QUERIES, f), s.take(QUERIES, f), s.take(KEYS, f)
+        self.rows_g, self.turned_g, self.turned_out = (s.take(QUERIES, w) for _ in range(3))
+        self.rows_v = None if u.in_place else s.take(KEYS, w)
+        self.space, self.over_q = s.take(QUERIES, b.op("max", f, w)), s.take(QUERIES, f)
+        self.scores = s.take(KEYS, QUERIES)
+        self.dropped, self.slopes = (s.take(KEYS, QUERIES), s.take(KEYS, QUERIES)) if spec.dropout else (None, None)
+        self.mask, self.turned_mask = (s.take(KEYS, QUERIES), s.take(KEYS, QUERIES)) if spec.mask else (None, None)
+        self.ignored, self.shift, self.deltas = (s.take(QUERIES) for _ in range(3))
+        self.over_k, self.over_v = s.take(u.keys, f), s.take(u.keys, w)
+
+
+def entry(spec: AttentionSpec) -> Function:
+    """The kernel: units are leading indices."""
+    b = Builder.kernel("attention_backward")
+    u = Block(b, spec)
+    w, s = u.words, _Space(u, b)
+    factor = b.mul(w["scale"], b.const(LOG2_E, Type(u.scalar)))
+    with b.loop(b.begin, b.end) as lead:
+        at = w.leads(lead)
+        fill(b, u.scalar, u.lanes, s.over_k, b.mul(u.keys, u.features), 0.0)
+        fill(b, u.scalar, u.lanes, s.over_v, b.mul(u.keys, u.width), 0.0)
+        with b.loop(b.int(0), u.queries, u.step) as first:
+            rows = b.op("min", b.sub(u.queries, first), u.step)
+            columns = rounded(b, rows, u.lanes)
+            _load_queries(u, b, s, at, b.mul(lead, u.queries), first, rows, columns, factor)
+            fill(b, u.scalar, u.lanes, s.over_q, b.mul(rows, u.features), 0.0)
+            most = b.op("min", u.keys, b.add(first, rows)) if spec.causal else u.keys
+            with b.loop(b.int(0), most, u.reach) as key:
+                keys = b.op("min", b.sub(most, key), u.reach)
+                _weights(u, b, s, at, first, rows, columns, key, keys)
+                _gradients(u, b, s, at, b.add(b.mul(lead, u.queries), first), rows, columns, key, keys)
+            b.call("store_rows", (s.over_q, u.features, rows, w["features"], w.row("gq", at["gq"], first),
+                                  w["gq_row"], w["gq_step"], w["scale"]))
+        b.call("store_rows", (s.over_k, u.features, u.keys, w["features"], at["gk"], w["gk_row"], w["gk_step"],
+                              w["scale"]))
+        b.call("store_rows", (s.over_v, u.width, u.keys, w["width"], at["gv"], w["gv_row"], w["gv_step"], u.one))
+    return b.finish()
+
+
+def _load_queries(u: Block, b: Builder, s: _Space, at: dict, base: Reg, first: Reg, rows: Reg, columns: Reg,
+                  factor: Reg) -> None:
+    """Queries, gradients and results of a block, as rows and as columns, and what `begin_backward` makes of them."""
+    w, left = u.words, b.sub(columns, rows)
+
+    def turned(tensor: str, size: Reg, width: Reg, rows_at: Reg, target: Reg, factor: Reg) -> None:
+        u.load(tensor, at[tensor], first, rows, size, width, rows_at, factor)
+        fill(b, u.scalar, u.lanes, b.gep(rows_at, b.mul(rows, width), u.scalar), b.mul(left, width), 0.0)
+        b.call("turn", (rows_at, width, target, u.step, columns, width))
+
+    turned("q", w["features"], u.features, s.space, s.turned_q, factor)
+    u.load("q", at["q"], first, rows, w["features"], u.features, s.rows_q, u.one)
+    turned("out", w["width"], u.width, s.space, s.turned_out, u.one)
+    turned("g", w["width"], u.width, s.rows_g, s.turned_g, u.one)
+    sums = b.gep(w["lse"], b.add(base, first), u.scalar)
+    b.call("begin_backward", (s.turned_g, s.turned_out, w["width"], rows, columns, sums, s.shift, s.deltas))
+
+
+def _weights(u: Block, b: Builder, s: _Space, at: dict, first: Reg, rows: Reg, columns: Reg, key: Reg,
+             keys: Reg) -> None:
+    """The weights of a block, keys by queries, before dropout."""
+    w = u.words
+    u.load("k", at["k"], key, keys, w["features"], u.features, s.rows_k, u.one)
+    b.call("product", (s.rows_k, u.features, b.int(1), s.turned_q, u.step, w["features"], s.scores, u.step, keys,
+                       columns, s.ignored))
+    ahead = b.sub(key, first)
+    if u.spec.mask:
+        mask = u.score_mask(at["mask"], first, rows, key, keys, s.mask, s.turned_mask)
+        b.call("adjust", (s.scores, keys, columns, s.ignored, ahead, *mask))
+    elif u.spec.causal:
+        with b.when(b.compare("gt", b.add(key, keys), first)):
+            b.call("adjust", (s.scores, keys, columns, s.ignored, ahead, *u.no_mask()))
+    b.call("weights", (s.scores, keys, columns, s.shift, s.ignored))
+
+
+def _gradients(u: Block, b: Builder, s: _Space, at: dict, row: Reg, rows: Reg, columns: Reg, key: Reg,
+               keys: Reg) -> None:
+    """Add what a block of weights gives the gradients of values, keys and queries."""
+    w, one, weights = u.words, b.int(1), s.scores
+    if u.spec.dropout:
+        u.dropped(s.scores, s.dropped, keys, columns, row, key)
+        weights = s.dropped
+    over_v = b.gep(s.over_v, b.mul(key, u.width), u.scalar)
+    b.call("add", (weights, u.step, one, s.rows_g, u.width, rows, over_v, u.width, keys, u.width, s.ignored))
+    values = u.lying("v", at["v"], key, keys, s.rows_v)
+    ends = (keys, columns, s.deltas)
+    if u.spec.dropout:
+        b.call("product", (*values, s.turned_g, u.step, w["width"], s.slopes, u.step, *ends))
+        u.dropped(s.slopes, s.slopes, keys, columns, row, key)
+        b.call("slopes", (s.scores, s.slopes, *ends))
+    else:
+        b.call("graded", (*values, s.turned_g, u.step, w["width"], s.scores, u.step, *ends))
+    over_k = b.gep(s.over_k, b.mul(key, u.features), u.scalar)
+    b.call("add", (s.scores, u.step, one, s.rows_q, u.features, rows, over_k, u.features, keys, u.features, s.ignored))
+    b.call("add", (s.scores, one, u.step, s.rows_k, u.features, keys, s.over_q, u.features, rows, u.features,
+                   s.ignored))

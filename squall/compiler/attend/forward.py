@@ -1,0 +1,115 @@
+"""Attention forward: one unit is a block of queries, which meets the keys block by block.
+
+    queries, transposed -> scores, keys by queries (a product) -> masks -> running maximum, powers of two, their sums
+    -> result, transposed, += values by weights (a product)
+
+Every query is a lane from the scores to the result. Nothing is kept but the result and the logarithm of each row's sum.
+"""
+
+from __future__ import annotations
+
+from squall.compiler.attend import softmax, tiles
+from squall.compiler.attend.block import Block, fill, helpers
+from squall.compiler.attend.softmax import LOG2_E
+from squall.compiler.attend.spec import AttentionSpec, Scratch, rounded
+from squall.compiler.attend.tiles import KEYS, QUERIES
+from squall.ir.linear import I64, PTR, Builder, Function, Program, Reg, Type
+
+
+def program(spec: AttentionSpec) -> Program:
+    """The forward kernel, before expansion."""
+    isa, scalar = tiles.target_isa(spec.isa), spec.scalar
+    functions = tiles.products(isa, scalar, ("product", "scaled", "highest"))
+    functions += [*helpers(spec), softmax.advance(isa, scalar), _finish_rows(isa, scalar), entry(spec)]
+    return Program(tuple(functions), "attention_forward")
+
+
+def entry(spec: AttentionSpec) -> Function:
+    """The kernel: units are blocks of queries, of one leading index after the other."""
+    b = Builder.kernel("attention_forward")
+    u = Block(b, spec)
+    w, s, lanes = u.words, Scratch(b, u.scalar), u.lanes
+    rows_q, turned_q = s.take(QUERIES, u.features), s.take(QUERIES, u.features)
+    highest, held, sums, shift, factors = (s.take(QUERIES) for _ in range(5))
+    scores, result, rows_out = s.take(KEYS, QUERIES), s.take(QUERIES, u.width), s.take(QUERIES, u.width)
+    space, turned = (s.take(KEYS, QUERIES), s.take(KEYS, QUERIES)) if spec.mask else (None, None)
+    room_k, room_v = (None, None) if u.in_place else (s.take(KEYS, u.features), s.take(KEYS, u.width))
+    blocks = u.ceiling(u.queries)
+    with b.loop(b.begin, b.end) as unit:
+        lead = b.op("div", unit, blocks)
+        number = b.sub(unit, b.mul(lead, blocks))
+        if spec.causal:  # the longest first
+            number = b.sub(b.sub(blocks, b.int(1)), number)
+        at = w.leads(lead)
+        first = b.mul(number, u.step)
+        rows = b.op("min", b.sub(u.queries, first), u.step)
+        columns = rounded(b, rows, u.lanes)
+        factor = b.mul(w["scale"], b.const(LOG2_E, Type(u.scalar)))
+        u.load("q", at["q"], first, rows, w["features"], u.features, rows_q, factor)
+        end = b.gep(rows_q, b.mul(rows, u.features), u.scalar)
+        fill(b, u.scalar, lanes, end, b.mul(b.sub(columns, rows), u.features), 0.0)
+        b.call("turn", (rows_q, u.features, turned_q, u.step, columns, u.features))
+        for place, value in ((highest, softmax.NOTHING), (held, softmax.NOTHING), (sums, 0.0)):
+            fill(b, u.scalar, lanes, place, columns, value)
+        fill(b, u.scalar, lanes, result, b.mul(u.width, u.step), 0.0)
+        most = b.op("min", u.keys, b.add(first, rows)) if spec.causal else u.keys
+        with b.loop(b.int(0), most, u.reach) as key:
+            keys = b.op("min", b.sub(most, key), u.reach)
+            k = u.lying("k", at["k"], key, keys, room_k)
+
+            def scored(kind: str, k: tuple = k, keys: Reg = keys, columns: Reg = columns) -> None:
+                b.call(kind, (*k, turned_q, u.step, w["features"], scores, u.step, keys, columns,
+                                            highest))
+
+            if spec.mask:
+                scored("product")
+                mask = u.score_mask(at["mask"], first, rows, key, keys, space, turned)
+                b.call("adjust", (scores, keys, columns, highest, b.sub(key, first), *mask))
+            elif spec.causal:
+                with b.when_else(b.compare("gt", b.add(key, keys), first)) as otherwise:
+                    scored("product")
+                    b.call("adjust", (scores, keys, columns, highest, b.sub(key, first), *u.no_mask()))
+                    otherwise()
+                    scored("highest")
+            else:
+                scored("highest")
+            b.call("advance", (columns, highest, held, sums, shift, factors))
+            b.call("weights", (scores, keys, columns, shift, sums))
+            if spec.dropout:
+                u.dropped(scores, scores, keys, columns, b.add(b.mul(lead, u.queries), first), key)
+            start, row, step = u.lying("v", at["v"], key, keys, room_v)
+            b.call("scaled", (start, step, row, scores, u.step, keys, result, u.step, w["width"], columns,
+                                      factors))
+        b.call("finish_rows", (result, w["width"], columns, held, sums, shift))
+        _store(u, b, w.row("out", at["out"], first), b.add(b.mul(lead, u.queries), first), rows, columns,
+               (result, rows_out, shift))
+    return b.finish()
+
+
+def _store(u: Block, b: Builder, out: Reg, row: Reg, rows: Reg, columns: Reg, places: tuple) -> None:
+    """Store a block's result, which lies features by queries, and the logarithms of its rows' sums."""
+    w, (result, rows_out, logs) = u.words, places
+    b.call("turn", (result, u.step, rows_out, u.width, u.width, columns))
+    b.call("store_rows", (rows_out, u.width, rows, w["width"], out, w["out_row"], w["out_step"], u.one))
+    target = b.gep(w["lse"], row, u.scalar)
+    with b.loop(b.int(0), rows) as i:
+        b.store(b.load(Type(u.scalar), b.gep(logs, i, u.scalar)), b.gep(target, i, u.scalar))
+
+
+def _finish_rows(isa: tiles.Isa, scalar: str) -> Function:
+    """`finish_rows(result, width, columns, held, sums, logs)`: divide by the sums (0 where nothing was attended to),
+    and leave the base-2 logarithms of the rows' sums."""
+    b = Builder("finish_rows", (PTR, I64, I64, PTR, PTR, PTR))
+    result, width, columns, held, sums, logs = b.parameters
+    vector = isa.vector(scalar)
+    zero, one = b.const(0.0, vector), b.const(1.0, vector)
+    with b.loop(b.int(0), columns, b.int(vector.lanes)) as j:
+        total, top = b.load(vector, b.gep(sums, j, scalar)), b.load(vector, b.gep(held, j, scalar))
+        dead = b.compare("eq", total, zero)
+        whole = b.add(top, b.op("log2", b.select(dead, one, total)))
+        b.store(b.select(dead, b.const(softmax.NOTHING, vector), whole), b.gep(logs, j, scalar))
+        share = b.select(dead, zero, b.op("div", one, b.select(dead, one, total)))
+        with b.loop(b.int(0), width) as d:
+            place = b.gep(result, b.add(b.mul(d, b.int(QUERIES)), j), scalar)
+            b.store(b.mul(b.load(vector, place), share), place)
+    return b.finish()

@@ -1,0 +1,156 @@
+"""Attention nodes to plan steps: operands as strided views, words, units, workspace."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+from typing import Any
+
+from squall.base.dtypes import float32
+from squall.base.shapes import contiguous_strides
+from squall.compiler.attend import backward, forward
+from squall.compiler.attend.spec import AttentionSpec
+from squall.compiler.attend.tiles import COMPUTE, KEYS, QUERIES
+from squall.compiler.group import Task
+from squall.compiler.lower import once
+from squall.compiler.nest.isa import ISAS
+from squall.compiler.pull import Home
+from squall.compiler.views import operand
+from squall.compiler.work import Memory, Work
+from squall.compiler.writing import write
+from squall.ir.linear import BYTES
+from squall.ir.node import Node
+from squall.ir.plan import KernelStep, Word
+from squall.ops.attention import attributes, split, threshold
+from squall.ops.common import as_dtype_of, is_narrow
+
+FORWARD, BACKWARD = ("attention", "attention_dropout"), ("attention_backward", "attention_dropout_backward")
+GRAIN_PRODUCTS = 1 << 20  # multiply-adds worth handing to another thread
+_PROGRAMS = {"forward": forward.program, "backward": backward.program}
+
+
+class Attention(Task):
+    """The task of an attention node: its step, what it reads, and the buffers it touches beside that."""
+
+    def __init__(self, name: str, reads: list[Node], step: KernelStep, places: set[int]):
+        super().__init__()
+        self.name, self.reads, self.step, self.places = name, list({id(n): n for n in reads}.values()), step, places
+
+    @property
+    def label(self) -> str:
+        """The op's name."""
+        return self.name
+
+    def steps(self, work: Work) -> list[Any]:
+        """The plan step."""
+        return [self.step]
+
+    def touches(self, work: Work) -> set[int]:
+        """Buffers the task touches beside those of what it reads."""
+        return self.places
+
+
+class _Operands:
+    """Collects what a step reads and writes, as words."""
+
+    def __init__(self, work: Work, node: Node):
+        self.work, self.node = work, node
+        self.words: dict[str, Word] = {}
+        self.reads: list[Node] = []
+        self.places: set[int] = set()
+
+    def tensor(self, name: str, view: Home, shape: Sequence[Any], short: str, lead: int) -> None:
+        """A tensor's address and strides; one of fewer or smaller dimensions than the scores is met again and again."""
+        strides = [0 if isinstance(n, int) and n == 1 else s for n, s in zip(shape, view.strides, strict=True)]
+        strides = [0] * (lead + 2 - len(strides)) + strides
+        self.words[name] = Word("slot", view.buffer, view.offset * BYTES[short])
+        self.words[f"{name}_row"], self.words[f"{name}_step"] = (Word("int", s) for s in strides[-2:])
+        self.words.update((f"{name}_lead{d}", Word("int", s)) for d, s in enumerate(strides[:lead]))
+
+    def read(self, node: Node) -> Home:
+        """The view of an operand."""
+        base, view = operand(self.work, node)
+        self.reads.append(base)
+        return view
+
+    def written(self, pick: Node | None, type: Any) -> Home:
+        """Where a result goes; memory of its own when nobody reads it."""
+        work = self.work
+        if pick is not None:
+            home = work.homes[id(pick)]
+        else:
+            work.memories.append(Memory("arena", -1, prod(type.shape) * type.dtype.itemsize))
+            home = Home(len(work.memories) - 1, contiguous_strides(tuple(type.shape)))
+        self.places.add(home.buffer)
+        return home
+
+
+def attend(work: Work, node: Node, picks: list[Node | None]) -> None:
+    """Make the task of an attention node.
+
+    Args:
+        picks: the node of each result, None for those that nobody reads.
+    """
+    is_forward = node.op.name in FORWARD
+    first = 0 if is_forward else 1
+    q, k, v = node.inputs[first : first + 3]
+    mask, drawn = split(node.inputs[3 if is_forward else 6 :], attributes(node.attrs)[2])
+    causal, scale, p = attributes(node.attrs)
+    lead = len(q.shape) - 2
+    spec = AttentionSpec("forward" if is_forward else "backward", q.dtype.short, work.isa, lead, causal,
+                         mask[0].dtype.short if mask else "", bool(drawn))
+    o = _Operands(work, node)
+    given = [("q", q), ("k", k), ("v", v), *(("mask", m) for m in mask)]
+    given += [] if is_forward else [("g", node.inputs[0]), ("out", node.inputs[4])]
+    for name, value in given:
+        o.tensor(name, o.read(value), tuple(value.shape), value.dtype.short, lead)
+    types = node.type
+    results = [("out", 0)] if is_forward else [("gq", 0), ("gk", 1), ("gv", 2)]
+    for name, i in results:
+        o.tensor(name, o.written(picks[i], types[i]), tuple(types[i].shape), types[i].dtype.short, lead)
+    sums = _dense(o, node, picks, is_forward)
+    o.words["lse"] = Word("slot", sums.buffer, sums.offset * BYTES[spec.scalar])
+    for name, value in zip(("seed", "offset"), drawn, strict=False):
+        o.words[name] = Word("slot", (view := o.read(value)).buffer, view.offset * 8)
+    o.words |= {"threshold": Word("int", threshold(p)), "factor": Word("float", 1 / (1 - p)),
+                "scale": Word("float", scale)}
+    o.words |= {"queries": Word("int", q.shape[-2]), "keys": Word("int", k.shape[-2]),
+                "features": Word("int", q.shape[-1]), "width": Word("int", v.shape[-1])}
+    o.words |= {f"extent{d}": Word("int", q.shape[d]) for d in range(lead)}
+    words = tuple(o.words[name] for name in spec.names)
+    step = KernelStep(spec, once(spec, lambda: _PROGRAMS[spec.role](spec)), words, *_units(q, k, v, is_forward),
+                      node.op.name, _scratch(spec, q, k, v))
+    work.add(Attention(node.op.name, o.reads, step, o.places), [node], node)
+
+
+def _dense(o: _Operands, node: Node, picks: list[Node | None], is_forward: bool) -> Home:
+    """Where the logarithms of sums lie, row-major."""
+    if is_forward:
+        return o.written(picks[1], node.type[1])
+    sums = node.inputs[5]
+    view = o.read(sums)
+    if tuple(view.strides) == contiguous_strides(tuple(sums.shape)) and sums.dtype.short == COMPUTE[sums.dtype.short]:
+        return view
+    sums = as_dtype_of(sums, float32 if is_narrow(sums.dtype) else sums.dtype)
+    copy = o.written(None, sums.type)
+    write(o.work, node, sums, copy)
+    return copy
+
+
+def _units(q: Node, k: Node, v: Node, is_forward: bool) -> tuple[Any, Any]:
+    """Units, and the grain: how many are worth a thread."""
+    leads = prod(q.shape[:-2])
+    units = leads * ((q.shape[-2] + (QUERIES - 1)) // QUERIES) if is_forward else leads
+    rows = QUERIES if is_forward else q.shape[-2]
+    each = rows * k.shape[-2] * (q.shape[-1] + v.shape[-1]) * (1 if is_forward else 2)
+    return units, max(1, GRAIN_PRODUCTS // max(1, each)) if isinstance(each, int) else 1
+
+
+def _scratch(spec: AttentionSpec, q: Node, k: Node, v: Node) -> Any:
+    """Bytes of workspace: a bound of what the kernels take."""
+    lanes = ISAS[spec.isa].lanes(spec.scalar)
+    f, w = (((n + (lanes - 1)) // lanes) * lanes for n in (q.shape[-1], v.shape[-1]))
+    blocks = 5 * (f + w) * max(QUERIES, KEYS) + 5 * KEYS * QUERIES + 8 * QUERIES
+    if spec.role == "backward":
+        blocks = blocks + k.shape[-2] * (f + w)
+    return blocks * BYTES[COMPUTE[spec.stored]]

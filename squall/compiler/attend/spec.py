@@ -1,0 +1,105 @@
+"""What the attention kernels are keyed on, and the one place that says which word of their args means what."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from squall.compiler.attend.tiles import COMPUTE
+from squall.ir.linear import I64, PTR, Builder, Reg, Type
+
+
+class AttentionSpec(NamedTuple):
+    """The key of an attention kernel: everything its code depends on. No extent and no stride is among it.
+
+    role: "forward" or "backward"; stored: dtype of the operands; isa: a name in `nest.ISAS`; lead: how many leading
+    dimensions; causal; mask: dtype of the mask or ""; dropout: whether weights are dropped.
+    """
+
+    role: str
+    stored: str
+    isa: str
+    lead: int
+    causal: bool
+    mask: str
+    dropout: bool
+
+    @property
+    def scalar(self) -> str:
+        """What is computed in."""
+        return COMPUTE[self.stored]
+
+    @property
+    def tensors(self) -> tuple[str, ...]:
+        """The tensors whose strides are words, in order."""
+        mask = ("mask",) if self.mask else ()
+        if self.role == "forward":
+            return ("q", "k", "v", "out", *mask)
+        return ("q", "k", "v", "out", "g", "gq", "gk", "gv", *mask)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The words: sizes and numbers, then for each tensor its address, the strides of rows and of features, and
+        one for each leading dimension. `lse` is dense."""
+        made = ["queries", "keys", "features", "width", "scale", "lse"]
+        made += ["seed", "offset", "threshold", "factor"] if self.dropout else []
+        made += [f"extent{d}" for d in range(self.lead)]
+        for tensor in self.tensors:
+            made += [tensor, f"{tensor}_row", f"{tensor}_step", *(f"{tensor}_lead{d}" for d in range(self.lead))]
+        return tuple(made)
+
+
+class Words:
+    """A kernel's args as registers, each loaded once at the kernel's start."""
+
+    def __init__(self, b: Builder, spec: AttentionSpec):
+        pointers, real = {*spec.tensors, "lse", "seed", "offset"}, Type(spec.scalar)
+        kinds = dict.fromkeys(pointers, PTR) | {"scale": real, "factor": real}
+        self.held = {n: b.argument(i, kinds.get(n, I64)) for i, n in enumerate(spec.names)}
+        self.spec, self.builder = spec, b
+        if spec.dropout:  # numbers of the run, in memory
+            self.held.update({n: b.load(I64, self.held[n]) for n in ("seed", "offset")})
+
+    def __getitem__(self, name: str) -> Reg:
+        return self.held[name]
+
+    def leads(self, index: Reg) -> dict[str, Reg]:
+        """Each tensor's address at a flat leading index."""
+        b, rest, spec = self.builder, index, self.spec
+        totals = dict.fromkeys(spec.tensors, b.int(0))
+        for d in reversed(range(spec.lead)):
+            position = rest
+            if d:
+                quotient = b.op("div", rest, self[f"extent{d}"])
+                position, rest = b.sub(rest, b.mul(quotient, self[f"extent{d}"])), quotient
+            for t in totals:
+                totals[t] = b.add(totals[t], b.mul(position, self[f"{t}_lead{d}"]))
+        return {t: b.gep(self[t], total, self.stored(t)) for t, total in totals.items()}
+
+    def stored(self, tensor: str) -> str:
+        """The dtype of a tensor's elements."""
+        return self.spec.mask if tensor == "mask" else self.spec.stored
+
+    def row(self, tensor: str, start: Reg, index: Reg) -> Reg:
+        """The address of a row of a tensor."""
+        return self.builder.gep(start, self.builder.mul(index, self[f"{tensor}_row"]), self.stored(tensor))
+
+
+class Scratch:
+    """Hands out stretches of a thread's workspace."""
+
+    def __init__(self, b: Builder, scalar: str):
+        self.b, self.scalar, self.at = b, scalar, b.scratch
+
+    def take(self, *sizes: Reg | int) -> Reg:
+        """The address of so many elements (the product of the sizes, of which one is a multiple of a line)."""
+        found, total = self.at, None
+        for size in sizes:
+            size = self.b.int(size) if isinstance(size, int) else size
+            total = size if total is None else self.b.mul(total, size)
+        self.at = self.b.gep(self.at, total, self.scalar)
+        return found
+
+
+def rounded(b: Builder, size: Reg, by: int) -> Reg:
+    """A size rounded up to a multiple of a power of two."""
+    return b.op("and", b.add(size, b.int(by - 1)), b.int(-by))
