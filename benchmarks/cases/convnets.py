@@ -181,17 +181,19 @@ class Layer(NamedTuple):
     groups: int = 1
 
 
+def layer_values(layer: Layer) -> tuple[np.ndarray, ...]:
+    """The input, weight and gradient of the output of a layer."""
+    draw = np.random.RandomState(3)
+    x = draw.standard_normal((layer.batch, layer.channels, layer.size, layer.size)).astype(np.float32)
+    w = draw.standard_normal((layer.filters, layer.channels // layer.groups, layer.kernel, layer.kernel))
+    w = (w / (w[0].size) ** 0.5).astype(np.float32)
+    out = (layer.size + 2 * (layer.kernel // 2) - layer.kernel) // layer.stride + 1
+    return x, w, draw.standard_normal((layer.batch, layer.filters, out, out)).astype(np.float32)
+
+
 def layer_contenders(layer: Layer, part: str) -> dict[str, Callable]:
     """One layer: its `part` is "forward", "data" or "weight", the gradients given that of the output."""
     padding = layer.kernel // 2
-
-    def values() -> tuple[np.ndarray, ...]:
-        draw = np.random.RandomState(3)
-        x = draw.standard_normal((layer.batch, layer.channels, layer.size, layer.size)).astype(np.float32)
-        w = draw.standard_normal((layer.filters, layer.channels // layer.groups, layer.kernel, layer.kernel))
-        w = (w / (w[0].size) ** 0.5).astype(np.float32)
-        out = (layer.size + 2 * padding - layer.kernel) // layer.stride + 1
-        return x, w, draw.standard_normal((layer.batch, layer.filters, out, out)).astype(np.float32)
 
     def program(own: Framework) -> Callable:
         convolve = own.functional.conv2d
@@ -206,15 +208,26 @@ def layer_contenders(layer: Layer, part: str) -> dict[str, Callable]:
 
         return gradient
 
-    def squall() -> Program:
+    def squall(channels_last: bool) -> Program:
         own = framework("squall")
-        given = tuple(own.package.tensor(value) for value in values())
-        run = own.package.compile(program(own))
-        return Program(lambda: run(*given).data_ptr(), lambda: [run(*given).numpy()])
+        kept, moved = (0, 2, 3, 1), (0, 3, 1, 2)
+        function = program(own)
+
+        def last(x: Any, w: Any, g: Any) -> Any:  # pictures lie in memory with their channels last
+            y = function(x.permute(moved), w, g.permute(moved))
+            return y if part == "weight" else y.permute(kept)
+
+        run = own.package.compile(last if channels_last else function)
+        turn = kept if channels_last else (0, 1, 2, 3)
+        x, w, g = layer_values(layer)
+        pictures = [own.package.tensor(np.ascontiguousarray(value.transpose(turn))) for value in (x, g)]
+        given = (pictures[0], own.package.tensor(w), pictures[1])
+        back = moved if channels_last and part != "weight" else (0, 1, 2, 3)
+        return Program(lambda: run(*given).numpy(), lambda: [run(*given).numpy().transpose(back)])
 
     def torch(channels_last: bool) -> Program:
         own = framework("torch")
-        given = tuple(tensors(own, (value, value), channels_last)[0] for value in values())
+        given = tuple(tensors(own, (value, value), channels_last)[0] for value in layer_values(layer))
         if part == "forward":
             run = program(own)
         else:
@@ -227,7 +240,11 @@ def layer_contenders(layer: Layer, part: str) -> dict[str, Callable]:
 
         return Program(lambda: run(*given), lambda: [run(*given).numpy()])
 
-    return {"squall compiled": squall, **{key: lambda last=last: torch(last) for key, last in LAYOUTS.items()}}
+    return {
+        "squall compiled": lambda: squall(False),
+        "squall channels-last": lambda: squall(True),
+        **{key: lambda last=last: torch(last) for key, last in LAYOUTS.items()},
+    }
 
 
 TRAINED = {

@@ -64,17 +64,15 @@ def _streams(work: Work, d: Described) -> bool:
 
 
 def _split_steps(work: Work, group: Group) -> list[KernelStep]:
-    """Blocks of the reduction as units that leave partial results, then a kernel that adds them in order."""
-    (target,) = group.targets
-    node = target.node
-    dims, shape = node.attrs[0], node.inputs[0].shape
-    rows, length = prod(node.shape), prod(shape[d] for d in dims)
+    """Blocks of reductions as units that leave partial results, then for each a kernel that adds them in order."""
+    node = group.targets[0].node.inputs[0]
+    dims, shape = group.targets[0].node.attrs[0], node.shape
+    rows, length = prod(group.space.kept_shape()), prod(shape[d] for d in dims)
     described = describe(group, lambda b: b, work.vector_bytes)
     if not described.spec.blocked:
         group.split = False
         return group_steps(work, group)
     spec = described.spec
-    scalar = next(accumulator(v, spec.values) for v in spec.values if v.op == "reduce")
     sizes = {w: described.words[w].value for w in (*spec.outer, *spec.lines, spec.inner)}
     inner = sizes[spec.inner]
     if spec.kind == "columns":
@@ -85,19 +83,24 @@ def _split_steps(work: Work, group: Group) -> list[KernelStep]:
         block_lines = max(1, BLOCK // max(1, inner))
         blocks, outer = -(-lines // block_lines) * -(-inner // BLOCK), rows
         units = rows * blocks
-    work.memories.append(Memory("arena", -1, rows * blocks * BYTES[scalar]))
-    partial = len(work.memories) - 1
-    group.targets = [Target(node, Home(partial, target.home.strides))]
+    given, parts, last = group.targets, [], []
+    for target, store in zip(given, spec.stores, strict=True):
+        value = spec.values[store.value]
+        scalar = accumulator(value, spec.values)
+        work.memories.append(Memory("arena", -1, rows * blocks * BYTES[scalar]))
+        partial = len(work.memories) - 1
+        parts.append(Target(target.node, Home(partial, target.home.strides)))
+        combined = _combine(spec, value.attr, scalar, target.node, partial, target.home, outer, blocks, inner)
+        last.append(_step(combined, group.label))
+    group.targets = parts
     first = describe(group, lambda b: b, work.vector_bytes)._replace(units=units, unit_cost=BLOCK)
-    group.targets = [target]
-    last = _combine(spec, scalar, node, partial, target.home, outer, blocks, inner)
-    return [_step(first, group.label + " in blocks", group.checks), _step(last, group.label)]
+    group.targets = given
+    return [_step(first, group.label + " in blocks", group.checks), *last]
 
 
-def _combine(spec: Spec, scalar: str, node: Any, partial: int, home: Home, outer: int, blocks: int,
+def _combine(spec: Spec, kind: str, scalar: str, node: Any, partial: int, home: Home, outer: int, blocks: int,
              inner: int) -> Described:
     """Adds partial results: 16 running totals and a tree, or in order for columns, as one kernel would have."""
-    kind = next(v.attr for v in spec.values if v.op == "reduce")
     short, is_rows = node.dtype.short, spec.kind == "rows"
     words = [Word("int", outer), Word("int", blocks), Word("int", inner), Word("slot", partial),
              Word("int", blocks * (1 if is_rows else inner)), Word("int", inner),

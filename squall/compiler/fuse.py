@@ -63,10 +63,10 @@ class Fuser:
         """Merge what can be: producers into consumers first, then neighbours that read the same."""
         recent: dict[tuple, list[Group]] = {}
         for task in list(self.work.tasks):
-            if task.merged is not None or not isinstance(task, Group) or not _open(task):
+            if task.merged is not None or not isinstance(task, Group) or not task.inside:
                 continue
             group: Group = task
-            changed = True
+            changed = not group.split
             while changed:
                 changed = False
                 producers = [t for t in self.before(group) if isinstance(t, Group) and _open(t)]
@@ -91,7 +91,7 @@ class Fuser:
         return all(self.readers.get(id(n), set()) <= {group} for n in producer.inside.values())
 
     def _neighbours(self, group: Group, recent: dict[tuple, list[Group]]) -> None:
-        key = (group.space.shape, group.space.reduced, group.kind)
+        key = (group.space.shape, group.space.reduced, group.kind, group.split)
         others = recent.setdefault(key, [])
         single = prod(group.space.shape) == 1
         reads = {id(n) for n in group.reads if single or prod(n.shape) != 1}  # a shared number is no reason
@@ -115,6 +115,7 @@ class Fuser:
         inside = [*first.inside.values(), *second.inside.values()]
         targets, reduced = first.targets + second.targets, tuple(sorted(wide.space.reduced))
         group = Group(wide.space.shape, reduced, targets, inside, wide.kind)
+        group.split = first.split
         group.targets = [t for t in group.targets if self._is_wanted(group, t.node, {first, second})]
         try:
             group.pull(self.work)
@@ -131,8 +132,10 @@ class Fuser:
         a, b = first.space, second.space
         if len(first.puller.values) + len(second.puller.values) > MOST_VALUES:  # type: ignore[union-attr]
             return "one kernel of both would be too long"
-        if first.split or second.split:
+        if first.split != second.split:
             return "a long reduction is done in two steps"
+        if first.split and (self.waits(second, first, True) or self.waits(first, second, True)):
+            return "one long reduction waits for the other"
         if a.reduced and b.reduced:
             if a.shape != b.shape or a.reduced != b.reduced:
                 return "they reduce different dimensions"

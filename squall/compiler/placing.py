@@ -22,6 +22,7 @@ from squall.compiler.work import Work
 from squall.ir.node import Node
 from squall.ir.op import Library
 
+RUN, SMALL = 8, 4096  # elements
 TURNED = ("reshape", "permute")  # movements that keep every element, once
 
 
@@ -60,12 +61,19 @@ def _put_through(work: Work, part: Node, place: Home, whole: Node, last: Node | 
     if not is_strided(base) or not _is_movable(work, base, whole):
         return False
     home = view_from(base, part if last is None else last, place)
-    if home is None:
+    if home is None or not _has_runs(base, home):
         return False
     _put(work, base, home, whole)
     made = base.inputs[0] if base.op.name == "pick" else base
     work.note(f"{made.op.name} is written where its {whole.op.name} lies")
     return True
+
+
+def _has_runs(base: Node, home: Home) -> bool:
+    """Whether storing at a place moves several elements at once: where not, a copy afterwards costs less."""
+    runs = [n for n, s in zip(base.shape, home.strides, strict=True) if isinstance(s, int) and s == 1]
+    small = all(isinstance(n, int) for n in base.shape) and prod(base.shape) < SMALL
+    return small or any(not isinstance(n, int) or n >= RUN for n in runs)
 
 
 def _base(work: Work, part: Node, names: tuple[str, ...]) -> Node:

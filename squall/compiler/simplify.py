@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from squall.base.dtypes import int64
-from squall.compiler import movement
+from squall.compiler import layout, movement
 from squall.compiler.parts import joined
 from squall.compiler.strided import is_strided
 from squall.ir.interpret import evaluate
@@ -54,6 +54,8 @@ class Simplifier:
                 replaced = rule(made)
             if replaced is not None:
                 return self.made(replaced)
+        if layout.is_elementwise(made) and (turned := layout.elementwise(made)) is not None:
+            return self.made(turned)
         if op.name in LEAF_OPS:
             return made
         key = (op.name, _bits(attrs), tuple(id(n) for n in operands), None if operands else type)
@@ -181,6 +183,8 @@ def _pad(node: Node) -> Node | None:
     none = [isinstance(n, int) and n == 0 for n in (*low, *high, *interior)]
     if all(none):
         return node.inputs[0]
+    if (turned := layout.pad(node)) is not None:
+        return turned
     crops = any(isinstance(n, int) and n < 0 for n in (*low, *high))
     if not crops or movement.is_simple_pad(node):
         return None
@@ -248,6 +252,7 @@ def folded(node: Node) -> Node | None:
 
 RULES: dict[str, Callable[[Node], Node | None]] = {
     "mul": _mul, "div": _div, "add": _add, "sub": _sub, "neg": _neg, "reshape": _reshape, "permute": _permute,
-    "expand": _expand, "slice": _slice, "pad": _pad, "cast": _cast, "sum": _reduced, "prod": _reduced, "amax": _reduced,
-    "amin": _reduced, "any": _reduced, "all": _reduced, "argmax": _argument, "argmin": _argument,
+    "expand": _expand, "slice": _slice, "pad": _pad, "concat": layout.concat, "cast": _cast, "sum": _reduced,
+    "prod": _reduced, "amax": _reduced, "amin": _reduced, "any": _reduced, "all": _reduced, "argmax": _argument,
+    "argmin": _argument,
 }

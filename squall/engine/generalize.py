@@ -33,6 +33,15 @@ SIZED = {
     "scan": ("length",),
 }
 
+# Ops that choose how they compute, and so the order of sums, by sizes of an operand: these (operand, dimensions) are
+# part of the structure and never symbols.
+CHOOSING = {
+    "convolution": ((0, slice(1, 2)), (1, slice(0, 2))),
+    "convolution_transpose": ((0, slice(1, None)), (1, slice(0, 2))),
+    "batch_norm": ((0, slice(1, 2)),),
+    "avg_pool": ((0, slice(1, 2)),),
+    "adaptive_avg_pool": ((0, slice(1, 2)),),
+}
 
 # Ops whose sizes come from the program itself: like a leaf's, they may be symbols in their own right.
 _SOURCES = ("iota", "uniform", "normal", "random_bits", "expand", "slice")
@@ -133,7 +142,8 @@ def _entry(node: Node, operands: tuple, kinds: tuple, numbers: list[int]) -> tup
             else:
                 attrs.append(attrs_key((value,)))
     ranks = tuple((tuple(map(_class, t.shape)), t.dtype.short) for t in kinds)
-    return (node.op.name, tuple(attrs), operands, ranks)
+    chosen = tuple(node.inputs[operand].shape[dims] for operand, dims in CHOOSING.get(node.op.name, ()))
+    return (node.op.name, tuple(attrs), operands, ranks, chosen)
 
 
 class _UnsolvedError(Exception):

@@ -11,7 +11,7 @@ from squall.ir.families import opaque
 from squall.ir.node import TensorType
 from squall.ir.op import Context, Decompose, Sample, declare, ops
 from squall.ops.common import number, widened, widened_expand
-from squall.ops.correlation import check_spatial, pad_spatial, strided
+from squall.ops.correlation import check_spatial, from_last, is_last, pad_last, pad_spatial, strided, to_last
 from squall.ops.pooling import _WRITTEN_OUT, _axis, _folded_batch, pooled_counts
 from squall.ops.samples import floats
 from squall.ops.slicing import arange, is_int
@@ -66,17 +66,23 @@ def _over_count(
 
 @widened_expand
 def _avg_pool(x: Any, size: tuple, stride: tuple, padding: tuple, counted: tuple, divisor: Any) -> Any:
-    rank, shape = len(size), tuple(x.shape)
-    counts = pooled_counts("avg_pool", shape, size, stride, padding, (1,) * rank)
-    x = pad_spatial(x, padding)
+    rank, shape, last = len(size), tuple(x.shape), is_last(x.shape[1])
+    counts, lead = pooled_counts("avg_pool", shape, size, stride, padding, (1,) * rank), 1 if last else 2
+    x = pad_last(to_last(x), padding) if last else pad_spatial(x, padding)
     if prod(size) <= _WRITTEN_OUT:
         total = None
         for tap in product(*map(range, size)):
-            part = strided(x, 2, counts, stride, tap)
+            part = strided(x, lead, counts, stride, tap)
             total = part if total is None else ops.add(total, part)
+    elif last and counts == (1,) * rank:  # one window: a sum of rows, as long as vectors are
+        x = strided(x, lead, tuple(size), (1,) * rank)
+        total = ops.sum(x, dims=tuple(range(1, 1 + rank)), keepdim=True)
     else:
-        view = ops.window(x, dims=tuple(range(2, 2 + rank)), sizes=size, steps=stride, dilations=(1,) * rank)
+        view = ops.window(
+            x, dims=tuple(range(lead, lead + rank)), sizes=size, steps=stride, dilations=(1,) * rank
+        )
         total = ops.sum(view, dims=tuple(range(2 + rank, 2 + 2 * rank)), keepdim=False)
+    total = from_last(total) if last else total
     return _over_count(total, shape, size, stride, padding, counted, divisor)
 
 

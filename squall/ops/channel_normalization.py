@@ -10,6 +10,7 @@ from squall.ir.families import check_float, opaque
 from squall.ir.node import TensorType
 from squall.ir.op import Context, Decompose, Sample, declare, ops
 from squall.ops.common import as_dtype_of, count_over, is_narrow, widen, widened
+from squall.ops.correlation import from_last, is_last, to_last
 from squall.ops.normalization import (
     affine,
     affine_reference,
@@ -46,11 +47,11 @@ def _saved(needs: tuple[bool, ...]) -> tuple:
     return (0, 1) if len(needs) > 1 else (0,)
 
 
-def _channel_gradients(context: Context, g: Any, h: Any) -> tuple:
-    """Gradients of weight and bias, as far as they are given and needed."""
-    dims = _others(tuple(h.shape))
-    return tuple(ops.sum(g if i else ops.mul(g, h), dims=dims, keepdim=False) if needed else None
-                 for i, needed in enumerate(context.needs[1:]))
+def _channel_gradients(context: Context, g: Any, h: Any, dims: tuple) -> tuple:
+    """Gradients of weight and bias, as far as they are given and needed; `dims` are those of all but the channels."""
+    sums = (ops.sum(g if i else ops.mul(g, h), dims=dims, keepdim=True) if needed else None
+            for i, needed in enumerate(context.needs[1:]))
+    return tuple(s if s is None else ops.reshape(s, shape=(context.types[1].shape[0],)) for s in sums)
 
 
 def _channel_samples(attributes: dict) -> list[Sample]:
@@ -64,6 +65,27 @@ def _channel_samples(attributes: dict) -> list[Sample]:
 
 
 # ---------------------------------------------------------------- batch_norm
+class _Layout:
+    """How batch_norm computes on values of a shape: with the channels last where `is_last` says so."""
+
+    def __init__(self, shape: tuple):
+        self.last = len(shape) > 2 and is_last(shape[1])
+        self.rank = len(shape)
+        self.dims = tuple(range(self.rank - 1)) if self.last else _others(shape)
+
+    def turned(self, value: Any) -> Any:
+        """A value in this layout; None stays."""
+        return to_last(value) if self.last and value is not None else value
+
+    def back(self, value: Any) -> Any:
+        """The value as users see it."""
+        return from_last(value) if self.last else value
+
+    def spread(self, parameters: tuple) -> tuple:
+        """Values of shape [C] so that they broadcast; None stays."""
+        return parameters if self.last else _spread(parameters, self.rank)
+
+
 def _batch_norm_type(types: tuple, attrs: tuple) -> tuple:
     x = _check_channels("batch_norm", types)
     statistic = TensorType((x.shape[1],), float32 if is_narrow(x.dtype) else x.dtype, x.device)
@@ -71,43 +93,45 @@ def _batch_norm_type(types: tuple, attrs: tuple) -> tuple:
 
 
 def _batch_norm_expand(x: Any, *parameters: Any, eps: float) -> tuple:
-    flat = (x.shape[1],)
-    centred, scale, mean, variance = standardized(widen(x), _others(x.shape), eps)
-    y = affine(ops.mul(centred, scale), _spread(parameters, len(x.shape)))
+    layout, flat = _Layout(tuple(x.shape)), (x.shape[1],)
+    centred, scale, mean, variance = standardized(layout.turned(widen(x)), layout.dims, eps)
+    y = layout.back(affine(ops.mul(centred, scale), layout.spread(parameters)))
     return as_dtype_of(y, x.dtype), ops.reshape(mean, shape=flat), ops.reshape(variance, shape=flat)
 
 
 @widened
 def _batch_norm_grad(context: Context, g: tuple) -> tuple:
-    x, (eps,), (gy, gmean, gvar) = context.inputs[0], context.attrs, g
-    rank, dims = len(x.shape), _others(tuple(x.shape))
+    layout, (eps,), (gy, gmean, gvar) = _Layout(tuple(context.types[0].shape)), context.attrs, g
+    x, gy, dims = layout.turned(context.inputs[0]), layout.turned(gy), layout.dims
     centred, scale, _, _ = standardized(x, dims, eps)
     h = ops.mul(centred, scale)
     parameters: tuple = (None,) * (len(context.inputs) - 1)
     over_x = None
     if gy is not None:
-        parameters = _channel_gradients(context, gy, h)
-        over_x = through_rows(affine(gy, _spread(context.inputs[1:2], rank)), h, scale, dims)
+        parameters = _channel_gradients(context, gy, h, dims)
+        # A channel's weight is one factor of all its terms: outside of the sums, they are those of the parameters.
+        over_x = through_rows(gy, h, affine(scale, layout.spread(context.inputs[1:2])), dims)
     if gmean is not None:
-        share = ops.expand(_spread((ops.div(gmean, count_over(tuple(x.shape), dims, gmean)),), rank)[0],
+        share = ops.expand(layout.spread((ops.div(gmean, count_over(tuple(x.shape), dims, gmean)),))[0],
                            shape=tuple(x.shape))
         over_x = share if over_x is None else ops.add(over_x, share)
     if gvar is not None:
         slope = ops.div(ops.mul(gvar, 2.0), count_over(tuple(x.shape), dims, gvar))
-        share = ops.mul(centred, _spread((slope,), rank)[0])
+        share = ops.mul(centred, layout.spread((slope,))[0])
         over_x = share if over_x is None else ops.add(over_x, share)
-    return over_x, *parameters
+    return over_x if over_x is None else layout.back(over_x), *parameters
 
 
 def _batch_norm_tangent(context: Context, t: Any, *parameter_tangents: Any) -> tuple:
-    x, (eps,) = context.inputs[0], context.attrs
-    rank, dims = len(x.shape), _others(tuple(x.shape))
+    layout, (eps,) = _Layout(tuple(context.types[0].shape)), context.attrs
+    x, t, dims = layout.turned(context.inputs[0]), layout.turned(t), layout.dims
     centred, scale, _, _ = standardized(x, dims, eps)
     spread = Context(context.op, context.attrs, context.types, context.out_type,
-                     (x, *_spread(context.inputs[1:], rank)),
+                     (x, *layout.spread(context.inputs[1:])),
                      None, context.needs)
-    y = affine_tangent(spread, t, _spread(parameter_tangents, rank), ops.mul(centred, scale), scale, dims,
+    y = affine_tangent(spread, t, layout.spread(parameter_tangents), ops.mul(centred, scale), scale, dims,
                        through_rows)
+    y = y if y is None else layout.back(y)
     if t is None:
         return y, None, None
     count = count_over(tuple(x.shape), dims, x)
@@ -160,7 +184,7 @@ def _group_norm_grad(context: Context, g: Any) -> tuple:
     h = ops.mul(centred, scale)
     d = _grouped(affine(g, _spread(context.inputs[1:2], len(shape))), groups)
     over_x = ops.reshape(through_rows(d, h, scale, (2,)), shape=shape) if context.needs[0] else None
-    return over_x, *_channel_gradients(context, g, ops.reshape(h, shape=shape))
+    return over_x, *_channel_gradients(context, g, ops.reshape(h, shape=shape), _others(shape))
 
 
 def _group_norm_tangent(context: Context, t: Any, *parameter_tangents: Any) -> Any:

@@ -16,7 +16,7 @@ from squall.ir.node import TensorType
 from squall.ir.op import Context, Decompose, Sample, declare, ops
 from squall.ops.common import number
 from squall.ops.convolution import fold, unfold
-from squall.ops.correlation import check_spatial, pad_spatial, strided
+from squall.ops.correlation import check_spatial, from_last, is_last, pad_last, pad_spatial, strided, to_last
 from squall.ops.samples import floats
 from squall.ops.slicing import arange, is_int, position
 from squall.ops.windows import window_count
@@ -113,13 +113,14 @@ def _greater(candidate: Any, best: Any) -> Any:
 
 
 def _chain(
-    x: Any, counts: tuple, strides: tuple, first: Any, size: tuple, stride: tuple, dilation: tuple
+    x: Any, counts: tuple, strides: tuple, first: Any, size: tuple, stride: tuple, dilation: tuple, lead: int = 2
 ) -> tuple:
-    """The maximum of written-out windows of a padded input, and its offset from the window's start."""
+    """The maximum of written-out windows of a padded input, whose spatial dimensions come after `lead` others, and its
+    offset from the window's start."""
     best = offset = None
-    counter = _counter(tuple(x.shape))
+    counter = _counter((1, 1, *x.shape[lead : lead + len(size)]))
     for tap in product(*map(range, size)):
-        part = strided(x, 2, counts, stride, tuple(t * d for t, d in zip(tap, dilation, strict=True)))
+        part = strided(x, lead, counts, stride, tuple(t * d for t, d in zip(tap, dilation, strict=True)))
         if best is None:
             best, offset = part, number(0, x, counter) if first is None else first
             continue
@@ -149,6 +150,8 @@ def _reduced(x: Any, strides: tuple, first: Any, size: tuple, stride: tuple, dil
 
 def _max_pool(x: Any, size: tuple, stride: tuple, padding: tuple, dilation: tuple) -> tuple:
     counts = pooled_counts("max_pool", tuple(x.shape), size, stride, padding, dilation)
+    if is_last(x.shape[1]) and prod(size) <= _WRITTEN_OUT:
+        return _max_pool_last(x, counts, size, stride, padding, dilation)
     strides, starts = _row_strides(tuple(x.shape)), _starts(x, counts, stride, padding)
     first = _first_valid(starts, strides, padding, dilation)
     padded = pad_spatial(x, padding, value=lowest(x.dtype))
@@ -162,32 +165,49 @@ def _max_pool(x: Any, size: tuple, stride: tuple, padding: tuple, dilation: tupl
     return best, ops.cast(indices, dtype=int64) if indices.dtype is not int64 else indices
 
 
+def _max_pool_last(x: Any, counts: tuple, size: tuple, stride: tuple, padding: tuple, dilation: tuple) -> tuple:
+    """The same with the channels last: vectors run along them, whatever the stride."""
+    strides, starts, rank = _row_strides(tuple(x.shape)), _starts(x, counts, stride, padding), len(size)
+    first = _first_valid(starts, strides, padding, dilation)
+    first = None if first is None else ops.reshape(first, shape=(*first.shape, 1))
+    padded = pad_last(to_last(x), padding, value=lowest(x.dtype))
+    best, offset = _chain(padded, counts, strides, first, size, stride, dilation, 1)
+    indices = ops.add(_plane_sum(starts, strides, rank + 1), offset)
+    shape = tuple(best.shape)
+    indices = indices if tuple(indices.shape) == shape else ops.expand(indices, shape=shape)
+    indices = ops.cast(indices, dtype=int64) if indices.dtype is not int64 else indices
+    return from_last(best), from_last(indices)
+
+
 def _max_pool_grad(context: Context, g: tuple) -> Any:
     """Each window gives its gradient to the element at the saved position."""
     (values, _), (size, stride, padding, dilation), shape = g, context.attrs, tuple(context.types[0].shape)
     if values is None:
         return None
-    indices, rank = context.output[1], len(size)
+    indices, rank, last = context.output[1], len(size), is_last(shape[1])
     counts, counter = tuple(values.shape[2:]), _counter(shape)
     x = context.types[0]
-    strides, places = _row_strides(shape), 2 * rank
+    strides, places, lead = _row_strides(shape), 2 * rank + last, 1 if last else 2
     at = _plane_sum(_starts(x, counts, stride, padding), strides, places)
     reach = [ops.mul(arange(k, x.device, counter), d) for k, d in zip(size, dilation, strict=True)]
-    at = ops.add(at, _plane_sum(reach, strides, places, rank))
+    at = ops.add(at, _plane_sum(reach, strides, places, rank + last))
     chosen = ops.cast(indices, dtype=counter) if counter is not int64 else indices
+    if last:
+        values, chosen = to_last(values), to_last(chosen)
     apart = (*values.shape, *(1 for _ in size))
     mine = ops.eq(ops.reshape(chosen, shape=apart), at)
     spread = ops.where(mine, ops.reshape(values, shape=apart), number(0, values))
     full = tuple(n + low + high for n, (low, high) in zip(shape[2:], padding, strict=True))
     back = ops.unwindow(
         spread,
-        shape=(*shape[:2], *full),
-        dims=tuple(range(2, 2 + rank)),
+        shape=(shape[0], *full, shape[1]) if last else (*shape[:2], *full),
+        dims=tuple(range(lead, lead + rank)),
         sizes=size,
         steps=stride,
         dilations=dilation,
     )
-    return pad_spatial(back, tuple((-low, -high) for low, high in padding))
+    cropped = tuple((-low, -high) for low, high in padding)
+    return from_last(pad_last(back, cropped)) if last else pad_spatial(back, cropped)
 
 
 def _max_pool_tangent(context: Context, tangent: Any) -> tuple:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from squall.compiler.nest import arguments as words
-from squall.compiler.nest.isa import MOST_ROWS, Isa
+from squall.compiler.nest.isa import ISAS, MOST_ROWS, Isa
 from squall.compiler.nest.spec import Contraction, Dimension, Oriented, orient
 from squall.compiler.nest.sweep import SUMS_BYTES, sweep_rows
 from squall.ir.linear import BYTES
@@ -28,6 +28,8 @@ MOST_COLUMNS = 1 << 14  # then
 NEAR_BYTES = 3 << 13  # an operand of at most this stays in the first-level cache while it is used
 UNIT_CYCLES = 30_000.0  # work shorter than this is not worth handing to another thread
 SERIAL_CYCLES = 60_000.0  # nor is a whole contraction shorter than this
+OTHER_CYCLES, OTHER_GAIN = 4e6, 0.97  # from where another shape of tiles is worth compiling, and what it must save
+OTHER_COLUMNS = 512  # up to so many it need not, where A is read in place: its tiles read fewer rows at once
 UNIT_OVERHEAD = 1500.0
 UNITS_PER_THREAD = 4
 MOST_UNITS = 8  # per thread, where the extents do not ask for more
@@ -40,8 +42,8 @@ COPY, PIECES, TRANSPOSE, ELEMENT, CONVERT, NEAR, LINES = 0.12, 0.3, 0.45, 2.0, 0
 
 
 class Choice(NamedTuple):
-    """How to run one contraction; `cycles` is the estimate for one thread. `sweep_rows` at once and `sweep_columns` are
-    those of a sweep over B (0: there is none)."""
+    """How to run one contraction; `cycles` is the estimate for one thread, `isa` names other tiles.
+    `sweep_rows` at once and `sweep_columns` are those of a sweep over B (0: there is none)."""
 
     oriented: Oriented
     a_mode: int
@@ -56,6 +58,7 @@ class Choice(NamedTuple):
     cycles: float
     sweep_rows: int = 0
     sweep_columns: int = 0
+    isa: str = ""
 
 
 def _ceiling(value: int, by: int) -> int:
@@ -175,7 +178,13 @@ def choose(contraction: Contraction, isa: Isa, threads: int = 1, epilogue: bool 
         swapped = False
     candidates = [False, True] if swapped is None else [swapped]
     choices = [_choose(contraction, isa, threads, epilogue, prepacked, s) for s in candidates]
-    return min(choices, key=lambda choice: choice.cycles)
+    best = min(choices, key=lambda choice: choice.cycles)
+    if not isa.other or prepacked or contraction.triangle or best.sweep_rows or best.cycles < OTHER_CYCLES:
+        return best
+    other = _choose(contraction, ISAS[isa.other], threads, epilogue, prepacked, best.oriented.swapped)
+    even = best.a_mode == words.IN_PLACE and best.oriented.extent("n") <= OTHER_COLUMNS
+    better = other.cycles < (1.01 if even else OTHER_GAIN) * best.cycles and not other.sweep_rows
+    return other._replace(isa=isa.other) if better else best
 
 
 def _choose(contraction: Contraction, isa: Isa, threads: int, epilogue: bool, prepacked: bool, swapped: bool) -> Choice:

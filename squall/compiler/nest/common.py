@@ -28,7 +28,8 @@ class Library(NamedTuple):
 
 def entry_name(library: Library) -> str:
     """The entry's name."""
-    return f"nest_{library.role}_{library.dtype}_{library.accumulate}_{library.result}_{library.isa}"
+    isa = library.isa.replace(" ", "_")
+    return f"nest_{library.role}_{library.dtype}_{library.accumulate}_{library.result}_{isa}"
 
 
 def strips_together(isa: Isa, accumulate: str) -> int:

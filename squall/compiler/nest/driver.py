@@ -52,7 +52,8 @@ def build(library: Library) -> Program:
             functions += [make(isa, dtype, accumulate) for make in (pack_strips, copy_strips, pack_group)]
         functions += all_microkernels(isa, accumulate)
         functions += [stream_tile(isa, dtype, accumulate, rows) for rows in streamed(isa)]
-        functions += [sweep(isa, accumulate, rows) for rows in sweep_rows(isa)]
+        if isa.flat:
+            functions += [sweep(isa, accumulate, rows) for rows in sweep_rows(isa)]
         functions += [follow(isa, accumulate), store_sums(isa, accumulate)]
         functions += [store_rows(isa, library.result, accumulate), store_transposed(isa, library.result, accumulate)]
         entry = Driver(isa, library).build()

@@ -30,7 +30,8 @@ class Isa(NamedTuple):
     the row counts that get a microkernel of their own for full-width and for narrower tiles; a count in between runs
     the next larger one. `flat` are tiles for few rows and a B that is read in place, so wide that its rows are read
     in long pieces. The k loop is not unrolled: its overhead hides behind the multiply-adds, and LLVM's scheduler
-    hoists the loads of unrolled steps together and spills.
+    hoists the loads of unrolled steps together and spills. `other` names a set of tiles of another shape for the same
+    machine, for widths at which these leave lanes empty.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Isa(NamedTuple):
     rows_narrow: tuple[int, ...]
     masked_bytes: int
     flat: tuple[Tile, ...]
+    other: str = ""
 
     def lanes(self, accumulate: str) -> int:
         """Lanes of one vector of the accumulate dtype."""
@@ -65,7 +67,8 @@ class Isa(NamedTuple):
 
 ISAS = {
     "avx512": Isa("avx512", 64, Tile(8, 3), (1, 2, 4, 6, 8), (2, 4, 8), 1,
-                  (Tile(1, 24), Tile(2, 12), Tile(4, 6))),
+                  (Tile(1, 24), Tile(2, 12), Tile(4, 6)), "avx512 by 64"),
+    "avx512 by 64": Isa("avx512 by 64", 64, Tile(6, 4), (2, 4, 6), (6,), 1, ()),
     "avx2": Isa("avx2", 32, Tile(6, 2), (1, 2, 4, 6), (2, 4, 6), 4, (Tile(1, 12), Tile(2, 6))),
     "sse4": Isa("sse4", 16, Tile(6, 2), (1, 2, 4, 6), (2, 6), 0, (Tile(1, 12), Tile(2, 6))),
     "neon": Isa("neon", 16, Tile(8, 3), (1, 2, 4, 6, 8), (2, 4, 8), 0, (Tile(1, 24), Tile(2, 12), Tile(4, 6))),

@@ -212,4 +212,4 @@ def all_microkernels(isa: Isa, accumulate: str) -> list[Function]:
         for rows in isa.rows_wide if vectors == isa.tile.vectors else isa.rows_narrow:
             made.append(microkernel(isa, accumulate, rows, vectors))
     made += [even_microkernel(isa, accumulate), packing_microkernel(isa, accumulate)]
-    return made + [microkernel(isa, accumulate, *tile, True) for tile in (*isa.flat, isa.tile)]
+    return made + [microkernel(isa, accumulate, *tile, True) for tile in (*isa.flat, isa.tile) if isa.flat]

@@ -82,7 +82,7 @@ def plan(contraction: Contraction, isa: str, threads: int = 1, epilogue: bool = 
     if tiles and fits_tiles(contraction) and not prepacked and not pack_first:
         return assemble_tiles(contraction, target, choose_tiles(contraction, target, threads, epilogue, swapped))
     choice = choose(contraction, target, threads, epilogue, prepacked or pack_first, swapped)
-    return assemble(contraction, target, choice, pack_first)
+    return assemble(contraction, ISAS[choice.isa or isa], choice, pack_first)
 
 
 def assemble(contraction: Contraction, isa: Isa, choice: Choice, pack_first: bool = False) -> NestPlan:

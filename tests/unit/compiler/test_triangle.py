@@ -88,6 +88,7 @@ def test_a_triangle_of_the_second_operand_is_told_by_its_rows():
 
 
 def test_blocks_are_whole_tiles_everywhere():
-    for isa in nest.ISAS.values():
+    others = {isa.other for isa in nest.ISAS.values()}  # never chosen for a triangle
+    for isa in (isa for name, isa in nest.ISAS.items() if name not in others):
         assert BLOCK % isa.tile.rows == 0
         assert all(BLOCK % isa.columns(scalar) == 0 for scalar in ("f32", "f64", "i32", "i64"))
