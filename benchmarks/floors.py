@@ -117,8 +117,9 @@ def verdict(floor: Floor, entry: dict) -> Verdict | None:
         value, spread = 0.0, (0.0, 0.0)
     else:
         value = results[peer]["median"] / median
-        known = results[peer].get("ratios", {}).get(own) or results[peer].get("ratio")
-        spread = tuple(known["quartiles"]) if known else (value, value)
+        # Older results hold the spread only beside squall's fastest way.
+        known = results[peer].get("ratios", {}).get(own) or (results[peer]["ratio"] if own == entry["own"] else None)
+        spread = tuple(known["quartiles"]) if known else (0.0, 0.0)
     return Verdict(
         floor.title, entry, own, peer, value, spread, limit, floor, holds(floor, value, median, limit)
     )

@@ -158,7 +158,7 @@ def standing(entries: list[dict]) -> str:
             results, unit = case.entry["results"], case.entry.get("unit", "s")
             peer = f"{case.peer}, {amount(results[case.peer]['median'], unit)}" if case.peer else "none"
             share = f"{case.limit:.0%}" if case.limit else ""
-            ratio = [f"{case.ratio:.2f}", f"{case.spread[0]:.2f}-{case.spread[1]:.2f}"] if case.peer else ["", ""]
+            ratio = [f"{case.ratio:.2f}" if case.peer else "", "{:.2f}-{:.2f}".format(*case.spread) if any(case.spread) else ""]
             held = "held" if case.held else "**not held**"
             rows.append(
                 f"| {case.entry['about']} | {case.entry['threads']} | {amount(results[case.own]['median'], unit)} | "
