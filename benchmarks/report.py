@@ -158,7 +158,8 @@ def standing(entries: list[dict]) -> str:
             results, unit = case.entry["results"], case.entry.get("unit", "s")
             peer = f"{case.peer}, {amount(results[case.peer]['median'], unit)}" if case.peer else "none"
             share = f"{case.limit:.0%}" if case.limit else ""
-            ratio = [f"{case.ratio:.2f}" if case.peer else "", "{:.2f}-{:.2f}".format(*case.spread) if any(case.spread) else ""]
+            spread = "{:.2f}-{:.2f}".format(*case.spread) if any(case.spread) else ""
+            ratio = [f"{case.ratio:.2f}" if case.peer else "", spread]
             held = "held" if case.held else "**not held**"
             rows.append(
                 f"| {case.entry['about']} | {case.entry['threads']} | {amount(results[case.own]['median'], unit)} | "
