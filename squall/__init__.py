@@ -12,10 +12,11 @@ from typing import Any
 from squall.base.version import VERSION as __version__  # noqa: N811
 
 _MODULES = (
-    "nn", "optim", "data", "io", "models", "cli", "autograd", "func", "linalg", "special", "signal", "masked", "base",
-    "ir", "ops",
+    "nn", "optim", "data", "io", "models", "cli", "autograd", "func", "linalg", "special", "signal", "masked", "fft",
+    "base", "ir", "ops",
 )  # fmt: skip
 _DTYPES = (
+    "complex64", "complex128", "cfloat", "cdouble",
     "uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64", "float16", "bfloat16", "float32",
     "float64", "half", "float", "double", "short", "int", "long",
 )  # fmt: skip
@@ -64,9 +65,13 @@ _FROM = {
     ),
     "frontend.functions_elementwise": (
         "fmax fmin hypot logaddexp logaddexp2 xlogy heaviside ldexp float_power gcd lcm nextafter rsub "
-        "bitwise_left_shift bitwise_right_shift clamp_min clamp_max frac sgn signbit positive deg2rad rad2deg sinc "
-        "logit nan_to_num isposinf isneginf isreal angle real conj conj_physical resolve_conj resolve_neg frexp i0 "
+        "bitwise_left_shift bitwise_right_shift clamp_min clamp_max frac signbit positive deg2rad rad2deg sinc "
+        "logit nan_to_num isposinf isneginf frexp i0 "
         "polygamma mvlgamma"
+    ),
+    "frontend.functions_complex": (
+        "complex polar real imag conj conj_physical resolve_conj resolve_neg angle isreal sgn view_as_real "
+        "view_as_complex"
     ),
     "frontend.functions_matrix": (
         "addmv addr addbmm baddbmm mv vdot ger inner kron chain_matmul trace dist renorm cdist cross block_diag "

@@ -61,19 +61,24 @@ float16 = DType("float16", "f16", 2, 2)
 bfloat16 = DType("bfloat16", "bf16", 2, 2)
 float32 = DType("float32", "f32", 4, 2)
 float64 = DType("float64", "f64", 8, 2)
+complex64 = DType("complex64", "c64", 8, 3)
+complex128 = DType("complex128", "c128", 16, 3)
 
 ALL = (bool_, uint8, int8, uint16, int16, uint32, int32, uint64, int64, float16, bfloat16, float32, float64)
 FLOATING = (float16, bfloat16, float32, float64)
-BY_NAME = {d.name: d for d in ALL} | {"half": float16, "float": float32, "double": float64, "int": int32,
-                                      "long": int64, "short": int16, "bool_": bool_}
-BY_SHORT = {d.short: d for d in ALL}
+COMPLEX = (complex64, complex128)
+EVERY = ALL + COMPLEX
+BY_NAME = {d.name: d for d in EVERY} | {"half": float16, "float": float32, "double": float64, "int": int32,
+                                        "long": int64, "short": int16, "bool_": bool_, "cfloat": complex64,
+                                        "cdouble": complex128}
+BY_SHORT = {d.short: d for d in EVERY}
 
 
 def dtype_named(name: str) -> DType:
     """The dtype of a PyTorch or NumPy name; KeyError lists what exists."""
     found = BY_NAME.get(name)
     if found is None:
-        raise KeyError(f"no dtype is called {name!r}; there are {', '.join(d.name for d in ALL)}")
+        raise KeyError(f"no dtype is called {name!r}; there are {', '.join(d.name for d in EVERY)}")
     return found
 
 
@@ -91,10 +96,22 @@ def as_dtype(value: object) -> DType:
         return int64
     if value is bool:
         return bool_
+    if value is complex:
+        return complex_of(default_dtype())
     name = value if isinstance(value, str) else getattr(value, "name", None) or getattr(value, "__name__", None)
     if name in BY_NAME:
         return BY_NAME[name]
-    raise TypeError(f"{value!r} is not a dtype squall has; there are {', '.join(d.name for d in ALL)}")
+    raise TypeError(f"{value!r} is not a dtype squall has; there are {', '.join(d.name for d in EVERY)}")
+
+
+def complex_of(dtype: DType) -> DType:
+    """The complex dtype whose parts hold the values of a dtype: complex128 of float64, else complex64."""
+    return dtype if dtype.category == 3 else complex128 if dtype is float64 else complex64
+
+
+def real_of(dtype: DType) -> DType:
+    """The dtype of the parts of a complex dtype; a real dtype itself."""
+    return float64 if dtype is complex128 else float32 if dtype is complex64 else dtype
 
 
 def numpy_dtype(dtype: DType):
@@ -109,13 +126,14 @@ def numpy_dtype(dtype: DType):
 
 
 def _rank(dtype: DType) -> int:
-    order = (bool_, uint8, int8, uint16, int16, uint32, int32, uint64, int64, float16, bfloat16, float32, float64)
-    return order.index(dtype)
+    return EVERY.index(dtype)
 
 
 def _promote(a: DType, b: DType) -> DType:
     if a is b:
         return a
+    if 3 in (a.category, b.category):
+        return complex128 if float64 in (real_of(a), real_of(b)) else complex64
     if a.category != b.category:
         return a if a.category > b.category else b
     if {a, b} == {float16, bfloat16}:
@@ -128,7 +146,7 @@ def _promote(a: DType, b: DType) -> DType:
     return a if _rank(a) > _rank(b) else b
 
 
-PROMOTION = {(a, b): _promote(a, b) for a in ALL for b in ALL}
+PROMOTION = {(a, b): _promote(a, b) for a in EVERY for b in EVERY}
 
 
 def promote(a: DType, b: DType) -> DType:
@@ -159,7 +177,12 @@ def set_default_dtype(dtype: object) -> None:
 
 def category_default(category: int) -> DType:
     """The type a Python number of a category takes on its own."""
-    return (bool_, int64, default_dtype())[category]
+    return complex_of(default_dtype()) if category == 3 else (bool_, int64, default_dtype())[category]
+
+
+def _complex_like(dtype: DType, below: DType | None) -> DType:
+    """A dtype of a lower priority that decides the category: beside floats, complex numbers keep their precision."""
+    return complex_of(below) if dtype.category == 3 and below is not None and below.category == 2 else dtype
 
 
 def combine(with_dims: DType | None, zero_dim: DType | None, number: int | None) -> DType:
@@ -172,8 +195,8 @@ def combine(with_dims: DType | None, zero_dim: DType | None, number: int | None)
     """
     result = with_dims
     if zero_dim is not None and (result is None or zero_dim.category > result.category):
-        result = zero_dim
+        result = _complex_like(zero_dim, result)
     if number is not None and (result is None or number > result.category):
-        result = category_default(number)
+        result = _complex_like(category_default(number), result)
     assert result is not None
     return result

@@ -161,7 +161,7 @@ def _steps(work: Work) -> tuple[list[Any], list[tuple[int, int]], dict[int, tupl
 
 def _plan(work: Work, slots: tuple, steps: tuple, roots: dict[int, int], arena_bytes: Any) -> Plan:
     inputs = tuple(Input(tuple(n.shape), n.dtype, c, work.dense.get(i))
-                   for i, (n, c) in enumerate(zip(work.inputs, work.request.contiguous, strict=True)))
+                   for i, (n, c) in enumerate(zip(work.request.inputs, work.request.contiguous, strict=True)))
     outputs = []
     for i, r in enumerate(work.roots):
         held = work.memories[roots[i]]

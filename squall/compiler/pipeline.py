@@ -16,6 +16,7 @@ from squall.compiler import assemble, finish, fuse, inplace, keep, recompute, ta
 from squall.compiler.decompose import decompose
 from squall.compiler.prepare import prepare
 from squall.compiler.simplify import simplify
+from squall.compiler.split_complex import split
 from squall.compiler.target import machine
 from squall.compiler.work import Work
 from squall.ir.graph import Graph
@@ -45,11 +46,15 @@ class Stage(NamedTuple):
 
 
 def _leaves(c: Compilation) -> list[Node]:
-    return [*c.request.inputs, *c.request.scalars]
+    return [*c.inputs, *c.request.scalars]
 
 
 def _decompose(c: Compilation) -> None:
     c.roots = decompose(c.roots, _leaves(c))
+
+
+def _split(c: Compilation) -> None:
+    c.roots, c.inputs = split(c.roots, c.inputs)
 
 
 def _simplify(c: Compilation) -> None:
@@ -93,9 +98,9 @@ def _lower(c: Compilation) -> None:
 
 
 STAGES: tuple[Stage, ...] = (
-    Stage("decompose", _decompose), Stage("simplify", _simplify), Stage("prepare", _prepare), Stage("keep", _keep),
-    Stage("group", _group), Stage("fuse", _fuse), Stage("finish", _finish), Stage("overwrite", _overwrite),
-    Stage("lower", _lower),
+    Stage("decompose", _decompose), Stage("split", _split), Stage("simplify", _simplify), Stage("prepare", _prepare),
+    Stage("keep", _keep), Stage("group", _group), Stage("fuse", _fuse), Stage("finish", _finish),
+    Stage("overwrite", _overwrite), Stage("lower", _lower),
 )
 
 

@@ -81,8 +81,10 @@ class Work:
         shape = tuple(node.shape)
         strides: tuple = contiguous_strides(shape)
         if not self.request.contiguous[number]:
-            dense = self.dense[number] = dense_dim(node)
+            dense = self.dense[number] = dense_dim(self.request.inputs[number])
             strides = tuple(1 if d == dense else Dim(stride_symbol(number, d)) for d in range(len(shape)))
+            if self.request.inputs[number].dtype.category == 3:  # its strides count pairs
+                strides = (*(2 * s for s in strides[:-1]), 1)
         self.memories.append(Memory("input", number, prod(shape) * node.dtype.itemsize))
         self.homes[id(node)] = Home(number, strides)
 

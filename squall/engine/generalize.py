@@ -97,6 +97,8 @@ def _sizes_of(value: Any) -> tuple[int, ...]:
 def constant_number(node: Node) -> int | None:
     """The value of a whole constant above 1, which may be a count; None for other constants."""
     text, dtype = node.attrs
+    if dtype.category == 3:
+        return None
     value = float.fromhex(text) if dtype.category == 2 else float(int(text))
     return int(value) if 1 < value < 2**53 and value == int(value) else None
 

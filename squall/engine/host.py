@@ -42,7 +42,7 @@ class Window:
     """Memory through NumPy's array interface, as integers of the right width."""
 
     def __init__(self, pointer: int, shape: tuple[int, ...], strides: tuple[int, ...], width: int):
-        kind = {1: "|u1", 2: "<u2", 4: "<u4", 8: "<u8"}[width]
+        kind = {1: "|u1", 2: "<u2", 4: "<u4", 8: "<u8", 16: "<c16"}[width]
         self.__array_interface__ = {"shape": shape, "typestr": kind, "data": (pointer, False), "strides": strides,
                                     "version": 3}
 

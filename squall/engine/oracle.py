@@ -30,7 +30,7 @@ class _Window:
 
     def __init__(self, buffer: Buffer, shape: tuple, strides: tuple | None, width: int):
         self.buffer = buffer
-        kind = {1: "|u1", 2: "<u2", 4: "<u4", 8: "<u8"}[width]
+        kind = {1: "|u1", 2: "<u2", 4: "<u4", 8: "<u8", 16: "<c16"}[width]
         self.__array_interface__ = {"shape": shape, "typestr": kind, "data": (buffer.pointer, False),
                                     "strides": strides, "version": 3}
 

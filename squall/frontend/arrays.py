@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from squall.base.dtypes import DType, as_dtype, default_dtype, numpy_dtype
+from squall.base.dtypes import DType, as_dtype, complex_of, default_dtype, numpy_dtype
 from squall.base.errors import ArgumentError
 from squall.engine.oracle import array_of
 from squall.frontend.evaluation import retained
@@ -59,6 +59,8 @@ def literal(data: Any, dtype: DType | None = None) -> Any:
         raise ValueError(f"tensor: expected sequences of equal lengths at every depth ({error})") from None
     if array.dtype.kind == "f" and not from_array and array.dtype.name == "float64":
         array = array.astype(numpy_dtype(default_dtype()), copy=False)
+    if array.dtype.kind == "c" and not from_array:
+        array = array.astype(numpy_dtype(complex_of(default_dtype())), copy=False)
     if array.dtype.kind in "OUSVMm" and array.dtype.name != "bfloat16":
         raise NotNumbersError(
             f"tensor: cannot make a tensor of {type(data).__name__} data (NumPy sees dtype {array.dtype}); "

@@ -11,7 +11,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 from weakref import ref
 
-from squall.base.dtypes import DType, bool_, combine, default_dtype, float32, int64, promote
+from squall.base.dtypes import DType, bool_, combine, default_dtype, float32, int64, promote, real_of
 from squall.base.errors import AutogradError, DtypeError
 from squall.frontend.arrays import computed, literal
 from squall.frontend.cell import Cell
@@ -20,7 +20,7 @@ from squall.frontend.evaluation import evaluate_tensors, pressure, user_place, v
 from squall.frontend.state import local
 from squall.frontend.tape import GradRecord, Leaf, make_record
 from squall.ir.node import Node, SharedType, TensorType, tensor_type
-from squall.ir.op import NON_DIFFERENTIABLE, Op, constant, infer_type, ops
+from squall.ir.op import NON_DIFFERENTIABLE, Op, constant, infer_type, make, ops
 
 
 class Handle:
@@ -146,7 +146,10 @@ def note_cell(record: GradRecord, cell: Cell, version: int) -> None:
 
 
 def scalar_node(value: Any, dtype: DType, device: str = "cpu") -> Node:
-    """A leaf for a Python number that may vary from call to call."""
+    """A leaf for a Python number that may vary from call to call; of a complex dtype what makes it of two."""
+    if dtype.category == 3:
+        parts = (value.real, value.imag) if value.__class__ is complex else (value, 0.0)
+        return make(ops.complex, tuple([scalar_node(v, real_of(dtype), device) for v in parts]), ())
     return Node(ops.scalar, (), (), tensor_type((), dtype, device), value)
 
 
@@ -245,7 +248,9 @@ def _output(history: GradRecord | None, node: Node, index: int) -> Any:
 # ---------------------------------------------------------------- operands as users give them
 def category_of(value: Any) -> int:
     """The promotion category of a Python number."""
-    return 0 if value is True or value is False else 1 if isinstance(value, int) else 2
+    if value is True or value is False:
+        return 0
+    return 1 if isinstance(value, int) else 3 if isinstance(value, complex) else 2
 
 
 def common_dtype(values: tuple, floating: bool = False) -> DType:
@@ -275,7 +280,7 @@ def operand(value: Any, dtype: DType, device: str = "cpu") -> Any:
     if isinstance(value, Handle):
         return cast(value, dtype)
     value = plain_number(value)
-    if isinstance(value, (int, float)):
+    if isinstance(value, (int, float, complex)):
         if dtype.category < 2 and isinstance(value, float):
             value = int(value)
         return wrap(scalar_node(value, dtype, device))
@@ -299,7 +304,7 @@ def as_tensor_operand(value: Any) -> Any:
 
 def is_operand(value: Any) -> bool:
     """Whether arithmetic accepts a value."""
-    return isinstance(value, (Handle, int, float)) or hasattr(value, "__array__")
+    return isinstance(value, (Handle, int, float, complex)) or hasattr(value, "__array__")
 
 
 def apply(op: Op, operands: tuple, **attributes: Any) -> Any:
@@ -329,7 +334,7 @@ def apply(op: Op, operands: tuple, **attributes: Any) -> Any:
 
 def _accepted(value: Any) -> Any:
     value = plain_number(value)
-    return value if isinstance(value, (int, float)) else as_tensor_operand(value)
+    return value if isinstance(value, (int, float, complex)) else as_tensor_operand(value)
 
 
 def prepare(op: Op, operands: tuple) -> tuple:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from squall.base.dtypes import DType, as_dtype, bool_, default_dtype, int64, numpy_dtype
+from squall.base.dtypes import DType, as_dtype, category_default, default_dtype, int64, numpy_dtype
 from squall.base.errors import ArgumentError, DeviceError, ShapeError
 from squall.base.formats import check_format
 from squall.frontend.arrays import array_view, computed, literal
-from squall.frontend.core import Handle, cast, record, scalar_node, wrap
+from squall.frontend.core import Handle, cast, category_of, record, scalar_node, wrap
 from squall.frontend.evaluation import evaluate_tensors
 from squall.frontend.interop import from_numpy
 from squall.frontend.movement import shape_argument
@@ -125,7 +125,7 @@ def full(
 ) -> Any:
     """A Tensor of one value; the dtype follows the value unless given."""
     if dtype is None:
-        dtype = bool_ if isinstance(fill_value, bool) else int64 if isinstance(fill_value, int) else default_dtype()
+        dtype = category_default(category_of(fill_value))
     shape = shape_argument((size,), "full")
     check_format(None, layout, "full")
     made = filled(shape, fill_value, as_dtype(dtype), check_device(device, "full"), requires_grad)

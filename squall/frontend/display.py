@@ -35,7 +35,8 @@ def render(tensor: Any) -> str:
     array = tensor.detach_array()
     if 0 in node.shape and len(node.shape) > 1:
         suffix.append(f"size={tuple(node.shape)}")
-    if node.dtype.name not in ("float32", "int64", "bool") or (node.dtype.name == "int64" and 0 in node.shape):
+    usual = ("float32", "int64", "bool", "complex64")
+    if node.dtype.name not in usual or (node.dtype.name == "int64" and 0 in node.shape):
         suffix.append(f"dtype={node.dtype}")
     edge = tensor.edge
     if edge is not None:
@@ -70,6 +71,8 @@ def _shown(array: Any, edge: int) -> Any:
 def _formatter(values: Any, category: int, precision: int) -> Any:
     import numpy
 
+    if category == 3:
+        return _complex_formatter(values, precision)
     if category < 2:
         texts = [str(v) for v in values.reshape(-1).tolist()]
         width = max(map(len, texts))
@@ -88,6 +91,17 @@ def _formatter(values: Any, category: int, precision: int) -> Any:
         text = f"{{:.{precision}f}}".format
     width = max((len(text(float(v))) for v in finite), default=0)  # only what is finite and not zero counts
     return lambda v: text(float(v)).rjust(width)
+
+
+def _complex_formatter(values: Any, precision: int) -> Any:
+    """Both parts as floats of their own width, the imaginary one with a j."""
+    re, im = (_formatter(part.reshape(-1), 2, precision) for part in (values.real, abs(values.imag)))
+
+    def text(v: Any) -> str:
+        sign = "-" if v.imag < 0 or (v.imag == 0 and str(v.imag)[0] == "-") else "+"
+        return f"{re(v.real)}{sign}{im(abs(v.imag)).strip()}j"
+
+    return text
 
 
 def _whole(value: float) -> str:

@@ -164,12 +164,6 @@ def frac(input: Any) -> Any:
 
 
 @of_tensor
-def sgn(input: Any) -> Any:
-    """-1, 0 or 1 by the sign of each element."""
-    return input.sign()
-
-
-@of_tensor
 def signbit(input: Any) -> Any:
     """Whether the sign is negative, that of -0.0 too."""
     dtype = input.node.dtype
@@ -235,34 +229,6 @@ def isposinf(input: Any) -> Any:
 def isneginf(input: Any) -> Any:
     """Whether infinite and negative."""
     return input == float("-inf") if input.node.dtype.category == 2 else creation.zeros_like(input, dtype=bool_)
-
-
-@of_tensor
-def isreal(input: Any) -> Any:
-    """Whether the imaginary part is 0: true, as there are no complex dtypes."""
-    return creation.ones_like(input, dtype=bool_)
-
-
-@of_tensor
-def angle(input: Any) -> Any:
-    """The angle in the complex plane: 0, or pi for negative numbers; NaN stays."""
-    x = floating(input)
-    return arithmetic.where(x.isnan(), x, arithmetic.where(x < 0, creation.full_like(x, pi), creation.zeros_like(x)))
-
-
-@of_tensor
-def real(input: Any) -> Any:
-    """The real part: the Tensor itself, as there are no complex dtypes."""
-    return input
-
-
-conj = resolve_conj = resolve_neg = real
-
-
-@of_tensor
-def conj_physical(input: Any) -> Any:
-    """The complex conjugate: a copy, as there are no complex dtypes."""
-    return input.clone()
 
 
 @with_out

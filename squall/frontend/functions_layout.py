@@ -121,8 +121,8 @@ def flipud(input: Any) -> Any:
 
 @of_tensor
 def adjoint(input: Any) -> Any:
-    """The last two dimensions exchanged; a view."""
-    return input.transpose(-2, -1)
+    """The last two dimensions exchanged, and conjugated; a view where real."""
+    return input.mH
 
 
 # ---------------------------------------------------------------- split

@@ -11,7 +11,7 @@ from squall.base.dtypes import int64
 from squall.base.errors import ArgumentError, DtypeError, ShapeError
 from squall.base.shapes import broadcast, normalize_dim
 from squall.frontend import arithmetic, creation
-from squall.frontend.core import cast, common_dtype, record
+from squall.frontend.core import Handle, cast, common_dtype, record
 from squall.frontend.declaring import of_tensor, with_out
 from squall.frontend.einsum import tensordot
 from squall.frontend.functions_movement import broadcast_tensors, cat, meshgrid
@@ -79,8 +79,8 @@ def mv(input: Any, vec: Any) -> Any:
 
 @of_tensor
 def vdot(input: Any, other: Any) -> Any:
-    """The inner product of two vectors."""
-    return arithmetic.dot(input, other)
+    """The inner product of two vectors, the first of which is conjugated."""
+    return arithmetic.dot(input.conj() if isinstance(input, Handle) else input, other)
 
 
 @of_tensor
@@ -274,7 +274,7 @@ def cov(input: Any, *, correction: int = 1, fweights: Any = None, aweights: Any 
     if input.ndim > 2:
         raise ShapeError(f"cov: expected input to have two or fewer dimensions, got shape {_shape(input)}")
     _check_weights(input, fweights=fweights, aweights=aweights)
-    x = input if input.node.dtype.category == 2 else input.float()
+    x = input if input.node.dtype.category >= 2 else input.float()
     x = x.reshape(1, -1) if x.ndim < 2 else x
     weights = None
     for given in (fweights, aweights):
@@ -290,7 +290,7 @@ def cov(input: Any, *, correction: int = 1, fweights: Any = None, aweights: Any 
         taken = correction if aweights is None else correction * (weights * aweights).sum() / total
         free = (total - taken).clamp(min=0)
     scaled = centred if weights is None else centred * weights
-    return (arithmetic.mm(scaled, centred.t()) / free).squeeze()
+    return (arithmetic.mm(scaled, centred.t().conj()) / free).squeeze()
 
 
 @of_tensor

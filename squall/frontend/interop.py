@@ -71,7 +71,7 @@ def to_numpy(tensor: Any, force: bool = False) -> Any:
     dtype = numpy_dtype(node.dtype)
     buffer = node.buffer
     strides = None if buffer.strides is None else tuple(s * dtype.itemsize for s in buffer.strides)
-    own = dtype.kind in "fiub"  # else a type that NumPy does not know by itself
+    own = dtype.kind in "fiubc"  # else a type that NumPy does not know by itself
     interface = {
         "shape": tuple(node.shape),
         "typestr": dtype.str if own else f"<u{dtype.itemsize}",

@@ -21,7 +21,7 @@ from squall.ir.op import ops
 
 def _prepared(x: Any, dtype: Any, function: str) -> Any:
     x = x if dtype is None else cast(x, as_dtype(dtype))
-    if x.node.dtype.category != 2:
+    if x.node.dtype.category < 2:
         raise DtypeError(f"{function}: expected a floating point tensor as input, got {x.node.dtype}")
     return x
 
@@ -30,6 +30,7 @@ def _prepared(x: Any, dtype: Any, function: str) -> Any:
 def vector_norm(x: Any, ord: float = 2, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Any:
     """The norm of order `ord` over dims (all unless given), as if they were one: (sum |x|^ord)^(1/ord)."""
     x = _prepared(x, dtype, "linalg.vector_norm")
+    x = x.abs() if x.node.dtype.category == 3 else x
     dims = tuple(range(x.ndim)) if dim is None else (dim,) if isinstance(dim, int) else tuple(dim) or None
     over = range(x.ndim) if dims is None or not x.ndim else dims
     if 0 in [x.node.shape[d] for d in over] and ord == inf:
@@ -100,7 +101,7 @@ def vecdot(x: Any, y: Any, *, dim: int = -1) -> Any:
     a, b = checked(x, "linalg.vecdot", "x"), checked(y, "linalg.vecdot", "y")
     if a.node.dtype is not b.node.dtype:
         raise DtypeError(f"linalg.vecdot: x and y must have one dtype, got {a.node.dtype} and {b.node.dtype}")
-    return cast((a * b).sum(dim), a.node.dtype)
+    return cast((a.conj() * b).sum(dim), a.node.dtype)
 
 
 @of_tensor

@@ -26,8 +26,8 @@ def matrices(x: Any, function: str, name: str = "A", square: bool = False) -> An
     if x.ndim < 2 or (square and x.node.shape[-1] != x.node.shape[-2]):
         kind = "square matrices" if square else "matrices"
         raise ShapeError(f"{function}: the input tensor {name} must hold {kind}, got shape {list(x.node.shape)}")
-    if dtype.category != 2 or dtype.itemsize < 4:
-        raise DtypeError(f"{function}: expected float32 or float64 for {name}, got {dtype}; cast it first")
+    if dtype.category < 2 or dtype.itemsize < 4:
+        raise DtypeError(f"{function}: expected float32, float64 or complex for {name}, got {dtype}; cast it first")
     return x
 
 

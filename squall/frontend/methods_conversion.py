@@ -13,6 +13,7 @@ from squall.frontend import (
     creation,
     creation_more,
     functions,
+    functions_complex,
     functions_movement,
     movement,
     reductions,
@@ -45,6 +46,7 @@ class DtypeMethods:
     int, long, short = _to("int", "int32"), _to("long", "int64"), _to("short", "int16")
     byte, char, bool = _to("byte", "uint8"), _to("char", "int8"), _to("bool", "bool")
     bfloat16 = _to("bfloat16", "bfloat16")
+    cfloat, cdouble = _to("cfloat", "complex64"), _to("cdouble", "complex128")
 
     def new_zeros(self, *size: Any, dtype: Any = None, device: Any = None, requires_grad: Any = False,
                   layout: Any = None, pin_memory: Any = False) -> Tensor:
@@ -196,8 +198,13 @@ class FactMethods:
 
     @property
     def real(self) -> Tensor:
-        """The real part: the Tensor itself, as there are no complex dtypes."""
-        return self  # type: ignore[return-value]
+        """The real part; a real Tensor itself."""
+        return functions_complex.real(self)
+
+    @property
+    def imag(self) -> Tensor:
+        """The imaginary part of a complex Tensor."""
+        return functions_complex.imag(self)
 
     @property
     def retains_grad(self) -> bool:
@@ -217,7 +224,7 @@ class FactMethods:
     def is_signed(self) -> bool:
         """Whether the dtype has negative numbers."""
         dtype = self.node.dtype  # type: ignore[attr-defined]
-        return dtype.category == 2 or (dtype.category == 1 and dtype.signed)
+        return dtype.category >= 2 or (dtype.category == 1 and dtype.signed)
 
     def is_nonzero(self) -> bool:
         """Whether the one element is not 0."""
@@ -228,7 +235,7 @@ class FactMethods:
         return tuple(self.node.shape) == tuple(other.node.shape)  # type: ignore[attr-defined]
 
     def is_conj(self) -> bool:
-        """False: there are no complex dtypes."""
+        """False: a conjugate is a value of its own, never left undone."""
         return False
 
     def is_neg(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from squall.frontend import functions_calculus as calculus
+from squall.frontend import functions_complex as complexes
 from squall.frontend import functions_elementwise as elementwise
 from squall.frontend import functions_indexing as places
 from squall.frontend import functions_layout as layout
@@ -35,7 +36,7 @@ class ElementwiseMethods:
     clamp_min, clamp_min_ = elementwise.clamp_min, in_place(elementwise.clamp_min)
     clamp_max, clamp_max_ = elementwise.clamp_max, in_place(elementwise.clamp_max)
     frac, frac_ = elementwise.frac, in_place(elementwise.frac)
-    sgn, sgn_ = elementwise.sgn, in_place(elementwise.sgn)
+    sgn, sgn_ = complexes.sgn, in_place(complexes.sgn)
     deg2rad, deg2rad_ = elementwise.deg2rad, in_place(elementwise.deg2rad)
     rad2deg, rad2deg_ = elementwise.rad2deg, in_place(elementwise.rad2deg)
     sinc, sinc_ = elementwise.sinc, in_place(elementwise.sinc)
@@ -43,10 +44,10 @@ class ElementwiseMethods:
     nan_to_num, nan_to_num_ = elementwise.nan_to_num, in_place(elementwise.nan_to_num)
     mvlgamma, mvlgamma_ = elementwise.mvlgamma, in_place(elementwise.mvlgamma)
     i0, i0_ = elementwise.i0, in_place(elementwise.i0)
-    signbit, positive, angle = elementwise.signbit, elementwise.positive, elementwise.angle
-    isposinf, isneginf, isreal = elementwise.isposinf, elementwise.isneginf, elementwise.isreal
-    conj, resolve_conj, resolve_neg = elementwise.conj, elementwise.resolve_conj, elementwise.resolve_neg
-    conj_physical, conj_physical_ = elementwise.conj_physical, in_place(elementwise.conj_physical)
+    signbit, positive, angle = elementwise.signbit, elementwise.positive, complexes.angle
+    isposinf, isneginf, isreal = elementwise.isposinf, elementwise.isneginf, complexes.isreal
+    conj, resolve_conj, resolve_neg = complexes.conj, complexes.resolve_conj, complexes.resolve_neg
+    conj_physical, conj_physical_ = complexes.conj_physical, in_place(complexes.conj_physical)
     frexp = elementwise.frexp
 
     def polygamma(self, n: int):

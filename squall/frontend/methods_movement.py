@@ -200,15 +200,15 @@ class MovementMethods:
 
     @property
     def H(self) -> Tensor:  # noqa: N802
-        """A matrix transposed (there are no complex dtypes to conjugate); a view."""
+        """A matrix transposed and conjugated; a view where real."""
         if len(self.node.shape) not in (0, 2):  # type: ignore[attr-defined]
             raise ShapeError(f"H: only matrices have it, not shape {list(self.node.shape)}")  # type: ignore
-        return self.T
+        return self.T.conj()
 
     @property
     def mH(self) -> Tensor:  # noqa: N802
-        """The last two dimensions exchanged; a view."""
-        return movement.transpose(self, -2, -1)
+        """The last two dimensions exchanged, and conjugated; a view where real."""
+        return movement.transpose(self, -2, -1).conj()
 
     @property
     def mT(self) -> Tensor:  # noqa: N802

@@ -122,6 +122,9 @@ def variance(x: Any, dim: Any, unbiased: Any, correction: Any, keepdim: bool) ->
         dim, unbiased = None, dim
     if x.node.dtype.category < 2:
         raise DtypeError(f"var: input must be floating point, got {x.node.dtype}")
+    if x.node.dtype.category == 3:
+        real, imag = (variance(record(op, (x,), ()), dim, unbiased, correction, keepdim) for op in (ops.real, ops.imag))
+        return real + imag
     dims = normalize_dims(dim, len(x.node.shape), "var")
     return record(ops.var, (x,), (dims, bool(keepdim), correction_of(unbiased, correction)))
 
@@ -180,6 +183,7 @@ def running_product(x: Any, dim: int, dtype: Any) -> Any:
 
 def norm(x: Any, p: Any, dim: Any, keepdim: bool) -> Any:
     """Vector norm of order p (2, 1, inf, -inf, 0, "fro" or any number) over dims."""
+    x = x.abs() if x.node.dtype.category == 3 and p != "nuc" else x
     dims = normalize_dims(dim, len(x.node.shape), "norm")
     if p == "nuc":
         if len(dims) != 2:

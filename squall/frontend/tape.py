@@ -246,7 +246,7 @@ def input_gradients(record: GradRecord, gradient: Any, rules: Any) -> tuple:
     record.check_versions()
     extra = record.extra
     parts = (
-        record.op.grad(context_of(record, rules), gradient)
+        record.op.backward(context_of(record, rules), gradient)
         if extra is None
         else extra.backward(record, gradient, rules)
     )

@@ -191,7 +191,7 @@ class Tensor(Handle, ArithmeticMethods, UnaryMethods, ReductionMethods, Movement
 
     def is_complex(self) -> bool:
         """Whether the dtype is complex."""
-        return False
+        return self.node.dtype.category == 3
 
     # ------------------------------------------------------------ differentiation
     def backward(self, gradient: Tensor | None = None, retain_graph: bool | None = None, create_graph: bool = False,
@@ -271,6 +271,9 @@ class Tensor(Handle, ArithmeticMethods, UnaryMethods, ReductionMethods, Movement
 
     def __float__(self) -> float:
         return float(self._number())
+
+    def __complex__(self) -> complex:
+        return complex(self._number())
 
     def __index__(self) -> int:
         if self.node.dtype.category > 1 or self.numel() != 1:

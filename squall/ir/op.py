@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from squall.base.dtypes import DType
-from squall.base.errors import CompileError
+from squall.base.errors import CompileError, DtypeError
 from squall.ir.node import Node, TensorType, tensor_type
 
 
@@ -129,6 +129,11 @@ class Op:
         vmap: `vmap(op, operands, batched, size, attrs) -> (result, batched)` when the family's rule does not serve;
             a batched operand carries its batch at dimension 0.
         checks: `checks(types, attrs) -> tuple[Indexed, ...]`: operands whose values are checked when evaluated.
+        parts: how it acts on complex operands: `parts(*operands, **attributes)`, where a complex operand is a
+            `Pair` of real values and so is a complex result; "each": on real and imaginary part alike; "library":
+            its function takes complex arrays; "composite": its decomposition serves. None: complex is refused.
+        holomorphic: whether the gradient rule of complex operands is the one of real ones, conjugated; else the
+            rule is given as it stands for both.
     """
 
     name: str
@@ -146,6 +151,8 @@ class Op:
     jvp: Callable | None = None
     vmap: Callable | None = None
     checks: Callable | None = None
+    parts: Any = None
+    holomorphic: bool = True
     defaults: dict[str, Any] = field(default_factory=dict)
 
     def pack(self, attributes: dict[str, Any]) -> tuple:
@@ -182,6 +189,16 @@ class Op:
                 return apply(self, operands, attrs)
         return make(self, lift(operands), attrs)
 
+    def backward(self, context: Context, g: Any) -> Any:
+        """The gradient rule, for complex values by PyTorch's convention: what arrives times the conjugate derivative.
+
+        For a function of complex numbers that has a derivative, that is the conjugate of the rule for real numbers at
+        the conjugate of what arrives."""
+        if not self.holomorphic or not _any_complex(context.out_type, *context.types):
+            return self.grad(context, g)
+        parts = self.grad(context, _each(_conjugate, g))
+        return _each(_conjugate, parts)
+
     def saved(self, needs: tuple[bool, ...]) -> tuple:
         """Operand positions and "out" that the gradient reads, given which operands need one."""
         return self.saves(needs) if callable(self.saves) else self.saves
@@ -191,6 +208,33 @@ class Op:
 
     def __reduce__(self):
         return (op_named, (self.name,))
+
+
+class Pair(NamedTuple):
+    """The real and imaginary part of a value."""
+
+    re: Any
+    im: Any
+
+
+def _any_complex(*types: Any) -> bool:
+    for t in types:
+        if t.__class__ is tuple:
+            if _any_complex(*t):
+                return True
+        elif t.dtype.category == 3:
+            return True
+    return False
+
+
+def _each(function: Callable, values: Any) -> Any:
+    if values.__class__ is tuple:
+        return tuple(None if v is None else function(v) for v in values)
+    return None if values is None else function(values)
+
+
+def _conjugate(value: Any) -> Any:
+    return ops.conj(value) if value.dtype.category == 3 else value
 
 
 class OpTable:
@@ -249,10 +293,19 @@ def infer_type(op: Op, types: tuple, attrs: tuple) -> Any:
     key = (op, *map(id, types), attrs)
     found = _inferred.get(key)
     if found is None:
+        if _any_complex(*types):
+            _check_complex(op, types)
         if len(_inferred) > 50000:
             _inferred.clear()
         found = _inferred[key] = (_one_object(op.result_type(types, attrs)), types)
     return found[0]
+
+
+def _check_complex(op: Op, types: tuple) -> None:
+    """DtypeError when an op is not defined for complex numbers."""
+    if op.parts is None:
+        given = next(t.dtype for t in types if t.__class__ is not tuple and t.dtype.category == 3)
+        raise DtypeError(f"{op.name}: not implemented for {given}; take .real, .imag or .abs() first")
 
 
 def _one_object(type: Any) -> Any:
@@ -281,13 +334,18 @@ def lift(operands: tuple) -> tuple[Node, ...]:
     return tuple(o if o.__class__ is Node else constant(o, first.dtype, first.device) for o in operands)
 
 
-def constant(value: float | int | bool, dtype: DType, device: str = "cpu") -> Node:
+def constant(value: complex | float | int | bool, dtype: DType, device: str = "cpu") -> Node:
     """A zero-dimensional constant, part of the graph's structure. Compared by dtype and bits."""
-    text = float(value).hex() if dtype.category == 2 else str(int(value))
+    if dtype.category == 3:
+        text = f"{complex(value).real.hex()} {complex(value).imag.hex()}"
+    else:
+        text = float(value).hex() if dtype.category == 2 else str(int(value))
     return Node(ops.constant, (), (text, dtype), TensorType((), dtype, device))
 
 
 def constant_value(node: Node) -> float | int | bool:
     """The Python value of a `constant` node."""
     text, dtype = node.attrs
+    if dtype.category == 3:
+        return complex(*map(float.fromhex, text.split()))  # type: ignore[return-value]
     return float.fromhex(text) if dtype.category == 2 else bool(int(text)) if dtype.category == 0 else int(text)

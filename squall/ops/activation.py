@@ -8,6 +8,7 @@ from typing import Any
 from squall.ir.families import elementwise
 from squall.ir.linear import Builder, Reg
 from squall.ir.op import Context, Sample, Scalar, declare, ops
+from squall.ops import parts
 from squall.ops.arithmetic import only_float
 from squall.ops.common import unmasked, widened
 from squall.ops.samples import unary_samples
@@ -32,12 +33,15 @@ def sigmoid_reference(x: Any) -> Any:
     """1 / (1 + exp(-x)) without overflow."""
     import numpy
 
+    if x.dtype.kind == "c":
+        return 1 / (1 + numpy.exp(-x))
     e = numpy.exp(-numpy.abs(x))
     return numpy.where(x >= 0, 1 / (1 + e), e / (1 + e))
 
 
 sigmoid = declare(
-    "sigmoid", elementwise, saves=("out",), grad=_sigmoid_grad, lowering=Scalar("sigmoid"), promotion="float",
+    "sigmoid", elementwise, parts=parts.sigmoid,
+    saves=("out",), grad=_sigmoid_grad, lowering=Scalar("sigmoid"), promotion="float",
     reference=sigmoid_reference, samples=unary_samples, doc="1 / (1 + exp(-x)).")
 
 

@@ -9,6 +9,7 @@ from squall.base.errors import DtypeError
 from squall.ir.families import elementwise
 from squall.ir.linear import Builder, Reg
 from squall.ir.op import Context, Scalar, declare, ops
+from squall.ops import parts
 from squall.ops.common import widened
 from squall.ops.samples import binary_samples
 
@@ -27,7 +28,8 @@ def _add_grad(context: Context, g: Any) -> tuple:
 
 
 add = declare(
-    "add", elementwise, grad=_add_grad, lowering=_either_or("add", "or"), reference=lambda a, b: a + b,
+    "add", elementwise, parts=parts.add,
+    grad=_add_grad, lowering=_either_or("add", "or"), reference=lambda a, b: a + b,
     samples=lambda: binary_samples(logical=True), doc="Sum of two tensors; integers wrap around, bools are or'ed.")
 
 
@@ -52,7 +54,8 @@ def _sub_grad(context: Context, g: Any) -> tuple:
 
 
 sub = declare(
-    "sub", elementwise, grad=_sub_grad, lowering=Scalar("sub"), reference=lambda a, b: a - b, dtype=no_bool,
+    "sub", elementwise, parts=parts.sub,
+    grad=_sub_grad, lowering=Scalar("sub"), reference=lambda a, b: a - b, dtype=no_bool,
     samples=binary_samples, doc="Difference of two tensors; integers wrap around, bools are refused.")
 
 
@@ -66,7 +69,8 @@ def _mul_grad(context: Context, g: Any) -> tuple:
 
 
 mul = declare(
-    "mul", elementwise, saves=_mul_saves, grad=_mul_grad, lowering=_either_or("mul", "and"), reference=lambda a,
+    "mul", elementwise, parts=parts.mul,
+    saves=_mul_saves, grad=_mul_grad, lowering=_either_or("mul", "and"), reference=lambda a,
     b: a * b,
     samples=lambda: binary_samples(logical=True),
     doc="Product of two tensors; integers wrap around, bools are and'ed.")
@@ -84,6 +88,7 @@ def _div_grad(context: Context, g: Any) -> tuple:
 
 
 div = declare(
-    "div", elementwise, saves=_div_saves, grad=_div_grad, lowering=Scalar("div"), promotion="float",
+    "div", elementwise, parts=parts.div,
+    saves=_div_saves, grad=_div_grad, lowering=Scalar("div"), promotion="float",
     reference=lambda a, b: a / b, samples=lambda: binary_samples(floating=True, nonzero=True),
     doc="True quotient of two tensors; integers are divided as floats.")

@@ -9,6 +9,7 @@ from squall.base.errors import DtypeError
 from squall.ir.families import elementwise
 from squall.ir.linear import Builder, Reg
 from squall.ir.op import NON_DIFFERENTIABLE, Op, Sample, Scalar, declare
+from squall.ops import parts
 from squall.ops.samples import binary_samples, bools, integers, unary_samples
 from squall.ops.unary import numpy_function
 
@@ -26,7 +27,7 @@ def _comparison(name: str, numpy_name: str, doc: str) -> Op:
         return b.compare(name, x, y)
 
     return declare(name, elementwise, grad=NON_DIFFERENTIABLE, lowering=Scalar(build), dtype=bool_,
-                   reference=numpy_function(numpy_name), samples=_with_ties,
+                   parts=getattr(parts, name, None), reference=numpy_function(numpy_name), samples=_with_ties,
                    doc=f"Whether a {doc} b, as bool; only `ne` is true of NaN.")
 
 
@@ -57,7 +58,8 @@ def _is_finite(b: Builder, attrs: tuple, x: Reg) -> Reg:
 
 def _kind(name: str, build: Any, doc: str) -> Op:
     return declare(name, elementwise, grad=NON_DIFFERENTIABLE, lowering=Scalar(build), dtype=bool_,
-                   reference=numpy_function(name), samples=lambda: unary_samples(whole=True), doc=doc)
+                   parts=getattr(parts, name), reference=numpy_function(name),
+                   samples=lambda: unary_samples(whole=True), doc=doc)
 
 
 isnan = _kind("isnan", _is_nan, "Whether x is NaN.")
@@ -75,7 +77,7 @@ def _logic(name: str, instruction: str, doc: str) -> Op:
         return b.op(instruction, _truth(b, x), _truth(b, y))
 
     return declare(name, elementwise, grad=NON_DIFFERENTIABLE, lowering=Scalar(build), dtype=bool_,
-                   reference=numpy_function(name), samples=_with_ties,
+                   parts=getattr(parts, name), reference=numpy_function(name), samples=_with_ties,
                    doc=doc + " Numbers other than 0, NaN too, are true.")
 
 
@@ -84,7 +86,8 @@ logical_or = _logic("logical_or", "or", "Whether either is true.")
 logical_xor = _logic("logical_xor", "xor", "Whether one is true and the other not.")
 
 logical_not = declare(
-    "logical_not", elementwise, grad=NON_DIFFERENTIABLE, dtype=bool_, reference=numpy_function("logical_not"),
+    "logical_not", elementwise, parts=parts.logical_not,
+    grad=NON_DIFFERENTIABLE, dtype=bool_, reference=numpy_function("logical_not"),
     lowering=Scalar(lambda b, attrs, x: b.op("not", _truth(b, x))),
     samples=lambda: [*unary_samples(whole=True), *_one_bool()],
     doc="Whether x is 0 or False.")

@@ -13,6 +13,7 @@ from squall.base.errors import DtypeError, ShapeError
 from squall.ir.families import common_device, contraction
 from squall.ir.node import TensorType
 from squall.ir.op import Context, Nest, Sample, declare, ops
+from squall.ops import parts
 from squall.ops.samples import floats
 from squall.ops.slicing import with_batch
 
@@ -167,7 +168,7 @@ def _contract_samples() -> list[Sample]:
 
 contract = declare(
     "contract",
-    contraction,
+    contraction, parts=parts.contract,
     attributes=("equation", "triangle"),
     defaults={"triangle": ""},
     infer=_contract_type,

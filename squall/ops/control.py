@@ -22,7 +22,7 @@ def _no_reference(*arrays: Any, **attributes: Any) -> Any:
 
 def _leaf_op(name: str, attributes: tuple[str, ...], doc: str) -> Op:
     return declare(name, control, attributes=attributes, grad=NON_DIFFERENTIABLE, lowering=ByFamily("leaf"),
-                   reference=_no_reference, samples=lambda: [], infer=_leaf, doc=doc, promotion="none")
+                   parts="leaf", reference=_no_reference, samples=lambda: [], infer=_leaf, doc=doc, promotion="none")
 
 
 buffer = _leaf_op("buffer", (), "A value in memory: the node's buffer slot holds it. Only type and layout enter keys.")
@@ -34,13 +34,16 @@ input = _leaf_op("input", ("index",), "A placeholder of a traced function: bound
 def _constant_value(text: str, dtype: Any) -> Any:
     import numpy
 
+    if dtype.category == 3:
+        return numpy.asarray(complex(*map(float.fromhex, text.split()))).astype(numpy_dtype(dtype))
     if dtype.category == 2:
         return numpy.asarray(math.nan if text == "nan" else float.fromhex(text)).astype(numpy_dtype(dtype))
     return numpy.asarray(int(text)).astype(numpy_dtype(dtype))
 
 
 constant = declare(
-    "constant", control, attributes=("text", "dtype"), grad=NON_DIFFERENTIABLE, lowering=ByFamily("leaf"), infer=_leaf,
+    "constant", control, parts="leaf",
+    attributes=("text", "dtype"), grad=NON_DIFFERENTIABLE, lowering=ByFamily("leaf"), infer=_leaf,
     reference=_constant_value, samples=lambda: [], promotion="none",
     doc="A zero-dimensional number that is part of the graph's structure, kept by dtype and bits.")
 
@@ -54,7 +57,8 @@ def _pick_grad(context: Context, g: Any) -> Any:
 
 
 pick = declare(
-    "pick", control, attributes=("index",), grad=_pick_grad, lowering=ByFamily("leaf"), infer=_pick_type,
+    "pick", control, parts="leaf",
+    attributes=("index",), grad=_pick_grad, lowering=ByFamily("leaf"), infer=_pick_type,
     reference=lambda *outputs, index: outputs[index], promotion="none",
     samples=lambda: [Sample(((1, 2),), {"index": 0}, "untested here: operands are tuples")][:0],
     doc="One output of a node of several outputs.")

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from squall.base.dtypes import BY_SHORT, DType, float32, float64, int32, int64, numpy_dtype, uint8
+from squall.base.dtypes import ALL, BY_SHORT, DType, float32, float64, int32, int64, numpy_dtype, uint8
 from squall.base.errors import DtypeError
 from squall.ir.families import elementwise
 from squall.ir.linear import Builder, Reg
 from squall.ir.node import TensorType
 from squall.ir.op import NON_DIFFERENTIABLE, Context, Decompose, Sample, Scalar, declare, ops
+from squall.ops import parts
 from squall.ops.common import number
 from squall.ops.samples import floats, special_values
 
@@ -25,17 +26,21 @@ def _cast(b: Builder, attrs: tuple, x: Reg) -> Reg:
 
 def _cast_grad(context: Context, g: Any) -> Any:
     source = context.types[0].dtype
-    return ops.cast(g, dtype=source) if source.category == 2 else None
+    return ops.cast(g, dtype=source) if source.category >= 2 else None
 
 
 def _cast_tangent(context: Context, tangent: Any) -> Any:
-    return ops.cast(tangent, dtype=context.attrs[0]) if context.attrs[0].category == 2 else None
+    return ops.cast(tangent, dtype=context.attrs[0]) if context.attrs[0].category >= 2 else None
 
 
 def _cast_reference(x: Any, dtype: DType) -> Any:
     import numpy
 
     target = numpy_dtype(dtype)
+    if dtype.category == 3:
+        return x.astype(target)
+    if x.dtype.kind == "c":
+        return x.astype(target) if dtype.category == 0 else _cast_reference(x.real, dtype)
     if dtype.category == 2:
         return (x.astype(numpy.float32) if dtype.itemsize == 2 else x).astype(target)
     if x.dtype.kind in "biu" or dtype.category == 0:
@@ -66,13 +71,14 @@ def _cast_samples() -> list[Sample]:
     out = [Sample((floats((3, 4)),), {"dtype": float32}, "narrowed"),
            Sample((floats(()),), {"dtype": float64}, "zero-dim"),
            Sample((floats((0, 2)),), {"dtype": int32}, "size 0")]
-    out += [Sample((values,), {"dtype": d}, f"special values to {d.name}") for d in BY_SHORT.values()]
+    out += [Sample((values,), {"dtype": d}, f"special values to {d.name}") for d in ALL]
     whole = numpy.array([-300, -129, -1, 0, 1, 127, 128, 255, 256, 70000, 2**40 + 1])
-    return out + [Sample((whole,), {"dtype": d}, f"integers to {d.name}") for d in BY_SHORT.values()]
+    return out + [Sample((whole,), {"dtype": d}, f"integers to {d.name}") for d in ALL]
 
 
 cast = declare(
-    "cast", elementwise, attributes=("dtype",), grad=_cast_grad, jvp=_cast_tangent, lowering=Scalar(_cast),
+    "cast", elementwise, parts=parts.cast,
+    attributes=("dtype",), grad=_cast_grad, jvp=_cast_tangent, lowering=Scalar(_cast),
     dtype=_target,
     promotion="none", reference=_cast_reference, samples=_cast_samples,
     doc="The same values in another dtype. Floats become integers toward zero; values out of range saturate at "
@@ -133,7 +139,8 @@ def _full_like_reference(x: Any, value: float) -> Any:
 
 
 full_like = declare(
-    "full_like", elementwise, attributes=("value",), infer=_full_like_type, grad=lambda context, g: (None,),
+    "full_like", elementwise, parts="composite",
+    attributes=("value",), infer=_full_like_type, grad=lambda context, g: (None,),
     jvp=lambda context, tangent: None, lowering=Decompose(_full_like_expand), promotion="none",
     reference=_full_like_reference,
     samples=lambda: [Sample((floats(s),), {"value": v}) for s, v in (((3, 4), 0.0), ((), 1.5), ((0, 2), 1.0))],

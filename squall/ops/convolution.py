@@ -177,7 +177,7 @@ def _convolution_reference(
 
 convolution = declare(
     "convolution",
-    contraction,
+    contraction, parts="composite",
     attributes=_ATTRIBUTES,
     defaults={"groups": 1},
     infer=_convolution_type,

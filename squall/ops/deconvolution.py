@@ -148,7 +148,7 @@ def _transpose_samples() -> list[Sample]:
 
 convolution_transpose = declare(
     "convolution_transpose",
-    contraction,
+    contraction, parts="composite",
     attributes=_ATTRIBUTES,
     defaults={"groups": 1},
     infer=_transpose_type,

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from squall.base.dtypes import int32, int64
+from squall.base.dtypes import int32, int64, real_of
 from squall.ir.families import opaque
 from squall.ir.op import NON_DIFFERENTIABLE, Context, Library, Sample, declare, ops
 from squall.ops.matrices import (
+    adjoint,
+    as_complex,
     as_diagonal,
     chain,
     check_matrices,
@@ -20,6 +22,7 @@ from squall.ops.matrices import (
     lower,
     off_diagonal,
     part,
+    real_part,
     stack_batch,
     transposed,
     upper,
@@ -60,27 +63,28 @@ def _cholesky_type(types: tuple, attrs: tuple) -> Any:
 def _cholesky(x: Any) -> Any:
     import numpy
 
-    return no_sides(numpy.linalg.cholesky, (x + numpy.swapaxes(x, -1, -2)) / 2)
+    return no_sides(numpy.linalg.cholesky, (x + numpy.swapaxes(x, -1, -2).conj()) / 2)
 
 
 def _symmetric(x: Any) -> Any:
-    return ops.mul(ops.add(x, transposed(x)), 0.5)
+    return ops.mul(ops.add(x, adjoint(x)), 0.5)
 
 
 def _cholesky_grad(context: Context, g: Any) -> Any:
     l = context.output
-    inner = _symmetric(half_lower(ops.matmul(transposed(l), g)))
-    return _solve_right(_solve(transposed(l), inner, True), l, False)
+    inner = _symmetric(half_lower(ops.matmul(adjoint(l), g)))
+    return _solve_right(_solve(adjoint(l), inner, True), l, False)
 
 
 def _cholesky_tangent(context: Context, t: Any) -> Any:
     l = context.output
-    inner = _solve_right(_solve(l, _symmetric(t), False), transposed(l), True)
+    inner = _solve_right(_solve(l, _symmetric(t), False), adjoint(l), True)
     return ops.matmul(l, half_lower(inner))
 
 
 cholesky = declare(
-    "cholesky", opaque, infer=_cholesky_type, saves=("out",), grad=_cholesky_grad, jvp=_cholesky_tangent,
+    "cholesky", opaque, parts="library", holomorphic=False,
+    infer=_cholesky_type, saves=("out",), grad=_cholesky_grad, jvp=_cholesky_tangent,
     promotion="none", vmap=stack_batch, lowering=Library(_cholesky), reference=_cholesky,
     samples=lambda: [Sample((definite(s, i),), {}, str(s)) for i, s in enumerate(((3, 3), (1, 1), (2, 4, 4), (0, 0)))],
     doc="The lower triangular L with L L^T = (A + A^T) / 2, which must be positive definite; NaN where it is not.")
@@ -101,11 +105,12 @@ def _qr(x: Any) -> tuple:
 
 def _square_qr_grad(q: Any, r: Any, gq: Any, gr: Any) -> Any:
     """Of matrices that are not wider than high."""
-    m = _plus(None if gr is None else ops.matmul(r, transposed(gr)),
-              None if gq is None else ops.neg(ops.matmul(transposed(gq), q)))
+    m = _plus(None if gr is None else ops.matmul(r, adjoint(gr)),
+              None if gq is None else ops.neg(ops.matmul(adjoint(gq), q)))
     below = lower(m, -1)
-    inner = ops.add(ops.sub(lower(m), below), ops.add(below, transposed(below)))
-    return _solve_right(_plus(gq, ops.matmul(q, inner)), transposed(r), False)
+    middle = as_complex(real_part(ops.sub(lower(m), below)), m)
+    inner = ops.add(middle, ops.add(below, adjoint(below)))
+    return _solve_right(_plus(gq, ops.matmul(q, inner)), adjoint(r), False)
 
 
 def _qr_grad(context: Context, g: tuple) -> Any:
@@ -114,15 +119,18 @@ def _qr_grad(context: Context, g: tuple) -> Any:
     if m >= n:
         return _square_qr_grad(q, r, gq, gr)
     wide = None if gr is None else part(gr, -1, m, n - m)
-    gq = _plus(gq, None if wide is None else ops.matmul(part(x, -1, m, n - m), transposed(wide)))
+    gq = _plus(gq, None if wide is None else ops.matmul(part(x, -1, m, n - m), adjoint(wide)))
     left = _square_qr_grad(q, part(r, -1, 0, m), gq, None if gr is None else part(gr, -1, 0, m))
     right = ops.matmul(q, wide) if wide is not None else ops.mul(part(x, -1, m, n - m), 0.0)
     return ops.concat(left, right, dim=len(left.shape) - 1)
 
 
 def _square_qr_tangent(q: Any, r: Any, t: Any) -> tuple:
-    c = _solve_right(ops.matmul(transposed(q), t), r, True)
-    turn = ops.sub(lower(c, -1), transposed(lower(c, -1)))
+    c = _solve_right(ops.matmul(adjoint(q), t), r, True)
+    turn = ops.sub(lower(c, -1), adjoint(lower(c, -1)))
+    if c.dtype.category == 3:  # R keeps a real diagonal
+        diagonal = ops.sub(lower(c), lower(c, -1))
+        turn = ops.add(turn, ops.sub(diagonal, as_complex(real_part(diagonal), c)))
     dr = ops.matmul(ops.sub(c, turn), r)
     return _solve_right(ops.sub(t, ops.matmul(q, dr)), r, True), dr
 
@@ -133,13 +141,14 @@ def _qr_tangent(context: Context, t: Any) -> tuple:
     if m >= n:
         return _square_qr_tangent(q, r, t)
     dq, dr = _square_qr_tangent(q, part(r, -1, 0, m), part(t, -1, 0, m))
-    rest = ops.add(ops.matmul(transposed(dq), part(x, -1, m, n - m)),
-                   ops.matmul(transposed(q), part(t, -1, m, n - m)))
+    rest = ops.add(ops.matmul(adjoint(dq), part(x, -1, m, n - m)),
+                   ops.matmul(adjoint(q), part(t, -1, m, n - m)))
     return dq, ops.concat(dr, rest, dim=len(dr.shape) - 1)
 
 
 qr = declare(
-    "qr", opaque, infer=_qr_type, saves=(0, "out"), grad=_qr_grad, jvp=_qr_tangent, promotion="none", vmap=stack_batch,
+    "qr", opaque, parts="library", holomorphic=False,
+    infer=_qr_type, saves=(0, "out"), grad=_qr_grad, jvp=_qr_tangent, promotion="none", vmap=stack_batch,
     lowering=Library(_qr), reference=_qr,
     samples=lambda: [Sample((well_conditioned(s, i),), {}, str(s))
                      for i, s in enumerate(((3, 3), (4, 2), (2, 2, 4), (1, 1), (0, 2, 2)))],
@@ -153,7 +162,8 @@ def _svd_type(types: tuple, attrs: tuple) -> tuple:
     k = min(m, n)
     of = types[0].with_shape
     rows, columns = (m, n) if attrs[0] else (k, k)
-    return of((*stack, m, rows)), of((*stack, k)), of((*stack, columns, n))
+    values = of((*stack, k)).with_dtype(real_of(types[0].dtype))
+    return of((*stack, m, rows)), values, of((*stack, columns, n))
 
 
 def _svd(x: Any, full: bool) -> tuple:
@@ -163,7 +173,7 @@ def _svd(x: Any, full: bool) -> tuple:
         *stack, m, n = x.shape
         k = min(m, n)
         u, v = (numpy.tile(numpy.eye(s, dtype=x.dtype), (*stack, 1, 1)) for s in (m, n))
-        return (u if full else u[..., :k]), numpy.zeros((*stack, k), x.dtype), v if full else v[..., :k, :]
+        return (u if full else u[..., :k]), numpy.zeros((*stack, k), x.real.dtype), v if full else v[..., :k, :]
     return tuple(numpy.linalg.svd(x, full_matrices=full))
 
 
@@ -198,7 +208,12 @@ def _column(values: Any) -> Any:
 
 def _beside(u: Any, value: Any) -> Any:
     """What of a value lies outside of the space that orthonormal columns span."""
-    return ops.sub(value, chain(u, transposed(u), value))
+    return ops.sub(value, chain(u, adjoint(u), value))
+
+
+def _diagonal_of(x: Any) -> Any:
+    """The matrix with zeros off its diagonal."""
+    return ops.sub(x, off_diagonal(x))
 
 
 def _svd_grad(context: Context, g: tuple) -> Any:
@@ -207,46 +222,51 @@ def _svd_grad(context: Context, g: tuple) -> Any:
     u, vh = _first(u, s, vh)
     if gu is None and gs is None and gvh is None:
         return None
-    v, gaps = transposed(vh), _gaps(ops.mul(s, s))
-    inner = None if gs is None else as_diagonal(gs)
+    v, gaps = adjoint(vh), as_complex(_gaps(ops.mul(s, s)), u)
+    s, inner = as_complex(s, u), None if gs is None else as_complex(as_diagonal(gs), u)
     if gu is not None:
-        turn = ops.matmul(transposed(u), gu)
-        inner = _plus(inner, ops.mul(ops.mul(gaps, ops.sub(turn, transposed(turn))), _row(s)))
-    gv = None if gvh is None else transposed(gvh)
+        turn = ops.matmul(adjoint(u), gu)
+        skew = ops.sub(turn, adjoint(turn))
+        inner = _plus(inner, ops.mul(ops.mul(gaps, skew), _row(s)))
+        if u.dtype.category == 3:  # the phase that U and V share
+            inner = _plus(inner, ops.div(_diagonal_of(skew), ops.mul(_row(s), 2.0)))
+    gv = None if gvh is None else adjoint(gvh)
     if gv is not None:
         turn = ops.matmul(vh, gv)
-        inner = _plus(inner, ops.mul(_column(s), ops.mul(gaps, ops.sub(turn, transposed(turn)))))
+        inner = _plus(inner, ops.mul(_column(s), ops.mul(gaps, ops.sub(turn, adjoint(turn)))))
     total = chain(u, inner, vh)
     m, n = context.types[0].shape[-2:]
     if gu is not None and m > n:
         total = ops.add(total, ops.matmul(_beside(u, ops.div(gu, _row(s))), vh))
     if gv is not None and n > m:
-        total = ops.add(total, ops.matmul(u, transposed(_beside(v, ops.div(gv, _row(s))))))
+        total = ops.add(total, ops.matmul(u, adjoint(_beside(v, ops.div(gv, _row(s))))))
     return total
 
 
 def _svd_tangent(context: Context, t: Any) -> tuple:
     u, s, vh = context.output
     u, vh = _first(u, s, vh)
-    v, gaps = transposed(vh), _gaps(ops.mul(s, s))
-    p = chain(transposed(u), t, v)
-    pt = transposed(p)
+    v, gaps = adjoint(vh), as_complex(_gaps(ops.mul(s, s)), u)
+    p = chain(adjoint(u), t, v)
+    pt = adjoint(p)
     rank = len(p.shape)
-    ds = ops.diagonal(p, offset=0, dim1=rank - 2, dim2=rank - 1)
+    ds, s = real_part(ops.diagonal(p, offset=0, dim1=rank - 2, dim2=rank - 1)), as_complex(s, u)
     du = ops.matmul(u, ops.mul(gaps, ops.add(ops.mul(p, _row(s)), ops.mul(_column(s), pt))))
     dv = ops.matmul(v, ops.mul(gaps, ops.add(ops.mul(_column(s), p), ops.mul(pt, _row(s)))))
+    if u.dtype.category == 3:  # the phase that U and V share is U's
+        du = ops.add(du, ops.matmul(u, ops.div(_diagonal_of(ops.sub(p, pt)), ops.mul(_row(s), 2.0))))
     m, n = context.types[0].shape[-2:]
     if m > n:
         du = ops.add(du, _beside(u, ops.div(ops.matmul(t, v), _row(s))))
     if n > m:
-        dv = ops.add(dv, _beside(v, ops.div(ops.matmul(transposed(t), u), _row(s))))
+        dv = ops.add(dv, _beside(v, ops.div(ops.matmul(adjoint(t), u), _row(s))))
     if context.attrs[0]:
         du, dv = _padded(du, -1, m), _padded(dv, -1, n)
-    return du, ds, transposed(dv)
+    return du, ds, adjoint(dv)
 
 
 svd = declare(
-    "svd", opaque, attributes=("full",), defaults={"full": False},
+    "svd", opaque, parts="library", holomorphic=False, attributes=("full",), defaults={"full": False},
     infer=_svd_type, saves=("out",), grad=_svd_grad, jvp=_svd_tangent, promotion="none",
     vmap=stack_batch, lowering=Library(_svd), reference=_svd,
     samples=lambda: [*(Sample((well_conditioned(s, i),), {"full": False}, str(s))
@@ -260,7 +280,7 @@ svd = declare(
 # ---------------------------------------------------------------- eigh
 def _eigh_type(types: tuple, attrs: tuple) -> tuple:
     check_matrices("eigh", *types, square=True)
-    return types[0].with_shape(tuple(types[0].shape[:-1])), types[0]
+    return types[0].with_shape(tuple(types[0].shape[:-1])).with_dtype(real_of(types[0].dtype)), types[0]
 
 
 def _eigh(x: Any, upper: bool) -> tuple:
@@ -271,22 +291,24 @@ def _eigh(x: Any, upper: bool) -> tuple:
 
 def _eigh_grad(context: Context, g: tuple) -> Any:
     (values, vectors), (gl, gv) = context.output, g
-    inner = None if gl is None else as_diagonal(gl)
+    inner = None if gl is None else as_complex(as_diagonal(gl), vectors)
     if gv is not None:
-        inner = _plus(inner, ops.mul(_gaps(values), ops.matmul(transposed(vectors), gv)))
-    return chain(vectors, inner, transposed(vectors))
+        gaps = as_complex(_gaps(values), vectors)
+        inner = _plus(inner, ops.mul(gaps, ops.matmul(adjoint(vectors), gv)))
+    return chain(vectors, inner, adjoint(vectors))
 
 
 def _eigh_tangent(context: Context, t: Any) -> tuple:
     values, vectors = context.output
-    x = chain(transposed(vectors), t, vectors)
+    x = chain(adjoint(vectors), t, vectors)
     rank = len(x.shape)
-    return (ops.diagonal(x, offset=0, dim1=rank - 2, dim2=rank - 1),
-            ops.matmul(vectors, ops.mul(_gaps(values), x)))
+    return (real_part(ops.diagonal(x, offset=0, dim1=rank - 2, dim2=rank - 1)),
+            ops.matmul(vectors, ops.mul(as_complex(_gaps(values), vectors), x)))
 
 
 eigh = declare(
-    "eigh", opaque, attributes=("upper",), infer=_eigh_type, saves=("out",), grad=_eigh_grad, jvp=_eigh_tangent,
+    "eigh", opaque, parts="library", holomorphic=False,
+    attributes=("upper",), infer=_eigh_type, saves=("out",), grad=_eigh_grad, jvp=_eigh_tangent,
     promotion="none", vmap=stack_batch, lowering=Library(_eigh), reference=_eigh,
     # Only one triangle is read, and the gradient is that of symmetric changes: differences of single elements check
     # only a matrix of one element.
@@ -375,7 +397,8 @@ def _lu_tangent(context: Context, t: Any) -> tuple:
 
 
 lu_factor = declare(
-    "lu_factor", opaque, attributes=("pivot",), defaults={"pivot": True}, infer=_lu_type, saves=("out",),
+    "lu_factor", opaque, parts="library",
+    attributes=("pivot",), defaults={"pivot": True}, infer=_lu_type, saves=("out",),
     grad=_lu_grad, jvp=_lu_tangent, promotion="none", vmap=stack_batch, lowering=Library(_lu), reference=_lu,
     samples=lambda: [Sample((well_conditioned(s, i),), {"pivot": p}, str(s)) for p in (True, False)
                      for i, s in enumerate(((3, 3), (4, 2), (2, 2, 4), (1, 1)))],
@@ -397,7 +420,8 @@ def _raw(x: Any) -> tuple:
 
 
 householder_qr = declare(
-    "householder_qr", opaque, infer=_raw_type, grad=NON_DIFFERENTIABLE, promotion="none", vmap=stack_batch,
+    "householder_qr", opaque, parts="library",
+    infer=_raw_type, grad=NON_DIFFERENTIABLE, promotion="none", vmap=stack_batch,
     lowering=Library(_raw), reference=_raw,
     samples=lambda: [Sample((well_conditioned(s, i),), {}, str(s)) for i, s in enumerate(((3, 3), (4, 2), (2, 2, 4)))],
     doc="R in the upper triangle and Householder's vectors below it, and their factors.")

@@ -8,6 +8,7 @@ from squall.base.errors import DtypeError, ShapeError
 from squall.ir.families import common_device, movement
 from squall.ir.node import TensorType
 from squall.ir.op import ByFamily, Context, Decompose, Sample, declare, ops
+from squall.ops import parts
 from squall.ops.samples import floats
 from squall.ops.slicing import is_int, position, slice_of, with_batch
 
@@ -104,7 +105,7 @@ def _pad_samples() -> list[Sample]:
 
 pad = declare(
     "pad",
-    movement,
+    movement, parts=parts.pad,
     attributes=("low", "high", "interior", "value"),
     defaults={"value": 0},
     infer=_pad_type,
@@ -162,7 +163,7 @@ def _concat_batch(op: Any, operands: tuple, batched: tuple, size: Any, attrs: tu
 
 concat = declare(
     "concat",
-    movement,
+    movement, parts="each",
     attributes=("dim",),
     infer=_concat_type,
     lowering=ByFamily("concat"),

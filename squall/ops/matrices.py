@@ -21,6 +21,21 @@ def transposed(x: Any) -> Any:
     return ops.permute(x, dims=(*range(rank - 2), rank - 1, rank - 2))
 
 
+def adjoint(x: Any) -> Any:
+    """The last two dimensions exchanged, and conjugated."""
+    return ops.conj(transposed(x)) if x.dtype.category == 3 else transposed(x)
+
+
+def as_complex(x: Any, like: Any) -> Any:
+    """Real values in the dtype of the complex values that they meet."""
+    return x if x.dtype is like.dtype else ops.cast(x, dtype=like.dtype)
+
+
+def real_part(x: Any) -> Any:
+    """The real part of complex values, and real ones as they are."""
+    return ops.real(x) if x.dtype.category == 3 else x
+
+
 def _places(x: Any) -> tuple:
     rows, columns = x.shape[-2:]
     return (ops.reshape(arange(rows, str(x.device)), shape=(rows, 1)),
@@ -83,8 +98,8 @@ def check_matrices(name: str, *types: TensorType, square: bool = False) -> None:
     """ShapeError or DtypeError unless operands are stacks of float32 or float64 matrices, the first square."""
     first = types[0]
     for t in types:
-        if t.dtype.category != 2 or t.dtype.itemsize < 4:
-            raise DtypeError(f"{name}: expected float32 or float64 matrices, got {t.dtype}")
+        if t.dtype.category < 2 or t.dtype.itemsize < 4:
+            raise DtypeError(f"{name}: expected float32, float64 or complex matrices, got {t.dtype}")
         if len(t.shape) < 2 or tuple(t.shape[:-2]) != tuple(first.shape[:-2]):
             raise ShapeError(f"{name}: expected stacks of matrices, got shapes {[tuple(t.shape) for t in types]}")
     if square and first.shape[-1] != first.shape[-2]:

@@ -21,7 +21,8 @@ def _reshape_batch(op: Any, operands: tuple, batched: tuple, size: Any, attrs: t
 
 
 reshape = declare(
-    "reshape", movement, attributes=("shape",), infer=_reshape_type, lowering=ByFamily("reshape"), promotion="none",
+    "reshape", movement, parts="each",
+    attributes=("shape",), infer=_reshape_type, lowering=ByFamily("reshape"), promotion="none",
     grad=lambda context, g: ops.reshape(g, shape=context.types[0].shape), vmap=_reshape_batch,
     reference=lambda x, shape: x.reshape(shape),
     samples=lambda: [Sample((floats((3, 4)),), {"shape": s}) for s in ((12,), (2, 6), (4, 3), (1, 12, 1))]
@@ -43,7 +44,8 @@ def _permute_grad(context: Context, g: Any) -> Any:
 
 
 permute = declare(
-    "permute", movement, attributes=("dims",), infer=_permute_type, lowering=ByFamily("permute"), promotion="none",
+    "permute", movement, parts="each",
+    attributes=("dims",), infer=_permute_type, lowering=ByFamily("permute"), promotion="none",
     grad=_permute_grad, reference=lambda x, dims: x.transpose(dims),
     vmap=lambda op, operands, batched, size, attrs:
         (ops.permute(operands[0], dims=(0, *(d + 1 for d in attrs[0]))), True),
@@ -88,7 +90,8 @@ def _broadcast_reference(x: Any, shape: tuple) -> Any:
 
 
 expand = declare(
-    "expand", movement, attributes=("shape",), infer=_expand_type, lowering=ByFamily("expand"), promotion="none",
+    "expand", movement, parts="each",
+    attributes=("shape",), infer=_expand_type, lowering=ByFamily("expand"), promotion="none",
     grad=lambda context, g: sum_to(g, context.types[0].shape), reference=_broadcast_reference, vmap=_expand_batch,
     samples=lambda: [Sample((floats(s),), {"shape": n}) for s, n in
                      (((3, 1), (3, 4)), ((), (2, 2)), ((1,), (0,)), ((4,), (2, 4)))],

@@ -8,6 +8,7 @@ from typing import Any
 from squall.ir.families import elementwise
 from squall.ir.linear import I64, Builder, Reg
 from squall.ir.op import Context, Decompose, Op, Sample, Scalar, declare, ops
+from squall.ops import parts
 from squall.ops.arithmetic import no_bool
 from squall.ops.common import unmasked, widened, widened_expand, zero_gradient, zeros_like
 from squall.ops.samples import binary_samples, floats, integers, unary_samples
@@ -44,7 +45,7 @@ def _integer_pow(b: Builder, x: Reg, y: Reg) -> Reg:
 def _pow_reference(x: Any, y: Any) -> Any:
     import numpy
 
-    if x.dtype.kind == "f":
+    if x.dtype.kind in "fc":
         return numpy.power(x, y)
     if x.dtype.kind == "b":
         return x | ~y
@@ -64,7 +65,8 @@ def _pow_grad(context: Context, g: Any) -> tuple:
         slope = ops.mul(b, ops.pow(a, ops.sub(b, 1.0)))
         over_a = ops.mul(g, unmasked(ops.eq(b, 0.0), slope))
     if context.needs[1]:
-        flat = ops.logical_and(ops.eq(a, 0.0), ops.ge(b, 0.0))
+        size = ops.real(b) if b.dtype.category == 3 else b
+        flat = ops.logical_and(ops.eq(a, 0.0), ops.ge(size, 0.0))
         over_b = ops.mul(g, unmasked(flat, ops.mul(context.output, ops.log(a))))
     return over_a, over_b
 
@@ -76,7 +78,8 @@ def _pow_samples() -> list[Sample]:
 
 
 pow = declare(
-    "pow", elementwise, saves=_pow_saves, grad=_pow_grad, lowering=Scalar(_pow), reference=_pow_reference,
+    "pow", elementwise, parts=parts.pow,
+    saves=_pow_saves, grad=_pow_grad, lowering=Scalar(_pow), reference=_pow_reference,
     samples=_pow_samples, doc="a to the power b. Integers wrap around; an integer to a negative power is 0 "
     "unless it is "
     "1 or -1. The gradient of a at b = 0 is 0, that of b at a = 0 and b >= 0 is 0.")
@@ -86,7 +89,7 @@ def _pow_scalar_expand(x: Any, exponent: float) -> Any:
     direct = {0: lambda: ops.full_like(x, value=1), 1: lambda: x, 2: lambda: ops.mul(x, x),
               3: lambda: ops.mul(ops.mul(x, x), x), 0.5: lambda: ops.sqrt(x), -0.5: lambda: ops.rsqrt(x),
               -1: lambda: ops.reciprocal(x), -2: lambda: ops.reciprocal(ops.mul(x, x))}
-    if exponent in direct and (x.dtype.category == 2 or exponent >= 0):
+    if exponent in direct and (x.dtype.category >= 2 or exponent >= 0):
         return direct[exponent]()
     return ops.pow(x, exponent)
 
@@ -119,7 +122,7 @@ def _pow_scalar_samples() -> list[Sample]:
 
 
 pow_scalar = declare(
-    "pow_scalar", elementwise, attributes=("exponent",), saves=(0,), grad=widened(_pow_scalar_grad),
+    "pow_scalar", elementwise, parts="composite", attributes=("exponent",), saves=(0,), grad=widened(_pow_scalar_grad),
     lowering=Decompose(widened_expand(_pow_scalar_expand)), promotion="none", reference=_pow_scalar_reference,
     samples=_pow_scalar_samples,
     doc="x to a power that is part of the program: x**2 is x * x, x**0.5 a square root, x**-1 a reciprocal.")

@@ -106,7 +106,7 @@ def _matmul_samples() -> list[Sample]:
 
 matmul = declare(
     "matmul",
-    contraction,
+    contraction, parts="composite",
     infer=_matmul_type,
     saves=product_saves,
     grad=_matmul_grad,
@@ -221,7 +221,7 @@ def _linear_samples() -> list[Sample]:
 
 linear = declare(
     "linear",
-    contraction,
+    contraction, parts="composite",
     infer=_linear_type,
     grad=_linear_grad,
     lowering=Decompose(_linear),

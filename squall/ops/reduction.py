@@ -13,6 +13,7 @@ from squall.base.shapes import reduced_shape
 from squall.ir.families import reduce, result_dtype
 from squall.ir.node import TensorType
 from squall.ir.op import NON_DIFFERENTIABLE, ByFamily, Context, Op, Sample, declare, ops
+from squall.ops import parts
 from squall.ops.common import widened
 from squall.ops.samples import floats
 
@@ -71,7 +72,8 @@ def _accumulated(name: str) -> Callable:
 
 
 sum = declare(
-    "sum", reduce, attributes=("dims", "keepdim"), grad=_sum_grad, lowering=ByFamily("sum"), promotion="sum",
+    "sum", reduce, parts="each",
+    attributes=("dims", "keepdim"), grad=_sum_grad, lowering=ByFamily("sum"), promotion="sum",
     dtype=_sum_dtype, jvp=lambda context, t: ops.sum(t, **context.op.named(context.attrs)),
     reference=_accumulated("sum"),
     samples=lambda: reduction_samples(whole=True),
@@ -119,7 +121,8 @@ def _prod_samples() -> list[Sample]:
 
 
 prod = declare(
-    "prod", reduce, attributes=("dims", "keepdim"), saves=(0,), grad=_prod_grad, jvp=_prod_tangent, dtype=_sum_dtype,
+    "prod", reduce, parts=parts.prod,
+    attributes=("dims", "keepdim"), saves=(0,), grad=_prod_grad, jvp=_prod_tangent, dtype=_sum_dtype,
     lowering=ByFamily("prod"), promotion="sum", reference=_accumulated("prod"), samples=_prod_samples,
     doc="Product over dims. The gradient is the product of the other factors, right where some are 0.")
 
@@ -213,7 +216,7 @@ argmin = _position("argmin", "The index of the first smallest element along one 
 def _logical(name: str, doc: str) -> Op:
     return declare(name, reduce, attributes=("dims", "keepdim"), grad=NON_DIFFERENTIABLE, dtype=bool_,
                    lowering=ByFamily(name), reference=_by_name(name),
-                   samples=lambda: reduction_samples(whole=True), doc=doc)
+                   parts=getattr(parts, name), samples=lambda: reduction_samples(whole=True), doc=doc)
 
 
 any = _logical("any", "Whether any element is other than 0, as bool; False of none.")

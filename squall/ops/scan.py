@@ -10,6 +10,7 @@ from squall.base.shapes import broadcast
 from squall.ir.families import scan
 from squall.ir.node import TensorType
 from squall.ir.op import ByFamily, Context, Decompose, Sample, declare, ops
+from squall.ops import parts
 from squall.ops.common import widened, widened_expand
 from squall.ops.samples import floats
 
@@ -68,7 +69,8 @@ def shifted(value: Any, dim: int, by: int, fill: float) -> Any:
 
 
 cumsum = declare(
-    "cumsum", scan, attributes=("dim",), infer=_scan_type, lowering=ByFamily("cumsum"), promotion="sum", vmap=_batch,
+    "cumsum", scan, parts="each",
+    attributes=("dim",), infer=_scan_type, lowering=ByFamily("cumsum"), promotion="sum", vmap=_batch,
     grad=widened(lambda context, g: backwards(ops.cumsum, g, dim=context.attrs[0])),
     jvp=lambda context, t: ops.cumsum(t, dim=context.attrs[0]), reference=_running("cumsum"), samples=_scan_samples,
     doc="Sums of everything up to each element along a dimension. 16-bit floats accumulate in float32.")
@@ -87,7 +89,8 @@ def _cumprod_tangent(context: Context, t: Any) -> Any:
 
 
 cumprod = declare(
-    "cumprod", scan, attributes=("dim",), infer=_scan_type, saves=(0,), lowering=ByFamily("cumprod"), promotion="sum",
+    "cumprod", scan, parts=parts.cumprod,
+    attributes=("dim",), infer=_scan_type, saves=(0,), lowering=ByFamily("cumprod"), promotion="sum",
     vmap=_batch, grad=widened(_cumprod_grad), jvp=_cumprod_tangent, reference=_running("cumprod"),
     samples=_scan_samples,
     doc="Products of everything up to each element along a dimension. The gradient is right where factors are 0.")
@@ -147,7 +150,8 @@ def _recurrence_batch(op: Any, operands: tuple, batched: tuple, size: Any, attrs
 
 
 linear_recurrence = declare(
-    "linear_recurrence", scan, attributes=("dim",), infer=_recurrence_type, saves=(0, "out"), vmap=_recurrence_batch,
+    "linear_recurrence", scan, parts="composite",
+    attributes=("dim",), infer=_recurrence_type, saves=(0, "out"), vmap=_recurrence_batch,
     lowering=Decompose(widened_expand(_recurrence_expand)), grad=widened(_recurrence_grad), jvp=_recurrence_tangent,
     reference=_recurrence_reference,
     samples=lambda: [Sample((floats(s, 1), floats(s, 2)), {"dim": d}, f"{s} along {d}") for s, d in (

@@ -108,7 +108,7 @@ def _scatter_samples() -> list[Sample]:
 
 scatter = declare(
     "scatter",
-    indexing,
+    indexing, parts="each",
     attributes=("dim",),
     infer=_scatter_type("scatter"),
     lowering=ByFamily("scatter"),
@@ -126,7 +126,7 @@ scatter = declare(
 
 scatter_add = declare(
     "scatter_add",
-    indexing,
+    indexing, parts="each",
     attributes=("dim",),
     infer=_scatter_type("scatter_add"),
     lowering=ByFamily("scatter_add"),
@@ -175,7 +175,7 @@ def _index_add_batch(op: Any, operands: tuple, batched: tuple, size: Any, attrs:
 
 index_add = declare(
     "index_add",
-    indexing,
+    indexing, parts="each",
     attributes=("dim",),
     infer=_index_add_type,
     lowering=ByFamily("index_add"),
@@ -294,7 +294,7 @@ def _index_put_samples() -> list[Sample]:
 
 index_put = declare(
     "index_put",
-    indexing,
+    indexing, parts="each",
     attributes=("dims", "accumulate"),
     defaults={"accumulate": False},
     infer=_index_put_type,

@@ -8,6 +8,7 @@ from squall.base.dtypes import DType
 from squall.ir.families import elementwise
 from squall.ir.linear import Builder, Reg
 from squall.ir.op import Context, Op, Sample, Scalar, declare, ops
+from squall.ops import parts
 from squall.ops.arithmetic import no_bool, only_float
 from squall.ops.common import masked, unmasked, widened
 from squall.ops.samples import binary_samples, floats, generator, unary_samples
@@ -38,7 +39,8 @@ def _where_samples() -> list[Sample]:
 
 
 where = declare(
-    "where", elementwise, saves=(0,), grad=_where_grad, promotion="none", reference=_where_reference,
+    "where", elementwise, parts=parts.where,
+    saves=(0,), grad=_where_grad, promotion="none", reference=_where_reference,
     samples=_where_samples,
     lowering=Scalar(lambda b, attrs, condition, x, y: b.select(condition, x, y)),
     doc="The first value where a bool condition holds, else the second. Gradients are 0 where the other was taken.")
@@ -155,14 +157,15 @@ def _three(nonzero: bool = False) -> list[Sample]:
 
 
 lerp = declare(
-    "lerp", elementwise, dtype=only_float, saves=lambda needs: (0, 1, 2) if needs[2] else (2,), grad=_lerp_grad,
+    "lerp", elementwise, parts=parts.lerp,
+    dtype=only_float, saves=lambda needs: (0, 1, 2) if needs[2] else (2,), grad=_lerp_grad,
     lowering=Scalar(_lerp),
     reference=_lerp_reference, samples=_three,
     doc="start + weight * (end - start), by the form exact at the nearer end.")
 
 
 def _scaled(value: float, dtype: DType) -> float | int:
-    return value if dtype.category == 2 else int(value)
+    return value if dtype.category >= 2 else int(value)
 
 
 def _addcmul(b: Builder, attrs: tuple, x: Reg, first: Reg, second: Reg) -> Reg:
@@ -171,7 +174,7 @@ def _addcmul(b: Builder, attrs: tuple, x: Reg, first: Reg, second: Reg) -> Reg:
 
 
 def _addcmul_reference(x: Any, first: Any, second: Any, value: float) -> Any:
-    return x + first * second * (value if x.dtype.kind == "f" else x.dtype.type(int(value)))
+    return x + first * second * (value if x.dtype.kind in "fc" else x.dtype.type(int(value)))
 
 
 @widened
@@ -183,7 +186,8 @@ def _addcmul_grad(context: Context, g: Any) -> tuple:
 
 
 addcmul = declare(
-    "addcmul", elementwise, dtype=no_bool, attributes=("value",), defaults={"value": 1.0}, saves=(1, 2),
+    "addcmul", elementwise, parts=parts.addcmul,
+    dtype=no_bool, attributes=("value",), defaults={"value": 1.0}, saves=(1, 2),
     grad=_addcmul_grad,
     lowering=Scalar(_addcmul), reference=_addcmul_reference,
     samples=lambda: [Sample(s.inputs, {"value": v}, s.name) for s in _three() for v in (1.0, -0.5)],
@@ -203,7 +207,8 @@ def _addcdiv_grad(context: Context, g: Any) -> tuple:
 
 
 addcdiv = declare(
-    "addcdiv", elementwise, attributes=("value",), defaults={"value": 1.0}, saves=(1, 2), grad=_addcdiv_grad,
+    "addcdiv", elementwise, parts=parts.addcdiv,
+    attributes=("value",), defaults={"value": 1.0}, saves=(1, 2), grad=_addcdiv_grad,
     lowering=Scalar(_addcdiv), promotion="float", reference=lambda x, first, second,
     value: x + first / second * value,
     samples=lambda: [Sample(s.inputs, {"value": v}, s.name) for s in _three(nonzero=True) for v in (1.0, -0.5)],

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from squall.base.dtypes import real_of
 from squall.base.errors import ShapeError
 from squall.ir.families import opaque
 from squall.ir.op import Context, Library, Sample, declare, ops
 from squall.ops.matrices import (
+    adjoint,
+    as_complex,
     chain,
     check_matrices,
     identity,
@@ -53,7 +56,8 @@ def _inverse_grad(context: Context, g: Any) -> Any:
 
 
 inverse = declare(
-    "inverse", opaque, infer=_inverse_type, saves=("out",), grad=_inverse_grad, promotion="none", vmap=stack_batch,
+    "inverse", opaque, parts="library",
+    infer=_inverse_type, saves=("out",), grad=_inverse_grad, promotion="none", vmap=stack_batch,
     jvp=lambda context, t: ops.neg(chain(context.output, t, context.output)), lowering=Library(_inverse),
     reference=_inverse, samples=lambda: [Sample((well_conditioned(s, i),), {}, str(s)) for i, s in enumerate(_SHAPES)],
     doc="The inverses of square matrices; NaN for singular ones.")
@@ -90,7 +94,8 @@ def _systems() -> list[tuple]:
 
 
 solve = declare(
-    "solve", opaque, infer=_solve_type, saves=(0, "out"), grad=_solve_grad, jvp=_solve_tangent, promotion="none",
+    "solve", opaque, parts="library",
+    infer=_solve_type, saves=(0, "out"), grad=_solve_grad, jvp=_solve_tangent, promotion="none",
     vmap=stack_batch, lowering=Library(_solve), reference=_solve,
     samples=lambda: [Sample((well_conditioned(a, 1), floats(b, 2)), {}, f"{a} with {b}") for a, b in _systems()],
     doc="X with A X = B, of square matrices A; NaN for singular ones.")
@@ -136,7 +141,7 @@ def _triangular_tangent(context: Context, ta: Any, tb: Any) -> Any:
 
 
 solve_triangular = declare(
-    "solve_triangular", opaque, attributes=("upper", "unit"), infer=_triangular_type, saves=(0, "out"),
+    "solve_triangular", opaque, parts="library", attributes=("upper", "unit"), infer=_triangular_type, saves=(0, "out"),
     grad=_triangular_grad, jvp=_triangular_tangent, promotion="none", vmap=stack_batch, lowering=Library(_triangular),
     reference=_triangular,
     samples=lambda: [Sample((well_conditioned(a, 1), floats(b, 2)), {"upper": u, "unit": w}, f"{a} with {b}")
@@ -149,14 +154,14 @@ solve_triangular = declare(
 def _slogdet_type(types: tuple, attrs: tuple) -> tuple:
     check_matrices("slogdet", *types, square=True)
     one = types[0].with_shape(tuple(types[0].shape[:-2]))
-    return one, one
+    return one, one.with_dtype(real_of(one.dtype))
 
 
 def _slogdet(x: Any) -> tuple:
     import numpy
 
     sign, size = numpy.linalg.slogdet(x)
-    return numpy.asarray(sign, x.dtype), numpy.asarray(size, x.dtype)
+    return numpy.asarray(sign, x.dtype), numpy.asarray(size, x.real.dtype)
 
 
 def _each(value: Any) -> Any:
@@ -165,18 +170,29 @@ def _each(value: Any) -> Any:
 
 
 def _slogdet_grad(context: Context, g: tuple) -> Any:
-    return None if g[1] is None else ops.mul(_each(g[1]), transposed(ops.inverse(context.inputs[0])))
+    x, (by_sign, total) = context.inputs[0], g
+    if x.dtype.category == 3:
+        if by_sign is not None:  # the sign turns by the imaginary part of the trace of x^-1 dx
+            turn = ops.neg(ops.imag(ops.mul(ops.conj(by_sign), context.output[0])))
+            total = ops.complex(ops.full_like(turn, value=0.0) if total is None else total, turn)
+        total = None if total is None else as_complex(total, x)
+    return None if total is None else ops.mul(_each(total), adjoint(ops.inverse(x)))
 
 
 def _slogdet_tangent(context: Context, t: Any) -> tuple:
     product = ops.matmul(ops.inverse(context.inputs[0]), t)
     rank = len(product.shape)
     diagonal = ops.diagonal(product, offset=0, dim1=rank - 2, dim2=rank - 1)
-    return None, ops.sum(diagonal, dims=(rank - 2,), keepdim=False)
+    trace = ops.sum(diagonal, dims=(rank - 2,), keepdim=False)
+    if trace.dtype.category < 3:
+        return None, trace
+    turn = ops.imag(trace)
+    return ops.mul(context.output[0], ops.complex(ops.full_like(turn, value=0.0), turn)), ops.real(trace)
 
 
 slogdet = declare(
-    "slogdet", opaque, infer=_slogdet_type, saves=(0,), grad=_slogdet_grad, jvp=_slogdet_tangent, promotion="none",
+    "slogdet", opaque, parts="library", holomorphic=False,
+    infer=_slogdet_type, saves=(0, "out"), grad=_slogdet_grad, jvp=_slogdet_tangent, promotion="none",
     vmap=stack_batch, lowering=Library(_slogdet), reference=_slogdet,
     samples=lambda: [Sample((well_conditioned(s, i),), {}, str(s)) for i, s in enumerate(_SHAPES)],
     doc="The sign of each matrix' determinant, and the logarithm of its size.")
@@ -197,7 +213,7 @@ def _pinv(x: Any, least: float, relative: float) -> Any:
     u, s, v = numpy.linalg.svd(x, full_matrices=False)
     limit = numpy.maximum(relative * s[..., :1], least)
     s = numpy.where(s > limit, 1 / s, 0)
-    return numpy.swapaxes(v, -1, -2) @ (s[..., :, None] * numpy.swapaxes(u, -1, -2))
+    return numpy.swapaxes(v, -1, -2).conj() @ (s[..., :, None] * numpy.swapaxes(u, -1, -2).conj())
 
 
 def _beside(x: Any, p: Any) -> tuple[Any, Any]:
@@ -208,7 +224,7 @@ def _beside(x: Any, p: Any) -> tuple[Any, Any]:
 
 def _pinv_grad(context: Context, g: Any) -> Any:
     x, p = context.inputs[0], context.output
-    pt, gt = transposed(p), transposed(g)
+    pt, gt = adjoint(p), adjoint(g)
     left, right = _beside(x, p)
     total = ops.neg(chain(pt, g, pt))
     total = ops.add(total, chain(left, gt, p, pt))
@@ -217,7 +233,7 @@ def _pinv_grad(context: Context, g: Any) -> Any:
 
 def _pinv_tangent(context: Context, t: Any) -> Any:
     x, p = context.inputs[0], context.output
-    pt, tt = transposed(p), transposed(t)
+    pt, tt = adjoint(p), adjoint(t)
     left, right = _beside(x, p)
     total = ops.neg(chain(p, t, p))
     total = ops.add(total, chain(p, pt, tt, left))
@@ -225,7 +241,8 @@ def _pinv_tangent(context: Context, t: Any) -> Any:
 
 
 pinv = declare(
-    "pinv", opaque, attributes=("least", "relative"), infer=_pinv_type, saves=(0, "out"), grad=_pinv_grad,
+    "pinv", opaque, parts="library", holomorphic=False,
+    attributes=("least", "relative"), infer=_pinv_type, saves=(0, "out"), grad=_pinv_grad,
     jvp=_pinv_tangent, promotion="none", vmap=stack_batch, lowering=Library(_pinv), reference=_pinv,
     samples=lambda: [Sample((well_conditioned(s, i),), {"least": 0.0, "relative": 1e-12}, str(s))
                      for i, s in enumerate(((3, 3), (4, 2), (2, 2, 4), (0, 2, 3), (2, 0)))],

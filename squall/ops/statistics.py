@@ -36,7 +36,7 @@ def _mean_grad(context: Context, g: Any) -> Any:
 
 
 mean = declare(
-    "mean", reduce, attributes=("dims", "keepdim"), infer=_floating("mean"), grad=_mean_grad,
+    "mean", reduce, parts="composite", attributes=("dims", "keepdim"), infer=_floating("mean"), grad=_mean_grad,
     lowering=Decompose(widened_expand(average)), jvp=lambda context,
     t: ops.mean(t, **context.op.named(context.attrs)),
     reference=lambda x, dims, keepdim: x.mean(axis=dims, keepdims=keepdim), samples=reduction_samples,

@@ -7,6 +7,7 @@ from typing import Any
 
 from squall.ir.families import elementwise
 from squall.ir.op import Context, Op, Scalar, declare, ops
+from squall.ops import parts
 from squall.ops.common import widened
 from squall.ops.samples import unary_samples
 from squall.ops.unary import numpy_function
@@ -21,7 +22,7 @@ def _function(name: str, slope: Callable[[Any], Any], doc: str, *, of_output: bo
         return slope(g, context.output if of_output else context.inputs[0])
 
     return declare(name, elementwise, saves=("out",) if of_output else (0,), grad=grad, lowering=Scalar(name),
-                   promotion="float", reference=numpy_function(numpy_name or name),
+                   parts=getattr(parts, name), promotion="float", reference=numpy_function(numpy_name or name),
                    samples=lambda: unary_samples(low, high), doc=doc)
 
 
@@ -31,6 +32,12 @@ def _one_minus_square(x: Any) -> Any:
 
 def _one_plus_square(x: Any) -> Any:
     return ops.add(ops.mul(x, x), 1.0)
+
+
+def _acosh_slope(x: Any) -> Any:
+    if x.dtype.category < 3:
+        return ops.rsqrt(ops.sub(ops.mul(x, x), 1.0))
+    return ops.mul(ops.rsqrt(ops.sub(x, 1.0)), ops.rsqrt(ops.add(x, 1.0)))
 
 
 sin = _function("sin", lambda g, x: ops.mul(g, ops.cos(x)), "Sine of radians.")
@@ -49,7 +56,7 @@ cosh = _function("cosh", lambda g, x: ops.mul(g, ops.sinh(x)), "Hyperbolic cosin
 tanh = _function("tanh", lambda g, out: ops.mul(g, _one_minus_square(out)), "Hyperbolic tangent.", of_output=True)
 asinh = _function("asinh", lambda g, x: ops.mul(g, ops.rsqrt(_one_plus_square(x))), "Inverse hyperbolic sine.",
                   numpy_name="arcsinh")
-acosh = _function("acosh", lambda g, x: ops.mul(g, ops.rsqrt(ops.sub(ops.mul(x, x), 1.0))),
+acosh = _function("acosh", lambda g, x: ops.mul(g, _acosh_slope(x)),
                   "Inverse hyperbolic cosine; NaN below 1.", low=1.2, high=4.0, numpy_name="arccosh")
 atanh = _function("atanh", lambda g, x: ops.div(g, _one_minus_square(x)), "Inverse hyperbolic tangent; NaN beyond 1.",
                   low=-0.9, high=0.9, numpy_name="arctanh")

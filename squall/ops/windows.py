@@ -91,7 +91,7 @@ def _window_grad(context: Context, g: Any) -> Any:
 
 window = declare(
     "window",
-    movement,
+    movement, parts="each",
     attributes=("dims", "sizes", "steps", "dilations"),
     infer=_window_type,
     lowering=ByFamily("window"),
@@ -230,7 +230,7 @@ def _unwindow_samples() -> list[Sample]:
 
 unwindow = declare(
     "unwindow",
-    movement,
+    movement, parts="composite",
     attributes=("shape", "dims", "sizes", "steps", "dilations"),
     infer=_unwindow_type,
     lowering=Decompose(_unwindow),

@@ -18,6 +18,7 @@ _TYPES = {
     "f32": ctypes.c_float,
     "f64": ctypes.c_double,
 }
+_PARTS = {"c64": ctypes.c_float, "c128": ctypes.c_double}
 
 
 def read(pointer: int, short: str) -> Any:
@@ -32,6 +33,9 @@ def read(pointer: int, short: str) -> Any:
         return _TYPES[short].from_address(pointer).value
     if short == "bool":
         return bool(ctypes.c_uint8.from_address(pointer).value)
+    if short in _PARTS:
+        part = _PARTS[short]
+        return complex(part.from_address(pointer).value, part.from_address(pointer + ctypes.sizeof(part)).value)
     bits = ctypes.c_uint16.from_address(pointer).value
     if short == "bf16":
         return struct.unpack("<f", struct.pack("<I", bits << 16))[0]

@@ -63,7 +63,7 @@ def _parts(node: Node, gradient: Any, useful: set[int]) -> tuple:
         return (None,) * len(node.inputs)
     types = tuple(n.type for n in node.inputs)
     context = Context(node.op, node.attrs, types, node.type, node.inputs, picks(node), needs)
-    parts = rule(context, tuple(gradient) if gradient.__class__ is list else gradient)
+    parts = node.op.backward(context, tuple(gradient) if gradient.__class__ is list else gradient)
     if parts.__class__ is not tuple:
         parts = (parts,)
     if len(parts) != len(needs):

@@ -26,7 +26,7 @@ RANKS = {
     "frontend": 6,
     "nn": 7, "optim": 7, "data": 7, "io": 7,
     # PyTorch's names of modules for what the frontend holds
-    "autograd": 7, "func": 7, "linalg": 7, "special": 7, "signal": 7, "masked": 7,
+    "autograd": 7, "func": 7, "linalg": 7, "special": 7, "signal": 7, "masked": 7, "fft": 7,
     "models": 8, "interop": 8, "distributed": 8,
     "serve": 9, "cli": 9,
     "tools": 10, "__main__": 10,

@@ -119,7 +119,7 @@ def context_for(op: Op, attrs: tuple, inputs: list[Node], made: Any, needs: tupl
 
 def op_gradients(op: Op, attrs: tuple, inputs: list[Node], made: Any, g: Any, needs: tuple) -> list:
     """One gradient an operand from the op's rule, summed back and checked for shape and dtype."""
-    parts = op.grad(context_for(op, attrs, inputs, made, needs), g)
+    parts = op.backward(context_for(op, attrs, inputs, made, needs), g)
     parts = parts if isinstance(parts, tuple) else (parts,)
     assert len(parts) == len(inputs), f"{op.name}: {len(parts)} gradients for {len(inputs)} operands"
     out = []
