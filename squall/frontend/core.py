@@ -478,26 +478,7 @@ def require_no_grad_leaf(tensor: Any) -> None:
 
 
 __all__ = [
-    "Cell",
-    "Handle",
-    "Native",
-    "apply",
-    "as_tensor_operand",
-    "binary",
-    "cast",
-    "category_of",
-    "common_dtype",
-    "ensure_cell",
-    "is_operand",
-    "operand",
-    "plain_number",
-    "prepare",
-    "record",
-    "require_no_grad_leaf",
-    "result",
-    "scalar_node",
-    "set_tensor_class",
-    "unary",
-    "value_unavailable",
-    "wrap",
-]
+    "Cell", "Handle", "Native", "apply", "as_tensor_operand", "binary", "cast", "category_of", "common_dtype",
+    "ensure_cell", "is_operand", "operand", "plain_number", "prepare", "record", "require_no_grad_leaf",
+    "result", "scalar_node", "set_tensor_class", "unary", "value_unavailable", "wrap",
+]  # fmt: skip

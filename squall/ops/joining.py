@@ -223,6 +223,7 @@ def _stack_batch(op: Any, operands: tuple, batched: tuple, size: Any, attrs: tup
 stack = declare(
     "stack",
     movement,
+    parts="composite",
     attributes=("dim",),
     infer=_stack_type,
     lowering=Decompose(_stack),
