@@ -83,7 +83,7 @@ def _split(node: Node, operands: tuple) -> Any:
     made = _each(node, operands) if op.parts == "each" else _by_rule(node, operands)
     if op.checks is not None:
         below = [n for v in operands for n in (v if v.__class__ is Pair else (v,))]
-        locate(made if made.__class__ is Pair else (made,), below, getattr(node, "where", None))
+        locate(list(made) if made.__class__ is Pair else [made], below, getattr(node, "where", None))
     return made
 
 

@@ -334,7 +334,7 @@ def lift(operands: tuple) -> tuple[Node, ...]:
     return tuple(o if o.__class__ is Node else constant(o, first.dtype, first.device) for o in operands)
 
 
-def constant(value: complex | float | int | bool, dtype: DType, device: str = "cpu") -> Node:
+def constant(value: Any, dtype: DType, device: str = "cpu") -> Node:
     """A zero-dimensional constant, part of the graph's structure. Compared by dtype and bits."""
     if dtype.category == 3:
         text = f"{complex(value).real.hex()} {complex(value).imag.hex()}"
@@ -343,7 +343,7 @@ def constant(value: complex | float | int | bool, dtype: DType, device: str = "c
     return Node(ops.constant, (), (text, dtype), TensorType((), dtype, device))
 
 
-def constant_value(node: Node) -> float | int | bool:
+def constant_value(node: Node) -> Any:
     """The Python value of a `constant` node."""
     text, dtype = node.attrs
     if dtype.category == 3:

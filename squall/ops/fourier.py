@@ -27,7 +27,7 @@ def _same(types: tuple, attrs: tuple) -> TensorType:
     return types[0]
 
 
-def _c2c(x: Any, dims: tuple, forward: bool, norm: str) -> Any:
+def _c2c(x: Any, dims: tuple, forward: bool, norm: Any) -> Any:
     import numpy
 
     if x.size == 0:
@@ -74,7 +74,7 @@ def _r2c_type(types: tuple, attrs: tuple) -> TensorType:
     return TensorType(shape, complex_of(x.dtype), x.device)
 
 
-def _r2c(x: Any, dims: tuple, norm: str) -> Any:
+def _r2c(x: Any, dims: tuple, norm: Any) -> Any:
     import numpy
 
     return numpy.fft.rfftn(x, axes=dims, norm=norm)
@@ -110,7 +110,7 @@ def _c2r_type(types: tuple, attrs: tuple) -> TensorType:
     return TensorType(shape, real_of(x.dtype), x.device)
 
 
-def _c2r(x: Any, dims: tuple, norm: str, size: int) -> Any:
+def _c2r(x: Any, dims: tuple, norm: Any, size: int) -> Any:
     import numpy
 
     return numpy.fft.irfftn(x, s=[size if d == dims[-1] else x.shape[d] for d in dims], axes=dims, norm=norm)
