@@ -38,8 +38,8 @@ class Scalar(NamedTuple):
 
 
 class Decompose(NamedTuple):
-    """Expanded into other ops when a plan compiles: `expand(*operands, **attributes)` calls ops. With `kernel` plans have
-    a kernel for the op as it is; the decomposition then says what it means, to oracles and to transforms."""
+    """Expanded into other ops when a plan compiles: `expand(*operands, **attributes)` calls ops. With `kernel` plans
+    have a kernel for the op as it is; the decomposition then says what it means, to oracles and to transforms."""
 
     expand: Callable
     kernel: bool = False
