@@ -127,7 +127,7 @@ def test_fortran_order_and_strides():
     assert every_second.tolist() == [1, 3, 5, 7] and s.stride() == (2,)
 
 
-def test_what_cannot_be_shared_says_so():
+        (np.zeros(2, "clongdouble"), "no counterpart"),
     for array, error in [
         (np.arange(3)[::-1], "negative"),
         (np.zeros(2, ">f4"), "byte-swapped"),
