@@ -66,7 +66,7 @@ def elementwise(node: Node) -> Node | None:
 
 def _is_uniform(node: Node) -> bool:
     """Whether a node is a broadcast of few numbers."""
-    while node.op.name in ("expand", "reshape") and node.inputs:
+    while node.op.name in ("expand", "reshape", "permute") and node.inputs:
         node = node.inputs[0]
         if sum(not (isinstance(n, int) and n == 1) for n in node.shape) <= MOST_ONES:
             return True

@@ -15,7 +15,7 @@ from squall.compiler.order import before, touched
 from squall.compiler.work import Work
 from squall.ir.plan import ContractStep, KernelStep
 
-HELD_BYTES = 16 << 20  # of the arena: most that what is put off holds, and most that a run touches
+HELD_BYTES = 4 << 20  # of the arena: most that what is put off holds, and most that a run touches
 MOST_WORDS = 1 << 14  # of the args of a region, which lie on the runner's stack
 CONTRACT_WORDS = 128
 
@@ -32,7 +32,6 @@ class Gatherer:
         self.work, self.tasks, self.steps = work, tasks, steps
         self.before = {t: before(work, t) for t in tasks}
         self.arena = {t: self._arena(touched(work, t) | {work.joint(m) for m in made[t]}) for t in tasks}
-        self.last: dict[int, Task] = {b: t for t in tasks for b in self.arena[t]}
 
     def _arena(self, buffers: set[int]) -> dict[int, int]:
         """Of some buffers those in the arena, with their bytes (0 where those are symbols: such never share memory)."""
@@ -56,8 +55,9 @@ class Gatherer:
             for task in waiting.pop(key, ()):
                 out.append(task)
                 del place[task]
-                for b in self.arena[task]:
-                    held.pop(b, None)
+            keep = set().union(*(self.arena[t] for t in place))
+            for b in [b for b in held if b not in keep]:
+                del held[b]
 
         for task in self.tasks:
             for early in self.before[task]:
@@ -70,13 +70,14 @@ class Gatherer:
             if key is None or not isinstance(task, Group) or not self.steps[task]:
                 out.append(task)
                 continue
-            dying = {b: n for b, n in self.arena[task].items() if self.last[b] is task}
-            if sum(held.values()) + sum(dying.values()) > HELD_BYTES:
+            wide = {**held, **self.arena[task]}  # what it touches may be free for others by the time it runs
+            if sum(wide.values()) > HELD_BYTES:
                 release(key)
-            if sum(held.values()) + sum(dying.values()) > HELD_BYTES:
+                wide = {**held, **self.arena[task]}
+            if sum(wide.values()) > HELD_BYTES:
                 out.append(task)
                 continue
-            held.update(dying)
+            held = wide
             waiting.setdefault(key, []).append(task)
             place[task] = key
         for key in list(waiting):

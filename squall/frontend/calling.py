@@ -108,6 +108,7 @@ def describe(program: Program, lock: Any) -> Call | None:
 def _memory(program: Program) -> int:
     """How many bytes a run is over."""
     types = [*[n.type for n in program.input_nodes], *program.types]
+    assert program.native is not None
     return program.native[0].binding.arena_bytes + sum(math.prod(t.shape) * t.dtype.itemsize for t in types)
 
 

@@ -144,7 +144,7 @@ _own: dict[str, bool] = {}  # by file, whether it is one of squall's
 
 def user_place() -> Place | None:
     """Where the innermost frame outside squall stands, cheaply."""
-    frame: Any = sys._getframe(2)
+    frame: Any = sys._getframe(1)  # native code asks on behalf of the user's own frame
     while frame is not None:
         code = frame.f_code
         own = _own.get(code.co_filename)

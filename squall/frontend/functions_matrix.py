@@ -11,9 +11,10 @@ from squall.base.dtypes import int64
 from squall.base.errors import ArgumentError, DtypeError, ShapeError
 from squall.base.shapes import broadcast, normalize_dim
 from squall.frontend import arithmetic, creation
-from squall.frontend.core import Handle, cast, common_dtype, record
+from squall.frontend.core import cast, common_dtype, record
 from squall.frontend.declaring import of_tensor, with_out
 from squall.frontend.einsum import tensordot
+from squall.frontend.functions_complex import conj
 from squall.frontend.functions_movement import broadcast_tensors, cat, meshgrid
 from squall.frontend.joining import pad, stack
 from squall.frontend.out import checked
@@ -80,7 +81,7 @@ def mv(input: Any, vec: Any) -> Any:
 @of_tensor
 def vdot(input: Any, other: Any) -> Any:
     """The inner product of two vectors, the first of which is conjugated."""
-    return arithmetic.dot(input.conj() if isinstance(input, Handle) else input, other)
+    return arithmetic.dot(conj(input), other)
 
 
 @of_tensor

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import squall as sq
-from squall.base.dtypes import ALL, DType, dtype_named
+from squall.base.dtypes import EVERY, DType, dtype_named
 from squall.base.errors import CheckpointError
 from squall.io import pickle_arrays
 from squall.io.pickle_reader import Inert, check_key
@@ -202,7 +202,7 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
 _REBUILDERS = {name for name in _FUNCTIONS if name.startswith("torch._utils.")}
 # Values rather than functions: dtypes, the types of storages, and Tensor's class, which only `_of_type` names.
 _CONSTANTS: dict[str, Any] = {
-    **{f"torch.{dtype.name}": dtype for dtype in ALL},
+    **{f"torch.{dtype.name}": dtype for dtype in EVERY},
     **{f"torch.{name}": dtype_named(name) for name in ("half", "float", "double", "short", "int", "long")},
     **{f"torch.{kind.name}": kind for kind in KINDS.values() if kind.dtype is None},
     **{f"torch.{name}": kind for name, kind in KINDS.items()},

@@ -37,14 +37,14 @@ def _kinds() -> dict[str, Kind]:
     ours = {
         "Bool": "bool", "Byte": "uint8", "Char": "int8", "Short": "int16", "Int": "int32", "Long": "int64",
         "Half": "float16", "BFloat16": "bfloat16", "Float": "float32", "Double": "float64",
+        "ComplexFloat": "complex64", "ComplexDouble": "complex128",
     }  # fmt: skip
     kinds = {}
     for name, ours_name in ours.items():
         dtype = dtype_named(ours_name)
         kinds[f"{name}Storage"] = Kind(ours_name, dtype, dtype.itemsize)
     foreign = {
-        "ComplexFloat": ("complex64", 8), "ComplexDouble": ("complex128", 16), "QUInt8": ("quint8", 1),
-        "QInt8": ("qint8", 1), "QInt32": ("qint32", 4), "QUInt4x2": ("quint4x2", 1), "QUInt2x4": ("quint2x4", 1),
+        "QUInt8": ("quint8", 1), "QInt8": ("qint8", 1), "QInt32": ("qint32", 4), "QUInt4x2": ("quint4x2", 1), "QUInt2x4": ("quint2x4", 1),
     }  # fmt: skip
     for name, (theirs, size) in foreign.items():
         kinds[f"{name}Storage"] = Kind(theirs, None, size)
@@ -110,7 +110,8 @@ class Storage:
             assert self._read is not None
             self._raw = self._read()
         if (self.big_endian != (sys.byteorder == "big")) and itemsize > 1:
-            return swapped(numpy.frombuffer(self._raw, numpy.uint8), itemsize)
+            part = itemsize // 2 if self.kind.dtype is not None and self.kind.dtype.is_complex else itemsize
+            return swapped(numpy.frombuffer(self._raw, numpy.uint8), part)
         return self._raw
 
 

@@ -57,7 +57,7 @@ def _joined(context: Context, re: Any, im: Any) -> Any:
 
 
 complex_ = declare(
-    "complex", elementwise, parts=parts.Pair, holomorphic=False, dtype=_complex_type,
+    "complex", elementwise, parts=parts.joined, holomorphic=False, dtype=_complex_type,
     grad=lambda context, g: (ops.real(g), ops.imag(g)),
     jvp=_joined,
     lowering=ByFamily("parts"), reference=_complex_reference, samples=_two_parts,

@@ -12,6 +12,7 @@ from math import log as logarithm
 from typing import Any
 
 from squall.base.dtypes import bool_, int64, real_of
+from squall.base.shapes import broadcast
 from squall.ir.op import Pair, constant, ops
 
 
@@ -24,6 +25,12 @@ def _map(function: Callable, z: Pair) -> Pair:
 
 
 # ---------------------------------------------------------------- building and taking apart
+def joined(re: Any, im: Any) -> Pair:
+    """A pair of parts that broadcast."""
+    shape = broadcast(tuple(re.shape), tuple(im.shape), "complex")
+    return Pair(*(v if tuple(v.shape) == shape else ops.expand(v, shape=shape) for v in (re, im)))
+
+
 def real(z: Pair) -> Any:
     """The real part."""
     return z.re

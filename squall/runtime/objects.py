@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import re
 import threading
 import time
 from collections.abc import Callable, Hashable, Mapping
@@ -24,6 +25,7 @@ from squall.runtime.disk_cache import disk, reopen_disk
 from squall.runtime.machine_code import SHORT_PASSES, CodeTarget, Unit
 from squall.runtime.processors import available_threads
 
+_NAME = re.compile("[0-9a-f]{64}")
 _FORMAT = 4
 __all__ = ["ObjectStore", "Request", "disk", "reopen_disk"]
 
@@ -111,6 +113,8 @@ class ObjectStore:
             self._compile({digest: requests[digest] for digest in absent})
 
     def _load_pack(self, name: str) -> bool:
+        if not _NAME.fullmatch(name):  # what a damaged or foreign file refers to
+            return False
         payload = disk().get(name)
         if payload is None:
             return False

@@ -16,7 +16,7 @@ def feed_forward():
 
 def transformer():
     config = GPTConfig(block_size=64, vocab_size=32, n_layer=12, n_head=2, n_embd=32, dropout=0.0)
-    return [Block(config) for _ in range(12)], sq.randn(8, 64, 32)
+    return [Block(config) for _ in range(12)], sq.randn(64, 64, 32)
 
 
 def outcome(make, use, compiled):

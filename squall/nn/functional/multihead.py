@@ -111,14 +111,14 @@ def multi_head_attention_forward(
         query, key, value = query.unsqueeze(1), key.unsqueeze(1), value.unsqueeze(1)
     extra = (bias_k is not None) + bool(add_zero_attn)
     mask = joined_mask(_NAME, key_padding_mask, attn_mask, query.shape[1], num_heads, extra, query.dtype)
-    heads = _heads(query, key, value, num_heads, (bias_k, bias_v), (static_k, static_v), add_zero_attn)
+    q, k, v = _heads(query, key, value, num_heads, (bias_k, bias_v), (static_k, static_v), add_zero_attn)
     dropped, weights = dropout_p if training else 0.0, None
     if need_weights:
-        out, weights = attention_with_weights(*heads, mask, dropped, False)
+        out, weights = attention_with_weights(q, k, v, mask, dropped, False)
         weights = weights.mean(1) if average_attn_weights else weights
         weights = weights if batched else weights.squeeze(0)
     else:
-        out = scaled_dot_product_attention(*heads, mask, dropped)
+        out = scaled_dot_product_attention(q, k, v, mask, dropped)
     out = linear(out.permute(2, 0, 1, 3).reshape(query.shape), out_proj_weight, out_proj_bias)
     return (out if batched else out.squeeze(1)), weights
 

@@ -17,7 +17,7 @@ from squall.ir.op import make, ops
 from squall.ir.plan import Request
 from squall.runtime.buffer import Buffer
 
-BY_NUMPY = {dtypes.numpy_dtype(d): d for d in dtypes.ALL}
+BY_NUMPY = {dtypes.numpy_dtype(d): d for d in dtypes.EVERY}
 
 
 class Leaf:

@@ -412,7 +412,7 @@ def npy(header, body=b""):
         (npy("{'descr': '<f4', 'fortran_order': False, 'shape': (3,)}", bytes(8)), "12 bytes"),
         (npy("{'descr': '|O', 'fortran_order': False, 'shape': (1,)}", bytes(8)), "not plain numbers"),
         (npy("{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (1,)}", bytes(8)), "not plain numbers"),
-        (npy("{'descr': '<c8', 'fortran_order': False, 'shape': (1,)}", bytes(8)), "squall does not have"),
+        (npy("{'descr': '<c32', 'fortran_order': False, 'shape': (1,)}", bytes(32)), "squall does not have"),
         (npy("{'descr': '<f4', 'fortran_order': False, 'shape': (-1,)}", bytes(8)), "shape"),
         (npy("{'descr': '<f4', 'fortran_order': False, 'shape': (99999999999, 99999999999)}", bytes(8)), "truncated"),
         (npy("{'descr': '<f4', 'shape': (1,)}"), "does not have"), (npy("__import__('os')"), "damaged"),

@@ -167,17 +167,18 @@ def test_attention_over_nothing_is_zero_and_has_a_finite_gradient():
     rng = numpy.random.default_rng(0)
     q, k, v = (leaf(rng.normal(size=(1, 2, 3))) for _ in range(3))
     mask = leaf(numpy.array([[True, False], [False, False]]))
-    out = ops.attention(q, k, v, mask, causal=False, scale=0.5)
+    out, sums = ops.attention(q, k, v, mask, causal=False, scale=0.5)
+    (node,) = out.inputs
     context = Context(
         ops.attention,
-        out.attrs,
+        node.attrs,
         tuple(n.type for n in (q, k, v, mask)),
-        out.type,
+        node.type,
         (q, k, v, mask),
-        None,
+        (out, sums),
         (True, True, True, False),
     )
-    gradients = ops.attention.grad(context, v)
+    gradients = ops.attention.grad(context, (v, None))
     for decompose in (False, True):
         got = evaluate([out, *gradients[:3]], decompose=decompose)
         assert (got[0][0, 1] == 0).all() and all(numpy.isfinite(g).all() for g in got)
