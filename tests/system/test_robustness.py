@@ -148,7 +148,8 @@ def test_a_signal_handler_that_computes_itself():
             seen.append((beside(), (sq.ones(5) * len(seen)).sum().item()))
         inside.clear()
 
-    losses = [step()]  # captured: a function that is being traced records what its signal handlers do
+    # Captured by the second step: what a function that is being traced meets in a signal handler would be recorded.
+    losses = [step(), step(), step()]
     old = signal.signal(signal.SIGALRM, handler)
     signal.setitimer(signal.ITIMER_REAL, 0.002, 0.003)
     try:
