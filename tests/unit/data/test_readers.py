@@ -38,7 +38,7 @@ WHOLE = bytes([0, 0, 8, 1, 0, 0, 0, 3, 7, 8, 9])
         (b"", "not an IDX file"), (b"\0\0\x07\x01" + WHOLE[4:], "not an IDX file"), (b"PK\3\4", "not an IDX file"),
         (WHOLE[:6], "truncated"), (WHOLE[:-1], "has 10 bytes, and 11 belong to shape"), (WHOLE + b"x", "has 12 bytes"),
         (b"\0\0\x08\x02" + b"\xff" * 8, "belong to shape"), (b"\0\0\x08\xff", "not an IDX file"),
-        (gzip.compress(WHOLE)[:-9], "truncated"), (gzip.compress(WHOLE)[:-8] + bytes(8), "damaged"),
+        (gzip.compress(WHOLE, mtime=0)[:-9], "truncated"), (gzip.compress(WHOLE, mtime=0)[:-8] + bytes(8), "damaged"),
         (b"\x1f\x8b" + bytes(20), "damaged"),
     ],
 )  # fmt: skip
@@ -52,10 +52,10 @@ def test_damaged_files_are_named(tmp_path, data, words):
 def test_missing_files_and_bombs(tmp_path):
     with pytest.raises(DataFileError, match="cannot read"):
         idx.read(tmp_path / "none")
-    (tmp_path / "bomb").write_bytes(gzip.compress(bytes(5_000_000)))
+    (tmp_path / "bomb").write_bytes(gzip.compress(bytes(5_000_000), mtime=0))
     with pytest.raises(DataFileError, match="more than 1000 bytes"):
         idx.contents(tmp_path / "bomb", 1000)
-    (tmp_path / "two").write_bytes(gzip.compress(WHOLE[:4]) + gzip.compress(WHOLE[4:]))
+    (tmp_path / "two").write_bytes(gzip.compress(WHOLE[:4], mtime=0) + gzip.compress(WHOLE[4:]))
     assert idx.read(tmp_path / "two").tolist() == [7, 8, 9]
 
 
@@ -112,7 +112,7 @@ def test_cifar_10(tmp_path):
     for name, part in zip((*cifar.TRAIN_10, *cifar.TEST_10), parts, strict=True):
         (tmp_path / name).write_bytes(part[0])
     packed = tmp_path / "data_batch_3.bin"
-    (tmp_path / "data_batch_3.bin.gz").write_bytes(gzip.compress(packed.read_bytes()))
+    (tmp_path / "data_batch_3.bin.gz").write_bytes(gzip.compress(packed.read_bytes(), mtime=0))
     packed.unlink()
     train, test = cifar10(tmp_path, scale=False)
     assert tuple(train.tensors[0].shape) == (10, 3, 32, 32) and len(test) == 2
