@@ -6,23 +6,17 @@ import numpy as np
 def assert_as_accurate(ours, theirs, exact):
     """Root mean square errors of gradients by parameter name, and of all together.
 
-    What vanishes in exact arithmetic (a bias before normalisation) is compared on the scale of rounding. In a network of
-    150 parameters one or the other is beyond twice by chance (over seeds the ratios of MobileNetV2 lie on both sides of
-    1): one in a hundred may come to four times, all together may not come to twice.
+    What vanishes in exact arithmetic (a bias before normalisation) is compared on the scale of rounding.
     """
     assert set(ours) == set(exact)
     total = {"ours": 0.0, "theirs": 0.0}
-    beyond = []
     usual = np.median([np.sqrt((true**2).mean()) for true in exact.values()])
     for key, true in exact.items():
         size = np.sqrt((true**2).mean())
         error = np.sqrt(((ours[key] - true) ** 2).mean())
         allowed = np.sqrt(((theirs[key] - true) ** 2).mean())
         floor = 1e-7 * max(size, usual) + 1e-9
-        told = f"{key}: {error:.2e}, PyTorch {allowed:.2e}, size {size:.2e}"
-        assert error <= 4 * allowed + floor, told
-        beyond += [told] if error > 2 * allowed + floor else []
+        assert error <= 2 * allowed + floor, f"{key}: {error:.2e}, PyTorch {allowed:.2e}, size {size:.2e}"
         total["ours"] += error**2
         total["theirs"] += allowed**2
-    assert len(beyond) <= len(exact) / 100, beyond
     assert total["ours"] <= 4 * total["theirs"]
