@@ -44,7 +44,8 @@ def _kinds() -> dict[str, Kind]:
         dtype = dtype_named(ours_name)
         kinds[f"{name}Storage"] = Kind(ours_name, dtype, dtype.itemsize)
     foreign = {
-        "QUInt8": ("quint8", 1), "QInt8": ("qint8", 1), "QInt32": ("qint32", 4), "QUInt4x2": ("quint4x2", 1), "QUInt2x4": ("quint2x4", 1),
+        "QUInt8": ("quint8", 1), "QInt8": ("qint8", 1), "QInt32": ("qint32", 4), "QUInt4x2": ("quint4x2", 1),
+        "QUInt2x4": ("quint2x4", 1),
     }  # fmt: skip
     for name, (theirs, size) in foreign.items():
         kinds[f"{name}Storage"] = Kind(theirs, None, size)
