@@ -12,7 +12,7 @@ from math import prod
 from typing import Any, NamedTuple
 
 from squall.base.shapes import contiguous_strides
-from squall.compiler.group import Task
+from squall.compiler.group import Special
 from squall.compiler.movement import is_one
 from squall.compiler.pull import Home
 from squall.compiler.views import view_of
@@ -24,27 +24,6 @@ from squall.ir.op import ops
 from squall.ir.plan import Carried, ChooseStep, LoopStep, Moving, Plan, Request, Word
 
 _UPDATES = frozenset(("update_slice", "scatter", "scatter_add", "index_put", "index_add"))
-
-
-class Nested(Task):
-    """The task of a node that carries graphs: its step, what it reads, and the buffers it touches beside that."""
-
-    def __init__(self, name: str, reads: list[Node], step: Any, places: set[int]):
-        super().__init__()
-        self.name, self.reads, self.step, self.places = name, list({id(n): n for n in reads}.values()), step, places
-
-    @property
-    def label(self) -> str:
-        """The op's name."""
-        return self.name
-
-    def steps(self, work: Work) -> list[Any]:
-        """The plan step."""
-        return [self.step]
-
-    def touches(self, work: Work) -> set[int]:
-        """Buffers the task touches beside those of what it reads."""
-        return self.places
 
 
 class Operands:
@@ -158,7 +137,7 @@ class Loop:
         self.count = self.named["length"] if self.stepping else self.named["limit"]
 
     # ------------------------------------------------------------ what is computed
-    def lower(self) -> Nested:
+    def lower(self) -> Special:
         """The task."""
         outputs, consts, carries = self.body.outputs, self.consts, self.carries
         own = self.named["body"].inputs
@@ -189,7 +168,7 @@ class Loop:
         step = LoopStep(
             plan, self.count, tuple(words), arena, scalars, tuple(self.carried), going, self.node.op.name, checks
         )
-        task = Nested(self.node.op.name, self.operands.reads, step, self.operands.places)
+        task = Special(self.node.op.name, self.operands.reads, [step], self.operands.places)
         task.checks = checks
         self.work.note(f"{self.node.op.name}: a body of {len(plan.steps)} steps, compiled once")
         return task
@@ -302,7 +281,7 @@ def choose(work: Work, node: Node, results: list[Node | None]) -> None:
     step = ChooseStep(
         predicate, (plans[0], plans[1]), tuple(words), arena, _scalar_words(work, scalars, given), "cond", checks
     )
-    task = Nested("cond", operands.reads, step, operands.places)
+    task = Special("cond", operands.reads, [step], operands.places)
     task.checks = checks
     work.note("cond: plans of " + " and ".join(f"{len(p.steps)} steps" for p in plans))
     work.add(task, [node], node)

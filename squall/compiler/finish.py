@@ -16,13 +16,12 @@ from squall.base import config
 from squall.compiler.affine import Affine, Atom, Unfit
 from squall.compiler.describe import Describer, Words, lane_count
 from squall.compiler.fuse import Fuser
-from squall.compiler.group import Group, Task
+from squall.compiler.group import Group, Special, Task
 from squall.compiler.loops import Loops, fix_loops
 from squall.compiler.lower import epilogue_program
 from squall.compiler.lower_epilogue import EpilogueSpec
 from squall.compiler.nest.choose import block_depth
 from squall.compiler.spec import ELEMENT, Spec, Store
-from squall.compiler.special import Special
 from squall.compiler.work import Work
 from squall.ir.linear import BYTES
 from squall.ir.node import Node

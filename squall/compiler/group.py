@@ -113,6 +113,28 @@ class Task:
         return task
 
 
+class Special(Task):
+    """A task of one node that is no kernel of a group: its steps, what it reads, and the buffers it touches beside
+    that."""
+
+    def __init__(self, name: str, reads: list[Node], made: list[Any], places: set[int]):
+        super().__init__()
+        self.name, self.reads, self.made, self.places = name, list({id(n): n for n in reads}.values()), made, places
+
+    @property
+    def label(self) -> str:
+        """The op's name."""
+        return self.name
+
+    def steps(self, work: Any) -> list[Any]:
+        """The plan steps."""
+        return self.made
+
+    def touches(self, work: Any) -> set[int]:
+        """Buffers the task touches beside those of what it reads."""
+        return self.places
+
+
 class Group(Task):
     """A kernel to be. `kind` is "rows" or "columns" (see `spec`); `inside` are the kept nodes computed here;
     `split`: a long reduction with few results is done in two steps."""

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from math import prod
-from typing import Any
 
 from squall.base.shapes import contiguous_strides
 from squall.compiler.attend import attend
 from squall.compiler.attend.lowering import BACKWARD, FORWARD
 from squall.compiler.contract import contraction_of, is_exchanged
 from squall.compiler.control import CONTROL
-from squall.compiler.group import Task
+from squall.compiler.group import Special
 from squall.compiler.lower import sequence_program
 from squall.compiler.pull import Home, index_layout
 from squall.compiler.sequence import SequenceSpec
@@ -24,27 +23,6 @@ from squall.compiler.writing import write
 from squall.ir.linear import BYTES
 from squall.ir.node import Node
 from squall.ir.plan import ContractStep, HostStep, KernelStep, Word
-
-
-class Special(Task):
-    """A task of one node: `made` are its steps, `places` the buffers it touches beside what it reads."""
-
-    def __init__(self, name: str, reads: list[Node], made: list[Any], places: set[int]):
-        super().__init__()
-        self.name, self.reads, self.made, self.places = name, reads, made, places
-
-    @property
-    def label(self) -> str:
-        """The op's name."""
-        return self.name
-
-    def steps(self, work: Work) -> list[Any]:
-        """The plan steps."""
-        return self.made
-
-    def touches(self, work: Work) -> set[int]:
-        """Buffers the task touches beside those of what it reads."""
-        return self.places
 
 
 def pointer(view: Home, scalar: str) -> Word:

@@ -11,7 +11,7 @@ from squall.base.shapes import contiguous_strides
 from squall.compiler.attend import backward, forward
 from squall.compiler.attend.spec import AttentionSpec
 from squall.compiler.attend.tiles import COMPUTE, KEYS, QUERIES
-from squall.compiler.group import Task
+from squall.compiler.group import Special
 from squall.compiler.lower import once
 from squall.compiler.nest.isa import ISAS
 from squall.compiler.pull import Home
@@ -27,27 +27,6 @@ from squall.ops.common import as_dtype_of, is_narrow
 FORWARD, BACKWARD = ("attention", "attention_dropout"), ("attention_backward", "attention_dropout_backward")
 GRAIN_PRODUCTS = 1 << 20  # multiply-adds worth handing to another thread
 _PROGRAMS = {"forward": forward.program, "backward": backward.program}
-
-
-class Attention(Task):
-    """The task of an attention node: its step, what it reads, and the buffers it touches beside that."""
-
-    def __init__(self, name: str, reads: list[Node], step: KernelStep, places: set[int]):
-        super().__init__()
-        self.name, self.reads, self.step, self.places = name, list({id(n): n for n in reads}.values()), step, places
-
-    @property
-    def label(self) -> str:
-        """The op's name."""
-        return self.name
-
-    def steps(self, work: Work) -> list[Any]:
-        """The plan step."""
-        return [self.step]
-
-    def touches(self, work: Work) -> set[int]:
-        """Buffers the task touches beside those of what it reads."""
-        return self.places
 
 
 class _Operands:
@@ -120,7 +99,7 @@ def attend(work: Work, node: Node, picks: list[Node | None]) -> None:
     words = tuple(o.words[name] for name in spec.names)
     step = KernelStep(spec, once(spec, lambda: _PROGRAMS[spec.role](spec)), words, *_units(q, k, v, is_forward),
                       node.op.name, _scratch(spec, q, k, v))
-    work.add(Attention(node.op.name, o.reads, step, o.places), [node], node)
+    work.add(Special(node.op.name, o.reads, [step], o.places), [node], node)
 
 
 def _dense(o: _Operands, node: Node, picks: list[Node | None], is_forward: bool) -> Home:
