@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks import machine, report
-from benchmarks.cases.frameworks import Framework, framework, set_weights
+from benchmarks.cases.frameworks import Framework, framework
 from benchmarks.harness import SETTLE_SECONDS
 from benchmarks.recipes import Recipe, character_gpt, fashion
 
@@ -34,7 +34,7 @@ class Contender:
         self.name, self.own, self.recipe = name, own, recipe
         own.package.manual_seed(0)
         self.model = recipe.make_model(own)
-        set_weights(own, self.model)
+        recipe.set_weights(own, self.model)
         options = {} if name.startswith("squall") else {"fused": True}
         self.optimizer = own.optim.AdamW(
             self.model.parameters(), lr=1e-3, weight_decay=recipe.weight_decay, **options
