@@ -79,7 +79,7 @@ def usual_weights(own: Framework, model: Any) -> None:
             parameter.copy_(own.package.tensor(value))
 
 
-def fashion(folder: Path, epochs: int = 8, size: int = 128) -> Recipe:
+def fashion(folder: Path, epochs: int = 7, size: int = 128) -> Recipe:
     """The CNN on the 60,000 pictures in `folder` (four IDX files, as published), mirrored at random."""
     pictures, labels = idx(folder / "train-images-idx3-ubyte.gz"), idx(folder / "train-labels-idx1-ubyte.gz")
     test, truth = idx(folder / "t10k-images-idx3-ubyte.gz"), idx(folder / "t10k-labels-idx1-ubyte.gz")
