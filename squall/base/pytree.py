@@ -94,6 +94,35 @@ def _unflatten(structure: Structure, leaves: Any) -> Any:
     return cls(**dict(zip(context, children, strict=True)))
 
 
+def flatten_up_to(structure: Structure, tree: Any) -> list:
+    """What stands in a pytree where a structure has its leaves; None where the pytree ends in None before.
+
+    Raises:
+        ValueError: when a container is another one than in the structure.
+
+    Example:
+        >>> flatten_up_to(flatten({"a": 1, "b": (2, 3)})[1], {"a": [7], "b": None})
+        [[7], None, None]
+    """
+    if structure.type is None:
+        return [tree]
+    if tree is None:
+        return [None] * leaf_count(structure)
+    parts = _children(tree)
+    if isinstance(tree, dict) and issubclass(structure.type, dict) and set(tree) == set(structure.context):
+        parts = tuple(tree[k] for k in structure.context), structure.context
+    if parts is None or len(parts[0]) != len(structure.children) or parts[1] != structure.context:
+        raise ValueError(f"expected a {structure.type.__name__} of {len(structure.children)}, got "
+                         f"{type(tree).__name__}" + ("" if parts is None else f" of {len(parts[0])}"))
+    return [leaf for part, child in zip(parts[0], structure.children, strict=True)
+            for leaf in flatten_up_to(child, part)]
+
+
+def leaf_count(structure: Structure) -> int:
+    """How many leaves a structure has."""
+    return 1 if structure.type is None else sum(map(leaf_count, structure.children))
+
+
 def map_leaves(function: Callable, tree: Any, *rest: Any) -> Any:
     """Apply a function to corresponding leaves of pytrees of one structure."""
     leaves, structure = flatten(tree)

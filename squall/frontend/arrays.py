@@ -58,8 +58,12 @@ def literal(data: Any, dtype: DType | None = None) -> Any:
     except ValueError as error:
         raise ValueError(f"tensor: expected sequences of equal lengths at every depth ({error})") from None
     if array.dtype.kind == "f" and not from_array and array.dtype.name == "float64":
-        array = array.astype(numpy_dtype(default_dtype()), copy=False)
-    if array.dtype.kind == "c" and not from_array:
+        if dtype is None:
+            array = array.astype(numpy_dtype(default_dtype()), copy=False)
+        elif dtype.category == 2 and dtype.itemsize == 2:  # as PyTorch, which knows no way from doubles to 16 bits
+            with numpy.errstate(over="ignore"):
+                array = array.astype(numpy.float32)
+    if array.dtype.kind == "c" and not from_array and dtype is None:
         array = array.astype(numpy_dtype(complex_of(default_dtype())), copy=False)
     if array.dtype.kind in "OUSVMm" and array.dtype.name != "bfloat16":
         raise NotNumbersError(

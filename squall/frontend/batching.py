@@ -85,7 +85,7 @@ def _flat_dims(in_dims: Any, structure: Any, args: tuple, name: str) -> list:
 
 def _broadcast(prefix: Any, structure: Any, message: str) -> list:
     if prefix is None or isinstance(prefix, int):
-        return [prefix] * _leaf_count(structure)
+        return [prefix] * pytree.leaf_count(structure)
     if structure.type is None:
         raise ValueError(message)
     if isinstance(prefix, dict):
@@ -98,10 +98,6 @@ def _broadcast(prefix: Any, structure: Any, message: str) -> list:
     if parts is None or len(parts) != len(structure.children):
         raise ValueError(message)
     return [d for part, child in zip(parts, structure.children, strict=True) for d in _broadcast(part, child, message)]
-
-
-def _leaf_count(structure: Any) -> int:
-    return 1 if structure.type is None else sum(map(_leaf_count, structure.children))
 
 
 def _batch_size(leaves: list, dims: list, name: str) -> Any:

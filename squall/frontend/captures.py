@@ -194,14 +194,10 @@ def check_like(function: str, before: Sequence[Any], after: Sequence[Any], names
 def check_structure(function: str, what: str, before: Any, after: Any) -> None:
     """ShapeError unless two pytrees have one structure."""
     if before != after:
-        shown = [repr(pytree.unflatten(s, ["*"] * _leaves_of(s))).replace("'*'", "*") for s in (before, after)]
+        shown = [repr(pytree.unflatten(s, ["*"] * pytree.leaf_count(s))).replace("'*'", "*") for s in (before, after)]
         raise ShapeError(
             f"{user_line()}: {function}: {what} was {shown[0]} and became {shown[1]}; it must stay the same"
         )
-
-
-def _leaves_of(structure: Any) -> int:
-    return 1 if structure.type is None else sum(map(_leaves_of, structure.children))
 
 
 def evaluate_shared(body: Body, made: Sequence[Any]) -> None:

@@ -1,11 +1,12 @@
 """`sq.checkpoint`: history that keeps only what a function was given, and runs it again in backward.
 
 The function runs once with a tape, which tells whose gradients are wanted, and is then dropped. Backward runs it again,
-with the random numbers it drew, and goes back along the new tape.
+with the random numbers it drew, and goes back along the new tape. A policy (`policies.py`) may keep some results.
 """
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -14,7 +15,8 @@ from squall.base.errors import AutogradError
 from squall.frontend.core import Handle, result, wrap
 from squall.frontend.evaluation import evaluate_tensors
 from squall.frontend.lifting import edge_type, frontier
-from squall.frontend.passing import Passing
+from squall.frontend.passing import Passing, record_of
+from squall.frontend.policies import Policy, named_policy
 from squall.frontend.state import enable_grad, is_grad_enabled
 from squall.frontend.tape import GradRecord, Leaf, run_backward
 from squall.ir.node import Node, SharedType
@@ -22,7 +24,7 @@ from squall.ir.op import ops
 from squall.ops.ordering import first_element
 
 
-class _Watch(Passing):
+class Watch(Passing):
     """Notes the records and draws of a function; or gives it the draws of another run."""
 
     def __init__(self, draws: Sequence[tuple] | None = None):
@@ -44,22 +46,94 @@ class _Watch(Passing):
             return nodes
         known = next(self.again, None)
         if known is None or known[0] is not generator or known[1] != words:
-            raise AutogradError("checkpoint: the function drew other random numbers when it ran again in backward")
+            raise AutogradError("a function drew other random numbers when it ran again in backward")
         return known[2]
 
 
+class Selecting(Watch):
+    """Keeps the results of chosen ops, and in the second run puts them in the place of results computed again.
+
+    Nothing is computed when an op is recorded, so an op whose result is replaced never runs again.
+
+    Attributes:
+        found: for each op recorded, its name and the Nodes of its results, or None when they are not kept.
+    """
+
+    def __init__(self, policy: Policy, draws: Sequence[tuple] | None = None, known: list | None = None):
+        super().__init__(draws)
+        self.policy, self.found = policy, [] if known is None else known
+        self.known = None if known is None else iter(known)
+        self.read: tuple = ((), ())
+
+    def saw(self, operands: tuple, nodes: tuple) -> None:
+        """Tensors are being read."""
+        self.read = operands, nodes
+        super().saw(operands, nodes)
+
+    def made(self, tensors: Any) -> None:
+        """Results were recorded."""
+        super().made(tensors)
+        several = tensors if tensors.__class__ is tuple else (tensors,)
+        if not several:
+            return
+        node = several[0].node
+        node = node.inputs[0] if node.op is ops.pick and node.inputs else node
+        if node.inputs and node.inputs is self.read[1]:
+            self._met(node.op, several)
+
+    def named(self, tensor: Any, name: str) -> None:
+        """A Tensor got a name for policies."""
+        self._met(name, (tensor,))
+        super().named(tensor, name)
+
+    def _met(self, op: Any, tensors: tuple) -> None:
+        label = op if isinstance(op, str) else op.name
+        if self.known is None:
+            saves = self.policy.saves(op, self.read)
+            self.found.append((label, tuple(t.node for t in tensors) if saves else None))
+            return
+        name, nodes = next(self.known, (None, None))
+        if name != label:
+            raise AutogradError(f"checkpoint: the function did something else when it ran again in backward: {label} "
+                                f"instead of {name}")
+        for tensor, node in zip(tensors, nodes or (), strict=False):
+            _replace(tensor, node)
+
+
+def _replace(tensor: Any, node: Node) -> None:
+    """Let a fresh result be a known value of the same kind; its history stays."""
+    before = tensor._node
+    if before is None or before.type != node.type or before.buffer is not None:
+        return
+    edge = tensor._edge
+    if edge.__class__ is GradRecord:
+        record, index = record_of(edge), edge.attrs[0] if edge.op is ops.pick else None
+        if record.output.__class__ is tuple and index is not None:
+            record.output = (*record.output[:index], node, *record.output[index + 1 :])
+        elif record.output is before:
+            record.output = node
+    tensor._node = node
+
+
 def checkpoint(function: Callable, *args: Any, use_reentrant: bool | None = None, preserve_rng_state: bool = True,
-               **kwargs: Any) -> Any:
+               policy: Any = None, context_fn: Callable | None = None, **kwargs: Any) -> Any:
     """Call a function so that backward runs it again instead of keeping what it computed.
 
     Args:
         function: takes and returns Tensors in nested containers; may use modules and random numbers.
         args, kwargs: for it.
         use_reentrant: accepted for PyTorch's sake; there is one way. preserve_rng_state: whether the second run draws
-            the random numbers of the first.
+            the random numbers of the first. policy: what is kept all the same: names of ops (as in `sq.explain`), a
+            function `policy(context, op, *operands)` giving a `CheckpointPolicy` or a bool, or one of
+            "nothing_saveable", "everything_saveable", "dots_saveable", "dots_with_no_batch_dims_saveable", or what
+            `save_only_these_names` gives. context_fn: gives two context managers, for the first and the second run,
+            such as `create_selective_checkpoint_contexts` makes.
 
     Returns:
         What the function returns.
+
+    Raises:
+        AutogradError: in backward, when the second run does something else than the first.
 
     Example:
         >>> import squall as sq
@@ -70,9 +144,11 @@ def checkpoint(function: Callable, *args: Any, use_reentrant: bool | None = None
     """
     if not is_grad_enabled():
         return function(*args, **kwargs)
+    contexts = context_fn() if context_fn is not None else (contextlib.nullcontext(), contextlib.nullcontext())
+    chosen = named_policy(getattr(contexts[0], "policy", None) if policy is None else policy)
     leaves, structure = pytree.flatten((args, kwargs))
     frozen = [_Frozen(v.node, v.edge) if isinstance(v, Handle) else v for v in leaves]
-    with _Watch() as watch:
+    with Watch() if chosen is None else Selecting(chosen) as watch, contexts[0]:
         made, out_structure = pytree.flatten(function(*args, **kwargs))
     tensors = [t for t in made if isinstance(t, Handle)]
     if watch.shared and watch.around is None:
@@ -82,10 +158,13 @@ def checkpoint(function: Callable, *args: Any, use_reentrant: bool | None = None
     if not captured:
         return pytree.unflatten(out_structure, made)
     tracked = [i for i, e in enumerate(edges) if e is not None]
+    found = watch.found if isinstance(watch, Selecting) else []
+    kept = (*(v.node for v in frozen if isinstance(v, _Frozen)), *(n for _, nodes in found for n in nodes or ()))
     record = GradRecord(None, (), tuple(captured), tuple(edge_type(e) for e in captured),
-                        tuple(made[i].node.type for i in tracked),
-                        tuple(v.node for v in frozen if isinstance(v, _Frozen)) or None)
-    record.extra = _Again(function, structure, frozen, watch.drawn if preserve_rng_state else None, tracked, captured)
+                        tuple(made[i].node.type for i in tracked), kept or None)
+    draws = watch.drawn if preserve_rng_state else None
+    watching = (lambda: Watch(draws)) if chosen is None else lambda: Selecting(chosen, draws, found)
+    record.extra = _Again(function, structure, frozen, (watching, contexts[1]), tracked, captured)
     for number, position in enumerate(tracked):
         node = made[position].node
         edge = GradRecord(ops.pick, (number,), (record,), (node.type,), node.type)
@@ -109,14 +188,14 @@ class _Again:
 
     name = "Checkpoint"
 
-    def __init__(self, function: Callable, structure: Any, frozen: list, draws: list | None, tracked: list[int],
+    def __init__(self, function: Callable, structure: Any, frozen: list, contexts: tuple, tracked: list[int],
                  captured: list[Any]):
-        self.function, self.structure, self.frozen, self.draws = function, structure, frozen, draws
+        self.function, self.structure, self.frozen, self.contexts = function, structure, frozen, contexts
         self.tracked, self.captured = tracked, captured
 
     def release(self) -> None:
-        """Forget the arguments."""
-        self.frozen = []
+        """Forget the arguments and what was kept."""
+        self.frozen, self.contexts = [], (Watch, contextlib.nullcontext())
 
     def backward(self, record: GradRecord, gradient: tuple, rules: Any) -> tuple:
         """Gradients of everything outside that the function read."""
@@ -125,7 +204,8 @@ class _Again:
         token = first_element(arrived.node if isinstance(arrived, Handle) else arrived)
         leaves = [wrap(ops.after(v.node, token), v.edge) if isinstance(v, _Frozen) else v for v in self.frozen]
         args, kwargs = pytree.unflatten(self.structure, leaves)
-        with _Watch(self.draws), enable_grad():
+        watching, context = self.contexts
+        with watching(), context, enable_grad():
             made, _ = pytree.flatten(self.function(*args, **kwargs))
         types = tuple(made[i].node.type if isinstance(made[i], Handle) else None for i in self.tracked if i < len(made))
         if types != record.out_type:

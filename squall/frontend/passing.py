@@ -108,6 +108,11 @@ class Passing(Trace):
         """Random numbers, as drawn outside."""
         return self.beyond(lambda: generator.take(words))
 
+    def named(self, tensor: Any, name: str) -> None:
+        """A Tensor got a name for the policies of `checkpoint`."""
+        if isinstance(self.around, Passing):
+            self.around.named(tensor, name)
+
     def batches(self) -> None:
         """A function is being traced per element inside."""
         if isinstance(self.around, Passing):

@@ -1,4 +1,4 @@
-"""Functions made from functions by differentiating them: grad, vjp, jvp (`sq.func`).
+"""Functions made from functions by differentiating them: grad, vjp, jvp, linearize, hvp (`sq.func`).
 
 Each runs the function once on its real arguments (`levels.py`), so Python may look at values. Results keep the history
 of what is outside (captured parameters, outer transforms), so all of it composes, in any order, to any order.
@@ -12,9 +12,13 @@ from typing import Any
 
 from squall.base import pytree
 from squall.base.errors import AutogradError, ShapeError
-from squall.frontend.core import Handle, wrap
-from squall.frontend.levels import Linearized, chosen_arguments, function_of_chosen
-from squall.ir.op import constant
+from squall.frontend.core import Handle, result, wrap
+from squall.frontend.levels import Linearized, chosen_arguments, function_of_chosen, zeros_of
+from squall.frontend.state import local
+from squall.ir.graph import placeholder, rebuild
+from squall.ir.node import tensor_type, toposort
+from squall.ir.op import constant, ops
+from squall.transforms.walk import depending
 
 
 def vjp(func: Callable, *primals: Any, has_aux: bool = False) -> tuple:
@@ -145,3 +149,108 @@ def grad_and_value(func: Callable, argnums: Any = 0, has_aux: bool = False) -> C
         return gradients, value
 
     return turned
+
+
+def linearize(func: Callable, *primals: Any) -> tuple:
+    """The result of a function, and the linear function that pushes tangents forward at that point.
+
+    The function runs once; what the tangents read of it is computed once and kept, so each call of the linear function
+    costs no more than the tangents.
+
+    Args:
+        func: takes the primals. primals: Tensors in nested containers.
+
+    Returns:
+        tuple: (output, jvp_fn); jvp_fn takes tangents like the primals and gives the tangent of the output.
+
+    Raises:
+        ShapeError: when tangents are not like the primals.
+
+    Example:
+        >>> import squall as sq
+        >>> out, pushforward = sq.func.linearize(lambda x: x * x, sq.tensor([1.0, 2.0]))
+        >>> pushforward(sq.tensor([1.0, 1.0])).tolist(), pushforward(sq.tensor([0.0, 2.0])).tolist()
+        ([2.0, 4.0], [0.0, 8.0])
+    """
+    made = Linearized(func, primals, False, "linearize", forward=True)
+    program = _Pushing(made) if local.state.trace is None and made.by_rules(()) else None
+
+    def jvp_fn(*tangents: Any) -> Any:
+        """The tangent of the output for tangents of the primals."""
+        given, structure = pytree.flatten(tangents)
+        if structure != made.structure:
+            raise ShapeError("linearize: expected tangents in the structure of the primals")
+        _check_like(given, made.level.arguments, "linearize", "tangent")
+        pushed = made.forth(given) if program is None or made.create(given) else program(given)
+        return pytree.unflatten(made.out_structure, pushed)
+
+    return made.value(), jvp_fn
+
+
+class _Pushing:
+    """The linear function of a function that was run, recorded once.
+
+    Attributes:
+        kept: Tensors of what it reads of the function, held so that they are computed once.
+    """
+
+    def __init__(self, made: Linearized):
+        assert made.trace is not None
+        self.made = made
+        self.seeds = [placeholder(i, tensor_type(tuple(a.node.shape), a.node.dtype, a.node.device))
+                      for i, a in enumerate(made.level.arguments)]
+        self.tangents = made.trace.push([t.node for t in made.outputs], self.seeds)
+        roots = [t for t in self.tangents if t is not None]
+        order = toposort(roots)
+        moving = depending(order, self.seeds)
+        self.order = [n for n in order if id(n) in moving and n.inputs]
+        self.fixed = {id(n): n for node in self.order for n in node.inputs if id(n) not in moving}
+        read = {i: n for i, n in self.fixed.items() if n.inputs}
+        sources = {id(n): n.inputs[0] if n.op is ops.pick else n for n in read.values()}
+        self.kept = [result(n) for n in read.values() if n.buffer is None and sources[id(n)].op is not ops.expand]
+
+    def __call__(self, given: list) -> list:
+        """Tangents of the outputs."""
+        state = local.state
+        if state.trace is not None:
+            state.trace.saw((*given, *self.kept), tuple(t.node for t in (*given, *self.kept)))
+        replaced = {**self.fixed, **{id(s): t.node for s, t in zip(self.seeds, given, strict=True)}}
+        rebuild(self.order, replaced)
+        return [zeros_of(output) if t is None else result(replaced.get(id(t), t))
+                for t, output in zip(self.tangents, self.made.outputs, strict=True)]
+
+
+def hvp(func: Callable, primals: Any, tangents: Any) -> tuple:
+    """The result of a scalar function, and its Hessian times a vector: forward mode over reverse mode.
+
+    Args:
+        func: takes the primals and gives a scalar. primals, tangents: a Tensor or container, or a tuple of them for
+            several arguments, both alike.
+
+    Returns:
+        tuple: (output, product), the product in the structure of the primals. The Hessian is never made.
+
+    Raises:
+        AutogradError: when the function does not give a scalar. ShapeError: when tangents are not like the primals.
+
+    Example:
+        >>> import squall as sq
+        >>> sq.func.hvp(lambda x: (x**3).sum(), sq.tensor([1.0, 2.0]), sq.tensor([1.0, 1.0]))
+        (tensor(9.), tensor([ 6., 12.]))
+    """
+    several = isinstance(primals, tuple)
+    points, moves = (primals, tangents) if several else ((primals,), (tangents,))
+    both = value_and_grad(func, tuple(range(len(points))))
+    (value, _), (_, product) = jvp(both, points, moves)
+    return value, product if several else product[0]
+
+
+def stop_gradient(tree: Any) -> Any:
+    """Tensors in nested containers as constants: the same values, through which no gradient flows.
+
+    Example:
+        >>> import squall as sq
+        >>> sq.func.grad(lambda x: x * sq.func.stop_gradient(x))(sq.tensor(3.0)).item()
+        3.0
+    """
+    return pytree.map_leaves(lambda leaf: leaf.detach() if isinstance(leaf, Handle) else leaf, tree)

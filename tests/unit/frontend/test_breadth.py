@@ -143,3 +143,11 @@ def test_distributions_have_their_means():
 def test_what_does_not_fit_is_refused(call):
     with pytest.raises((RuntimeError, IndexError, ValueError, TypeError, NotImplementedError)):
         call(sq.tensor(X))
+
+
+def test_python_floats_are_not_rounded_before_the_dtype_asked_for() -> None:
+    for data in (0.7, [0.7, 1.3], [[0.1]]):
+        assert sq.tensor(data, dtype=sq.float64).tolist() == data
+    assert sq.tensor(16777217.0, dtype=sq.int64).item() == 16777217
+    assert sq.tensor(0.1 + 0.7j, dtype=sq.complex128).item() == 0.1 + 0.7j
+    assert sq.tensor(0.7).item() == np.float32(0.7)
