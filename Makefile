@@ -12,7 +12,7 @@ RUN_PEERS = $(PEERS)/bin/python
 # Spread over the cores; what needs a device, a browser, a peer or much time has its own run.
 PYTEST    = -m pytest -q -n auto --dist worksteal
 
-.PHONY: help demo test lint bench bench-smoke bench-peers conformance conformance-update docs clean
+.PHONY: help demo test lint bench bench-smoke bench-peers conformance conformance-update fuzz docs clean
 
 help:
 	@echo "make demo         train, save, reload and predict with a convolutional network on handwritten digits"
@@ -22,6 +22,7 @@ help:
 	@echo "make bench-smoke  a minute's gate: a few speeds against reference loops, compared with committed ratios"
 	@echo "make bench-peers  the same beside PyTorch, JAX, ONNX Runtime and tinygrad, each as far as it installs"
 	@echo "make conformance  PyTorch's own operator samples, run through squall"
+	@echo "make fuzz         random calls of every op against NumPy, 100,000 of them (ARGS=\"--cases 1000 --seed 7\")"
 	@echo "make docs         the site, with the reference made from docstrings, in site/"
 	@echo "make clean        remove the environments and everything generated"
 
@@ -51,6 +52,9 @@ conformance: $(PEERS)/.stamp-peers
 conformance-update: $(PEERS)/.stamp-peers
 	$(RUN_PEERS) -m tests.conformance.opinfo squall --update $(ARGS)
 	$(RUN_PEERS) -m tools.compat
+
+fuzz: $(VENV)/.stamp-test
+	$(RUN) -m tools.fuzz $(ARGS)
 
 docs: $(VENV)/.stamp-docs
 	$(RUN) -m tools.docs $(ARGS)

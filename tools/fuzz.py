@@ -19,14 +19,26 @@ import numpy as np
 import squall as sq
 from squall.base.dtypes import as_dtype, numpy_dtype
 from squall.frontend.core import record
+from squall.frontend.evaluation import evaluate_tensors
 from squall.ir.op import Op, ops
 from tools import fuzz_cases
-from tools.fuzz_cases import CONSTANT_OPERANDS, Case, arrays_of, draw_case
+from tools.fuzz_cases import CONSTANT_OPERANDS, Case, Operand, arrays_of, draw_case
 
 BLOCK = 500
+TOGETHER = 10  # cases that are recorded and compiled together
 # Roundings of the dtype that a result may be off by, of the scale of what went in and came out.
-UNITS = {"float64": 2.0**-52, "float32": 2.0**-23, "float16": 2.0**-10, "bfloat16": 2.0**-7}
-ALLOWED = {"float64": 2e5, "float32": 200, "float16": 12, "bfloat16": 12}
+UNITS = {
+    "complex128": 2.0**-52,
+    "complex64": 2.0**-23,
+    "float64": 2.0**-52,
+    "float32": 2.0**-23,
+    "float16": 2.0**-10,
+    "bfloat16": 2.0**-7,
+}
+ALLOWED = {"complex128": 2e5, "complex64": 200, "float64": 2e5, "float32": 200, "float16": 12, "bfloat16": 12}
+
+
+__all__ = ["Case", "Operand", "block", "main", "program", "run"]
 
 
 class MismatchError(AssertionError):
@@ -70,51 +82,76 @@ def reference(op: Op, arrays: list, attributes: dict) -> tuple | None:
             made = op.reference(*arrays, **attributes)
         except (ValueError, IndexError, ZeroDivisionError, np.linalg.LinAlgError):
             return None
+        except TypeError:
+            if any(a.dtype.kind == "V" or a.dtype.name == "bfloat16" for a in arrays):
+                return None  # what NumPy itself does not do in this dtype
+            raise
     return tuple(map(np.asarray, made)) if isinstance(made, tuple) else (np.asarray(made),)
 
 
 def widened(arrays: list) -> list:
-    """Floats as float64."""
-    return [a.astype(np.float64) if as_dtype(a.dtype).category == 2 else a for a in arrays]
+    """Floats as float64, complex numbers as complex128."""
+    wide = {2: np.float64, 3: np.complex128}
+    return [a.astype(wide[c]) if (c := as_dtype(a.dtype).category) in wide else a for a in arrays]
 
 
-def run(case: Case) -> bool:
-    """Compare one case; False when the reference has nothing to compare with.
+class Attempt:
+    """One case, recorded: what is to be evaluated, and what it is compared with.
+
+    Attributes:
+        expected: the reference's results, None when it has no answer.
+    """
+
+    def __init__(self, case: Case):
+        self.case, self.op = case, getattr(ops, case.op)
+        self.arrays = values_for(case)
+        self.expected = reference(self.op, widened(self.arrays), case.attributes)
+        self.outputs: tuple = ()
+        self.slope: Slope | None = None
+        if self.expected is None:
+            return
+        tensors = [tensor_of(a, o.layout) for a, o in zip(self.arrays, case.operands, strict=True)]
+        made = record(self.op, tuple(tensors), self.op.pack(case.attributes))
+        self.outputs = made if isinstance(made, tuple) else (made,)
+        if case.gradient:
+            self.slope = Slope(self.op, case, self.arrays, self.expected)
+
+    def check(self) -> bool:
+        """Compare; False when the reference has nothing to compare with."""
+        if self.expected is None:
+            return False
+        if len(self.outputs) != len(self.expected):
+            raise MismatchError(f"{len(self.outputs)} results instead of {len(self.expected)}")
+        same = reference(self.op, self.arrays, self.case.attributes)
+        largest = (float(np.max(np.abs(a), initial=0, where=np.isfinite(a))) for a in widened(self.arrays)
+                   if a.dtype.kind in "fc")  # fmt: skip
+        scale = max([1.0, *largest])
+        for number, (output, want) in enumerate(zip(self.outputs, self.expected, strict=True)):
+            got = output.numpy()
+            if tuple(got.shape) != tuple(np.shape(want)):
+                raise MismatchError(f"result {number} has shape {got.shape}, NumPy's {np.shape(want)}")
+            compare(got, want, None if same is None else same[number], scale, f"result {number}")
+        if self.slope is not None:
+            self.slope.check()
+        return True
+
+
+def run(*cases: Case) -> int:
+    """Compare cases, evaluated together; how many the reference had an answer for.
 
     Raises:
-        MismatchError: telling the largest difference.
+        MismatchError: naming the case and the first difference.
     """
-    op: Op = getattr(ops, case.op)
-    arrays = values_for(case)
-    expected = reference(op, widened(arrays), case.attributes)
-    if expected is None:
-        return False
-    same = reference(op, arrays, case.attributes)
-    attrs = op.pack(case.attributes)
-    tensors = [tensor_of(a, o.layout) for a, o in zip(arrays, case.operands, strict=True)]
-    made = record(op, tuple(tensors), attrs)
-    outputs = made if isinstance(made, tuple) else (made,)
-    if len(outputs) != len(expected):
-        raise MismatchError(f"{len(outputs)} results instead of {len(expected)}")
-    scale = max(
-        [
-            1.0,
-            *(
-                float(np.max(np.abs(a), initial=0, where=np.isfinite(a)))
-                for a in widened(arrays)
-                if a.dtype.kind == "f"
-            ),
-        ]
-    )
-    for number, (output, want) in enumerate(zip(outputs, expected, strict=True)):
-        got = output.numpy()
-        if tuple(got.shape) != tuple(np.shape(want)):
-            raise MismatchError(f"result {number} has shape {got.shape}, NumPy's {np.shape(want)}")
-        beside = None if same is None else same[number]
-        compare(got, want, beside, scale, f"result {number}")
-    if case.gradient:
-        check_gradient(op, case, arrays)
-    return True
+    attempts = [Attempt(case) for case in cases]
+    waiting = [t for a in attempts for t in (*a.outputs, *(a.slope.gradients if a.slope is not None else ()))]
+    evaluate_tensors([t for t in waiting if t is not None and t.node.buffer is None])
+    compared = 0
+    for attempt in attempts:
+        try:
+            compared += attempt.check()
+        except MismatchError as error:
+            raise MismatchError(f"{attempt.case.op}: {error}") from None
+    return compared
 
 
 def compare(got: np.ndarray, want: np.ndarray, beside: np.ndarray | None, scale: float, what: str) -> None:
@@ -135,6 +172,12 @@ def _differs(got: np.ndarray, want: np.ndarray, dtype: Any, scale: float) -> np.
     if dtype.category < 2:
         with np.errstate(all="ignore"):
             return np.asarray(got != np.asarray(want).astype(got.dtype))
+    if dtype.category == 3:
+        with np.errstate(all="ignore"):
+            near = np.abs(got - want) <= ALLOWED[dtype.name] * UNITS[dtype.name] * np.maximum(
+                np.abs(want), scale
+            )
+        return np.asarray(~(near | ~np.isfinite(want)))
     with np.errstate(all="ignore"):
         want = np.asarray(want, dtype=np.float64)
         exact = got.astype(np.float64)
@@ -151,69 +194,79 @@ def _differs(got: np.ndarray, want: np.ndarray, dtype: Any, scale: float) -> np.
 
 
 # ---------------------------------------------------------------- gradients
-def check_gradient(op: Op, case: Case, arrays: list) -> None:
-    """Gradients along a random direction against differences of the reference."""
-    chosen = [
-        i
-        for i, o in enumerate(case.operands)
-        if o.dtype in ("float32", "float64") and (op.name, i) not in CONSTANT_OPERANDS and arrays[i].size
-    ]
-    wide = widened(arrays)
-    random = np.random.default_rng(case.seed + 1)
-    moves = {i: random.uniform(-1, 1, arrays[i].shape) for i in chosen}
-    expected = reference(op, wide, case.attributes)
-    assert expected is not None
-    floats = [k for k, e in enumerate(expected) if e.dtype.kind == "f"]
-    weights = {k: random.uniform(-1, 1, expected[k].shape) for k in floats}
+class Slope:
+    """The gradients of a case along a random direction, and differences of the reference along it.
 
-    def total(step: float) -> float:
-        moved = reference(
-            op, [a + step * moves[i] if i in moves else a for i, a in enumerate(wide)], case.attributes
-        )
-        return float("nan") if moved is None else sum(float((weights[k] * moved[k]).sum()) for k in floats)
+    Attributes:
+        gradients: recorded, one an operand or None; empty where differences tell nothing.
+    """
 
-    def slope(step: float) -> float:
-        return (8 * (total(step) - total(-step)) - (total(2 * step) - total(-2 * step))) / (12 * step)
+    def __init__(self, op: Op, case: Case, arrays: list, expected: tuple):
+        random = np.random.default_rng(case.seed + 1)
+        self.case, self.gradients = case, []
+        self.chosen = [
+            i
+            for i, o in enumerate(case.operands)
+            if o.dtype in ("float32", "float64") and (op.name, i) not in CONSTANT_OPERANDS and arrays[i].size
+        ]
+        self.moves = {i: random.uniform(-1, 1, arrays[i].shape) for i in self.chosen}
+        weights = {k: random.uniform(-1, 1, e.shape) for k, e in enumerate(expected) if e.dtype.kind == "f"}
+        self.difference = self._difference(op, widened(arrays), weights)
+        if self.difference is None:
+            return
+        tensors = [tensor_of(a, o.layout) for a, o in zip(arrays, case.operands, strict=True)]
+        leaves = [t.detach().requires_grad_() if i in self.moves else t for i, t in enumerate(tensors)]
+        made = record(op, tuple(leaves), op.pack(case.attributes))
+        outputs = made if isinstance(made, tuple) else (made,)
+        pairs = [(o, weights[k]) for k, o in enumerate(outputs) if k in weights and o.requires_grad]
+        if not pairs:
+            raise MismatchError(f"{op.name}: no gradient, though differences give {self.difference}")
+        cotangents = [sq.tensor(w, dtype=o.dtype) for o, w in pairs]
+        wanted = [leaves[i] for i in self.chosen]
+        self.gradients = list(sq.autograd.grad([o for o, _ in pairs], wanted, cotangents, allow_unused=True))
 
-    with np.errstate(all="ignore"):
-        first, second = slope(1e-4), slope(3e-5)
-    # A function with a step has a slope that grows with 1/step, one with a kink has two.
-    if not chosen or not np.isfinite(first) or abs(first - second) > 1e-6 * max(1.0, abs(first)):
-        return
-    tensors = [tensor_of(a, o.layout) for a, o in zip(arrays, case.operands, strict=True)]
-    leaves = [t.detach().requires_grad_() if i in moves else t for i, t in enumerate(tensors)]
-    made = record(op, tuple(leaves), op.pack(case.attributes))
-    outputs = made if isinstance(made, tuple) else (made,)
-    pairs = [
-        (o, sq.tensor(weights[k], dtype=o.dtype))
-        for k, o in enumerate(outputs)
-        if k in weights and o.requires_grad
-    ]
-    if not pairs:
-        raise MismatchError(f"no gradient, though differences give {second}")
-    found = sq.autograd.grad(
-        [o for o, _ in pairs], [leaves[i] for i in chosen], [w for _, w in pairs], allow_unused=True
-    )
-    parts = [
-        (g.detach().numpy().astype(np.float64) * moves[i])
-        for g, i in zip(found, chosen, strict=True)
-        if g is not None
-    ]
-    got = float(sum(p.sum() for p in parts))
-    size = float(sum(np.abs(p).sum() for p in parts))
-    tolerance = 1e-5 if all(case.operands[i].dtype == "float64" for i in chosen) else 2e-3
-    if not abs(got - second) <= tolerance * max(1.0, abs(second), size):
-        raise MismatchError(f"gradient along a direction: {got}, differences give {second}")
+    def _difference(self, op: Op, wide: list, weights: dict) -> float | None:
+        """The slope of the reference; None where two steps do not agree: at kinks and steps."""
+
+        def total(step: float) -> float:
+            moved = [a + step * self.moves[i] if i in self.moves else a for i, a in enumerate(wide)]
+            made = reference(op, moved, self.case.attributes)
+            return (
+                float("nan") if made is None else sum(float((w * made[k]).sum()) for k, w in weights.items())
+            )
+
+        def slope(step: float) -> float:
+            return (8 * (total(step) - total(-step)) - (total(2 * step) - total(-2 * step))) / (12 * step)
+
+        if not self.chosen or not weights:
+            return None
+        with np.errstate(all="ignore"):
+            first, second = slope(1e-4), slope(3e-5)
+        agree = np.isfinite(first) and abs(first - second) <= 1e-6 * max(1.0, abs(first))
+        return second if agree else None
+
+    def check(self) -> None:
+        """MismatchError unless the gradients say what the differences say."""
+        pairs = [
+            (g, self.moves[i]) for g, i in zip(self.gradients, self.chosen, strict=False) if g is not None
+        ]
+        if self.difference is None or not self.gradients:
+            return
+        parts = [g.detach().numpy().astype(np.float64) * m for g, m in pairs]
+        got, size = float(sum(p.sum() for p in parts)), float(sum(np.abs(p).sum() for p in parts))
+        tolerance = 1e-5 if all(self.case.operands[i].dtype == "float64" for i in self.chosen) else 2e-3
+        if not abs(got - self.difference) <= tolerance * max(1.0, abs(self.difference), size):
+            raise MismatchError(f"gradient along a direction: {got}, differences give {self.difference}")
 
 
 # ---------------------------------------------------------------- drawing and showing
-def program(case: Case) -> str:
-    """A case as a program."""
-    return f"from tools.fuzz import *\nrun({case!r})"
+def program(cases: tuple[Case, ...]) -> str:
+    """Cases as a program."""
+    return "from tools.fuzz import *\nrun(" + ",\n    ".join(map(repr, cases)) + ")"
 
 
 def cases(chosen: list[Op] | None = None) -> Any:
-    """A Hypothesis strategy of cases of some ops, by default all."""
+    """A Hypothesis strategy of lists of cases of some ops, by default of all."""
     from hypothesis import strategies
 
     known = [op for op in (chosen or fuzz_cases.all_ops()) if fuzz_cases.samples_of(op)]
@@ -227,7 +280,7 @@ def cases(chosen: list[Op] | None = None) -> Any:
         assert made is not None
         return made
 
-    return case()
+    return strategies.lists(case(), min_size=TOGETHER, max_size=TOGETHER)
 
 
 def block(
@@ -240,7 +293,7 @@ def block(
 
     @hypothesis.seed(seed * 1_000_003 + number)
     @hypothesis.settings(
-        max_examples=count,
+        max_examples=max(count // TOGETHER, 1),
         deadline=None,
         database=None,
         print_blob=False,
@@ -248,9 +301,16 @@ def block(
         phases=(hypothesis.Phase.generate, hypothesis.Phase.shrink),
     )
     @hypothesis.given(cases(chosen))
-    def check(case: Case) -> None:
-        last[0] = program(case)
-        compared[0] += run(case)
+    def check(drawn: list[Case]) -> None:
+        last[0] = program(tuple(drawn))
+        try:
+            compared[0] += run(*drawn)
+        except Exception:
+            for case in drawn:
+                last[0] = program((case,))
+                run(case)
+            last[0] = program(tuple(drawn))  # only together
+            raise
 
     try:
         check()

@@ -48,6 +48,11 @@ class Case(NamedTuple):
     gradient: bool
 
 
+def linked(op: Op) -> bool:
+    """Whether an op's operands are results of another op on one another, so that none may be drawn alone."""
+    return op.name.endswith("_backward")
+
+
 def all_ops() -> list[Op]:
     """Every op that can be called with arrays; `call` has its tests elsewhere."""
     return [
@@ -59,10 +64,9 @@ _samples: dict[str, list[Sample]] = {}
 
 
 def samples_of(op: Op) -> list[Sample]:
-    """The op's samples of real numbers."""
+    """The op's samples, but for large ones."""
     if op.name not in _samples:
-        found = [s for s in op.samples() if not any(np.asarray(a).dtype.kind == "c" for a in s.inputs)]
-        _samples[op.name] = [s for s in found if sum(np.size(a) for a in s.inputs) <= 20000]
+        _samples[op.name] = [s for s in op.samples() if sum(np.size(a) for a in s.inputs) <= 20000]
     return _samples[op.name]
 
 
@@ -95,7 +99,8 @@ def draw_case(op: Op, choose: Any) -> Case | None:
     )
     if isinstance(op.lowering, Library) or op.promotion == "none":
         values = "sample"
-    operands = tuple(Operand(tuple(s), d, choose(LAYOUTS)) for s, (_, d) in zip(shapes, base, strict=True))
+    layouts = LAYOUTS[:-1] if linked(op) or isinstance(op.lowering, Library) else LAYOUTS
+    operands = tuple(Operand(tuple(s), d, choose(layouts)) for s, (_, d) in zip(shapes, base, strict=True))
     smooth = values != "special" and not sample.name.startswith(("special", "ties", "large"))
     gradient = (
         op.grad is not NON_DIFFERENTIABLE
@@ -103,6 +108,7 @@ def draw_case(op: Op, choose: Any) -> Case | None:
         and smooth
         and choose((True, False, False))
         and any(o.dtype == floating for o in operands)
+        and not any(o.dtype.startswith("complex") or o.layout == "expanded" for o in operands)
     )
     return Case(op.name, number, attrs, operands, values, choose(range(10000)), gradient)
 
@@ -111,7 +117,7 @@ def float_dtypes(op: Op, arrays: list) -> list[str]:
     """What the floats of a sample may become."""
     if not any(a.dtype == np.float64 for a in arrays):
         return ["float64"]
-    if isinstance(op.lowering, Library) or op.family.name in ("control", "sort"):
+    if isinstance(op.lowering, Library) or op.family.name in ("control", "sort") or linked(op):
         return ["float32", "float64"]
     floats = ["float16", "bfloat16", "float32", "float64"]
     composite = isinstance(op.lowering, Decompose)
@@ -136,7 +142,7 @@ def _accepts(op: Op, types: tuple, attributes: dict) -> bool:
 def _changed(op: Op, shapes: list[tuple], attributes: dict, choose: Any) -> tuple[list[tuple], dict]:
     """Other shapes and attributes; not always ones that the op takes."""
     family = op.family.name
-    if family == "control" or any(hasattr(v, "order") for v in attributes.values()):
+    if family == "control" or linked(op) or any(hasattr(v, "order") for v in attributes.values()):
         return shapes, attributes
     free = choose((True, True, False))
     if family == "elementwise" and free and isinstance(op.lowering, Decompose) is False:
@@ -241,7 +247,7 @@ def _filled(
     structured = isinstance(op.lowering, Library) or op.promotion == "none"
     if given.shape == shape and structured:
         return given.astype(target)
-    pool = given[np.isfinite(given)] if given.dtype.kind == "f" else given.reshape(-1)
+    pool = given[np.isfinite(given)] if given.dtype.kind in "fc" else given.reshape(-1)
     if given.dtype.kind != "f" or structured:
         picked = random.choice(pool, shape) if pool.size else np.zeros(shape)
         picked = np.asarray(picked)

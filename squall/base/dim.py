@@ -40,7 +40,9 @@ class Symbol:
 
 
 class Quotient:
-    """`floor(numerator / denominator)` or the remainder, when it does not divide exactly."""
+    """`floor(numerator / denominator)` or the remainder, when it does not divide exactly; or the smaller or
+    larger of two sizes that ranges do not tell apart.
+    """
 
     __slots__ = ("kind", "numerator", "denominator")
 
@@ -49,18 +51,30 @@ class Quotient:
 
     def evaluate(self, sizes: dict[str, int]) -> int:
         a, b = evaluate(self.numerator, sizes), evaluate(self.denominator, sizes)
+        if self.kind in ("min", "max"):
+            return min(a, b) if self.kind == "min" else max(a, b)
         return a // b if self.kind == "//" else a % b
 
     def symbols(self) -> set[Symbol]:
         return symbols(self.numerator) | symbols(self.denominator)
 
-    def bounds(self) -> tuple[int, int | None]:
+    def bounds(self) -> tuple[int | None, int | None]:
         low, high = bounds(self.numerator)
+        if self.kind == "min":
+            other_low, other_high = bounds(self.denominator)
+            known = [h for h in (high, other_high) if h is not None]
+            lows = (low, other_low)
+            return None if None in lows else min(lows), min(known) if known else None
+        if self.kind == "max":
+            other_low, other_high = bounds(self.denominator)
+            lows = [v for v in (low, other_low) if v is not None]
+            highs = (high, other_high)
+            return max(lows) if lows else None, None if None in highs else max(highs)
         if not isinstance(self.denominator, int) or self.denominator <= 0:
             return 0, None
         if self.kind == "%":
             return 0, self.denominator - 1
-        return low // self.denominator, None if high is None else high // self.denominator
+        return None if low is None else low // self.denominator, None if high is None else high // self.denominator
 
     def _key(self) -> tuple:
         return (self.kind, self.numerator, self.denominator)
@@ -72,6 +86,8 @@ class Quotient:
         return hash(self._key())
 
     def __repr__(self) -> str:
+        if self.kind in ("min", "max"):
+            return f"{self.kind}({self.numerator}, {self.denominator})"
         a, b = (f"({v})" if isinstance(v, Dim) and len(v.terms) > 1 else v for v in (self.numerator, self.denominator))
         return f"({a} {self.kind} {b})"
 
@@ -247,6 +263,36 @@ def divide(a: object, b: object) -> Dim | int:
     return exact if exact is not None else Dim.of({(Quotient("//", a, b),): 1})  # type: ignore[arg-type]
 
 
+def smaller(a: Dim | int, b: Dim | int) -> Dim | int:
+    """The smaller of two sizes, also where only their values at run time will tell.
+
+    Example:
+        >>> smaller(Dim("n", min=1), 4), smaller(Dim("n", min=4), 4)
+        (min(n, 4), 4)
+    """
+    if isinstance(a, int) and isinstance(b, int):
+        return min(a, b)
+    low, high = bounds(a - b)
+    if high is not None and high <= 0:
+        return a
+    if low is not None and low >= 0:
+        return b
+    return Dim.of({(Quotient("min", a, b),): 1})
+
+
+def larger(a: Dim | int, b: Dim | int) -> Dim | int:
+    """The larger of two sizes, as `smaller`.
+
+    Example:
+        >>> larger(Dim("n", min=1) - 1, 0), larger(Dim("n") - 3, 0)
+        (n - 1, max(n - 3, 0))
+    """
+    least = smaller(a, b)
+    if not isinstance(least, Dim) or least in (a, b):
+        return a + b - least
+    return Dim.of({(Quotient("max", a, b),): 1})
+
+
 def evaluate(size: Dim | int, sizes: dict[str, int]) -> int:
     """The int a size is when each symbol has the given value."""
     if isinstance(size, int):
@@ -275,14 +321,14 @@ def bounds(size: Dim | int) -> tuple[int | None, int | None]:
     low: int | None = 0
     high: int | None = 0
     for monomial, c in size.terms.items():
-        least: int = 1
+        least: int | None = 1
         most: int | None = 1
         for atom in monomial:
             atom_low, atom_high = atom.bounds()  # type: ignore[attr-defined]
-            least *= atom_low
+            least = None if least is None or atom_low is None else least * atom_low
             most = None if most is None or atom_high is None else most * atom_high
-        first, second = (c * least, None if most is None else c * most) if c > 0 else (
-            None if most is None else c * most, c * least)
+        ends = None if least is None else c * least, None if most is None else c * most
+        first, second = ends if c > 0 else ends[::-1]
         low = None if low is None or first is None else low + first
         high = None if high is None or second is None else high + second
     return low, high

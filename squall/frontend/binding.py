@@ -27,7 +27,7 @@ from squall.frontend.core import ensure_cell, wrap
 from squall.frontend.entries import Native
 from squall.frontend.guards import Watch
 from squall.frontend.number import OtherNumberError, is_number
-from squall.frontend.results import Output, Where, mark_history, rebuild_view, shared_output
+from squall.frontend.results import Output, Where, at_sizes, mark_history, rebuild_view, shared_output
 from squall.frontend.tape import GradRecord, Leaf
 from squall.ir.node import Node, tensor_type
 from squall.ir.op import ops
@@ -316,12 +316,12 @@ class Program:
             cell._node = Node(old.op, (), old.attrs, old.type, old.buffer)
         if self.native is None and Native.captured is not None:
             self.native = self._for_native(sizes)
-        return self._results_of(leaves, nodes, passed)
+        return self._results_of(leaves, nodes, passed, sizes)
 
-    def _results_of(self, leaves: list, nodes: list, passed: list) -> Any:
+    def _results_of(self, leaves: list, nodes: list, passed: list, sizes: Any = ()) -> Any:
         if self.simple:
             return self._fresh(self.outputs[0], nodes, passed)
-        return pytree.unflatten(self.out_structure, self._results(leaves, nodes, passed))
+        return pytree.unflatten(self.out_structure, self._results(leaves, nodes, passed, sizes))
 
     def _for_native(self, sizes: dict[str, int]) -> tuple | None:
         """What `native_captured.py` runs, or None for programs that Python runs: of symbolic sizes, with host steps,
@@ -393,10 +393,10 @@ class Program:
         out = wrap(nodes[index] if kind == "root" else passed[index])
         return out if output.history is None else mark_history(out, output.history)
 
-    def _results(self, leaves: list, nodes: list, passed: Any) -> list:
+    def _results(self, leaves: list, nodes: list, passed: Any, sizes: Any) -> list:
         out: list[Any] = []
         cells: dict[int, Cell] = {}
-        for output in self.outputs:
+        for output in at_sizes(self.outputs, sizes) if sizes else self.outputs:
             kind, item, history = output
             if kind == "value":
                 out.append(item)

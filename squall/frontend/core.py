@@ -11,6 +11,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 from weakref import ref
 
+from squall.base.dim import Dim
 from squall.base.dtypes import DType, bool_, combine, default_dtype, float32, int64, promote, real_of
 from squall.base.errors import AutogradError, DtypeError
 from squall.frontend.arrays import computed, literal
@@ -250,7 +251,7 @@ def category_of(value: Any) -> int:
     """The promotion category of a Python number."""
     if value is True or value is False:
         return 0
-    return 1 if isinstance(value, int) else 3 if isinstance(value, complex) else 2
+    return 1 if isinstance(value, (int, Dim)) else 3 if isinstance(value, complex) else 2
 
 
 def common_dtype(values: tuple, floating: bool = False) -> DType:
@@ -280,6 +281,8 @@ def operand(value: Any, dtype: DType, device: str = "cpu") -> Any:
     if isinstance(value, Handle):
         return cast(value, dtype)
     value = plain_number(value)
+    if isinstance(value, Dim):  # its value is known when the program runs
+        return cast(wrap(scalar_node(value, int64, device)), dtype)
     if isinstance(value, (int, float, complex)):
         if dtype.category < 2 and isinstance(value, float):
             value = int(value)
@@ -304,7 +307,7 @@ def as_tensor_operand(value: Any) -> Any:
 
 def is_operand(value: Any) -> bool:
     """Whether arithmetic accepts a value."""
-    return isinstance(value, (Handle, int, float, complex)) or hasattr(value, "__array__")
+    return isinstance(value, (Handle, int, float, complex, Dim)) or hasattr(value, "__array__")
 
 
 def apply(op: Op, operands: tuple, **attributes: Any) -> Any:
@@ -334,7 +337,7 @@ def apply(op: Op, operands: tuple, **attributes: Any) -> Any:
 
 def _accepted(value: Any) -> Any:
     value = plain_number(value)
-    return value if isinstance(value, (int, float, complex)) else as_tensor_operand(value)
+    return value if isinstance(value, (int, float, complex, Dim)) else as_tensor_operand(value)
 
 
 def prepare(op: Op, operands: tuple) -> tuple:

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
+from squall.base.dim import Dim, larger
 from squall.base.dtypes import DType, as_dtype, category_default, default_dtype, int64, numpy_dtype
 from squall.base.errors import ArgumentError, DeviceError, ShapeError
 from squall.base.formats import check_format
 from squall.frontend.arrays import array_view, computed, literal
-from squall.frontend.core import Handle, cast, category_of, record, scalar_node, wrap
+from squall.frontend.core import Handle, cast, category_of, record, result, scalar_node, wrap
 from squall.frontend.evaluation import evaluate_tensors
 from squall.frontend.interop import from_numpy
 from squall.frontend.movement import shape_argument
 from squall.frontend.out import into
 from squall.frontend.tape import Leaf
 from squall.frontend.tracing import check_no_value
-from squall.ir.op import ops
+from squall.ir.op import make, ops
 
 
 def check_device(device: Any, function: str = "tensor") -> str:
@@ -213,6 +214,8 @@ def arange(
 
     if end is None:
         start, end = 0, start
+    if any(isinstance(v, Dim) for v in (start, end, step)):
+        return _symbolic_arange(start, end, step, dtype, requires_grad)
     if dtype is not None and as_dtype(dtype).category == 1:
         start, end, step = int(start), int(end), int(step)
     if step == 0:
@@ -230,6 +233,20 @@ def arange(
     wide = numpy.float64 if floating or kind.category == 2 else numpy.int64
     values = numpy.arange(count, dtype=wide) * wide(step) + wide(start)
     return require_grad(wrap(computed(values.astype(numpy_dtype(kind)))), requires_grad, "arange")
+
+
+def _symbolic_arange(start: Any, end: Any, step: Any, dtype: Any, requires_grad: bool) -> Any:
+    """Whole numbers between sizes that a compiled function's arguments have when it is called."""
+    if not isinstance(step, int) or step < 1 or isinstance(start, float) or isinstance(end, float):
+        raise ArgumentError(f"arange: of symbolic sizes the step must be a positive int, got {start}, {end}, {step}")
+    count = larger((end - start + step - 1) // step, 0)
+    kind = int64 if dtype is None else as_dtype(dtype)
+    numbers = result(make(ops.iota, (), (count, int64, "cpu")))
+    if step != 1:
+        numbers = record(ops.mul, (numbers, wrap(scalar_node(step, int64))), ())
+    if not (isinstance(start, int) and start == 0):
+        numbers = record(ops.add, (numbers, wrap(scalar_node(start, int64))), ())
+    return require_grad(cast(numbers, kind), requires_grad, "arange")
 
 
 def check_ends(function: str, start: Any, end: Any, steps: Any) -> None:

@@ -190,6 +190,8 @@ class CustomFunction:
     """What functions with rules of their own share: call, arguments, positions that are not differentiated by."""
 
     kind, missing = "", ""
+    has_rule: Callable[[], bool]
+    apply: Callable[[Given], Any]
 
     def __init__(self, fun: Callable, nondiff_argnums: Any = ()):
         functools.update_wrapper(self, fun)
@@ -214,14 +216,6 @@ class CustomFunction:
                 f"{len(args)} arguments"
             )
         return self.apply(Given(args, self.nondiff_argnums)) if is_grad_enabled() else self.fun(*args)
-
-    def has_rule(self) -> bool:
-        """Whether the rule was given."""
-        raise NotImplementedError
-
-    def apply(self, given: Given) -> Any:
-        """Call in grad mode."""
-        raise NotImplementedError
 
     def value(self, given: Given) -> Any:
         """The function's results where no argument has history; what it captures must not get a gradient."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from typing import Any
 
+from squall.base.dim import larger, smaller
 from squall.base.dtypes import bool_, int64, uint8
 from squall.base.errors import IndexRangeError, ShapeError, TraceError
 from squall.base.shapes import broadcast, numel
@@ -151,8 +152,8 @@ class _Basic:
             self._cut(start, count, item.step or 1)
             self._keep(count, item.step or 1)
             return
-        start, stop, step = _slice_bounds(item, size)
-        count = max(0, -(-(stop - start) // step)) if isinstance(size, int) or item.stop is not None else stop - start
+        start, span, step = _slice_bounds(item, size)
+        count = -(-span // step) if isinstance(span, int) else (span + step - 1) // step
         if not (start == 0 and step == 1 and count == size):
             self._cut(start, count, step)
         self._keep(count, step)
@@ -187,15 +188,32 @@ def _basic(x: Any, items: Any) -> tuple[Any, dict[int, Any]]:
 
 
 def _slice_bounds(item: slice, size: Any) -> tuple:
-    values = [
+    """Where a slice begins, how far it reaches, and its step."""
+    first, last, step = [
         None if v is None else _as_int(v) if not hasattr(v, "terms") else v
         for v in (item.start, item.stop, item.step)
     ]
-    if isinstance(size, int) and all(v is None or isinstance(v, int) for v in values):
-        return slice(*values).indices(size)
-    start, stop, step = values[0] or 0, size if values[1] is None else values[1], values[2] or 1
-    return (start + size if isinstance(start, int) and start < 0 else start,
-            stop + size if isinstance(stop, int) and stop < 0 else stop, step)
+    step = step or 1
+    if isinstance(size, int) and isinstance(first, (int, type(None))) and isinstance(last, (int, type(None))):
+        start, stop, _ = slice(first, last, step).indices(size)
+        return start, max(0, stop - start), step
+    first = first or 0
+    stop = size if last is None else last
+    if isinstance(last, int):  # cut to the size as Python cuts it; symbolic ends are taken to lie inside
+        stop = size + last if last < 0 else smaller(last, size)
+    if not isinstance(first, int):
+        return first, stop - first, step
+    if first >= 0:
+        return smaller(first, size), larger(stop - first, 0), step
+    start = larger(size + first, 0)
+    return start, smaller(-first, size) if last is None else larger(stop - start, 0), step
+
+
+def _within(place: Any, size: Any) -> Any:
+    """An end of a slice, cut to a symbolic size as Python cuts it; symbolic ends are taken to lie inside."""
+    if not isinstance(place, int):
+        return place
+    return larger(place + size, 0) if place < 0 else smaller(place, size)
 
 
 def _as_int(item: Any) -> int:

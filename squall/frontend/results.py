@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from squall.base.dim import Dim, evaluate
 from squall.base.errors import TraceError
 from squall.frontend.cell import Cell
-from squall.frontend.core import Handle, wrap
+from squall.frontend.core import Handle, scalar_node, wrap
 from squall.frontend.number import is_number
 from squall.frontend.tape import FREED, GradRecord, Leaf
 from squall.frontend.views import View, alias, make_view
@@ -132,6 +133,18 @@ class Describer:
             if any(n.op is not ops.scalar or is_number(n.buffer) for n in extra):
                 return Output("fresh", self.where(value.node), history)
         return Output("view", (owner, steps[len(prefix) :], value.edge is None), history)
+
+
+def at_sizes(value: Any, sizes: dict[str, int]) -> Any:
+    """Outputs, or parts of them, with the sizes that symbols in them have in this call."""
+    if value.__class__ is Dim:
+        return evaluate(value, sizes)
+    if value.__class__ is Node and value.op is ops.scalar and value.buffer.__class__ is Dim:
+        return scalar_node(evaluate(value.buffer, sizes), value.dtype, value.device)
+    if isinstance(value, tuple):
+        made = [at_sizes(v, sizes) for v in value]
+        return type(value)(*made) if hasattr(value, "_fields") else tuple(made)
+    return [at_sizes(v, sizes) for v in value] if value.__class__ is list else value
 
 
 def _layout(view: Any) -> tuple | None:

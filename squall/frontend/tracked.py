@@ -18,7 +18,7 @@ from squall.base.errors import AutogradError, TraceError
 from squall.frontend import binding
 from squall.frontend.core import ensure_cell, result, scalar_node, wrap
 from squall.frontend.number import is_number
-from squall.frontend.results import Where, mark_history, shared_output
+from squall.frontend.results import Where, at_sizes, mark_history, shared_output
 from squall.frontend.state import enable_grad, no_grad
 from squall.frontend.tape import GradRecord, Leaf, NodeRules, run_backward
 from squall.frontend.views import write
@@ -140,7 +140,7 @@ class Tracked:
         ]
         values = _Values(tensors, [wrap(n) for n in passed])
         self._effects(program, leaves, values, sizes)
-        return pytree.unflatten(program.out_structure, self._results(program, leaves, values))
+        return pytree.unflatten(program.out_structure, self._results(program, leaves, values, sizes))
 
     def _record(
         self, name: str, handles: list, nodes: list, made: tuple, edges: tuple, types: tuple, sizes: dict
@@ -184,10 +184,10 @@ class Tracked:
             held._node = values.of(value).node
 
     @staticmethod
-    def _results(program: Any, leaves: list, values: _Values) -> list:
+    def _results(program: Any, leaves: list, values: _Values, sizes: dict[str, int]) -> list:
         out: list[Any] = []
         cells: dict = {}
-        for output in program.outputs:
+        for output in at_sizes(program.outputs, sizes) if sizes else program.outputs:
             kind, item, history = output
             if kind == "value":
                 out.append(item)

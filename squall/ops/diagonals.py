@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from squall.base.dim import larger, smaller
 from squall.base.errors import ShapeError
 from squall.ir.families import movement
 from squall.ir.node import TensorType
@@ -15,7 +16,7 @@ from squall.ops.slicing import position
 def diagonal_span(shape: tuple, offset: int, dim1: int, dim2: int) -> tuple:
     """The length of a diagonal and where it starts in the flattened two dimensions."""
     n, m = shape[dim1], shape[dim2]
-    length = min(n, m - offset) if offset >= 0 else min(n + offset, m)
+    length = larger(smaller(n, m - offset) if offset >= 0 else smaller(n + offset, m), 0)
     return (length, offset if offset >= 0 else -offset * m) if length > 0 else (0, 0)
 
 

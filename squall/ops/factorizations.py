@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from squall.base.dim import smaller
 from squall.base.dtypes import int32, int64, real_of
 from squall.ir.families import opaque
 from squall.ir.op import NON_DIFFERENTIABLE, Context, Library, Sample, declare, ops
@@ -94,7 +95,7 @@ cholesky = declare(
 def _qr_type(types: tuple, attrs: tuple) -> tuple:
     check_matrices("qr", *types)
     *stack, m, n = types[0].shape
-    return types[0].with_shape((*stack, m, min(m, n))), types[0].with_shape((*stack, min(m, n), n))
+    return types[0].with_shape((*stack, m, smaller(m, n))), types[0].with_shape((*stack, smaller(m, n), n))
 
 
 def _qr(x: Any) -> tuple:
@@ -159,7 +160,7 @@ qr = declare(
 def _svd_type(types: tuple, attrs: tuple) -> tuple:
     check_matrices("svd", *types)
     *stack, m, n = types[0].shape
-    k = min(m, n)
+    k = smaller(m, n)
     of = types[0].with_shape
     rows, columns = (m, n) if attrs[0] else (k, k)
     values = of((*stack, k)).with_dtype(real_of(types[0].dtype))
@@ -171,7 +172,7 @@ def _svd(x: Any, full: bool) -> tuple:
 
     if 0 in x.shape:
         *stack, m, n = x.shape
-        k = min(m, n)
+        k = smaller(m, n)
         u, v = (numpy.tile(numpy.eye(s, dtype=x.dtype), (*stack, 1, 1)) for s in (m, n))
         return (u if full else u[..., :k]), numpy.zeros((*stack, k), x.real.dtype), v if full else v[..., :k, :]
     return tuple(numpy.linalg.svd(x, full_matrices=full))
@@ -323,7 +324,7 @@ def _lu_type(types: tuple, attrs: tuple) -> tuple:
     check_matrices("lu_factor", *types)
     *stack, m, n = types[0].shape
     whole = types[0].with_shape
-    return types[0], whole((*stack, min(m, n))).with_dtype(int32), whole((*stack, m)).with_dtype(int64)
+    return types[0], whole((*stack, smaller(m, n))).with_dtype(int32), whole((*stack, m)).with_dtype(int64)
 
 
 def _lu(x: Any, pivot: bool) -> tuple:
@@ -331,7 +332,7 @@ def _lu(x: Any, pivot: bool) -> tuple:
     import numpy
 
     *stack, m, n = x.shape
-    k = min(m, n)
+    k = smaller(m, n)
     lu = x.reshape(-1, m, n).copy()
     each = numpy.arange(len(lu))
     pivots, order = numpy.zeros((len(lu), k), numpy.int32), numpy.tile(numpy.arange(m), (len(lu), 1))
@@ -354,7 +355,7 @@ def _exchange(order: Any, like: Any) -> Any:
 
 def _lu_grad(context: Context, g: tuple) -> Any:
     (lu, _, order), m, n = context.output, *context.types[0].shape[-2:]
-    k, packed = min(m, n), g[0]
+    k, packed = smaller(m, n), g[0]
     if packed is None:
         return None
     head, up = part(part(lu, -2, 0, k), -1, 0, k), None
@@ -380,7 +381,7 @@ def _lu_grad(context: Context, g: tuple) -> Any:
 
 def _lu_tangent(context: Context, t: Any) -> tuple:
     (lu, _, order), m, n = context.output, *context.types[0].shape[-2:]
-    k = min(m, n)
+    k = smaller(m, n)
     t = ops.matmul(_exchange(order, lu), t)
     head, square = part(part(lu, -2, 0, k), -1, 0, k), part(part(t, -2, 0, k), -1, 0, k)
     l_square, u_square = ops.add(lower(head, -1), identity(k, lu)), upper(head)
@@ -409,7 +410,7 @@ lu_factor = declare(
 def _raw_type(types: tuple, attrs: tuple) -> tuple:
     check_matrices("householder_qr", *types)
     *stack, m, n = types[0].shape
-    return types[0], types[0].with_shape((*stack, min(m, n)))
+    return types[0], types[0].with_shape((*stack, smaller(m, n)))
 
 
 def _raw(x: Any) -> tuple:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
 
 from squall.base.dtypes import as_dtype, numpy_dtype
-from squall.ir.node import Node
+from squall.ir.node import Node, toposort
 from squall.ir.op import Op, Sample
+from squall.transforms.tangent import push_forward
 from tests.ops.harness import (
     BACKENDS,
     DIFFERENTIABLE,
@@ -29,9 +30,8 @@ from tests.ops.harness import (
     placeholders,
     slope,
 )
+from tools.fuzz_cases import CONSTANT_OPERANDS
 
-# Operands that a rule gives no gradient although they are floats, as in PyTorch.
-CONSTANT_OPERANDS = {("gammainc", 0), ("nll_loss", 2), ("cross_entropy", 2)}
 # Their attribute, or the other operands, are of a float dtype of their own.
 WIDE_BY_NATURE = {"cast", "call", "scan", "cond", "while_loop",
                   # refused in 16 bits, as in PyTorch
@@ -122,25 +122,73 @@ def test_gradient_compiled(op):
         np.testing.assert_allclose(got, want, rtol=1e-10, atol=1e-10, err_msg=op.name)
 
 
+class Second(NamedTuple):
+    """Gradients times weights as a function: its root, what it is differentiated by, and how it is evaluated."""
+
+    root: Node
+    nodes: list[Node]
+    arrays: list
+    positions: list[int]
+    fixed: dict
+
+
+def second_of(op: Op, sample: Sample) -> Second | None:
+    """The first gradients' inner product with constants, over the operands and the cotangents; None without any."""
+    arrays = arrays_of(sample)
+    nodes = placeholders(arrays)
+    made = op(*nodes, **sample.attributes)
+    floats = [n for n in outputs_of(made) if is_float_output(n)]
+    weights = draw([n.shape for n in floats], 3)
+    incoming = placeholders(weights, len(nodes))
+    positions = varied(op, arrays)
+    first = gradients(inner(floats, incoming), [nodes[i] for i in positions])
+    present = [p for p in first if p is not None]
+    probes = draw([p.shape for p in present], 5)
+    fixed_nodes = placeholders(probes, len(nodes) + len(incoming))
+    root = inner(present, fixed_nodes)
+    if root is None:
+        return None
+    wanted = positions + list(range(len(nodes), len(nodes) + len(incoming)))
+    return Second(root, [*nodes, *incoming], [*arrays, *weights], wanted, bound(fixed_nodes, probes))
+
+
+def second_samples(op: Op) -> list[Sample]:
+    return picked(smooth_samples(op))
+
+
+def test_differentiable_ops_have_samples_of_second_order():
+    bare = [op.name for op in DIFFERENTIABLE if op.name not in OF_COMPLEX
+            and not any(second_of(op, s) for s in second_samples(op))]
+    assert not bare, f"no sample with a gradient to differentiate again: {bare}"
+
+
 @pytest.mark.parametrize("op", DIFFERENTIABLE, ids=names(DIFFERENTIABLE))
 def test_second_gradient(op):
-    for sample in picked(smooth_samples(op)):
-        arrays = arrays_of(sample)
-        nodes = placeholders(arrays)
-        made = op(*nodes, **sample.attributes)
-        floats = [n for n in outputs_of(made) if is_float_output(n)]
-        weights = draw([n.shape for n in floats], 3)
-        incoming = placeholders(weights, len(nodes))
-        positions = varied(op, arrays)
-        first = gradients(inner(floats, incoming), [nodes[i] for i in positions])
-        present = [p for p in first if p is not None]
-        probes = draw([p.shape for p in present], 5)
-        fixed_nodes = placeholders(probes, len(nodes) + len(incoming))
-        root = inner(present, fixed_nodes)
-        if root is not None:
-            check_slopes(root, [*nodes, *incoming], [*arrays, *weights],
-                         positions + list(range(len(nodes), len(nodes) + len(incoming))), bound(fixed_nodes, probes),
-                         "second order: " + described(op, sample), 1e-6)
+    """Reverse over reverse, against differences of the gradients."""
+    for sample in second_samples(op):
+        second = second_of(op, sample)
+        if second is not None:
+            check_slopes(*second, "second order: " + described(op, sample), 1e-6)
+
+
+@pytest.mark.parametrize("op", DIFFERENTIABLE, ids=names(DIFFERENTIABLE))
+def test_second_gradient_forward_over_reverse(op):
+    """Tangents of the gradients along every operand and cotangent at once, against reverse over reverse."""
+    for sample in second_samples(op):
+        second = second_of(op, sample)
+        if second is None:
+            continue
+        wanted = [second.nodes[i] for i in second.positions]
+        moves = draw([n.shape for n in wanted], 29)
+        moved = placeholders(moves, len(second.nodes) + len(second.fixed))
+        tangents = dict(zip(map(id, wanted), moved, strict=True))
+        push_forward(toposort([second.root]), tangents)
+        forward, backward = tangents.get(id(second.root)), inner(gradients(second.root, wanted), moved)
+        bindings = {**bound(second.nodes, second.arrays), **second.fixed, **bound(moved, moves)}
+        present = [n for n in (forward, backward) if n is not None]
+        values = iter(float(v) for v in BACKENDS["numpy"](present, bindings))
+        a, b = (0.0 if n is None else next(values) for n in (forward, backward))
+        assert abs(a - b) <= 1e-8 * max(abs(a), 1.0), f"{described(op, sample)}: forward {a}, reverse {b}"
 
 
 @pytest.mark.parametrize("op", DIFFERENTIABLE, ids=names(DIFFERENTIABLE))
