@@ -32,6 +32,37 @@ class DType:
     def __deepcopy__(self, memo: dict) -> DType:
         return self
 
+    def __eq__(self, other: object) -> bool:
+        """Identity; NumPy's dtypes and scalar types (`numpy.float32`) are equal to the DType of their name."""
+        if self is other or isinstance(other, DType):
+            return self is other
+        if type(other).__module__.partition(".")[0] == "numpy" or getattr(other, "__module__", None) == "numpy":
+            name = getattr(other, "name", None) or getattr(other, "__name__", None)
+            return name == self.name or (name == "bool_" and self.category == 0)
+        return NotImplemented
+
+    __hash__ = object.__hash__
+
+    @property
+    def kind(self) -> str:
+        """NumPy's letter of the family: b, i, u, f or c."""
+        return "b" if self.category == 0 else "iu"[not self.signed] if self.category == 1 else "fc"[self.category - 2]
+
+    @property
+    def __numpy_dtype__(self):
+        """NumPy's dtype of the same layout, where NumPy asks for it."""
+        return numpy_dtype(self)
+
+    @property
+    def char(self) -> str:
+        """NumPy's one-letter code."""
+        return numpy_dtype(self).char
+
+    @property
+    def type(self):
+        """NumPy's scalar type."""
+        return numpy_dtype(self).type
+
     @property
     def is_floating_point(self) -> bool:
         """Whether the type is a real floating type."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import copy
+import sys
 from typing import Any
 
 from squall.base import pytree
 from squall.base.dtypes import DType, as_dtype, dtype_named, numpy_dtype
-from squall.base.errors import AutogradError, ShapeError
+from squall.base.errors import AutogradError, DeviceError, ShapeError
 from squall.base.formats import channels_last, channels_last_3d, check_format, contiguous_format
 from squall.frontend import creation, indexing, interop
 from squall.frontend.core import Handle, cast, require_no_grad_leaf, result, scalar_node, wrap
@@ -133,6 +134,28 @@ def array_function(function: Any, args: tuple, kwargs: dict) -> Any:
     """NumPy's `__array_function__` protocol: NumPy's functions of Tensors work on their memory and give arrays."""
     arrays = pytree.map_leaves(lambda x: interop.to_numpy(x) if isinstance(x, Handle) else x, (args, kwargs))
     return function(*arrays[0], **arrays[1])
+
+
+_VERSIONS = ("2021.12", "2022.12", "2023.12", "2024.12")
+
+
+def array_namespace(api_version: str | None) -> Any:
+    """The Array API's namespace. It is found through the package, whose table of contents loads it on first touch."""
+    if api_version is not None and api_version not in _VERSIONS:
+        served = ", ".join(_VERSIONS)
+        raise ValueError(f"__array_namespace__: version {api_version!r} is not served; there are {served}")
+    return sys.modules["squall"].numpy
+
+
+def to_device(tensor: Any, device: Any, stream: Any) -> Any:
+    """The Array API's move to a device; ValueError for one that is not there, and for any stream."""
+    if stream is not None:
+        raise ValueError("to_device: the CPU has no streams; leave 'stream' out")
+    try:
+        creation.check_device(device, "to_device")
+    except DeviceError as error:
+        raise ValueError(str(error)) from None
+    return tensor
 
 
 def pickled(tensor: Any) -> tuple:

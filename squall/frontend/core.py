@@ -300,6 +300,8 @@ def as_tensor_operand(value: Any) -> Any:
     """A Tensor from what arithmetic accepts besides numbers: arrays; TypeError otherwise."""
     if isinstance(value, Handle):
         return value
+    if hasattr(value, "__squall_tensor__"):  # squall.numpy's ndarray
+        return value.__squall_tensor__
     if hasattr(value, "__array__"):
         return wrap(computed(literal(value)))
     raise TypeError(f"expected a Tensor, an array or a number, got {type(value).__name__}")

@@ -213,7 +213,7 @@ class Surroundings:
             else:
                 self.watch.lengths.append((value, len(value), name))
             return
-        if hasattr(value, "bit_generator"):
+        if hasattr(cls, "bit_generator"):
             self.random.append(value)
         if hasattr(cls, "__next__"):
             self.iterators.append(name)

@@ -250,6 +250,14 @@ class Tensor(Handle, ArithmeticMethods, UnaryMethods, ReductionMethods, Movement
     def __array_function__(self, function: Any, types: Any, args: tuple, kwargs: dict) -> Any:
         return conversion.array_function(function, args, kwargs)
 
+    def __array_namespace__(self, *, api_version: str | None = None) -> Any:
+        """The Array API's namespace: `squall.numpy`, whose functions take Tensors and give ndarrays."""
+        return conversion.array_namespace(api_version)
+
+    def to_device(self, device: Any, /, *, stream: Any = None) -> Any:
+        """Itself: there is only the CPU."""
+        return conversion.to_device(self, device, stream)
+
     def __dlpack__(self, **options: Any) -> Any:
         return interop.to_dlpack(self, **options)
 

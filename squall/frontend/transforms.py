@@ -87,10 +87,16 @@ def jvp(func: Callable, primals: tuple, tangents: tuple, *, strict: bool = False
     return (made.value(), pushed, made.aux) if has_aux else (made.value(), pushed)
 
 
+# What a function may return besides a Tensor: registered classes that hold one (squall.numpy's ndarray).
+def _is_scalar_holder(structure: Any) -> bool:
+    held = structure.type not in (tuple, list, dict) and structure.children == (pytree.LEAF,)
+    return structure.type is None or held
+
+
 def _scalar_gradients(func: Callable, args: tuple, kwargs: dict, argnums: Any, has_aux: bool, name: str) -> tuple:
     chosen = chosen_arguments(args, argnums, name)
     made = Linearized(function_of_chosen(func, args, kwargs, chosen), tuple(args[n] for n in chosen), has_aux, name)
-    if len(made.outputs) != 1 or made.out_structure.type is not None:
+    if len(made.outputs) != 1 or not _is_scalar_holder(made.out_structure):
         raise AutogradError(f"{name}: expected the function to return a scalar Tensor, got "
                             f"{'a structure of ' + str(len(made.outputs)) + ' Tensors'}")
     (output,) = made.outputs

@@ -27,6 +27,8 @@ RANKS = {
     "nn": 7, "optim": 7, "data": 7, "io": 7,
     # PyTorch's names of modules for what the frontend holds
     "autograd": 7, "func": 7, "linalg": 7, "special": 7, "signal": 7, "masked": 7, "fft": 7,
+    # NumPy's names, and the Array API
+    "numpy": 7,
     "models": 8, "interop": 8, "distributed": 8,
     "serve": 9, "cli": 9,
     "tools": 10, "__main__": 10,
@@ -37,7 +39,7 @@ FACADE = "__init__"
 FACADE_RANK = RANKS["frontend"]
 
 # The rooms whose public classes users hold in their hands: there methods are documented as well.
-USER_ROOMS = {"frontend", "nn", "optim", "data", "io", "models", "interop", "serve", "cli"}
+USER_ROOMS = {"frontend", "numpy", "nn", "optim", "data", "io", "models", "interop", "serve", "cli"}
 
 CODE_FOLDERS = ("squall", "tests", "benchmarks", "tools")
 

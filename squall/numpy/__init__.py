@@ -1,0 +1,141 @@
+"""`squall.numpy`: NumPy's names, rules and methods on squall's arrays; it is also the Array API's namespace (2024.12).
+
+Functions take ndarrays, Tensors, numbers and nested lists, and give ndarrays: Tensors in NumPy's clothes, which
+record, differentiate and compile as all Tensors do (`x.tensor` is the Tensor). New arrays are float64 and promotion is
+NumPy's (NEP 50). Nothing is computed by NumPy itself but for sorting, sets, LAPACK and FFTs, which are host steps
+everywhere in squall.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from squall.base import dtypes
+from squall.numpy.array_class import ndarray
+from squall.numpy.info import Info, __array_namespace_info__
+
+__array_api_version__ = "2024.12"
+
+_FROM = {
+    "elementwise": (
+        "abs absolute acos acosh add arccos arccosh arcsin arcsinh arctan arctan2 arctanh asin asinh atan "
+        "atan2 atanh bitwise_and bitwise_count bitwise_invert bitwise_left_shift bitwise_not bitwise_or "
+        "bitwise_right_shift bitwise_xor cbrt ceil conj conjugate copysign cos cosh deg2rad degrees divide "
+        "divmod equal exp exp2 expm1 fabs float_power floor floor_divide fmax fmin fmod frexp gcd greater "
+        "greater_equal heaviside hypot invert isfinite isinf isnan lcm ldexp left_shift less less_equal log "
+        "log10 log1p log2 logaddexp logaddexp2 logical_and logical_not logical_or logical_xor maximum minimum "
+        "mod modf multiply negative nextafter not_equal positive pow power rad2deg radians reciprocal "
+        "remainder right_shift rint sign signbit sin sinh spacing sqrt square subtract tan tanh true_divide "
+        "trunc"
+    ),
+    "kinds": ("can_cast finfo iinfo isdtype promote_types result_type"),
+    "creation": (
+        "arange array asanyarray asarray asarray_chkfinite ascontiguousarray copy empty empty_like eye "
+        "from_dlpack frombuffer fromfunction fromiter full full_like geomspace identity indices linspace "
+        "logspace meshgrid ones ones_like tri tril triu zeros zeros_like"
+    ),
+    "shaping": (
+        "broadcast_arrays broadcast_shapes broadcast_to expand_dims flip fliplr flipud matrix_transpose "
+        "moveaxis permute_dims ravel reshape roll rollaxis rot90 squeeze swapaxes transpose"
+    ),
+    "statistics": (
+        "all amax amin any average count_nonzero cumprod cumsum cumulative_prod cumulative_sum max mean min "
+        "prod ptp std sum var"
+    ),
+    "searching": (
+        "argmax argmin argwhere choose compress copyto extract flatnonzero nonzero place put put_along_axis "
+        "putmask select take take_along_axis where"
+    ),
+    "linear": (
+        "cross diag diagflat diagonal dot einsum einsum_path inner kron matmul matvec outer tensordot trace "
+        "vdot vecdot vecmat"
+    ),
+    "missing": (
+        "median nanargmax nanargmin nancumprod nancumsum nanmax nanmean nanmedian nanmin nanpercentile "
+        "nanprod nanquantile nanstd nansum nanvar percentile quantile"
+    ),
+    "binning": ("bincount convolve correlate gradient histogram histogram_bin_edges interp pad"),
+    "numerics": (
+        "allclose angle around array_equal array_equiv astype clip corrcoef cov diff fix imag isclose "
+        "iscomplex iscomplexobj isneginf isposinf isreal isrealobj isscalar nan_to_num real real_if_close "
+        "round trapezoid unwrap"
+    ),
+    "joining": (
+        "append array_split atleast_1d atleast_2d atleast_3d block column_stack concat concatenate dsplit "
+        "dstack hsplit hstack split stack unstack vsplit vstack"
+    ),
+    "editing": ("delete insert repeat resize tile trim_zeros"),
+    "sorting": ("argpartition argsort digitize lexsort partition searchsorted sort sort_complex"),
+    "sets": (
+        "ediff1d intersect1d isin setdiff1d setxor1d union1d unique unique_all unique_counts unique_inverse "
+        "unique_values"
+    ),
+}
+_NAMES = {name: module for module, names in _FROM.items() for name in names.split()}
+_DTYPES = [
+    "int8",
+    "int16",
+    "int32",
+    "int64",
+    "uint8",
+    "uint16",
+    "uint32",
+    "uint64",
+    "float16",
+    "float32",
+    "float64",
+    "bfloat16",
+    "complex64",
+    "complex128",
+]
+_OTHER_DTYPES = {
+    "bool": "bool",
+    "bool_": "bool",
+    "intp": "int64",
+    "uintp": "uint64",
+    "int_": "int64",
+    "uint": "uint64",
+    "byte": "int8",
+    "ubyte": "uint8",
+    "short": "int16",
+    "ushort": "uint16",
+    "intc": "int32",
+    "uintc": "uint32",
+    "long": "int64",
+    "ulong": "uint64",
+    "longlong": "int64",
+    "ulonglong": "uint64",
+    "half": "float16",
+    "single": "float32",
+    "double": "float64",
+    "csingle": "complex64",
+    "cdouble": "complex128",
+}
+_MODULES = ("fft", "linalg")
+
+dtype = dtypes.DType
+e, pi = 2.718281828459045, 3.141592653589793
+euler_gamma = 0.5772156649015329
+inf, nan = float("inf"), float("nan")
+newaxis = None
+
+
+def __getattr__(name: str) -> Any:
+    if name in _NAMES:
+        value = getattr(importlib.import_module(f"squall.numpy.{_NAMES[name]}"), name)
+    elif name in _MODULES:
+        value = importlib.import_module(f"squall.numpy.{name}")
+    elif name in _DTYPES or name in _OTHER_DTYPES:
+        value = dtypes.dtype_named(_OTHER_DTYPES.get(name, name))
+    else:
+        raise AttributeError(f"module 'squall.numpy' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_NAMES, *_DTYPES, *_OTHER_DTYPES, *_MODULES})
+
+
+__all__ = ["Info", "__array_namespace_info__", "ndarray"]
