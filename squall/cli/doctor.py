@@ -97,7 +97,7 @@ def _cache() -> Finding:
                     files += 1
                 except OSError:
                     continue  # trimmed meanwhile
-    probe = disk.put("00" + "d0c7" * 15 + "00", b"doctor", durable=False)
+    probe = disk.put("00" + "d0c7" * 15 + "00", b"doctor")
     detail = (
         f"{disk.folder}: {files} files, {size / 1e6:.1f} MB of at most {config.get('cache_megabytes')} MB"
     )

@@ -211,7 +211,7 @@ def _limits(isa: str, threads: int) -> Limits:
     if times >= _MEASUREMENTS:
         return known
     best = Limits(*map(max, known, _measured(threads)))
-    disk_cache.disk().put(key, json.dumps((best, times + 1)).encode(), durable=False)
+    disk_cache.disk().put(key, json.dumps((best, times + 1)).encode())
     return best
 
 

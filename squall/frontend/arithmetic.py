@@ -110,6 +110,16 @@ def clamp(x: Any, low: Any, high: Any) -> Any:
     return apply(ops.clamp, (x, low, high))
 
 
+def maximum(x: Any, other: Any) -> Any:
+    """The larger of two; NaN if one is."""
+    return apply(ops.maximum, (x, other))
+
+
+def minimum(x: Any, other: Any) -> Any:
+    """The smaller of two; NaN if one is."""
+    return apply(ops.minimum, (x, other))
+
+
 def lerp(x: Any, end: Any, weight: Any) -> Any:
     """x + weight * (end - x)."""
     return apply(ops.lerp, (x, end, weight))

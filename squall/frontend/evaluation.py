@@ -139,7 +139,7 @@ class Place(NamedTuple):
         return f"{self.code.co_filename}:{next(lines, None) or self.code.co_firstlineno}"
 
 
-_own: dict[str, bool] = {}  # by file, whether it is one of squall's
+own_files: dict[str, bool] = {}  # by file, whether it is one of squall's
 
 
 def user_place() -> Place | None:
@@ -147,10 +147,10 @@ def user_place() -> Place | None:
     frame: Any = sys._getframe(1)  # native code asks on behalf of the user's own frame
     while frame is not None:
         code = frame.f_code
-        own = _own.get(code.co_filename)
+        own = own_files.get(code.co_filename)
         if own is None:
             name = frame.f_globals.get("__name__", "")
-            own = _own[code.co_filename] = name == "squall" or name.startswith("squall.")
+            own = own_files[code.co_filename] = name == "squall" or name.startswith("squall.")
         if not own:
             return Place(code, frame.f_lasti)
         frame = frame.f_back

@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import Any
 
 from squall.frontend import arithmetic
-from squall.frontend.core import apply
+from squall.frontend.core import Handle, apply
+from squall.frontend.entries import Native
 from squall.frontend.out import checked, into
 from squall.ir.op import ops
 
@@ -76,12 +77,12 @@ def copysign(input: Any, other: Any, *, out: Any = None) -> Any:
 
 def maximum(input: Any, other: Any, *, out: Any = None) -> Any:
     """The larger of two; NaN if one is."""
-    return into(out, apply(ops.maximum, _both(input, other, "maximum")), "maximum")
+    return into(out, Native.call(arithmetic.maximum, *_both(input, other, "maximum")), "maximum")
 
 
 def minimum(input: Any, other: Any, *, out: Any = None) -> Any:
     """The smaller of two; NaN if one is."""
-    return into(out, apply(ops.minimum, _both(input, other, "minimum")), "minimum")
+    return into(out, Native.call(arithmetic.minimum, *_both(input, other, "minimum")), "minimum")
 
 
 def eq(input: Any, other: Any, *, out: Any = None) -> Any:
@@ -191,7 +192,7 @@ def lerp(input: Any, end: Any, weight: Any, *, out: Any = None) -> Any:
 
 def clamp(input: Any, min: Any = None, max: Any = None, *, out: Any = None) -> Any:
     """Limited to [min, max]; NaN stays."""
-    return into(out, arithmetic.clamp(checked(input, "clamp"), min, max), "clamp")
+    return into(out, Native.call(arithmetic.clamp, checked(input, "clamp"), min, max), "clamp")
 
 
 def where(condition: Any, input: Any = None, other: Any = None, *, out: Any = None) -> Any:
@@ -205,6 +206,8 @@ def where(condition: Any, input: Any = None, other: Any = None, *, out: Any = No
     condition = checked(condition, "where", "condition")
     if input is None and other is None:
         return condition.nonzero(as_tuple=True)
+    if isinstance(input, Handle) or isinstance(other, Handle):
+        return into(out, Native.call(arithmetic.where, condition, input, other), "where")
     return into(out, arithmetic.where(condition, input, other), "where")
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from squall.frontend import arithmetic
 from squall.frontend.core import apply, binary, unary
+from squall.frontend.entries import Native
 from squall.ir.op import ops
 
 if TYPE_CHECKING:
@@ -170,7 +171,7 @@ class ArithmeticMethods:
 
     def maximum(self, other: Any) -> Tensor:
         """The larger of two, elementwise; NaN wins."""
-        return apply(ops.maximum, (self, other))
+        return Native.call(arithmetic.maximum, self, other)
 
     def maximum_(self, other: Any) -> Tensor:
         """In place: the larger of two, elementwise; NaN wins."""
@@ -178,7 +179,7 @@ class ArithmeticMethods:
 
     def minimum(self, other: Any) -> Tensor:
         """The smaller of two, elementwise; NaN wins."""
-        return apply(ops.minimum, (self, other))
+        return Native.call(arithmetic.minimum, self, other)
 
     def minimum_(self, other: Any) -> Tensor:
         """In place: the smaller of two, elementwise; NaN wins."""
@@ -381,7 +382,7 @@ class ArithmeticMethods:
 
     def clamp(self, min: Any = None, max: Any = None) -> Tensor:
         """Limited to [min, max]; NaN stays."""
-        return arithmetic.clamp(self, min, max)
+        return Native.call(arithmetic.clamp, self, min, max)
 
     def clamp_(self, min: Any = None, max: Any = None) -> Tensor:
         """In place: limited to [min, max]."""
@@ -389,11 +390,11 @@ class ArithmeticMethods:
 
     def where(self, condition: Tensor, other: Any) -> Tensor:
         """self where condition, else other."""
-        return arithmetic.where(condition, self, other)
+        return Native.call(arithmetic.where, condition, self, other)
 
     def masked_fill(self, mask: Tensor, value: Any) -> Tensor:
         """value where mask, else self."""
-        return arithmetic.masked_fill(self, mask, value)
+        return Native.call(arithmetic.masked_fill, self, mask, value)
 
     def masked_fill_(self, mask: Tensor, value: Any) -> Tensor:
         """In place: value where mask."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from squall.base.errors import ShapeError
 from squall.frontend import indexing, joining, movement, scatter
 from squall.frontend.creation import tril, triu
+from squall.frontend.entries import Native
 
 if TYPE_CHECKING:
     from squall.frontend.tensor import Tensor
@@ -161,11 +162,11 @@ class MovementMethods:
 
     def index_select(self, dim: int, index: Tensor) -> Tensor:
         """Positions of a dimension by a 1-d index."""
-        return scatter.index_select(self, dim, index)
+        return Native.call(scatter.index_select, self, dim, index)
 
     def gather(self, dim: int, index: Tensor) -> Tensor:
         """Elements along a dimension by an index of the same rank."""
-        return scatter.gather(self, dim, index)
+        return Native.call(scatter.gather, self, dim, index)
 
     def scatter(self, dim: int, index: Tensor, src: Any = None, *, value: Any = None,
                 reduce: str | None = None) -> Tensor:

@@ -7,6 +7,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from squall.frontend import reductions
+from squall.frontend.entries import Native
 from squall.ir.op import ops
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ class ReductionMethods:
         correction: float | None = None,
     ) -> Tensor:
         """Variance over dims."""
-        return reductions.variance(self, dim, unbiased, correction, keepdim)
+        return Native.call(reductions.variance, self, dim, unbiased, correction, keepdim)
 
     def std(
         self,

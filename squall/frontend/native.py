@@ -45,7 +45,7 @@ from squall.frontend import (
 )
 from squall.frontend.cell import Cell
 from squall.frontend.core import Handle
-from squall.frontend.evaluation import pressure, user_place
+from squall.frontend.evaluation import Place, own_files, pressure, user_place
 from squall.frontend.number import OtherNumberError
 from squall.frontend.size import Size
 from squall.frontend.state import ThreadState, local
@@ -66,6 +66,7 @@ _SOURCES = (native_walk, native_run, native_methods, native_record, native_views
             native_guards, native_compiled, native_bound, native_gathering)
 _CLASSES = (Op, DType, Node, TensorType, Buffer, Block, Handle, Cell, View, GradRecord, Leaf, ThreadState, ready.Ready,
             calling.CallSlots, calling.Call, guards.Watch, bound.Bound)
+CALL_SLOTS, CALL_SLOT = 256, 16  # places for calls met again, see `native_calls.py`; words of each
 _NUMBERS = {
     "ERROR": 0, "DONE": 1, "UNHANDLED": 2, "MORE": 3, "EMPTY": 4,
     **{name: i for i, name in enumerate((
@@ -79,7 +80,10 @@ _NUMBERS = {
     **{f"BOUND_{name}": getattr(bound, name) for name in (
         "BUSY", "IMAGES", "WITH_LOCK", "VALUES_AT", "STATUS_AT", "WATCHED", "REST")},
     "FLOAT_ONE": 0x3FF0000000000000,  # the bits of 1.0
+    "CALL_SLOTS": CALL_SLOTS, "CALL_SLOT": CALL_SLOT,
 }  # fmt: skip
+_thread_cache = leaving.keep((ctypes.c_int64 * 2)(-1, 0))
+_call_cache = leaving.keep((ctypes.c_int64 * (CALL_SLOTS * CALL_SLOT))())
 _small = leaving.keep(ready.SmallMemory())  # memory given back last finds its list
 
 
@@ -129,8 +133,9 @@ def _objects() -> dict[str, Any]:
         "VIEWS": known_views.known, "LEARN_VIEW": known_views.learn,
         "INPUT_ARGUMENT": binding.ARGUMENT, "INPUT_CELL": binding.CELL, "INPUT_OBJECT": binding.OBJECT,
         "INPUT_CONSTANT": binding.CONSTANT,
-        "AS_GIVEN": entries.as_given, "USER_PLACE": user_place,
-        "LEAF": Leaf, "TEXT_WHERE": "where", "KNOWN_BACKWARD": known_backward.known,
+        "AS_GIVEN": entries.as_given, "USER_PLACE": user_place, "OWN_FILES": own_files,
+        "PLACE": Place, "TEXT_FILE": "co_filename",
+        "LEAF": Leaf, "KNOWN_BACKWARD": known_backward.known,
         "GRADIENT_PLACE": known_backward.gradient_place,
         "INT64_TYPE": known_views.INT64_TYPE,
         **{f"PYTHON_{entry.upper().removeprefix('AS_')}": _function(name) for name, (entry, _) in _METHODS.items()},
@@ -152,7 +157,7 @@ def _function(name: str) -> Any:
     return python.fget if isinstance(python, property) else python
 
 
-_WORDS = ("SMALL", "FREE_BLOCK", "RUN", "LEAVING", "NOTE")
+_WORDS = ("SMALL", "FREE_BLOCK", "RUN", "LEAVING", "NOTE", "THREAD_CACHE", "CALL_CACHE")
 _METHODS = {
     "item": ("item", "none"), "__float__": ("as_float", "none"), "__bool__": ("as_bool", "none"),
     "__add__": ("add", "one"), "__radd__": ("radd", "one"), "__sub__": ("sub", "one"), "__rsub__": ("rsub", "one"),
@@ -209,7 +214,8 @@ def _tell(at: dict[str, int], objects: dict[str, Any]) -> None:
     """Copy objects and addresses into the native code's table."""
     run = ctypes.cast(native().run, ctypes.c_void_p).value
     words = {"SMALL": ctypes.addressof(_small.heads), "FREE_BLOCK": at["free_block"], "RUN": run,
-             "LEAVING": ctypes.addressof(leaving.words), "NOTE": native().note}
+             "LEAVING": ctypes.addressof(leaving.words), "NOTE": native().note,
+             "THREAD_CACHE": ctypes.addressof(_thread_cache), "CALL_CACHE": ctypes.addressof(_call_cache)}
     leaving.keep(objects)
     values = [*map(id, objects.values()), *(words[name] for name in _WORDS)]
     ctypes.CFUNCTYPE(None, ctypes.c_void_p)(at["set_table"])(ctypes.byref((ctypes.c_int64 * len(values))(*values)))

@@ -100,8 +100,7 @@ def ordinary(record):
     """Whether a record has an op's rule, values that are still there, and no hooks."""
     if record.GradRecord_state == FREED or record.GradRecord_op == NONE:
         return 0
-    rare = record.GradRecord__rare
-    if rare != NONE and (PyDict_Size(rare) != 1 or PyDict_GetItemWithError(rare, TEXT_WHERE) == 0):
+    if record.GradRecord__rare != NONE:
         return 0
     return unwritten(record)
 

@@ -69,7 +69,7 @@ def run_bound(bound, nothing):
 
 def tracing(nothing):
     """Whether this thread is capturing a function."""
-    state_new = PyObject_GetAttr(LOCAL, TEXT_STATE)
+    state_new = thread_state()
     if state_new == 0:
         PyErr_Clear()
         return 1

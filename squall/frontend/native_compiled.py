@@ -209,7 +209,7 @@ def call_ready(self, state, arguments, count, names):
 def call_compiled(self, arguments, count, names):
     """`Compiled.__call__`."""
     if self.CallSlots_ready != 0 and self.CallSlots_ready != NONE:
-        state_new = PyObject_GetAttr(LOCAL, TEXT_STATE)
+        state_new = thread_state()
         if state_new == 0:
             return 0
         made_new = call_ready(self, state_new, arguments, count, names)

@@ -216,7 +216,7 @@ def by_mask(state, tensor, mask):
 
 def gathered(tensor, items):
     """`indexing.getitem` by positions; 0 with an error, or without one where Python must do it."""
-    state_new = PyObject_GetAttr(LOCAL, TEXT_STATE)
+    state_new = thread_state()
     if state_new == 0:
         return 0
     made_new = 0
@@ -268,7 +268,7 @@ def nested(tensor, type, at, place, width):
 
 def tolist(tensor, arguments):
     """`Tensor.tolist`."""
-    state_new = PyObject_GetAttr(LOCAL, TEXT_STATE)
+    state_new = thread_state()
     if state_new == 0:
         return 0
     made_new = 0

@@ -28,7 +28,7 @@ def value_of(tensor):
         return 0
     if PyTuple_Size(node.Node_type.TensorType_shape) != 0:
         return 0
-    state_new = PyObject_GetAttr(LOCAL, TEXT_STATE)
+    state_new = thread_state()
     if state_new == 0:
         return 0
     done = UNHANDLED

@@ -14,7 +14,7 @@ def apply_unary(op, x):
     type = node.Node_type
     if type.ob_type != TENSOR_TYPE or type.TensorType_dtype.DType_category != TWO:
         return 0
-    state_new = PyObject_GetAttr(LOCAL, TEXT_STATE)
+    state_new = thread_state()
     if state_new == 0:
         return 0
     made_new = 0
@@ -86,7 +86,7 @@ def operate(state, a_tensor, other, op, reverse):
 
 def binary(tensor, other, op, reverse, python):
     """An operator of two; `python` is the method it stands for."""
-    state_new = PyObject_GetAttr(LOCAL, TEXT_STATE)
+    state_new = thread_state()
     if state_new == 0:
         return 0
     made_new = operate(state_new, tensor, other, op, reverse)

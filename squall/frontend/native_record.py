@@ -24,6 +24,24 @@ def node_of(tensor):
     return node
 
 
+def thread_state():
+    """A new reference to `state.local.state`, which is remembered for the thread that asked last; 0 with an error."""
+    number = PyThreadState_GetID(PyThreadState_Get())
+    state_new = THREAD_CACHE[1]
+    if THREAD_CACHE[0] == number:
+        Py_IncRef(state_new)
+        return state_new
+    state_new = PyObject_GetAttr(LOCAL, TEXT_STATE)
+    if state_new != 0:
+        before = THREAD_CACHE[1]
+        Py_IncRef(state_new)
+        THREAD_CACHE[0] = number
+        THREAD_CACHE[1] = state_new
+        if before != 0:
+            Py_DecRef(before)
+    return state_new
+
+
 def everyday(state):
     """Whether nothing special goes on in this thread: `level` is 0 or 1."""
     return (state.ThreadState_level == ZERO) + (state.ThreadState_level == ONE)
@@ -141,6 +159,7 @@ def new_history(op, attrs, operands, node, edges_new, types, saving):
     put_new(made + GradRecord_state, NEW)
     put_new(made + GradRecord_cells, EMPTY_TUPLE)
     put_new(made + GradRecord__rare, NONE)
+    put_new(made + GradRecord_where, NONE)
     output = NONE
     inputs_new = 0
     if saving != op:
@@ -198,12 +217,20 @@ def recorded(state, op, operands, nodes_new, attrs, type, types, differentiable)
                 Py_DecRef(edges_new)
                 Py_DecRef(nodes_new)
                 return 0
+    return written_down(state, op, operands, nodes_new, attrs, type, types, edges_new, saving)
+
+
+def written_down(state, op, operands, nodes_new, attrs, type, types, edges_new, saving):
+    """The new Tensor with a history if there are edges; 0 with an error. Takes over nodes and edges."""
     node_new = new_node(op, nodes_new, attrs, type, NONE)
-    if node_new == 0:
-        return 0
-    made_new = PyType_GenericAlloc(TENSOR, 0)
+    made_new = 0
+    if node_new != 0:
+        made_new = PyType_GenericAlloc(TENSOR, 0)
     if made_new == 0:
-        Py_DecRef(node_new)
+        if node_new != 0:
+            Py_DecRef(node_new)
+        if edges_new != 0:
+            Py_DecRef(edges_new)
         return 0
     made_new.Handle__node = node_new
     put_new(made_new + Handle__cell, NONE)
@@ -264,19 +291,47 @@ def record_with(state, op, operands, attrs):
     return made_new
 
 
+def user_place():
+    """A new `evaluation.Place`, or None; 0 with an error."""
+    frame_new = PyEval_GetFrame()
+    if frame_new != 0:
+        Py_IncRef(frame_new)
+    while frame_new != 0:
+        code_new = PyFrame_GetCode(frame_new)
+        file_new = PyObject_GetAttr(code_new, TEXT_FILE)
+        own = 0
+        if file_new != 0:
+            own = PyDict_GetItemWithError(OWN_FILES, file_new)
+            Py_DecRef(file_new)
+        if own != TRUE:
+            place_new = 0
+            if own != 0:
+                place_new = PyType_GenericAlloc(PLACE, 2)
+            if place_new != 0:
+                PyTuple_SetItem(place_new, 0, code_new)
+                PyTuple_SetItem(place_new, 1, PyLong_FromLongLong(PyFrame_GetLasti(frame_new)))
+            else:
+                Py_DecRef(code_new)
+            Py_DecRef(frame_new)
+            if own == 0 and PyErr_Occurred() == 0:  # a file met for the first time
+                return PyObject_CallNoArgs(USER_PLACE)
+            return place_new
+        back_new = PyFrame_GetBack(frame_new)
+        Py_DecRef(code_new)
+        Py_DecRef(frame_new)
+        frame_new = back_new
+    Py_IncRef(NONE)
+    return NONE
+
+
 def located(made):
     """Note the user's line at an op whose values are checked; 0 with an error."""
-    place_new = PyObject_CallNoArgs(USER_PLACE)
+    place_new = user_place()
     if place_new == 0:
         return 0
     edge = made.Handle__edge
     if place_new != NONE and edge.ob_type == GRAD_RECORD:
-        rare_new = PyDict_New()
-        if rare_new == 0 or PyDict_SetItem(rare_new, TEXT_WHERE, place_new) < 0:
-            Py_DecRef(place_new)
-            return 0
-        Py_DecRef(edge.GradRecord__rare)
-        edge.GradRecord__rare = rare_new
+        put_flag(edge + GradRecord_where, place_new)
     node = made.Handle__node
     node.Node_where = place_new
     return 1
@@ -292,7 +347,7 @@ def none_for(made_new):
 
 def record(module, arguments, count):
     """record(op, operands, attrs) -> a Tensor, or None where Python must do it."""
-    state_new = PyObject_GetAttr(LOCAL, TEXT_STATE)
+    state_new = thread_state()
     if state_new == 0:
         return 0
     made_new = record_with(state_new, arguments[0], arguments[1], arguments[2])
@@ -333,7 +388,7 @@ def write(module, arguments, count):
     """write(targets, nodes) -> whether `views.write` of each was done; not where history is recorded or ends."""
     targets = arguments[0]
     nodes = arguments[1]
-    state_new = PyObject_GetAttr(LOCAL, TEXT_STATE)
+    state_new = thread_state()
     if state_new == 0:
         return 0
     good = everyday(state_new)

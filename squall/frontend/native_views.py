@@ -154,6 +154,7 @@ def history_through(edge, memo, extra_new, count):
         put_new(made + GradRecord_state, NEW)
         put_new(made + GradRecord_cells, EMPTY_TUPLE)
         put_new(made + GradRecord__rare, NONE)
+        put_new(made + GradRecord_where, NONE)
         put_new(made + GradRecord_output, NONE)
         put_new(made + GradRecord_versions, NONE)
         if PyTuple_GetItem(reads, k) == TRUE:
@@ -260,7 +261,7 @@ def seen(tensor, node, key_new, starts, count, method, arguments, given):
     Py_DecRef(key_new)
     if memo == NONE or PyLong_AsLongLong(PyTuple_GetItem(memo, 1)) != count:
         return 0
-    state_new = PyObject_GetAttr(LOCAL, TEXT_STATE)
+    state_new = thread_state()
     if state_new == 0:
         return 0
     made_new = 0

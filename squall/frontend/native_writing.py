@@ -116,7 +116,7 @@ def finish_write(state, target, value):
 
 def in_place(module, arguments, count):
     """in_place(target, result) -> whether `arithmetic.in_place` of a new result was done."""
-    state_new = PyObject_GetAttr(LOCAL, TEXT_STATE)
+    state_new = thread_state()
     if state_new == 0:
         return 0
     done = 2
@@ -136,7 +136,7 @@ def in_place(module, arguments, count):
 def changed(target, other, op, factor):
     """`target op= other`, or of `factor` times a Tensor unless that is 0: a new reference to the target; 0 with an
     error, or without one where Python must do it."""
-    state_new = PyObject_GetAttr(LOCAL, TEXT_STATE)
+    state_new = thread_state()
     if state_new == 0:
         return 0
     done = 2
@@ -282,6 +282,7 @@ def replaced(state, target, node, other):
     put_new(made + GradRecord_state, NEW)
     put_new(made + GradRecord_cells, EMPTY_TUPLE)
     put_new(made + GradRecord__rare, NONE)
+    put_new(made + GradRecord_where, NONE)
     put_new(made + GradRecord_output, NONE)
     put_new(made + GradRecord_inputs, NONE)
     put_new(made + GradRecord_holders, NONE)
@@ -314,7 +315,7 @@ def everywhere(type, number):
 def filled(target, value):
     """`conversion.copy_` of a number or of a Tensor of the same type: a new reference to the target; 0 with an error,
     or without one where Python must do it."""
-    state_new = PyObject_GetAttr(LOCAL, TEXT_STATE)
+    state_new = thread_state()
     if state_new == 0:
         return 0
     done = 0

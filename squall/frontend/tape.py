@@ -47,7 +47,7 @@ class GradRecord:
     """
 
     __slots__ = ("_rare", "attrs", "cells", "edges", "holders", "inputs", "op", "out_type", "output", "state", "types",
-                 "versions")
+                 "versions", "where")
     # What a few records have, or get later: of whatever type the op and its holders need.
     inputs: Any
     output: Any
@@ -55,12 +55,13 @@ class GradRecord:
     versions: Any
     cells: Any
     _rare: Any
+    where: Any
 
     def __init__(self, op: Any, attrs: tuple, edges: tuple, types: tuple, out_type: Any, inputs: tuple | None = None,
                  output: Any = None):
         self.op, self.attrs, self.edges, self.types, self.out_type = op, attrs, edges, types, out_type
         self.inputs, self.output = inputs, output
-        self.holders = self.versions = self._rare = None
+        self.holders = self.versions = self._rare = self.where = None
         self.cells = ()
         self.state = NEW
 
@@ -74,7 +75,6 @@ class GradRecord:
         self._rare[name] = value
 
     hooks = property(lambda self: self._get("hooks"), lambda self, value: self._set("hooks", value))
-    where = property(lambda self: self._get("where"), lambda self, value: self._set("where", value))
     extra = property(lambda self: self._get("extra"), lambda self, value: self._set("extra", value))
 
     def name(self) -> str:
@@ -149,6 +149,17 @@ def _learn_saving(op: Op, edges: tuple) -> _Saving:
     return found
 
 
+def saving_of(op: Op, edges: tuple) -> _Saving:
+    """What a record with these edges keeps for the op's rule."""
+    if op.saves.__class__ is tuple:
+        key: Any = op
+    elif len(edges) == 2:
+        key = (op, edges[0] is None, edges[1] is None)
+    else:
+        key = (op, *[e is None for e in edges])
+    return _savings.get(key) or _learn_saving(op, edges)
+
+
 _new = object.__new__
 
 
@@ -165,16 +176,10 @@ def make_record(op: Op, attrs: tuple, operands: tuple, nodes: tuple, edges: tupl
     record = _new(GradRecord)
     record.op, record.attrs, record.edges, record.types, record.out_type = op, attrs, edges, types, out_type
     record.state, record.cells = NEW, ()
-    record.inputs = record.output = record.holders = record.versions = record._rare = None
+    record.inputs = record.output = record.holders = record.versions = record._rare = record.where = None
     if op.saves == ():
         return record
-    if op.saves.__class__ is tuple:
-        key: Any = op
-    elif len(edges) == 2:
-        key = (op, edges[0] is None, edges[1] is None)
-    else:
-        key = (op, *[e is None for e in edges])
-    positions, everything, output = _savings.get(key) or _learn_saving(op, edges)
+    positions, everything, output = saving_of(op, edges)
     if output:
         record.output = made
     if positions:

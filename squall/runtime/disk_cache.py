@@ -121,8 +121,11 @@ class DiskCache:
                 pass
         return payload
 
-    def put(self, key: str, payload: bytes, durable: bool = True) -> bool:
-        """Write an entry; False when it could not be written. `durable` waits until it is on the disk."""
+    def put(self, key: str, payload: bytes) -> bool:
+        """Write an entry; False when it could not be written.
+
+        It does not wait until the disk has it: what a crash of the machine leaves of a file fails the checksum.
+        """
         if not self.writable:
             return False
         path, data = self.path(key), pack(payload)
@@ -133,9 +136,6 @@ class DiskCache:
             try:
                 with os.fdopen(handle, "wb") as file:
                     file.write(data)
-                    if durable:
-                        file.flush()
-                        os.fsync(file.fileno())
                 os.replace(name, path)
             except BaseException:
                 os.unlink(name)

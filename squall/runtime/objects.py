@@ -161,7 +161,7 @@ class ObjectStore:
         header = json.dumps([index, linked, [len(blob) for blob in blobs]]).encode()
         if disk().put(name, b"".join((header, b"\n", code))) and len(requests) > 1:
             for digest in requests:
-                disk().put(digest, name.encode(), durable=False)
+                disk().put(digest, name.encode())
 
     def statistics(self) -> dict[str, float]:
         """Kernels compiled, packs loaded from disk, memory hits, and milliseconds spent in each."""

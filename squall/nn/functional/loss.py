@@ -119,7 +119,12 @@ def nll_loss(
     reduction: str = "mean",
 ) -> Any:
     """Negative log likelihood of given log probabilities; arguments as `cross_entropy`."""
-    reduction = chosen_reduction(size_average, reduce, reduction)
+    if size_average is not None or reduce is not None:
+        reduction = chosen_reduction(size_average, reduce, reduction)
+    return Native.call(_nll_loss, input, target, weight, ignore_index, reduction)
+
+
+def _nll_loss(input: Any, target: Any, weight: Any, ignore_index: int, reduction: str) -> Any:
     check_reduction("nll_loss", reduction)
     operands = _with_classes("nll_loss", input, target, weight)
     return apply(ops.nll_loss, operands, ignore_index=int(ignore_index), reduction=reduction)
@@ -249,10 +254,11 @@ def binary_cross_entropy_with_logits(
         input, target: Tensors of one shape. weight: rescales each element. pos_weight: weight of positive
             examples, broadcast over the last dimension. size_average, reduce: older names of reductions.
     """
-    reduction = chosen_reduction(size_average, reduce, reduction)
+    if size_average is not None or reduce is not None:
+        reduction = chosen_reduction(size_average, reduce, reduction)
     function = "binary_cross_entropy_with_logits"
     if weight is None and pos_weight is None:
-        return _pointwise(function, ops.bce_with_logits, input, target, reduction)
+        return Native.call(_bce_with_logits, input, target, reduction)
     if pos_weight is None:
         loss = _pointwise(function, ops.bce_with_logits, input, target, "none")
     else:
@@ -260,6 +266,10 @@ def binary_cross_entropy_with_logits(
         scale = (pos_weight - 1) * target + 1
         loss = (1 - target) * input - scale * apply(ops.log_sigmoid, (input,))
     return reduce_loss(function, loss if weight is None else loss * weight, reduction)
+
+
+def _bce_with_logits(input: Any, target: Any, reduction: str) -> Any:
+    return _pointwise("binary_cross_entropy_with_logits", ops.bce_with_logits, input, target, reduction)
 
 
 def kl_div(

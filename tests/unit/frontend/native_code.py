@@ -12,6 +12,7 @@ from squall.engine import ready
 from squall.frontend import core, native
 from squall.frontend.entries import in_python as as_it_is
 from squall.frontend.jit import Compiled
+from squall.ir.op import ops
 
 
 def load() -> None:
@@ -52,6 +53,9 @@ def history(edge: object) -> object:
     if edge is None or not hasattr(edge, "edges"):
         return type(edge).__name__
     kept = [None if v is None else [n is not None for n in v] for v in (edge.inputs, edge.holders)]
+    if edge.inputs is not None:  # nobody can write to a number: whether something holds it is all the same
+        read = zip(kept[1], edge.inputs, strict=True)
+        kept[1] = [held and n.op is not ops.scalar for held, n in read if n is not None]
     noted = [(cell.describe(), version) for cell, version in edge.cells]
     return (edge.op.name, edge.attrs, edge.types, edge.out_type, kept, edge.versions, edge.output is not None,
             edge.state, noted, [history(e) for e in edge.edges])

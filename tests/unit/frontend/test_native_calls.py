@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import sys
+import threading
 from collections.abc import Callable
 
 import numpy as np
@@ -44,6 +45,17 @@ CALLS: dict[str, Callable] = {
     "cat generator": lambda x, y, t: sq.cat((v for v in (x, y)), 1),
     "stack": lambda x, y, t: sq.stack((x, y)), "stack -1": lambda x, y, t: sq.stack([x, y], -1),
     "stack of kinds": lambda x, y, t: sq.stack([x[0], t]),
+    "where": lambda x, y, t: sq.where(x > y, x, y), "where number": lambda x, y, t: sq.where(x > y, x, 0.25),
+    "number where": lambda x, y, t: sq.where(x > y, 7, y), "where of kinds": lambda x, y, t: sq.where(x > y, x, t),
+    "where whole": lambda x, y, t: x.where(t > 1, -(1 << 45)), "masked_fill": lambda x, y, t: x.masked_fill(t > 1, -1),
+    "masked_fill inf": lambda x, y, t: y.masked_fill(x > y, float("-inf")),
+    "masked_fill of a Tensor": lambda x, y, t: x.masked_fill(x > y, y[0, 0].detach()),
+    "clamp": lambda x, y, t: x.clamp(0.75, 1), "clamp low": lambda x, y, t: sq.clamp(y, min=1.0),
+    "clamp Tensors": lambda x, y, t: x.clamp(y, y + 0.25), "maximum": lambda x, y, t: x.maximum(y),
+    "minimum": lambda x, y, t: sq.minimum(x, y), "gather": lambda x, y, t: x.gather(1, t.reshape(4, 1)),
+    "index_select": lambda x, y, t: x.index_select(0, t), "var": lambda x, y, t: x.var(0, correction=0),
+    "nll": lambda x, y, t: F.nll_loss(x, t, y[0].detach()),
+    "bce": lambda x, y, t: F.binary_cross_entropy_with_logits(x, y, reduction="sum"),
 }  # fmt: skip
 
 
@@ -89,6 +101,66 @@ def test_other_arguments_are_other_calls() -> None:
         target = sq.tensor([0, 1])
         assert F.cross_entropy(x, target, ignore_index=0).item() != F.cross_entropy(x, target).item()
         assert sq.cat((x, x), True).shape == (2, 4) and sq.cat((x, x), 0).shape == (4, 2)
+
+
+def test_numbers_that_look_alike_are_other_numbers() -> None:
+    x, mask = sq.tensor([1.0, 2.0]), sq.tensor([True, False])
+    for _ in range(3):
+        assert str(x.masked_fill(mask, -0.0)[0].item()) == "-0.0"
+        assert str(x.masked_fill(mask, 0.0)[0].item()) == "0.0"
+        assert x.masked_fill(mask, (1 << 24) + 1).tolist() == [float(1 << 24), 2.0]
+        for value in (1, 1.5, True, -3, (1 << 41) + 1, float("inf"), -(1 << 60), 10**30):
+            assert sq.where(mask, x, value).tolist() == [1.0, float(np.float32(value))]
+
+
+def test_numbers_alone_have_the_default_dtype_of_the_moment() -> None:
+    mask = sq.tensor([True, False])
+    for dtype in (sq.float32, sq.float64, sq.float32):
+        sq.set_default_dtype(dtype)
+        try:
+            assert [sq.where(mask, 1.0, 2.0).dtype for _ in range(3)] == [dtype] * 3
+            assert [sq.where(mask, sq.tensor([1, 2]), 2.0).dtype for _ in range(3)] == [dtype] * 3
+        finally:
+            sq.set_default_dtype(sq.float32)
+
+
+def test_more_calls_than_places_for_them() -> None:
+    x, mask = sq.tensor([1.0, 2.0]), sq.tensor([True, False])
+    for _ in range(2):
+        for i in range(700):
+            assert x.masked_fill(mask, i / 7)._node.inputs[1].buffer == i / 7
+
+
+def test_each_thread_has_its_modes() -> None:
+    x = sq.ones(2, requires_grad=True)
+    seen: list[tuple] = []
+
+    def look(grad: bool) -> None:
+        with sq.set_grad_enabled(grad):
+            for _ in range(200):
+                seen.append((grad, (x + x).requires_grad, F.relu(x).requires_grad))
+
+    threads = [threading.Thread(target=look, args=(i % 2 == 0,)) for i in range(6)]
+    for thread in threads:
+        thread.start()
+    for _ in range(200):
+        assert F.relu(x).requires_grad and (x * 2.0).requires_grad
+    for thread in threads:
+        thread.join()
+    assert len(seen) == 1200 and all(a == b == c for a, b, c in seen)
+
+
+def test_errors_of_values_name_the_line_that_recorded() -> None:
+    weight = sq.ones(3, 2, requires_grad=True)
+
+    def inner(index: sq.Tensor) -> sq.Tensor:
+        return F.embedding(index, weight)
+
+    line = inner.__code__.co_firstlineno + 1
+    for _ in range(3):
+        assert inner(sq.tensor([2, 0])).tolist() == [[1.0, 1.0]] * 2
+        with pytest.raises(IndexError, match=f"test_native_calls.py:{line}"):
+            inner(sq.tensor([0, 3])).tolist()
 
 
 def test_errors_come_back_every_time() -> None:

@@ -88,10 +88,10 @@ def test_a_folder_that_cannot_be_written_costs_one_warning(tmp_path):
 def test_a_full_disk_leaves_nothing_half_written(tmp_path, monkeypatch):
     cache = DiskCache(tmp_path, 1 << 20)
 
-    def full(_):
+    def full(_, __):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(os, "fsync", full)
+    monkeypatch.setattr(os, "replace", full)
     with pytest.warns(RuntimeWarning, match="No space left"):
         assert not cache.put(KEY, b"x")
     assert not [f for f in tmp_path.rglob("*") if f.is_file()]
@@ -133,7 +133,7 @@ def test_several_processes_write_and_trim_at_once(tmp_path):
               "    key = f'{turn % 30:02x}' * 32\n"
               "    found = cache.get(key)\n"
               "    assert found is None or found == bytes([turn % 30]) * 1000, found\n"
-              "    assert cache.put(key, bytes([turn % 30]) * 1000, durable=False)\n"
+              "    assert cache.put(key, bytes([turn % 30]) * 1000)\n"
               "assert not cache.damaged\n")
     root = Path(__file__).parents[3]
     command = [sys.executable, "-W", "error", "-c", script, str(tmp_path)]
