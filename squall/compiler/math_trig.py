@@ -61,34 +61,62 @@ TWO_OVER_PI = (
 )  # fmt: skip
 
 
-def reduce_large(lanes: Lanes, x: Reg, mask: Reg) -> tuple[Reg, Reg]:
-    """`(r, n)` of float64 |x| >= 2**14 where `mask` holds: the reduced argument and the quadrant as an i64."""
-    builder, u64 = lanes.builder, lanes.type.with_scalar("u64")
+# Words of the table that float32 arguments reach.
+SINGLE_WORDS = 7
 
-    def word(value: int) -> Reg:
-        return builder.const(value, u64)
 
-    bits = builder.bitcast(lanes.abs(x), u64)
-    exponent = lanes.shr(bits, 52)
-    mantissa = lanes.op("or", lanes.op("and", bits, word((1 << 52) - 1)), word(1 << 52))
-    # x is mantissa times 2**(exponent - 1075), and the first bit of 2/pi that counts modulo 4 is number
-    # exponent - 1076 behind the point; the table begins 128 bits earlier.
-    first = lanes.sub(exponent, word(1076 - 127))
-    table, place = builder.table(TWO_OVER_PI, "u64"), lanes.shr(first, 6)  # type: ignore[attr-defined]
-    shift = lanes.op("and", first, word(63))
-    back = lanes.sub(word(64), shift)
-    words = []
-    for offset in range(4):
-        index = builder.cast(lanes.add(place, word(offset)), lanes.integer)
-        words.append(builder.gather(u64, table, index, mask))
-    window = [lanes.op("or", lanes.op("shl", a, shift), lanes.op("shr", b, back)) for a, b in pairwise(words)]
-    low = lanes.mul(mantissa, window[2])
-    over = lanes.op("mulhi", mantissa, window[2])
-    middle = lanes.add(lanes.mul(mantissa, window[1]), over)
-    carry = builder.cast(lanes.compare("lt", middle, over), u64)
-    high = lanes.add(lanes.mul(mantissa, window[0]), lanes.op("mulhi", mantissa, window[1]))
+class _Window:
+    """The bits of 2/pi that matter for a float64 |x| >= 2**14, and x's mantissa. All of one lane.
+
+    x is mantissa times 2**(exponent - 1075), and the first bit of 2/pi that counts modulo 4 is number exponent - 1076
+    behind the point; the table begins 128 bits earlier.
+    """
+
+    def __init__(self, lanes: Lanes, x: Reg, words: int, parts: int):
+        builder, u64 = lanes.builder, lanes.type.with_scalar("u64")
+
+        def word(value: int) -> Reg:
+            return builder.const(value, u64)
+
+        bits = builder.bitcast(lanes.abs(x), u64)
+        self.mantissa = lanes.op("or", lanes.op("and", bits, word((1 << 52) - 1)), word(1 << 52))
+        first = lanes.sub(lanes.shr(bits, 52), word(1076 - 127))
+        table, place = builder.table(TWO_OVER_PI[:words], "u64"), lanes.shr(first, 6)  # type: ignore[attr-defined]
+        shift = lanes.op("and", first, word(63))
+        back = lanes.op("xor", shift, word(63))  # after a shift by one
+        read = []
+        for offset in range(parts + 1):
+            index = builder.cast(lanes.add(place, word(offset)), lanes.integer)
+            read.append(builder.load(u64, builder.gep(table, index, "u64")))
+        self.parts = [lanes.op("or", lanes.op("shl", a, shift), lanes.op("shr", lanes.shr(b, 1), back))
+                      for a, b in pairwise(read)]
+
+
+def reduce_large(lanes: Lanes, x: Reg) -> tuple[Reg, Reg]:
+    """`(r, n)` of a float64 |x| >= 2**14 in one lane: the reduced argument and the quadrant as an i64."""
+    window = _Window(lanes, x, len(TWO_OVER_PI), 3)
+    mantissa, parts = window.mantissa, window.parts
+    low = lanes.mul(mantissa, parts[2])
+    over = lanes.op("mulhi", mantissa, parts[2])
+    middle = lanes.add(lanes.mul(mantissa, parts[1]), over)
+    carry = lanes.builder.cast(lanes.compare("lt", middle, over), lanes.type.with_scalar("u64"))
+    high = lanes.add(lanes.mul(mantissa, parts[0]), lanes.op("mulhi", mantissa, parts[1]))
     high = lanes.add(high, carry)
     return fraction_of(lanes, x, high, middle, low)
+
+
+def reduce_large_single(lanes: Lanes, x: Reg) -> tuple[Reg, Reg]:
+    """`reduce_large` of a float32 given as float64, accurate to float32: 62 bits of the fraction are enough, since none
+    comes nearer to a multiple of pi/2 than 2**-33."""
+    builder, window = lanes.builder, _Window(lanes, x, SINGLE_WORDS, 2)
+    high = lanes.add(lanes.mul(window.mantissa, window.parts[0]), lanes.op("mulhi", window.mantissa, window.parts[1]))
+    top = lanes.shl(high, 2)
+    # A fraction from one half on belongs to the next quadrant, from below: that is its sign.
+    quadrant = builder.cast(lanes.add(lanes.shr(high, 62), lanes.shr(top, 63)), lanes.integer)
+    r = lanes.mul(builder.cast(builder.cast(top, lanes.integer), lanes.type), lanes.at(HALF_PI["f64"][0] * 2.0**-64))
+    negative = lanes.below(x, 0.0)
+    quadrant = lanes.select(negative, lanes.sub(lanes.whole(0), quadrant), quadrant)
+    return lanes.select(negative, lanes.neg(r), r), quadrant
 
 
 def fraction_of(lanes: Lanes, x: Reg, high: Reg, middle: Reg, low: Reg) -> tuple[Reg, Reg]:
@@ -128,22 +156,23 @@ def reduce_angle(lanes: Lanes, x: Reg) -> tuple[Reg, Reg]:
     angle, quadrant = builder.var(r), builder.var(lanes.bits(held))
     with builder.when(lanes.any(large)):
         if x.type.lanes == 1:
-            far, turns = _reduced(lanes, x, large)
+            far, turns = _reduced(lanes, x)
         else:
-            far, turns = _lane_by_lane(lanes, x, large)
+            far, turns = _lane_by_lane(lanes, x)
         builder.set(angle, lanes.select(large, far, builder.get(angle)))
         builder.set(quadrant, lanes.select(large, turns, builder.get(quadrant)))
     return builder.get(angle), builder.get(quadrant)
 
 
-def _reduced(lanes: Lanes, x: Reg, mask: Reg) -> tuple[Reg, Reg]:
-    """`reduce_large` in the lanes' own types."""
-    far, turns = reduce_large(lanes.wide(), lanes.cast(x, "f64"), mask)
+def _reduced(lanes: Lanes, x: Reg) -> tuple[Reg, Reg]:
+    """`reduce_large` of one lane in its own types."""
+    reduce = reduce_large_single if lanes.single else reduce_large
+    far, turns = reduce(lanes.wide(), lanes.cast(x, "f64"))
     return lanes.cast(far, lanes.scalar), lanes.builder.cast(turns, lanes.integer)
 
 
-def _lane_by_lane(lanes: Lanes, x: Reg, mask: Reg) -> tuple[Reg, Reg]:
-    """`_reduced` of each lane in turn, through memory; what lanes that `mask` leaves out get means nothing."""
+def _lane_by_lane(lanes: Lanes, x: Reg) -> tuple[Reg, Reg]:
+    """`_reduced` of each lane that needs it, in turn, through memory; what others get means nothing."""
     builder, count = lanes.builder, x.type.lanes
     one = Lanes(builder, Type(lanes.scalar))
     angles, turns = builder.alloca(x.type), builder.alloca(lanes.integer)
@@ -155,7 +184,7 @@ def _lane_by_lane(lanes: Lanes, x: Reg, mask: Reg) -> tuple[Reg, Reg]:
         size = one.abs(value)
         needed = one.both(one.above(size, LIMIT[lanes.scalar]), one.below(size, math.inf))
         with builder.when(needed):
-            far, turn = _reduced(one, value, needed)
+            far, turn = _reduced(one, value)
             builder.store(far, place)
             builder.store(turn, builder.gep(turns, lane, one.integer.scalar))
     return builder.load(x.type, angles), builder.load(lanes.integer, turns)
