@@ -1,7 +1,9 @@
 """What squall itself costs: writing one op down, reading one number, and a train step with next to no arithmetic."""
 
+import functools
 import itertools
 import sys
+import types
 from collections.abc import Callable
 from typing import Any
 
@@ -31,12 +33,18 @@ OPS: dict[str, Callable[[Any, Any], Any]] = {
     "stack": lambda x, y: package_of(x).stack((x, y)),
     "gelu": lambda x, y: package_of(x).nn.functional.gelu(x),
     "layer-norm": lambda x, y: package_of(x).nn.functional.layer_norm(x, (8,)),
+    "cross-entropy": lambda x, y: beside(type(x)).cross_entropy(x, beside(type(x)).positions),
+    "embedding": lambda x, y: beside(type(x)).embedding(beside(type(x)).positions, x),
+    "where": lambda x, y: beside(type(x)).where(beside(type(x)).mask, x, y),
+    "masked-fill": lambda x, y: x.masked_fill(beside(type(x)).mask, 0.0),
 }
 WRITTEN = {
     "mul": "x * 2.0", "matmul": "x @ y", "sum": "x.sum()", "relu": "x.relu()", "index": "x[1]", "slice": "x[1:3]",
     "transpose": "x.T", "reshape": "x.reshape(4, 16)", "detach": "x.detach()", "sum-dim": "x.sum(0)",
     "linear": "F.linear(x, y)", "softmax": "F.softmax(x, -1)", "cat": "cat((x, y))",
     "stack": "stack((x, y))", "gelu": "F.gelu(x)", "layer-norm": "F.layer_norm(x, (8,))",
+    "cross-entropy": "F.cross_entropy(x, t)", "embedding": "F.embedding(t, x)", "where": "where(c, x, y)",
+    "masked-fill": "x.masked_fill(c, 0.0)",
 }  # fmt: skip
 
 WRITES: dict[str, tuple[str, Callable[[Any, Any], Any]]] = {
@@ -57,6 +65,17 @@ READS: dict[str, tuple[str, Callable[[Any, Any], Any]]] = {
 def package_of(x: Any) -> Any:
     """The package a tensor is of."""
     return sys.modules[type(x).__module__.partition(".")[0]]
+
+
+@functools.cache
+def beside(kind: type) -> Any:
+    """Functions of the package that a class of tensors is of, eight positions and an 8 x 8 mask."""
+    package, positions = sys.modules[kind.__module__.partition(".")[0]], np.random.RandomState(6).permutation(8)
+    functional = package.nn.functional
+    return types.SimpleNamespace(
+        cross_entropy=functional.cross_entropy, embedding=functional.embedding, where=package.where,
+        positions=package.tensor(positions), mask=package.tensor(np.add.outer(positions, positions) > 7),
+    )  # fmt: skip
 
 
 def matrices(package: Any, requires_grad: bool) -> tuple:
