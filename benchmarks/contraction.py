@@ -21,6 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
 
+from benchmarks import limits  # noqa: E402
 from squall.backends import ssa_text  # noqa: E402
 from squall.backends.cpu.build import compile_functions  # noqa: E402
 from squall.backends.cpu.table import table_for  # noqa: E402
@@ -36,7 +37,7 @@ from squall.compiler.nest.convolution import (  # noqa: E402
     weight_gradient,
 )
 from squall.compiler.nest.microkernel import microkernel  # noqa: E402
-from squall.ir.linear import Builder, Program  # noqa: E402
+from squall.ir.linear import Program  # noqa: E402
 
 KERNEL = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64, ctypes.c_void_p)
 TARGET = host_target()
@@ -90,26 +91,7 @@ def caller(placed, a, b, c, **options):
     return run
 
 
-def peak_loop():
-    """A loop of multiply-adds that touches no memory, and its floating-point operations."""
-    vector, chains, turns = ISA.vector("f32"), ISA.tile.rows * ISA.tile.vectors, 20_000
-    b = Builder.kernel("peak")
-    x = b.load(vector, b.args)
-    sums = [b.var(b.const(float(i), vector)) for i in range(chains)]  # distinct, or LLVM keeps only one
-    with b.loop(b.begin, b.end):
-        for total in sums:
-            b.set(total, b.fma(x, x, b.get(total)))
-    whole = b.get(sums[0])
-    for total in sums[1:]:
-        whole = b.add(whole, b.get(total))
-    b.store(whole, b.scratch)  # the args block is read-only
-    entry, _ = compile_program("peak", Program((b.finish(),), "peak"))
-    room = aligned(64)
-    place = room.ctypes.data
-    return lambda _=room: entry(place, 0, turns, place), 2 * chains * vector.lanes * turns
-
-
-PEAK, PEAK_WORK = peak_loop()
+PEAK, PEAK_WORK = limits.multiply_adds()
 
 
 def measure(contenders, rounds):
