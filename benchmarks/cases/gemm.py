@@ -58,6 +58,28 @@ def own_product(name: str, product: Product) -> Callable[[], Program]:
     return make
 
 
+def frozen_product(product: Product) -> Callable[[], Program]:
+    """The same in squall, compiled, the second operand as a weight that is packed once."""
+
+    def make() -> Program:
+        package = framework("squall").package
+        stored = [package.tensor(value).to(getattr(package, DTYPES[product.dtype])) for value in product.arrays()]
+        a, weight = stored
+
+        def multiply(x: Any) -> Any:
+            return (x.T if product.layout[0] == "t" else x) @ (weight.T if product.layout[1] == "t" else weight)
+
+        frozen = package.compile(multiply, freeze=True)
+
+        def call() -> Any:
+            with package.no_grad():
+                return frozen(a)
+
+        return Program(call, lambda: [call().to(package.float32).numpy()])
+
+    return make
+
+
 def jax_product(product: Product) -> Callable[[], Program]:
     """The same in JAX, jitted."""
 
@@ -108,6 +130,7 @@ def add(product: Product) -> None:
         "jax": jax_product(product),
     }  # fmt: skip
     if product.dtype == "f32":
+        contenders["squall frozen"] = frozen_product(product)
         contenders["onnxruntime"] = onnx_product(product)
     m, n, k = product[1:4]
     name = f"gemm-{product.dtype}-{m}x{n}x{k}-{product.layout}"

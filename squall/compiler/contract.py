@@ -9,8 +9,9 @@ from typing import Any
 from squall.base import config
 from squall.base.dim import evaluate
 from squall.compiler import nest
-from squall.compiler.nest.arguments import WORDS
+from squall.compiler.nest.arguments import IN_PLACE, WORDS
 from squall.compiler.nest.isa import ISAS
+from squall.compiler.nest.tile_choose import fits_tiles
 from squall.compiler.pull import Home
 from squall.ir.node import Node
 from squall.ir.plan import ContractStep, KernelStep, Word
@@ -61,8 +62,9 @@ def _letters(equation: str) -> tuple[str, str, str]:
 
 
 @lru_cache(maxsize=4096)
-def _planned(contraction: nest.Contraction, isa: str, threads: int, epilogue: bool, tiles: bool) -> nest.NestPlan:
-    return nest.plan(contraction, isa, threads, epilogue, swapped=False if epilogue else None, tiles=tiles)
+def _planned(contraction: nest.Contraction, isa: str, threads: int, epilogue: bool, tiles: bool,
+             prepacked: bool = False) -> nest.NestPlan:
+    return nest.plan(contraction, isa, threads, epilogue, prepacked, swapped=False if epilogue else None, tiles=tiles)
 
 
 def may_use_tiles(isa: str) -> bool:
@@ -75,14 +77,41 @@ def _cycles(contraction: nest.Contraction, isa: str) -> int:
     return prod(d.extent for d in contraction.dims) // (2 * ISAS[isa].lanes(contraction.accumulate))
 
 
-def resolve(step: ContractStep, sizes: dict[str, int]) -> list[KernelStep]:
-    """The kernel calls of a contraction for given sizes."""
+def _concrete(step: ContractStep, sizes: dict[str, int]) -> nest.Contraction:
+    """The contraction of a step for given sizes."""
     dims = tuple(nest.Dimension(d.kind, *(evaluate(n, sizes) for n in d[1:])) for d in step.contraction.dims)
-    contraction = step.contraction._replace(dims=dims)
+    return step.contraction._replace(dims=dims)
+
+
+def packing(step: ContractStep, sizes: dict[str, int]) -> tuple[KernelStep, int] | None:
+    """How the second operand of a contraction is packed once for many runs, where that is worth it.
+
+    Result: the kernel call, whose words name the operand "b" and the memory "packed" as Words of kind "name", and the
+    bytes of that memory; or None. The form depends on the operand's own extents and strides alone.
+    """
+    contraction, threads = _concrete(step, sizes), native().state()["threads"]
+    tiles, epilogue = may_use_tiles(step.isa), step.epilogue is not None
+    if contraction.triangle or (tiles and fits_tiles(contraction)):
+        return None
+    now = _planned(contraction, step.isa, threads, epilogue, tiles).choice
+    kept = _planned(contraction, step.isa, threads, epilogue, False, True).choice
+    if kept.cycles >= now.cycles or (now.b_mode == IN_PLACE and not now.oriented.swapped):  # streams as well as packed
+        return None
+    planned = nest.plan(contraction, step.isa, 1, pack_first=True)
+    made = planned.steps[0]
+    words = tuple(Word("name", w) if isinstance(w, str) else Word("int", w) for w in made.words)
+    return KernelStep(made.library, nest.program(made.library), words, made.units, made.grain, "pack",
+                      made.scratch_bytes), planned.workspace_bytes
+
+
+def resolve(step: ContractStep, sizes: dict[str, int], packed: int = 0) -> list[KernelStep]:
+    """The kernel calls of a contraction for given sizes; `packed` is the address of its second operand as `packing`
+    packs it, if there is that."""
+    contraction = _concrete(step, sizes)
     planned = _planned(contraction, step.isa, native().state()["threads"], step.epilogue is not None,
-                       may_use_tiles(step.isa))
+                       may_use_tiles(step.isa) and not packed, packed != 0)
     names: dict[str, Word] = dict(zip(("a", "b", "c"), step.operands, strict=True))
-    names |= {"epilogue": Word("kernel", step.epilogue), "epilogue_args": Word("int", 0)}
+    names |= {"epilogue": Word("kernel", step.epilogue), "epilogue_args": Word("int", 0), "packed": Word("int", packed)}
     out = []
     for s in planned.steps:
         words = tuple(names[w] if isinstance(w, str) else Word("int", w) for w in s.words)

@@ -92,11 +92,14 @@ class Binding:
         """A step as kernel calls, for this binding's sizes."""
         if not isinstance(step, ContractStep):
             return [step]
-        out = resolve(step, self.sizes)
-        for made in out:
+        return self._built(resolve(step, self.sizes))
+
+    def _built(self, steps: list[KernelStep]) -> list[KernelStep]:
+        """Steps whose programs are built."""
+        for made in steps:
             if made.key not in self.kernels:
                 self.kernels.update(build({made.key: made.program}, self.backend))
-        return out
+        return steps
 
     def _step(self, step: KernelStep, source: ContractStep | None = None) -> Step:
         args = tuple(self.word(w) for w in step.words)

@@ -80,8 +80,12 @@ def of_executable(executable: Any) -> Ready | None:
     """The only binding of an executable as native code runs it; None for host steps, and sizes or strides that vary."""
     if not isinstance(executable, Executable) or executable.backend != "cpu" or executable.plain is None:
         return None
-    binding = executable.plain
-    plain = executable.plan.inputs and all(isinstance(segment, PlanImage) for segment in binding.segments)
+    return ready_of(executable.plain)
+
+
+def ready_of(binding: Any) -> Ready | None:
+    """A binding as native code runs it, or None."""
+    plain = binding.plan.inputs and all(isinstance(segment, PlanImage) for segment in binding.segments)
     return Ready(binding, _never) if plain else None
 
 

@@ -10,13 +10,14 @@ named error.
 from __future__ import annotations
 
 import functools
+import sys
 import threading
 from collections.abc import Callable
 from typing import Any
 
 from squall.base import pytree
 from squall.base import trace as events
-from squall.base.errors import TraceError
+from squall.base.errors import ArgumentError, TraceError
 from squall.engine import ready
 from squall.frontend import calling
 from squall.frontend.arguments import Assumed
@@ -26,10 +27,12 @@ from squall.frontend.calling import CallSlots
 from squall.frontend.capture import Capture
 from squall.frontend.dynamic import Dynamic, automatic
 from squall.frontend.evaluation import flush, user_line
+from squall.frontend.freezing import Frozen
 from squall.frontend.parts import AssumeMoreError, mode_key
 from squall.frontend.state import local
 
 CAPTURES = 64
+FROZEN_SIZES = 8  # programs for sizes of their own, since one for any size is not frozen
 _leaf_classes: dict[type, bool] = {}
 
 
@@ -46,11 +49,12 @@ class Compiled(CallSlots):
         it was captured as.
     """
 
-    def __init__(self, function: Callable, dynamic: Dynamic | None):
+    def __init__(self, function: Callable, dynamic: Dynamic | None, freeze: bool = False):
         functools.update_wrapper(self, function, updated=())
-        self.function, self.dynamic = function, dynamic
+        self.function, self.dynamic, self.freeze = function, dynamic, freeze
         self.label = getattr(function, "__qualname__", type(function).__name__)
         self.programs: list[Program] = []
+        self.frozen: dict[Program, Frozen] = {}
         self.captures = self.calls = 0
         self.ready = None
         self._lock = threading.RLock()
@@ -87,7 +91,7 @@ class Compiled(CallSlots):
     def _run(self, leaves: list, structure: Any) -> Any:
         self.calls += 1
         if ready.Native.load is not None:  # a program that does nothing but call this never meets a plan again
-            ready.met_again(self.calls)
+            ready.met_again(self.calls if not self.freeze else sys.maxsize)
         if self.dynamic is not None:
             self.dynamic.check(leaves)
         mode = mode_key()
@@ -99,6 +103,8 @@ class Compiled(CallSlots):
                         self.programs.insert(0, self.programs.pop(number))
                     if program.call is None and program.native is not None and self.dynamic is None:
                         self._let_native_call(program)
+                    elif self.frozen and program in self.frozen and self.frozen[program].look_again():
+                        self._make_ready()
                     return result
         capture, program = self._capture(leaves, structure)
         if not program.created:
@@ -146,12 +152,21 @@ class Compiled(CallSlots):
         for program in self.programs:
             if program.structure in (structure, short) and program.mode == mode:
                 if program.arguments.fit(leaves) is not False and program.watch.holds():
-                    return program, program.call or None
+                    frozen = self.frozen.get(program)
+                    return program, (frozen and frozen.call) or program.call or None
         raise TraceError(f"{self.label}: the function is captured anew by every call")
 
     def _let_native_call(self, program: Program) -> None:
         program.call = calling.describe(program, self._lock) or False
-        self.ready = tuple([p.call for p in self.programs if p.call]) or None
+        if self.freeze and program.call:
+            self.frozen[program] = Frozen(program, program.call)
+        self._make_ready()
+
+    def _make_ready(self) -> None:
+        """The calls that native code makes, frozen ones in the place of others."""
+        frozen = {p: f.call for p, f in self.frozen.items() if f.call is not None}
+        self.frozen = {p: f for p, f in self.frozen.items() if p in self.programs}
+        self.ready = tuple([frozen.get(p, p.call) for p in self.programs if p.call]) or None
 
     # ------------------------------------------------------------ capturing
     def _capture(self, leaves: list, structure: Any) -> tuple[Capture, Program]:
@@ -172,6 +187,8 @@ class Compiled(CallSlots):
         )
         if self.dynamic is not None:
             dims = self.dynamic.dims_of(leaves)
+        elif self.freeze and len(same) < FROZEN_SIZES:
+            dims = ()
         else:
             dims = automatic(leaves, same, structure, self._concrete)
         try:
@@ -227,7 +244,8 @@ def _located(error: TraceError, name: str) -> TraceError:
 
 
 def compile(
-    function: Callable | None = None, *, dynamic_shapes: Any = None, fullgraph: bool = True, **options: Any
+    function: Callable | None = None, *, dynamic_shapes: Any = None, fullgraph: bool = True, freeze: bool = False,
+    **options: Any,
 ) -> Any:
     """Make a function one compiled program per kind of arguments.
 
@@ -243,7 +261,7 @@ def compile(
 
     Raises:
         TraceError: when called, if the function asks for a value, lets a traced Tensor escape, or changes
-        what it is guarded by.
+        what it is guarded by. ArgumentError: for `freeze` with `dynamic_shapes`.
 
     Example:
         >>> import squall as sq
@@ -254,7 +272,10 @@ def compile(
         6.0
     """
     if function is None:
-        return lambda f: compile(f, dynamic_shapes=dynamic_shapes, fullgraph=fullgraph, **options)
+        return lambda f: compile(f, dynamic_shapes=dynamic_shapes, fullgraph=fullgraph, freeze=freeze, **options)
     if isinstance(function, Compiled):
         return function
-    return Compiled(function, None if dynamic_shapes is None else Dynamic(dynamic_shapes))
+    if freeze and dynamic_shapes is not None:
+        raise ArgumentError("compile: argument 'freeze' does not go with 'dynamic_shapes': weights are packed for "
+                            "products of fixed sizes; leave one of them out")
+    return Compiled(function, None if dynamic_shapes is None else Dynamic(dynamic_shapes), freeze)

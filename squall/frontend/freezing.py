@@ -1,0 +1,76 @@
+"""Frozen weights: calls of a captured program that read packed forms of what it reads from outside.
+
+A frozen call is another `Call` of a program (see `calling.py`): the plan bound with packed forms (`engine/keeping.py`),
+and a guard for each storage whose value was packed: that it still holds the Node it held. Where one does not, Python
+makes the call as any other, with the value that is there now, and the program is frozen anew.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from squall.engine import keeping
+from squall.frontend.binding import CELL, OBJECT, Program
+from squall.frontend.calling import READ_ATTRIBUTE, Call
+from squall.ir.node import Node, SharedType
+
+MOST_CHANGES = 8  # a program whose weights change more often than this is not frozen again
+
+
+class Frozen:
+    """The frozen calls of one program.
+
+    Attributes:
+        call: the present one, or None: nothing is worth packing, or weights change too often. guards: (owner,
+            attribute, what it must be) of what was packed. changes: how often a weight had changed.
+    """
+
+    __slots__ = ("call", "changes", "guards", "plain", "program")
+
+    def __init__(self, program: Program, plain: Call):
+        self.program, self.plain, self.changes = program, plain, 0
+        self.call, self.guards = None, ()
+        self.freeze()
+
+    def freeze(self) -> None:
+        """Pack what can be."""
+        nodes: dict[int, Node] = {}
+        guards: dict[int, list[tuple]] = {}
+        written = [w.where for w in self.program.writes]
+        for number, entry in enumerate(self.program.inputs):
+            found = None if entry.donated else _kept(entry.code, entry.where)
+            if found is not None and not any(found[0][0] is w for w in written):
+                nodes[number], guards[number] = found[-1][2], found
+        made = keeping.keep(self.program.executable, nodes)
+        if made is None:
+            self.call, self.guards = None, ()
+            return
+        used = {id(p.node) for p in made.binding.held}
+        self.guards = tuple([g for n, found in guards.items() if id(nodes[n]) in used for g in found])
+        readers = tuple([(READ_ATTRIBUTE, owner, name, value) for owner, name, value in self.guards])
+        fields = {name: getattr(self.plain, name) for name in Call.__slots__}
+        fields |= {"readers": self.plain.readers + readers, "spec": (made, *self.plain.spec[1:])}
+        self.call = Call(**fields)
+
+    def look_again(self) -> bool:
+        """After Python made a call: freeze anew if a weight has changed; whether the call is another one now."""
+        if self.call is None or all(getattr(owner, name) is value for owner, name, value in self.guards):
+            return False
+        self.changes += 1
+        self.call, self.guards = None, ()  # lets go of the old values
+        if self.changes <= MOST_CHANGES:
+            self.freeze()
+        return True
+
+
+def _kept(code: int, where: Any) -> list[tuple] | None:
+    """What must hold for an input to stay its present value, the Node last; None where it cannot be packed."""
+    found: list[tuple] = []
+    if code == OBJECT and where._view is None:
+        found, where = [(where, "_cell", where._cell)], where if where._cell is None else where._cell
+    elif code != CELL:
+        return None
+    node = where._node
+    if node.buffer is None or node.buffer.strides is not None or node.type.__class__ is SharedType:
+        return None
+    return [*found, (where, "_node", node)]
