@@ -105,6 +105,7 @@ _FROM = {
         "triplet_margin_loss"
     ),
     "nn.functional.vision": "grid_sampler grid_sampler_2d grid_sampler_3d",
+    "nn.functional.spectra": "stft istft",
     "nn.functional.native_normalization": "native_layer_norm native_group_norm native_batch_norm",
     "frontend.functions_special": "igamma igammac",
     "frontend.linalg_systems": "logdet inverse slogdet det triangular_solve cholesky_solve cholesky_inverse",

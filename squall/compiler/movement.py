@@ -72,6 +72,9 @@ def _reshape(node: Node, index: Index, starts: Starts) -> Index:
         source, target = old[a:b], new[c:d]
         if prod(source) != prod(target):
             raise Unfit
+        if 0 in source:  # no position is ever asked for
+            out.extend(ZERO for _ in source)
+            continue
         if len(source) == 1 and len(target) == 1:
             out.append(index[c])
             continue

@@ -96,7 +96,16 @@ def masked_fill(x: Any, mask: Any, value: Any) -> Any:
         raise ShapeError(
             f"masked_fill: value must be a number or a 0-dimensional tensor, got shape {list(value.node.shape)}"
         )
-    return record(ops.where, (cast(mask, bool_), operand(value, x.node.dtype), x), ())
+    dtype = x.node.dtype
+    if dtype.category != 3 and _is_complex(value):
+        raise ArgumentError(f"masked_fill: argument 'value' is complex, which cannot be converted to {dtype} without "
+                            "overflow; give a real number")
+    return record(ops.where, (cast(mask, bool_), operand(value, dtype), x), ())
+
+
+def _is_complex(value: Any) -> bool:
+    """Whether a number or a Tensor is complex."""
+    return isinstance(value, complex) or (isinstance(value, Handle) and value.node.dtype.category == 3)
 
 
 def clamp(x: Any, low: Any, high: Any) -> Any:

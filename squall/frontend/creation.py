@@ -205,13 +205,17 @@ def arange(
     dtype: Any = None,
     device: Any = None,
     requires_grad: bool = False,
+    out: Any = None,
 ) -> Any:
     """Numbers from start (0 when one argument is given) below end by step; float32 when any is a float, else int64.
 
-    With an integer dtype the arguments are cut to integers first, as in PyTorch.
+    With an integer dtype the arguments are cut to integers first, as in PyTorch; `out`, where to write the numbers,
+    gives its dtype.
     """
     import math
 
+    if dtype is None and isinstance(out, Handle):
+        dtype = out.node.dtype
     if end is None:
         start, end = 0, start
     if any(isinstance(v, Dim) for v in (start, end, step)):
@@ -232,7 +236,8 @@ def arange(
 
     wide = numpy.float64 if floating or kind.category == 2 else numpy.int64
     values = numpy.arange(count, dtype=wide) * wide(step) + wide(start)
-    return require_grad(wrap(computed(values.astype(numpy_dtype(kind)))), requires_grad, "arange")
+    made = require_grad(wrap(computed(values.astype(numpy_dtype(kind)))), requires_grad, "arange")
+    return made if out is None else into(out, made, "arange")
 
 
 def _symbolic_arange(start: Any, end: Any, step: Any, dtype: Any, requires_grad: bool) -> Any:

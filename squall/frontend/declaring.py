@@ -58,6 +58,17 @@ def of_two_tensors(function: Callable) -> Callable[..., Any]:
     return run
 
 
+def with_exact_out(function: Callable) -> Callable[..., Any]:
+    """A function with a keyword `out` for its result, which must have the dtype of that."""
+
+    @wraps(function)
+    def run(*args: Any, out: Any = None, **keywords: Any) -> Any:
+        value = function(*args, **keywords)
+        return value if out is None else into(out, value, function.__name__, exact=True)
+
+    return run
+
+
 def with_out(function: Callable) -> Callable[..., Any]:
     """A function with a keyword `out` for its result, whatever its arguments are."""
 
@@ -82,8 +93,8 @@ def in_place(function: Callable) -> Callable[..., Any]:
 
 
 def floating(x: Any) -> Any:
-    """Integers and bools in the default floating dtype; floats as they are."""
-    return x if x.node.dtype.category == 2 else cast(x, default_dtype())
+    """Integers and bools in the default floating dtype; floats and complex numbers as they are."""
+    return x if x.node.dtype.category >= 2 else cast(x, default_dtype())
 
 
 def counted(x: Any) -> Any:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from squall.base.dtypes import as_dtype, complex_of, default_dtype
-from squall.base.errors import ArgumentError, DtypeError, ShapeError
+from squall.base.errors import ArgumentError, DtypeError, IndexRangeError, ShapeError
 from squall.base.shapes import normalize_dim
 from squall.frontend import creation
 from squall.frontend.core import cast, record
@@ -43,6 +43,9 @@ def _norm(norm: Any, function: str) -> str:
 def _dims(x: Any, s: Any, dim: Any, function: str) -> tuple[tuple[int, ...], tuple]:
     """Dimensions, and the size wanted of each (None: as it is)."""
     rank = x.ndim
+    if not rank and dim is not None and dim != ():
+        raise IndexRangeError(f"fft.{function}: dim {dim} asks for a dimension, but the input has none; give a tensor "
+                              "of at least one dimension")
     if dim is None:
         dims = tuple(range(rank)) if s is None else tuple(range(rank - len(s), rank))
     else:

@@ -41,7 +41,10 @@ def div(input: Any, other: Any, *, rounding_mode: str | None = None, out: Any = 
 
 def pow(input: Any, exponent: Any, *, out: Any = None) -> Any:
     """Power of two Tensors, or of a Tensor and a number."""
-    made = apply(ops.pow, (input, exponent)) if isinstance(input, (int, float)) else arithmetic.power(input, exponent)
+    if isinstance(input, Handle):
+        made = arithmetic.power(input, exponent)
+    else:
+        made = apply(ops.pow, (input if isinstance(exponent, Handle) else checked(input, "pow"), exponent))
     return into(out, made, "pow")
 
 

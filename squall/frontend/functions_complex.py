@@ -12,7 +12,7 @@ from squall.base.dtypes import bool_, complex_of, float32, float64
 from squall.base.errors import DtypeError, ShapeError
 from squall.frontend import arithmetic, creation
 from squall.frontend.core import cast, record
-from squall.frontend.declaring import floating, of_tensor, with_out
+from squall.frontend.declaring import floating, of_tensor, with_exact_out, with_out
 from squall.frontend.out import checked
 from squall.ir.op import ops
 
@@ -29,7 +29,7 @@ def _complex(x: Any, function: str) -> Any:
     return x
 
 
-@with_out
+@with_exact_out
 def complex(real: Any, imag: Any) -> Any:
     """Complex numbers from their parts.
 

@@ -88,10 +88,14 @@ def ldexp(input: Any, other: Any) -> Any:
     return apply(ops.mul, (input, apply(ops.pow, (2.0, other)) if isinstance(other, Handle) else 2.0 ** other))
 
 
+def _is_complex(value: Any) -> bool:
+    return value.node.dtype.category == 3 if isinstance(value, Handle) else isinstance(value, complex)
+
+
 @of_operands
 def float_power(input: Any, exponent: Any) -> Any:
-    """The power in float64."""
-    wide = as_dtype("float64")
+    """The power in float64, or complex128 where an operand is complex."""
+    wide = as_dtype("complex128" if any(map(_is_complex, (input, exponent))) else "float64")
     base, power = (cast(v, wide) if isinstance(v, Handle) else v for v in (input, exponent))
     return apply(ops.pow, (operand(base, wide), power)) if isinstance(power, Handle) else arithmetic.power(base, power)
 

@@ -7,14 +7,14 @@ from itertools import combinations as _combinations
 from itertools import combinations_with_replacement
 from typing import Any
 
-from squall.base.dtypes import int64
+from squall.base.dtypes import int64, real_of
 from squall.base.errors import ArgumentError, DtypeError, ShapeError
 from squall.base.shapes import broadcast, normalize_dim
 from squall.frontend import arithmetic, creation
 from squall.frontend.core import cast, common_dtype, record
 from squall.frontend.declaring import of_tensor, with_out
 from squall.frontend.einsum import tensordot
-from squall.frontend.functions_complex import conj
+from squall.frontend.functions_complex import complex, conj, imag, is_complex_tensor, real
 from squall.frontend.functions_movement import broadcast_tensors, cat, meshgrid
 from squall.frontend.joining import pad, stack
 from squall.frontend.out import checked
@@ -280,7 +280,7 @@ def cov(input: Any, *, correction: int = 1, fweights: Any = None, aweights: Any 
     weights = None
     for given in (fweights, aweights):
         if given is not None:
-            weights = cast(given, x.node.dtype) if weights is None else weights * given
+            weights = cast(given, real_of(x.node.dtype)) if weights is None else weights * given
     if weights is None:
         count: Any = x.node.shape[1]
         total, centred = count, x - x.mean(1, True)
@@ -300,8 +300,11 @@ def corrcoef(input: Any) -> Any:
     c = cov(input)
     if not c.node.shape:
         return c / c
-    deviation = c.diagonal().sqrt()
-    return (c / deviation.unsqueeze(1) / deviation.unsqueeze(0)).clamp(-1, 1)
+    deviation = real(c.diagonal()).sqrt()
+    found = c / deviation.unsqueeze(1) / deviation.unsqueeze(0)
+    if is_complex_tensor(found):
+        return complex(real(found).clamp(-1, 1), imag(found).clamp(-1, 1))
+    return found.clamp(-1, 1)
 
 
 @of_tensor

@@ -26,6 +26,9 @@ def cat(tensors: Any, dim: int = 0, *, out: Any = None) -> Any:
 
 
 def _cat(tensors: Any, dim: int) -> Any:
+    if isinstance(tensors, Handle):
+        raise TypeError(f"cat(): argument 'tensors' must be tuple of Tensors, not Tensor of shape "
+                        f"{list(tensors.node.shape)}; its rows are joined by .flatten(0, 1)")
     return joining.concat([checked(t, "cat", "tensors") for t in tensors], dim)
 
 
@@ -180,7 +183,7 @@ def meshgrid(*tensors: Any, indexing: str = "ij") -> tuple:
 
 def gather(input: Any, dim: int, index: Any, *, out: Any = None) -> Any:
     """Elements along a dimension by an index of the same rank."""
-    return into(out, checked(input, "gather").gather(dim, index), "gather")
+    return into(out, checked(input, "gather").gather(dim, index), "gather", exact=True)
 
 
 def scatter(input: Any, dim: int, index: Any, src: Any = None, *, value: Any = None, reduce: str | None = None,

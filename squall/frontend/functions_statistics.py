@@ -9,7 +9,7 @@ from squall.base.errors import ArgumentError, DtypeError, IndexRangeError, Shape
 from squall.base.shapes import normalize_dim
 from squall.frontend import arithmetic, creation
 from squall.frontend.core import Handle, cast, record
-from squall.frontend.declaring import of_tensor, only_floating, with_out
+from squall.frontend.declaring import of_tensor, only_floating, with_exact_out, with_out
 from squall.frontend.functions_searching import searchsorted
 from squall.frontend.named_results import Histogram, MinMax
 from squall.frontend.out import checked
@@ -36,9 +36,10 @@ def std_mean(input: Any, dim: Any = None, unbiased: bool | None = None, keepdim:
     return input.std(dim, unbiased, keepdim, correction=correction), input.mean(dim, keepdim)
 
 
-@of_tensor
+@with_exact_out
 def aminmax(input: Any, *, dim: int | None = None, keepdim: bool = False) -> MinMax:
     """(smallest, largest), of everything or along dim; ties share the gradient."""
+    input = checked(input, "aminmax")
     dims = () if dim is None else (dim,)
     if not input.ndim:
         return MinMax(input.amin(), input.amax())

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from math import ceil, factorial, log2
 from typing import Any
 
-from squall.base.dtypes import float64, int32
+from squall.base.dtypes import float32, int32
 from squall.base.errors import ShapeError
 from squall.frontend import arithmetic, creation
 from squall.frontend.core import cast, record
@@ -14,6 +13,7 @@ from squall.frontend.functions_movement import cat
 from squall.frontend.linalg_systems import matrices, no_errors, same_stack, solve_triangular
 from squall.frontend.movement import expand
 from squall.frontend.named_results import LU, QR, SVD, Eigh, LegacySVD, LUFactor, LUFactorInfo, MatrixInfo
+from squall.frontend.out import checked
 from squall.frontend.random import randn
 from squall.ir.op import ops
 
@@ -21,12 +21,12 @@ from squall.ir.op import ops
 # ---------------------------------------------------------------- cholesky
 @with_out
 def cholesky(A: Any, *, upper: bool = False) -> Any:
-    """The triangular factor of symmetric positive definite matrices: L with L L^T = A, or its transpose.
+    """The triangular factor of Hermitian positive definite matrices: L with L L^H = A, or with `upper` L^H.
 
     Matrices that are not positive definite give NaN.
     """
     found = record(ops.cholesky, (matrices(A, "linalg.cholesky", square=True),), ())
-    return found.mT if upper else found
+    return found.mH if upper else found
 
 
 @with_out
@@ -84,7 +84,7 @@ def householder_product(A: Any, tau: Any) -> Any:
                          f"{list(tau.node.shape)} do not fit")
     out = expand(creation.eye(m, n, dtype=x.node.dtype), *x.node.shape)
     for vector, factor in reversed(_reflections(x, tau)):
-        out = out - factor * arithmetic.matmul(vector, arithmetic.matmul(vector.mT, out))
+        out = out - factor * arithmetic.matmul(vector, arithmetic.matmul(vector.mH, out))
     return out
 
 
@@ -101,15 +101,15 @@ def _reflections(x: Any, tau: Any) -> list[tuple[Any, Any]]:
 
 @of_tensor
 def ormqr(input: Any, tau: Any, other: Any, left: bool = True, transpose: bool = False) -> Any:
-    """The product of Householder reflections times another matrix: Q other, other Q, or with Q transposed."""
-    parts = _reflections(matrices(input, "ormqr"), tau)
+    """The product of Householder reflections times another matrix: Q other, other Q, or with the adjoint of Q."""
+    parts = _reflections(matrices(input, "ormqr"), tau.conj() if transpose else tau)
     if left != transpose:  # the last reflection comes first
         parts = parts[::-1]
     for vector, factor in parts:
         if left:
-            other = other - factor * arithmetic.matmul(vector, arithmetic.matmul(vector.mT, other))
+            other = other - factor * arithmetic.matmul(vector, arithmetic.matmul(vector.mH, other))
         else:
-            other = other - factor * arithmetic.matmul(arithmetic.matmul(other, vector), vector.mT)
+            other = other - factor * arithmetic.matmul(arithmetic.matmul(other, vector), vector.mH)
     return other
 
 
@@ -167,10 +167,10 @@ def svd_lowrank(A: Any, q: int | None = 6, niter: int | None = 2, M: Any = None)
     found = arithmetic.matmul(x, randn(*x.node.shape[:-2], x.node.shape[-1], rank, dtype=x.node.dtype))
     basis = record(ops.qr, (found,), ())[0]
     for _ in range(2 if niter is None else niter):
-        basis = record(ops.qr, (arithmetic.matmul(x.mT, basis),), ())[0]
+        basis = record(ops.qr, (arithmetic.matmul(x.mH, basis),), ())[0]
         basis = record(ops.qr, (arithmetic.matmul(x, basis),), ())[0]
-    u, s, vh = record(ops.svd, (arithmetic.matmul(basis.mT, x),), (False,))
-    return LegacySVD(arithmetic.matmul(basis, u), s, vh.mT)
+    u, s, vh = record(ops.svd, (arithmetic.matmul(basis.mH, x),), (False,))
+    return LegacySVD(arithmetic.matmul(basis, u), s, vh.mH)
 
 
 def pca_lowrank(A: Any, q: int | None = None, center: bool = True, niter: int = 2) -> LegacySVD:
@@ -224,18 +224,8 @@ def _permutation(order: Any, dtype: Any) -> Any:
 
 
 def _order_of(pivots: Any, m: int) -> Any:
-    """The order of rows that exchanges give (evaluates them)."""
-    import numpy
-
-    exchanges = pivots.detach_array()
-    *stack, k = exchanges.shape
-    if not exchanges.size:
-        return creation.arange(m).expand(*stack, m)
-    rows = numpy.tile(numpy.arange(m), (*stack, 1)).reshape(-1, m)
-    each = numpy.arange(len(rows))
-    for i, other in enumerate(exchanges.reshape(len(rows), k).T - 1):
-        rows[each, i], rows[each, other] = rows[each, other].copy(), rows[each, i].copy()
-    return creation.tensor(rows.reshape(*stack, m))
+    """The order of rows that exchanges give."""
+    return record(ops.row_order, (checked(pivots, "lu_unpack", "LU_pivots"),), (m,))
 
 
 def lu_unpack(LU_data: Any, LU_pivots: Any, unpack_data: bool = True,
@@ -250,38 +240,39 @@ def lu_unpack(LU_data: Any, LU_pivots: Any, unpack_data: bool = True,
 
 @with_out
 def lu_solve(LU: Any, pivots: Any, B: Any, *, left: bool = True, adjoint: bool = False) -> Any:
-    """X with A X = B from what `lu_factor` gives of A; X A = B unless `left`; of A transposed with `adjoint`."""
+    """X with A X = B from what `lu_factor` gives of A; X A = B unless `left`; of the adjoint of A with `adjoint`."""
     if not left:
-        return lu_solve(LU, pivots, B.mT, adjoint=not adjoint).mT
+        return lu_solve(LU, pivots, B.mH, adjoint=not adjoint).mH
     packed, b = same_stack("linalg.lu_solve", matrices(LU, "linalg.lu_solve", "LU", square=True),
                            matrices(B, "linalg.lu_solve", "B"))
     p = _permutation(_order_of(pivots, packed.node.shape[-1]), packed.node.dtype)
     if adjoint:
-        middle = solve_triangular(packed.mT, b, upper=False)
-        return arithmetic.matmul(p, solve_triangular(packed.mT, middle, upper=True, unitriangular=True))
+        middle = solve_triangular(packed.mH, b, upper=False)
+        return arithmetic.matmul(p, solve_triangular(packed.mH, middle, upper=True, unitriangular=True))
     middle = solve_triangular(packed, arithmetic.matmul(p.mT, b), upper=False, unitriangular=True)
     return solve_triangular(packed, middle, upper=True)
 
 
 # ---------------------------------------------------------------- exponential
-_TERMS = 18
-
-
 @of_tensor
 def matrix_exp(A: Any) -> Any:
-    """e to the power of square matrices: Taylor's series of the scaled matrix, squared again (evaluates their size)."""
-    x = matrices(A, "matrix_exp", square=True)
-    if not x.numel():
-        return x.clone()
-    size = float(x.detach().abs().sum(-1).amax().item())
-    halvings = max(0, ceil(log2(size)) + 1) if 0 < size < float("inf") else 0
-    kind, x = x.node.dtype, cast(x, float64) * 0.5**halvings
-    one = creation.eye(x.node.shape[-1], dtype=float64)
-    total = one + x
-    power = x
-    for k in range(2, _TERMS):
-        power = arithmetic.matmul(power, x)
-        total = total + power / factorial(k)
-    for _ in range(halvings):
-        total = arithmetic.matmul(total, total)
-    return cast(total, kind)
+    """e to the power of square matrices.
+
+    Args:
+        A: shape (..., n, n), any floating or complex dtype; 16-bit floats are computed in float32.
+
+    Returns:
+        Tensor: of A's shape and dtype.
+
+    Raises:
+        ShapeError: for matrices that are not square.
+
+    Example:
+        >>> import squall as sq
+        >>> sq.linalg.matrix_exp(sq.zeros(2, 2)).tolist()
+        [[1.0, 0.0], [0.0, 1.0]]
+    """
+    narrow = A.node.dtype if A.node.dtype.category == 2 and A.node.dtype.itemsize < 4 else None
+    x = matrices(A if narrow is None else cast(A, float32), "matrix_exp", square=True)
+    found = record(ops.matrix_exp, (x,), ())
+    return found if narrow is None else cast(found, narrow)

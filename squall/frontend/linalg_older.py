@@ -13,7 +13,7 @@ from squall.frontend.named_results import QR, LegacySVD
 
 @of_tensor
 def cholesky(input: Any, upper: bool = False) -> Any:
-    """The triangular factor of symmetric positive definite matrices: L with L L^T = A, or its transpose."""
+    """The triangular factor of Hermitian positive definite matrices: L with L L^H = A, or with `upper` L^H."""
     return factors.cholesky(input, upper=upper)
 
 
@@ -38,7 +38,7 @@ def svd(input: Any, some: bool = True, compute_uv: bool = True) -> LegacySVD:
         blank = [creation.zeros(*x.node.shape[:-2], k, k, dtype=x.node.dtype) for k in (m, n)]
         return LegacySVD(blank[0], factors.svdvals(x), blank[1])
     u, s, vh = factors.svd(x, full_matrices=not some)
-    return LegacySVD(u, s, vh.mT)
+    return LegacySVD(u, s, vh.mH)
 
 
 def lu(A: Any, pivot: bool = True, get_infos: bool = False) -> tuple:

@@ -12,6 +12,7 @@ from squall.frontend import arithmetic, creation
 from squall.frontend.core import cast, record
 from squall.frontend.declaring import of_tensor, with_out
 from squall.frontend.functions import finfo
+from squall.frontend.functions_complex import real
 from squall.frontend.movement import expand
 from squall.frontend.named_results import LeastSquares, MatrixInfo, Slogdet, TriangularSolve
 from squall.frontend.out import checked
@@ -147,8 +148,8 @@ def triangular_solve(b: Any, A: Any, upper: bool = True, transpose: bool = False
 def cholesky_solve(B: Any, L: Any, upper: bool = False) -> Any:
     """X with A X = B, from the triangular factor of A."""
     factor = matrices(L, "cholesky_solve", "L", square=True)
-    middle = solve_triangular(factor.mT if upper else factor, B, upper=False)
-    return solve_triangular(factor if upper else factor.mT, middle, upper=True)
+    middle = solve_triangular(factor.mH if upper else factor, B, upper=False)
+    return solve_triangular(factor if upper else factor.mH, middle, upper=True)
 
 
 @of_tensor
@@ -160,6 +161,12 @@ def cholesky_inverse(L: Any, upper: bool = False) -> Any:
 
 
 # ---------------------------------------------------------------- least squares
+def _hermitian(x: Any) -> Any:
+    """The Hermitian matrix of a lower triangle; of the diagonal the real part counts."""
+    below, diagonal = x.tril(-1), x.diagonal(0, -2, -1)
+    return below + below.mH + cast(real(diagonal), x.node.dtype).diag_embed()
+
+
 @with_out
 def pinv(A: Any, rtol: Any = None, *, atol: Any = None, rcond: Any = None, hermitian: bool = False) -> Any:
     """Moore and Penrose's pseudo-inverses.
@@ -171,7 +178,7 @@ def pinv(A: Any, rtol: Any = None, *, atol: Any = None, rcond: Any = None, hermi
     """
     x = matrices(A, "linalg.pinv")
     if hermitian:
-        x = x.tril() + x.tril(-1).mT
+        x = x + (_hermitian(x.detach()) - x).detach()  # the gradient is that of the general inverse, as in PyTorch
     relative, least = (v.item() if hasattr(v, "node") and v.numel() == 1 else v
                        for v in (rcond if rtol is None else rtol, atol))
     if hasattr(relative, "node") or hasattr(least, "node"):

@@ -100,7 +100,7 @@ class MovementMethods:
 
     def narrow(self, dim: int, start: int, length: int) -> Tensor:
         """Part of a dimension; a view."""
-        return movement.narrow(self, dim, start if isinstance(start, int) else start.__index__(), length)
+        return movement.narrow(self, dim, start if isinstance(start, int) else movement.narrow_start(start), length)
 
     def select(self, dim: int, index: int) -> Tensor:
         """One position of a dimension; a view."""

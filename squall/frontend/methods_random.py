@@ -5,8 +5,10 @@ from __future__ import annotations
 from math import log1p, pi
 from typing import TYPE_CHECKING, Any
 
+from squall.base.dtypes import real_of
 from squall.base.errors import ArgumentError
 from squall.frontend import random
+from squall.frontend.functions_complex import view_as_complex
 
 if TYPE_CHECKING:
     from squall.frontend.tensor import Tensor
@@ -21,6 +23,10 @@ class RandomMethods:
         """In place: uniform numbers in [from_, to)."""
         if from_ > to:
             raise ArgumentError(f"uniform_: argument 'from_' must not be above 'to', got from_={from_} and to={to}")
+        if self.is_complex():  # both parts, as in PyTorch
+            shape = (*self.node.shape, 2)  # type: ignore[attr-defined]
+            parts = random.rand(shape, generator=generator, dtype=real_of(self.node.dtype)) * (to - from_) + from_  # type: ignore
+            return random.fill_random(self, view_as_complex(parts))
         return random.fill_random(self, random.rand_like(self, generator=generator) * (to - from_) + from_)
 
     def normal_(self, mean: float = 0.0, std: float = 1.0, *, generator: Any = None) -> Tensor:

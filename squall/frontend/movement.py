@@ -143,6 +143,14 @@ def narrow(x: Any, dim: int, start: int, length: int) -> Any:
     return slice_view(x, (d,), (start,), (length,), (1,))
 
 
+def narrow_start(start: Any) -> int:
+    """The start of `narrow` from a Tensor, which must be a single integer, or another integer object."""
+    if isinstance(start, Handle) and (start.node.shape or start.node.dtype.category != 1):
+        raise ShapeError(f"narrow: argument 'start' must be an int or a 0-dim integral Tensor, got shape "
+                         f"{list(start.node.shape)} and dtype {start.node.dtype}")
+    return start.__index__()
+
+
 def varying_start(index: Any, size: Any, dim: int, length: int = 1) -> Any:
     """The start of `length` positions from an index that varies from call to call of a compiled function. Each call
     raises IndexRangeError, with the line that recorded it, for an index outside."""

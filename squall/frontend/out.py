@@ -20,8 +20,8 @@ def checked(value: Any, function: str, name: str = "input") -> Any:
     return as_tensor_operand(value)
 
 
-def into(out: Any, value: Any, function: str) -> Any:
-    """The value, written to `out` when that is given.
+def into(out: Any, value: Any, function: str, exact: bool = False) -> Any:
+    """The value, written to `out` when that is given; with `exact` their dtypes must be the same.
 
     Raises:
         ShapeError: when shapes differ, unless `out` is empty and has storage of its own; then it takes the new shape.
@@ -30,7 +30,7 @@ def into(out: Any, value: Any, function: str) -> Any:
     if out is None:
         return value
     if isinstance(value, tuple):
-        return type(value)(*(into(o, v, function) for o, v in zip(out, value, strict=True)))
+        return type(value)(*(into(o, v, function, exact) for o, v in zip(out, value, strict=True)))
     if not isinstance(out, Handle):
         raise TypeError(f"{function}(): argument 'out' must be Tensor, not {type(out).__name__}")
     if local.state.grad and (value.edge is not None or out.edge is not None):
@@ -40,6 +40,8 @@ def into(out: Any, value: Any, function: str) -> Any:
     if given.dtype.category > wanted.dtype.category:
         raise DtypeError(f"{function}(): result type {given.dtype} can't be cast to the desired output type "
                          f"{wanted.dtype}")
+    if exact and given.dtype is not wanted.dtype:
+        raise DtypeError(f"{function}(): argument 'out' must have dtype {given.dtype}, got {wanted.dtype}")
     resized = out._view is None and numel(wanted.shape) == 0
     if tuple(given.shape) != tuple(wanted.shape) and not resized:
         raise ShapeError(f"{function}(): out has shape {list(wanted.shape)}, the result has shape {list(given.shape)}")

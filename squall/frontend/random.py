@@ -24,6 +24,8 @@ from squall.frontend.tracing import refuse
 from squall.ir.node import Node
 from squall.ir.op import make, ops
 
+MOST_CATEGORIES = 1 << 24  # of `multinomial`, as in PyTorch
+
 
 class Generator:
     """A stream of random numbers.
@@ -206,29 +208,55 @@ def bernoulli(input: Any, *, generator: Generator | None = None) -> Any:
     return drawn if input.edge is None else copy_(conversion_clone(input), drawn)
 
 
-def multinomial(input: Any, num_samples: int, replacement: bool = False, *, generator: Generator | None = None) -> Any:
-    """Positions drawn with the probabilities of each row (Gumbel's trick without replacement, inverse sampling
-    with).
-    """
-    rank = len(input.node.shape)
-    if rank not in (1, 2) or num_samples < 1:
+def _check_multinomial(input: Any, num_samples: int, replacement: bool) -> None:
+    """Errors unless `input` holds weights of at least `num_samples` categories; values count outside of traces."""
+    shape = tuple(input.node.shape)
+    if len(shape) not in (1, 2) or num_samples < 1:
         raise ArgumentError("multinomial: argument 'input' must have 1 or 2 dimensions and 'num_samples' be positive, "
-                            f"got shape {list(input.node.shape)} and num_samples={num_samples}")
+                            f"got shape {list(shape)} and num_samples={num_samples}")
     if input.node.dtype.category != 2:
         raise DtypeError(f"multinomial: argument 'input' must have a floating dtype, got {input.node.dtype}")
+    if shape[-1] > MOST_CATEGORIES:
+        raise ArgumentError(f"multinomial: argument 'input' must have at most 2**24 categories, got shape "
+                            f"{list(shape)}")
+    if not replacement and num_samples > shape[-1]:
+        raise ArgumentError(f"multinomial: cannot draw num_samples={num_samples} of {shape[-1]} categories without "
+                            "replacement")
+    if local.state.trace is not None:
+        return
+    x = input.detach()
+    row = x.sum(-1)
+    if not bool(((x >= 0).all(-1) & (row > 0) & row.isfinite()).all()):
+        raise ArgumentError("multinomial: argument 'input' must hold finite weights of at least 0 with a positive sum "
+                            f"in every row; of shape {list(shape)}, it has inf, nan, a negative one or a row of zeros")
+
+
+def multinomial(input: Any, num_samples: int, replacement: bool = False, *, generator: Generator | None = None,
+                out: Any = None) -> Any:
+    """Positions drawn with the probabilities of each row (Gumbel's trick without replacement, inverse sampling
+    with).
+
+    Args:
+        input: weights, at least 0, of shape (categories,) or (rows, categories); rows need not sum to 1. num_samples:
+            how many positions of each row. replacement: whether one may be drawn again. generator: where the numbers
+            come from. out: int64, where to write the positions.
+
+    Raises:
+        ArgumentError: for other shapes, more samples than categories without replacement, and, outside of compiled
+        functions, weights that are negative, not finite or all 0. DtypeError: for integers, or another dtype of `out`.
+    """
+    _check_multinomial(input, num_samples, replacement)
     weights = input if len(input.node.shape) == 2 else input.unsqueeze(0)
     rows, columns = weights.node.shape
     if replacement:
         total = cast(weights.detach(), as_dtype("float64")).cumsum(1)
         point = draw(ops.uniform, (rows, num_samples), as_dtype("float64"), generator, 2) * total[:, -1:]
-        out = (point.unsqueeze(2) >= total.unsqueeze(1)).sum(2).clamp(max=columns - 1)
+        made = (point.unsqueeze(2) >= total.unsqueeze(1)).sum(2).clamp(max=columns - 1)
     else:
-        if num_samples > columns:
-            raise ArgumentError(f"multinomial: cannot draw {num_samples} of {columns} without replacement")
         uniform = draw(ops.uniform, (rows, columns), as_dtype("float64"), generator, 2)
         keys = cast(weights.detach(), as_dtype("float64")).log() - (-(uniform + 1e-300).log()).log()
-        out = keys.topk(num_samples, 1).indices
-    return out if len(input.node.shape) == 2 else out.squeeze(0)
+        made = keys.topk(num_samples, 1).indices
+    return into(out, made if len(input.node.shape) == 2 else made.squeeze(0), "multinomial", exact=True)
 
 
 def normal(mean: Any, std: Any = 1.0, size: Any = None, *, generator: Generator | None = None, dtype: Any = None,

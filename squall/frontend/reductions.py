@@ -106,7 +106,18 @@ def extreme(x: Any, name: str, dim: Any, keepdim: bool) -> Any:
 
 def logsumexp(x: Any, dim: Any, keepdim: bool) -> Any:
     """log(sum(exp(x))) over dims without overflow; integers in the default floating dtype."""
+    if x.node.dtype.category == 3:
+        return _complex_logsumexp(x, dim, keepdim)
     return reduce_op(ops.logsumexp, x if x.node.dtype.category >= 2 else cast(x, default_dtype()), dim, keepdim)
+
+
+def _complex_logsumexp(z: Any, dim: Any, keepdim: bool) -> Any:
+    """The same of complex numbers: the largest real part is taken out."""
+    size = record(ops.real, (z.detach(),), ())
+    top = reduce_op(ops.amax, size, dim, True)
+    top = record(ops.where, (top.abs() == float("inf"), zeros((), dtype=top.node.dtype), top), ())
+    total = reduce_op(ops.sum, (z - top).exp(), dim, True).log() + top
+    return total if keepdim else reduce_op(ops.sum, total, dim, False)
 
 
 def correction_of(unbiased: Any, correction: Any) -> float:

@@ -22,7 +22,7 @@ def _window(function: Callable) -> Callable[..., Any]:
             requires_grad: bool = False, layout: Any = None, **keywords: Any) -> Any:
         import numpy
 
-        name = function.__name__
+        name = function.__name__.lstrip("_")
         creation.check_device(device, name)
         kind = default_dtype() if dtype is None else as_dtype(dtype)
         if M < 0:
@@ -48,7 +48,8 @@ def _cosines(n: Any, span: float, factors: Any) -> Any:
 def general_cosine(n: Any, span: float, *, a: Any) -> Any:
     """The sum of (-1)^k a[k] cos(2 pi k n / N)."""
     if not isinstance(a, (list, tuple)) or not a:
-        raise TypeError("general_cosine: coefficients a must be a list or tuple of numbers, not empty")
+        raise (ArgumentError if isinstance(a, (list, tuple)) else TypeError)(
+            f"general_cosine: argument 'a' must be a list or tuple of at least one number, got {a!r}")
     return _cosines(n, span, a)
 
 
@@ -97,13 +98,29 @@ def cosine(n: Any, span: float) -> Any:
 
 
 @_window
-def exponential(n: Any, span: float, *, center: float | None = None, tau: float = 1.0) -> Any:
+def _exponential(n: Any, span: float, *, center: float | None = None, tau: float = 1.0) -> Any:
     """exp(-|n - center| / tau)."""
     import numpy
 
     if tau <= 0:
         raise ArgumentError(f"exponential: tau must be positive, got {tau}")
     return numpy.exp(-abs(n - (span / 2 if center is None else center)) / tau)
+
+
+def exponential(M: int, *, center: float | None = None, tau: float = 1.0, sym: bool = True, **keywords: Any) -> Any:
+    """exp(-|n - center| / tau); a symmetric window has its center in the middle, so that none may be given.
+
+    Args:
+        M: how many points. center: of a window with `sym=False`; None: the middle. tau: the decay, positive. sym:
+            whether the window is symmetric. keywords: dtype, device, requires_grad, layout.
+
+    Raises:
+        ArgumentError: for a center of a symmetric window, or a decay that is not positive.
+    """
+    if sym and center is not None:
+        raise ArgumentError(f"exponential: argument 'center' must be None for symmetric windows, got {center}; give "
+                            "sym=False")
+    return _exponential(M, center=center, tau=tau, sym=sym, **keywords)
 
 
 @_window

@@ -30,6 +30,7 @@ from squall.ops import (  # noqa: F401 - imported for what they declare
     indexing,
     joining,
     loss,
+    matrix_functions,
     movement,
     normalization,
     optimizer,

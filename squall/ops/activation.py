@@ -8,7 +8,7 @@ from typing import Any
 from squall.ir.families import elementwise
 from squall.ir.linear import Builder, Reg
 from squall.ir.op import Context, Sample, Scalar, declare, ops
-from squall.ops import parts
+from squall.ops import parts, parts_sums
 from squall.ops.arithmetic import only_float
 from squall.ops.common import unmasked, widened
 from squall.ops.samples import unary_samples
@@ -81,7 +81,7 @@ def _silu_grad(context: Context, g: Any) -> Any:
 
 
 silu = declare(
-    "silu", elementwise, dtype=only_float, saves=(0,), grad=_silu_grad, lowering=Scalar(_silu),
+    "silu", elementwise, parts=parts_sums.silu, dtype=only_float, saves=(0,), grad=_silu_grad, lowering=Scalar(_silu),
     reference=_silu_reference,
     samples=unary_samples, doc="x * sigmoid(x) = x / (1 + exp(-x)), also called swish.")
 

@@ -337,7 +337,8 @@ def _lu(x: Any, pivot: bool) -> tuple:
     each = numpy.arange(len(lu))
     pivots, order = numpy.zeros((len(lu), k), numpy.int32), numpy.tile(numpy.arange(m), (len(lu), 1))
     for i in range(k):
-        best = i + numpy.abs(lu[:, i:, i]).argmax(1) if pivot else numpy.full(len(lu), i)
+        column = lu[:, i:, i]  # of complex numbers LAPACK compares |re| + |im|
+        best = i + (abs(column.real) + abs(column.imag)).argmax(1) if pivot else numpy.full(len(lu), i)
         pivots[:, i] = best + 1
         for array in (lu, order):
             array[each, i], array[each, best] = array[each, best].copy(), array[each, i].copy()

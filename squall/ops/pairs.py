@@ -10,6 +10,7 @@ from squall.base.errors import DtypeError
 from squall.ir.families import elementwise
 from squall.ir.linear import I64, Builder, Reg
 from squall.ir.op import NON_DIFFERENTIABLE, Context, Op, Sample, Scalar, declare, ops
+from squall.ops import parts_sums
 from squall.ops.common import unmasked, widened
 from squall.ops.samples import binary_samples, floats, integers
 from squall.ops.unary import numpy_function
@@ -40,6 +41,21 @@ hypot = declare(
 
 
 # ---------------------------------------------------------------- sums of exponentials
+def _log_add_reference(name: str) -> Any:
+    """NumPy's function, which knows real numbers only; of complex ones what is larger by its real part leads."""
+    known = numpy_function(name)
+
+    def reference(x: Any, y: Any) -> Any:
+        import numpy
+
+        if x.dtype.kind != "c":
+            return known(x, y)
+        high, low = numpy.where(x.real < y.real, y, x), numpy.where(x.real < y.real, x, y)
+        return (high + numpy.log1p(numpy.exp(low - high))).astype(x.dtype)
+
+    return reference
+
+
 def _log_add(name: str, exponential: str, base: float, doc: str) -> Op:
     def build(b: Builder, attrs: tuple, x: Reg, y: Reg) -> Reg:
         gap = b.op(exponential, b.op("neg", b.op("abs", b.sub(x, y))))
@@ -58,7 +74,8 @@ def _log_add(name: str, exponential: str, base: float, doc: str) -> Op:
                 ops.div(g, share(y, x)) if context.needs[1] else None)
 
     return declare(name, elementwise, promotion="float", saves=(0, 1), grad=grad, lowering=Scalar(build),
-                   reference=numpy_function(name), samples=lambda: binary_samples(floating=True), doc=doc)
+                   parts=parts_sums.logaddexp if base == 0 else None, reference=_log_add_reference(name),
+                   samples=lambda: binary_samples(floating=True), doc=doc)
 
 
 logaddexp = _log_add("logaddexp", "exp", 0.0, "log(exp(x) + exp(y)) without overflow.")

@@ -63,10 +63,10 @@ def where(condition: Any, x: Pair, y: Pair) -> Pair:
     return Pair(ops.where(condition, x.re, y.re), ops.where(condition, x.im, y.im))
 
 
-def pad(z: Pair, low: tuple, high: tuple, interior: tuple, value: float) -> Pair:
-    """Padded by a real number."""
-    return Pair(ops.pad(z.re, low=low, high=high, interior=interior, value=value),
-                ops.pad(z.im, low=low, high=high, interior=interior, value=0))
+def pad(z: Pair, low: tuple, high: tuple, interior: tuple, value: complex) -> Pair:
+    """Padded by a number, which may be complex."""
+    return Pair(ops.pad(z.re, low=low, high=high, interior=interior, value=value.real),
+                ops.pad(z.im, low=low, high=high, interior=interior, value=value.imag))
 
 
 # ---------------------------------------------------------------- comparison

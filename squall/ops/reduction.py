@@ -8,7 +8,7 @@ from math import prod as product_of
 from typing import Any
 
 from squall.base.dtypes import bool_, int64
-from squall.base.errors import ShapeError
+from squall.base.errors import IndexRangeError, ShapeError
 from squall.base.shapes import reduced_shape
 from squall.ir.families import reduce, result_dtype
 from squall.ir.node import TensorType
@@ -131,7 +131,7 @@ prod = declare(
 def _needs_elements(op: Op, types: tuple, attrs: tuple) -> TensorType:
     (operand,), (dims, keepdim) = types, attrs
     if builtins.any(operand.shape[d] == 0 for d in dims):
-        raise ShapeError(f"{op.name}: a dimension of size 0 in shape {tuple(operand.shape)} has no largest or "
+        raise IndexRangeError(f"{op.name}: a dimension of size 0 in shape {tuple(operand.shape)} has no largest or "
                          f"smallest element")
     return TensorType(reduced_shape(operand.shape, dims, keepdim), result_dtype(op, types, attrs), operand.device)
 

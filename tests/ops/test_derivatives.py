@@ -35,8 +35,8 @@ from tools.fuzz_cases import CONSTANT_OPERANDS
 # Their attribute, or the other operands, are of a float dtype of their own.
 WIDE_BY_NATURE = {"cast", "call", "scan", "cond", "while_loop",
                   # refused in 16 bits, as in PyTorch
-                  "cholesky", "eigh", "inverse", "lu_factor", "pinv", "qr", "slogdet", "solve", "solve_triangular",
-                  "svd"}
+                  "cholesky", "eigh", "inverse", "lu_factor", "matrix_exp", "pinv", "qr", "slogdet", "solve",
+                  "solve_triangular", "svd"}
 
 
 def draw(shapes: list, seed: int) -> list:

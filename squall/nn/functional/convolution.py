@@ -77,14 +77,14 @@ def _sides(
         return ((0, 0),) * len(kernel)
     if padding == "same":
         if max(stride) > 1:
-            raise ValueError(f"{function}: padding='same' is not supported for strided convolutions")
+            raise ArgumentError(f"{function}: padding='same' is not supported for strided convolutions")
         total = [d * (k - 1) for d, k in zip(dilation, kernel, strict=True)]
         return tuple((t // 2, t - t // 2) for t in total)
     if isinstance(padding, str):
-        raise ValueError(f"{function}: padding={padding!r} is neither 'valid' nor 'same' nor a number")
+        raise ArgumentError(f"{function}: padding={padding!r} is neither 'valid' nor 'same' nor a number")
     padding = many(padding, len(kernel), function, "padding")
     if min(padding) < 0:
-        raise ValueError(f"{function}: padding={padding} must not be negative")
+        raise ArgumentError(f"{function}: padding={padding} must not be negative")
     return tuple((p, p) for p in padding)
 
 

@@ -33,7 +33,7 @@ def _length(x: Any, dim: int, eps: float) -> Any:
 
 def pairwise_distance(x1: Any, x2: Any, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False) -> Any:
     """The p-norm of x1 - x2 + eps along the last dimension."""
-    check_floating("pairwise_distance", "x1", x1)
+    check_tensor("pairwise_distance", "x1", x1)
     return (x1 - x2 + eps).norm(p, -1, keepdim=keepdim)
 
 

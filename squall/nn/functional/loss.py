@@ -303,6 +303,11 @@ def _check_linear(input: Any, weight: Any, bias: Any) -> None:
             f"linear_cross_entropy: argument 'input' of shape {tuple(input.shape)} must end in the last size of "
             f"'linear_weight' of shape {shape}"
         )
+    if weight.dim() > 2 and input.dim() < 2:
+        raise ShapeError(
+            f"linear_cross_entropy: argument 'linear_weight' of shape {shape} asks for several targets a sample, so "
+            f"'input' must have a batch dimension, (N, {shape[-1]}), got shape {tuple(input.shape)}"
+        )
     if bias is not None and tuple(bias.shape) != shape[:-1]:
         raise ShapeError(
             f"linear_cross_entropy: argument 'linear_bias' must have shape {shape[:-1]}, got {tuple(bias.shape)}"

@@ -55,9 +55,19 @@ def rms_norm(input: Any, normalized_shape: Any, weight: Any = None, eps: float |
 
 
 def _rms_norm(input: Any, normalized_shape: Any, weight: Any, eps: float | None) -> Any:
+    if input.is_complex():
+        return _complex_rms_norm(input, normalized_shape, weight, eps)
     rank = _trailing("rms_norm", input, normalized_shape, weight=weight)
     least = sq.finfo(input.dtype).eps if eps is None else float(eps)
     return apply(ops.rms_norm, (input,) if weight is None else (input, weight), rank=rank, eps=least)
+
+
+def _complex_rms_norm(input: Any, normalized_shape: Any, weight: Any, eps: float | None) -> Any:
+    """The same formula over complex numbers, whose squares are complex too, as in PyTorch."""
+    dims = tuple(range(-len(tuple(normalized_shape)), 0))
+    least = sq.finfo(input.real.dtype).eps if eps is None else float(eps)
+    out = input * (input.square().mean(dims, True) + least).rsqrt()
+    return out if weight is None else out * weight
 
 
 def _affine(input: Any, shape: tuple, weight: Any, bias: Any) -> tuple:

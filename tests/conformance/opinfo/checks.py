@@ -105,7 +105,8 @@ def one_op(op, dtype: torch.dtype, target: Target, options: Options) -> Record:
     values = lambda: (own_value(op, sample, record, target, options) for sample in samples)
     for outcome in at_once(values, options):
         count_value(outcome, record)
-    if options.gradients and op.supports_autograd and dtype.is_floating_point and record.present:
+    differentiable = dtype.is_floating_point or dtype.is_complex
+    if options.gradients and op.supports_autograd and differentiable and record.present:
         for outcome in at_once(lambda: own_gradients(op, dtype, record, target, options), options):
             count_gradient(outcome, record)
     return record

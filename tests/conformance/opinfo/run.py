@@ -15,7 +15,7 @@ from tests.conformance.opinfo.isolate import records
 from tests.conformance.opinfo.options import Options
 
 # What `make conformance` covers; each has an expect file. The last is no dtype: calls that must raise.
-DTYPES = ("float32", "float64", "bfloat16", "float16", "int64", "bool", ERROR)
+DTYPES = ("float32", "float64", "bfloat16", "float16", "int64", "bool", "complex64", ERROR)
 REFERENCE = "PyTorch " + torch.__version__.split("+")[0]
 
 

@@ -2,7 +2,8 @@
 
 A result is right when it is close to PyTorch's, or else when it lies as close to what PyTorch computes from the same
 samples in a wider dtype as that tolerance or PyTorch's own result does: two libraries that round at different places
-differ by more than a rounding, and neither is wrong. 16-bit floats are judged by float32, float32 by float64.
+differ by more than a rounding, and neither is wrong. 16-bit floats are judged by float32, float32 by float64, complex64
+by complex128.
 """
 
 from typing import NamedTuple
@@ -12,7 +13,12 @@ import torch
 
 from tests.conformance.opinfo.convert import is_torch
 
-WIDER = {torch.bfloat16: torch.float32, torch.float16: torch.float32, torch.float32: torch.float64}
+WIDER = {
+    torch.bfloat16: torch.float32,
+    torch.float16: torch.float32,
+    torch.float32: torch.float64,
+    torch.complex64: torch.complex128,
+}
 
 
 class Tolerance(NamedTuple):
@@ -47,9 +53,11 @@ def widened(sample):
 
 def as_near(wide: np.ndarray, theirs: np.ndarray, own: np.ndarray, rtol: float, atol: float) -> bool:
     """Whether `own` lies as near to `wide` as the tolerance, or as `theirs` does at its worst."""
-    if not all(array.dtype.kind == "f" for array in (wide, theirs, own)):
+    kinds = {array.dtype.kind for array in (wide, theirs, own)}
+    if len(kinds) > 1 or kinds - set("fc"):
         return np.array_equal(theirs, own)
-    wide, theirs, own = (array.astype(np.float64) for array in (wide, theirs, own))
+    common = np.float64 if kinds == {"f"} else np.complex128
+    wide, theirs, own = (array.astype(common) for array in (wide, theirs, own))
     with np.errstate(invalid="ignore"):
         distance = np.abs(theirs - wide)
         worst = np.max(distance, initial=0.0, where=np.isfinite(distance))

@@ -228,10 +228,42 @@ def test_errors_name_the_function_and_the_argument() -> None:
         "linalg.cross.*length 3": lambda: sq.linalg.cross(x[:, :2], x[:, :2]),
         "max_pool1d.*dilation": lambda: sq.nn.functional.max_pool1d(x[None], 1, dilation=0),
         "hann.*'dtype'": lambda: sq.signal.windows.hann(3, dtype=sq.float16),
+        "exponential.*'center'": lambda: sq.signal.windows.exponential(3, center=1.0),
+        "general_cosine.*'a'": lambda: sq.signal.windows.general_cosine(3, a=[]),
+        "masked_fill.*'value' is complex": lambda: x.masked_fill(x > 0, 1j),
+        "narrow.*'start'": lambda: x.narrow(0, sq.tensor([1, 2]), 1),
+        "narrow.*'start'.*bool": lambda: x.narrow(0, sq.tensor(True), 1),
+        "arange.*step": lambda: sq.arange(0, 4, 0.5, out=sq.empty(0, dtype=sq.int64)),
+        "conv1d.*padding": lambda: sq.nn.functional.conv1d(x[None], x[:, :, None], padding=-1),
+        "linear_cross_entropy.*'input'": lambda: sq.nn.functional.linear_cross_entropy(
+            x[0], sq.ones(2, 4, 3), sq.zeros(4, dtype=sq.int64)),
+        "multinomial.*negative": lambda: sq.multinomial(sq.tensor([1.0, -1.0]), 1),
+        "multinomial.*zeros": lambda: sq.multinomial(sq.tensor([[1.0, 1.0], [0.0, 0.0]]), 1, True),
+        "multinomial.*inf": lambda: sq.multinomial(sq.tensor([1.0, float("nan")]), 1),
+        "multinomial.*without replacement": lambda: sq.multinomial(x[0], 4),
+        "gather.*'out'.*float32.*float64": lambda: sq.gather(
+            x, 0, sq.tensor([[0]]), out=sq.empty(1, 1, dtype=sq.float64)),
+        "complex.*'out'": lambda: sq.complex(x, x, out=sq.empty(3, 3, dtype=sq.complex128)),
     }
     for message, call in wrong.items():
         with pytest.raises((RuntimeError, ValueError), match=message):
             call()
+
+
+def test_wrong_dimensions_and_kinds_are_index_and_type_errors() -> None:
+    x = sq.ones(3, 0)
+    for call, error, message in (
+            (lambda: x.amax(1), IndexError, "amax.*size 0"), (lambda: sq.fft.fft(sq.tensor(1.0)), IndexError, "dim"),
+            (lambda: sq.cat(x), TypeError, "cat.*'tensors'"), (lambda: sq.pow(2, 3), TypeError, "pow.*'input'")):
+        with pytest.raises(error, match=message):
+            call()
+
+
+def test_results_are_written_to_out() -> None:
+    positions, numbers = sq.empty(2, dtype=sq.int64), sq.empty(0, dtype=sq.float64)
+    assert sq.multinomial(sq.tensor([0.0, 1.0]), 2, True, out=positions) is positions
+    assert positions.tolist() == [1, 1]
+    assert sq.arange(3, out=numbers).tolist() == [0.0, 1.0, 2.0]
 
 
 def test_segments_are_reduced_by_length_and_offset() -> None:
