@@ -3,7 +3,7 @@
 import pytest
 
 from tests.conformance.opinfo import expect, report
-from tests.conformance.opinfo.options import Options
+from tests.conformance.opinfo.options import held
 from tests.conformance.opinfo.run import DTYPES, load_target, operators, run
 
 pytestmark = pytest.mark.peer
@@ -20,7 +20,7 @@ def test_nothing_expected_was_lost(dtype, share):
     listed = [
         op for op in operators(dtype) if ".".join(filter(None, (op.name, op.variant_test_name))) in keys
     ]
-    records = list(run(load_target(MODULE), listed[share::SHARES], dtype, Options()))
+    records = list(run(load_target(MODULE), listed[share::SHARES], dtype, held(dtype)))
     lost = expect.lost(expected, records)
     details = [report.line(record) for record in records if any(key.startswith(record.key) for key in lost)]
     assert not lost, "\n".join([f"{len(lost)} lost: {' '.join(lost)}", *details])
