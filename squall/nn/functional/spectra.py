@@ -52,15 +52,8 @@ def stft(
     """
     check_tensor("stft", "input", input)
     hop, width = _sizes("stft", n_fft, hop_length, win_length, window)
-    if input.dim() not in (1, 2) or input.dtype.category < 2:
-        raise ShapeError(f"stft: argument 'input' must be a floating or complex signal of shape (length,) or (batch, "
-                         f"length), got shape {tuple(input.shape)} and dtype {input.dtype}")
     whole = input.is_complex() or (window is not None and window.is_complex())
-    if return_complex is None and not whole:
-        raise ArgumentError("stft: argument 'return_complex' must be given for real signals and windows: True, or "
-                            "False for parts as a last dimension")
-    if onesided and whole:
-        raise ArgumentError("stft: argument 'onesided' must be False for complex signals or windows")
+    _check_signal(input, whole, onesided, return_complex)
     if center and align_to_window is not None:
         raise ArgumentError("stft: argument 'align_to_window' must be None with center=True")
     x = input if input.dim() == 2 else input.unsqueeze(0)
@@ -116,19 +109,7 @@ def istft(
     """
     check_tensor("istft", "input", input)
     hop, width = _sizes("istft", n_fft, hop_length, win_length, window)
-    if not input.is_complex():
-        raise DtypeError(f"istft: argument 'input' must be complex, as stft(..., return_complex=True) gives it, got "
-                         f"{input.dtype}")
-    if input.dim() not in (2, 3) or 0 in input.shape:
-        raise ShapeError("istft: argument 'input' must have shape (frequencies, frames) or (batch, frequencies, "
-                         f"frames) with elements, got {tuple(input.shape)}")
-    onesided = input.shape[-2] != n_fft if onesided is None else onesided
-    points = n_fft // 2 + 1 if onesided else n_fft
-    if input.shape[-2] != points:
-        raise ShapeError(f"istft: argument 'input' must have {points} frequencies for n_fft={n_fft} and "
-                         f"onesided={onesided}, got shape {tuple(input.shape)}")
-    if return_complex and onesided:
-        raise ArgumentError("istft: argument 'return_complex' must be False for onesided input")
+    onesided = _check_spectrum(input, n_fft, onesided, return_complex)
     x = (input if input.dim() == 3 else input.unsqueeze(0)).transpose(-2, -1)
     norm = "ortho" if normalized else "backward"
     frames = (sq.fft.ifft(x, norm=norm) if return_complex
@@ -145,6 +126,36 @@ def istft(
     out = signal / cover
     out = pad(out, (0, last - reach)) if last > reach else out
     return out if input.dim() == 3 else out.squeeze(0)
+
+
+def _check_signal(input: Any, whole: bool, onesided: bool | None, return_complex: bool | None) -> None:
+    """Errors unless `stft` can transform the signal, `whole` when all frequencies of its frames differ."""
+    if input.dim() not in (1, 2) or input.dtype.category < 2:
+        raise ShapeError(f"stft: argument 'input' must be a floating or complex signal of shape (length,) or (batch, "
+                         f"length), got shape {tuple(input.shape)} and dtype {input.dtype}")
+    if return_complex is None and not whole:
+        raise ArgumentError("stft: argument 'return_complex' must be given for real signals and windows: True, or "
+                            "False for parts as a last dimension")
+    if onesided and whole:
+        raise ArgumentError("stft: argument 'onesided' must be False for complex signals or windows")
+
+
+def _check_spectrum(input: Any, n_fft: int, onesided: bool | None, return_complex: bool) -> bool:
+    """Whether transforms for `istft` hold the first half of their frequencies only; errors for what they cannot be."""
+    if not input.is_complex():
+        raise DtypeError(f"istft: argument 'input' must be complex, as stft(..., return_complex=True) gives it, got "
+                         f"{input.dtype}")
+    if input.dim() not in (2, 3) or 0 in input.shape:
+        raise ShapeError("istft: argument 'input' must have shape (frequencies, frames) or (batch, frequencies, "
+                         f"frames) with elements, got {tuple(input.shape)}")
+    onesided = input.shape[-2] != n_fft if onesided is None else onesided
+    points = n_fft // 2 + 1 if onesided else n_fft
+    if input.shape[-2] != points:
+        raise ShapeError(f"istft: argument 'input' must have {points} frequencies for n_fft={n_fft} and "
+                         f"onesided={onesided}, got shape {tuple(input.shape)}")
+    if return_complex and onesided:
+        raise ArgumentError("istft: argument 'return_complex' must be False for onesided input")
+    return onesided
 
 
 def _sizes(function: str, n_fft: int, hop_length: int | None, win_length: int | None, window: Any) -> tuple[int, int]:
