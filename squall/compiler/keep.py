@@ -16,6 +16,7 @@ from squall.ir.node import Node
 from squall.ir.op import Library, Scalar
 
 CHEAP = 4  # recomputing this much costs less than a store and a load
+SINGLE, WIDE = 16, 1 << 18  # and so much, of one value of so many elements, less than writing the result to keep it
 LOCAL = 8  # more than this is not computed again for each element of a broadcast
 MOST_NODES = 64  # nodes of one kernel's expression below a kept value
 COSTS = {"div": 4, "sqrt": 5, "rem": 8, "fmod": 8, "remainder": 8, "floor_divide": 6, "trunc_divide": 5, "rsqrt": 6,
@@ -56,23 +57,28 @@ def base_of(node: Node) -> Node:
 def choose(work: Work) -> None:
     """Mark the nodes to be kept, in order."""
     reading = _readers(work)
+    viewed = _viewed(work)
     cost: dict[int, int] = {}
     nodes: dict[int, int] = {}
+    wide: dict[int, frozenset[int]] = {}
     for node in work.order:
+        wide[id(node)] = _wide(work, node, wide)
         if work.home(node) is not None or node.op.name in LEAVES or node.type.__class__ is tuple:
             cost[id(node)], nodes[id(node)] = 0, 1
             if id(node) in work.root_ids:
                 work.keep(node)
             continue
-        _operands(work, node, cost)
+        if id(node) not in viewed:
+            _operands(work, node, cost)
         if node.op.name in MEMORY_READERS or isinstance(node.op.lowering, Library):
             for n in node.inputs:
                 views.operand(work, n)
         cost[id(node)] = min(own_cost(node) + sum(cost[id(n)] for n in node.inputs), 10_000)
         nodes[id(node)] = 1 + sum(nodes[id(n)] for n in node.inputs)
-        if _is_kept(work, node, reading, cost, nodes):
+        if _is_kept(work, node, reading, cost, nodes, wide[id(node)]):
             work.keep(node)
             cost[id(node)], nodes[id(node)] = 1, 1
+            wide[id(node)] = _wide(work, node, wide)
             if node.op.name == "concat":
                 placing.put_parts(work, node)
     placing.put_wholes(work)
@@ -103,7 +109,8 @@ def _count(node: Node) -> Any:
 
 
 def _is_smaller(a: Any, b: Any) -> bool:
-    return a < b if isinstance(a, int) and isinstance(b, int) else a != b
+    """Whether elements are computed several times, not only surrounded by padding."""
+    return 2 * a <= b if isinstance(a, int) and isinstance(b, int) else a != b
 
 
 def _readers(work: Work) -> dict[int, int]:
@@ -116,12 +123,34 @@ def _readers(work: Work) -> dict[int, int]:
     return {k: len(v) for k, v in found.items()}
 
 
+def _viewed(work: Work) -> set[int]:
+    """Index maps that only serve as views of memory, so that nothing is computed at their elements."""
+    others: set[int] = set()
+    found: set[int] = set()
+    for node in reversed(work.order):
+        if movement.is_map(node) and id(node) not in others and id(node) not in work.root_ids:
+            found.add(id(node))
+        elif node.op.name not in MEMORY_READERS:
+            others.update(id(n) for n in node.inputs)
+    return found
+
+
 def is_moved(node: Node) -> bool:
     """Whether a node is its first (for a placement: second) operand at other positions."""
     return movement.is_map(node) or movement.is_simple_pad(node) or movement.is_placement(node)
 
 
-def _is_kept(work: Work, node: Node, reading: dict[int, int], cost: dict, nodes: dict) -> bool:
+def _wide(work: Work, node: Node, wide: dict[int, frozenset[int]]) -> frozenset[int]:
+    """The large values in memory that a node is computed from; itself if it is one."""
+    size = 0 if node.type.__class__ is tuple else prod(node.shape)
+    if not isinstance(size, int) or size < WIDE:
+        return frozenset()
+    if work.home(node) is not None or not is_inline(node):
+        return frozenset((id(node),))
+    return frozenset().union(*(wide.get(id(n), ()) for n in node.inputs))
+
+
+def _is_kept(work: Work, node: Node, reading: dict[int, int], cost: dict, nodes: dict, wide: frozenset) -> bool:
     if id(node) in work.root_ids or not is_inline(node):
         return True
     if is_moved(node):
@@ -130,6 +159,6 @@ def _is_kept(work: Work, node: Node, reading: dict[int, int], cost: dict, nodes:
         return True
     if nodes[id(node)] > MOST_NODES:
         return True
-    return reading.get(id(node), 0) > 1 and cost[id(node)] > CHEAP
+    return reading.get(id(node), 0) > 1 and cost[id(node)] > (SINGLE if len(wide) == 1 else CHEAP)
 
 

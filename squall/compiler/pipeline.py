@@ -15,6 +15,7 @@ from squall.base import config, trace
 from squall.compiler import assemble, finish, fuse, inplace, keep, recompute, tasks
 from squall.compiler.decompose import decompose
 from squall.compiler.prepare import prepare
+from squall.compiler.remake import remake
 from squall.compiler.simplify import simplify
 from squall.compiler.split_complex import split
 from squall.compiler.target import machine
@@ -35,6 +36,7 @@ class Compilation:
         self.inputs: list[Node] = list(request.inputs)
         self.work: Work | None = None
         self.plan: Plan | None = None
+        self.late: dict[int, tuple[Node, Node]] = {}
         self.seconds: dict[str, float] = {}
 
 
@@ -61,10 +63,16 @@ def _simplify(c: Compilation) -> None:
     c.roots = simplify(c.roots, _leaves(c))
 
 
+def _remake(c: Compilation) -> None:
+    if config.get("fuse"):
+        c.roots, c.late = remake(c.roots, _leaves(c))
+
+
 def _prepare(c: Compilation) -> None:
     roots, order, copies = prepare(c.roots, c.inputs, c.request)
     where = machine()
     c.work = work = Work(c.request, roots, order, c.inputs, where.vector_bytes, where.isa)
+    work.late = c.late
     work.compile = lambda request: compile_plan(request, within=work)
     if c.within is not None:
         work.nested, work.checks, work.check_numbers = True, c.within.checks, c.within.check_numbers
@@ -98,9 +106,9 @@ def _lower(c: Compilation) -> None:
 
 
 STAGES: tuple[Stage, ...] = (
-    Stage("decompose", _decompose), Stage("split", _split), Stage("simplify", _simplify), Stage("prepare", _prepare),
-    Stage("keep", _keep), Stage("group", _group), Stage("fuse", _fuse), Stage("finish", _finish),
-    Stage("overwrite", _overwrite), Stage("lower", _lower),
+    Stage("decompose", _decompose), Stage("split", _split), Stage("simplify", _simplify), Stage("remake", _remake),
+    Stage("prepare", _prepare), Stage("keep", _keep), Stage("group", _group), Stage("fuse", _fuse),
+    Stage("finish", _finish), Stage("overwrite", _overwrite), Stage("lower", _lower),
 )
 
 

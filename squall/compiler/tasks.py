@@ -31,6 +31,11 @@ def build(work: Work) -> None:
             for whole in work.parts.get(id(node), ()):
                 work.writers.setdefault(id(whole), []).extend(work.writers.get(id(node), ()))
     work.tasks.sort(key=lambda t: (t.last, t.first))
+    for node, awaited in work.late.values():
+        while work.home(awaited) is None and awaited.inputs:
+            awaited = awaited.inputs[0]
+        for task in work.writers.get(id(node), ()):
+            task.after.extend(work.writers.get(id(awaited), ()))
 
 
 def build_node(work: Work, node: Node) -> None:

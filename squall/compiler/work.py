@@ -46,7 +46,8 @@ class Work:
         node, base, the task that copies the base, and those that write. joined: buffers that became another;
         latest: the newest value of such memory. dense: of inputs of general layout, see `dense_dim`.
         parts: for a node that lies inside the buffer of others, those: their readers wait for it. placed: of
-        those nodes (by id), the operands (by number) that need no copy.
+        those nodes (by id), the operands (by number) that need no copy. late: nodes (by id) that are made anew only
+        when another may be read, see `remake`.
     """
 
     def __init__(self, request: Request, roots: list[Node], order: list[Node], inputs: list[Node], vector_bytes: int,
@@ -71,6 +72,7 @@ class Work:
         self.dense: dict[int, int | None] = {}
         self.parts: dict[int, list[Node]] = {}
         self.placed: set[tuple[int, int]] = set()
+        self.late: dict[int, tuple[Node, Node]] = {}
         self.root_ids = {id(n) for n in roots}
         self.compile: Any = None  # makes the plan of a request for a graph that a node carries
         self.nested = False  # whether this is such a graph: what it may overwrite is no memory of the user's

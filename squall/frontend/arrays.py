@@ -6,6 +6,7 @@ from typing import Any
 
 from squall.base.dtypes import DType, as_dtype, complex_of, default_dtype, numpy_dtype
 from squall.base.errors import ArgumentError
+from squall.engine.copying import copy_array
 from squall.engine.oracle import array_of
 from squall.frontend.evaluation import retained
 from squall.frontend.state import local
@@ -54,7 +55,7 @@ def literal(data: Any, dtype: DType | None = None) -> Any:
 
     from_array = isinstance(data, (numpy.ndarray, numpy.generic)) or hasattr(data, "__array__")
     try:
-        array = numpy.array(data)
+        array = copy_array(data) if isinstance(data, numpy.ndarray) and data.dtype.kind != "O" else numpy.array(data)
     except ValueError as error:
         raise ValueError(f"tensor: expected sequences of equal lengths at every depth ({error})") from None
     if array.dtype.kind == "f" and not from_array and array.dtype.name == "float64":

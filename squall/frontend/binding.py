@@ -266,6 +266,9 @@ class Program:
             self.executable = self._executable()
         passed = self.passed_nodes(leaves) if self.passed else []
         numbers = self.numbers(leaves, sizes)
+        if not any(e.code in (GRAD, ARGUMENT_GRAD) for e in self.inputs):
+            for leaf, _ in self.gradients:  # will be others, which may take their memory
+                _set_grad(leaves[leaf].edge if leaf.__class__ is int else leaf, None)
         try:
             calls, made = self.executable.prepare(buffers, numbers, sizes)
         except IndexError as error:  # the oracle runs at once

@@ -124,6 +124,12 @@ def store(writes, gradients, tensors, nodes):
         put_flag(leaf + Leaf_grad, PyTuple_GetItem(tensors, i))
 
 
+def forget(gradients):
+    """Gradients that will be others are let go, so that the new ones may take their memory."""
+    for i in range(PyTuple_Size(gradients)):
+        put_flag(PyTuple_GetItem(PyTuple_GetItem(gradients, i), 0) + Leaf_grad, NONE)
+
+
 def shared_with_others(writes):
     """Whether a storage to write is seen by NumPy."""
     for i in range(PyTuple_Size(writes)):
@@ -148,6 +154,7 @@ def run_captured(f, spec, numbers, values):
     if not fill_numbers(ready, numbers, values + 8 * (f[INPUTS] + f[WANTED] + 2)):
         Py_IncRef(NONE)
         return NONE
+    forget(gradients)
     nodes_new = make_results(f, ready, PyTuple_GetItem(spec, 2), values)
     if nodes_new == 0:
         return 0

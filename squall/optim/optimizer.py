@@ -9,11 +9,15 @@ from __future__ import annotations
 import itertools
 from collections import defaultdict
 from collections.abc import Callable, Iterable
+from math import prod
+from mmap import ACCESS_COPY, mmap
 from typing import Any
 
 import squall as sq
 from squall.base import epoch
 from squall.base.dtypes import numpy_dtype
+from squall.engine.copying import POOLED
+from squall.frontend.arrays import computed
 from squall.frontend.core import scalar_node, wrap
 from squall.optim.group import ParamGroup
 
@@ -240,10 +244,14 @@ def _check_ordered(params: Any) -> None:
 
 def zeros_for(parameter: Any) -> Any:
     """Zeros like a parameter that are there at once, so that the first step records the same ops as the
-    later ones."""
+    later ones. Large ones are mapped by themselves: they take no pages until something is written, and leave none."""
     import numpy
 
-    return sq.tensor(numpy.zeros(tuple(parameter.shape), numpy_dtype(parameter.dtype)))
+    shape, dtype = tuple(parameter.shape), numpy_dtype(parameter.dtype)
+    nbytes = prod(shape) * dtype.itemsize
+    if nbytes < POOLED:
+        return wrap(computed(numpy.zeros(shape, dtype)))
+    return wrap(computed(numpy.frombuffer(mmap(-1, nbytes, access=ACCESS_COPY), dtype).reshape(shape)))
 
 
 def precise(value: Any) -> Any:

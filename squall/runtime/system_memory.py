@@ -13,6 +13,7 @@ from typing import Any
 
 ALIGNMENT = 64
 LARGE = 2 << 20  # from this size on memory is mapped, aligned to this size
+TRIMMING = 32 << 20  # from this size on free pages of the heap, such as compiling leaves, are given back first
 _MADV_HUGEPAGE = 14
 _FAILED = ctypes.c_void_p(-1).value
 
@@ -48,6 +49,7 @@ class SystemMemory:
         self._map = _function(library, "mmap", pointer, pointer, size, integer, integer, integer, ctypes.c_int64)
         self._unmap = _function(library, "munmap", integer, pointer, size)
         self._advise = _function(library, "madvise", integer, pointer, size, integer)
+        self._trim = _function(library, "malloc_trim", integer, size) if hasattr(library, "malloc_trim") else None
 
     def acquire(self, nbytes: int) -> int:
         """Memory of `nbytes`, aligned to 64 bytes, to 2 MB from 2 MB on; 0 when the system has none.
@@ -62,6 +64,8 @@ class SystemMemory:
         return 0 if self._memalign(ctypes.addressof(slot), ALIGNMENT, nbytes) else slot.value or 0
 
     def _acquire_large(self, nbytes: int) -> int:
+        if nbytes >= TRIMMING and self._trim is not None:
+            self._trim(0)
         whole = nbytes + LARGE
         flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
         start = self._map(None, whole, mmap.PROT_READ | mmap.PROT_WRITE, flags, -1, 0)
