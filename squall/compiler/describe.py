@@ -20,6 +20,7 @@ from squall.compiler.spec import ELEMENT, KERNEL, LINE, ROW, Access, Spec, Store
 from squall.ir.linear import BYTES
 from squall.ir.plan import Word
 
+MOST_SUMS = 20  # registers of running sums of columns
 BLOCK = 4096  # elements summed in lanes before a tree, see lower_rows
 LINES = 128  # rows summed one after the other in a "columns" kernel
 CHUNK = 8192  # elements of an elementwise unit
@@ -194,10 +195,12 @@ def accumulator(value: Value, values: Any) -> str:
 
 
 def lane_count(kind: str, values: tuple[Value, ...], vector_bytes: int) -> int:
-    """Lanes of the inner loop: of ordered reductions a function of their dtype alone, twice a register."""
+    """Lanes of the inner loop: of ordered reductions of rows a function of their dtype alone, twice a register; of
+    columns, each summed by itself, as many as leave all sums in registers."""
     sums = [accumulator(v, values) for v in values if v.op == "reduce" and accumulator(v, values)[0] == "f"]
     if kind == "columns":
-        return 4 * vector_bytes // max((BYTES[s] for s in sums), default=4)
+        vectors = 4 if len(sums) <= MOST_SUMS // 4 else 2 if len(sums) <= MOST_SUMS // 2 else 1
+        return vectors * vector_bytes // max((BYTES[s] for s in sums), default=4)
     if sums:
         return 2 * vector_bytes // BYTES[sums[0]]
     sizes = {BYTES[compute_scalar(v.scalar)] for v in values if v.level == ELEMENT and v.scalar != "bool"}
