@@ -40,15 +40,15 @@ def repeated(call: Callable[[], Any], times: int) -> Callable[[], Any]:
 
 
 def running(
-    name: str, widths: tuple[int, ...], batch: int, compiled: bool, array: bool = True
+    name: str, widths: tuple[int, ...], batch: int, compiled: bool, array: bool = True, **options: Any
 ) -> Callable[[], Program]:
-    """squall or torch: a Tensor in, an array or a Tensor (computed, not pending) out."""
+    """squall or torch: a Tensor in, an array or a Tensor (computed, not pending) out; options of `compile`."""
 
     def make() -> Program:
         own = framework(name)
         model, package = make_model(own, widths), own.package
         x = package.tensor(samples(widths, batch))
-        function = package.compile(model) if compiled else model
+        function = package.compile(model, **options) if compiled else model
         call = (lambda: function(x).numpy()) if array else (lambda: function(x))
         times = CALLS if batch == 1 else 1
         return Program(repeated(call, times), lambda: [function(x).numpy()])
@@ -120,6 +120,7 @@ def everybody(widths: tuple[int, ...], batch: int) -> dict[str, Callable[[], Pro
     one = batch == 1
     return {
         "squall compiled": running("squall", widths, batch, True),
+        "squall frozen": running("squall", widths, batch, True, freeze=True),
         **({"squall compiled, a Tensor": running("squall", widths, batch, True, array=False)} if one else {}),
         "squall uncompiled": running("squall", widths, batch, False),
         "torch eager": running("torch", widths, batch, False),
