@@ -144,7 +144,7 @@ def matrix_rank(A: Any, tol: Any = None, *, atol: Any = None, rtol: Any = None, 
     if rtol is None:
         relative: Any = max(x.node.shape[-2:]) * finfo(x.node.dtype).eps
         if atol is not None:
-            given = atol if hasattr(atol, "node") else creation.tensor(atol, dtype=x.node.dtype)
+            given = atol if hasattr(atol, "node") else creation.tensor(atol, dtype=values.node.dtype)
             relative = arithmetic.where(given > 0, 0.0, relative)
     else:
         relative = rtol

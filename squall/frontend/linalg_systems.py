@@ -62,8 +62,10 @@ def slogdet(A: Any) -> Slogdet:
 
 @of_tensor
 def logdet(input: Any) -> Any:
-    """The logarithm of each determinant; NaN for negative ones."""
+    """The logarithm of each determinant; NaN for negative ones, and of complex matrices the angle, too."""
     sign, size = slogdet(input)
+    if sign.node.dtype.category == 3:
+        return sign.log() + size
     return arithmetic.where(sign < 0, float("nan"), size)
 
 
@@ -207,9 +209,9 @@ def lstsq(A: Any, B: Any, rcond: float | None = None, *, driver: str | None = No
     top = values.amax(-1, True) if min(m, n) else values.sum(-1, True)
     rank = (values > limit * top).sum(-1)
     empty = creation.empty(0, dtype=a.node.dtype)
-    residuals = solution.reshape(-1)[:0]
+    residuals = real(solution).reshape(-1)[:0]
     if m > n and driver != "gelsy" and driver is not None and (driver == "gels" or bool((rank == n).all())):
-        residuals = (arithmetic.matmul(a, solution) - b).square().sum(-2)
+        residuals = (arithmetic.matmul(a, solution) - b).abs().square().sum(-2)
     if driver == "gels":
         rank = creation.empty(0, dtype=int64)
     solution = solution.squeeze(-1) if vectors else solution

@@ -196,7 +196,8 @@ def var(input: Any, dim: Any = None, unbiased: bool | None = None, *, correction
     dims = _dims(dim, input.ndim, "var")
     count = _count(input, mask, dims, True, "var")
     away = input - _filled(input, mask, 0, "var").sum(dims, True, dtype=kind) / count
-    total = _filled(away * away, mask, 0, "var").sum(dims, keepdim, dtype=wide)
+    square = away.abs().square() if away.node.dtype.category == 3 else away * away
+    total = _filled(square, mask, 0, "var").sum(dims, keepdim, dtype=wide)
     if not keepdim:
         count = count.reshape(total.shape)
     if less:

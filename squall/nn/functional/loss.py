@@ -205,6 +205,9 @@ def l1_loss(
     """The absolute difference; arguments as `mse_loss`."""
     reduction = chosen_reduction(size_average, reduce, reduction)
     input, target = _broadcast("l1_loss", input, target)
+    if input.is_complex() or target.is_complex():  # distances in the complex plane
+        input = (input - target).abs()
+        target = sq.zeros_like(input)
     return _weighed("l1_loss", ops.l1_loss, input, target, reduction, weight)
 
 

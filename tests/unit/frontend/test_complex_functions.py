@@ -133,3 +133,14 @@ def test_products_and_moves_of_nothing() -> None:
     assert x.grad.shape == (0, 3)
     empty = sq.ones(3, 0, dtype=sq.complex64) @ sq.ones(0, 2, dtype=sq.complex64)
     assert empty.tolist() == [[0j] * 2] * 3
+
+
+def test_losses_determinants_and_least_squares() -> None:
+    a, b = _numbers(4, 4), _numbers(4, 4, seed=1)
+    x, y = sq.tensor(a), sq.tensor(b)
+    np.testing.assert_allclose(F.l1_loss(x, y).item(), np.abs(a - b).mean(), rtol=1e-12)
+    np.testing.assert_allclose(np.exp(sq.logdet(x).item()), np.linalg.det(a), rtol=1e-12)
+    residuals = sq.linalg.lstsq(x[:, :2], y, driver="gelsd").residuals
+    np.testing.assert_allclose(residuals.numpy(), np.linalg.lstsq(a[:, :2], b, rcond=None)[1], rtol=1e-10)
+    np.testing.assert_allclose(sq.masked.var(x, 1).real.numpy(), a.var(1, ddof=1), rtol=1e-12)
+    assert sq.linalg.matrix_rank(x, atol=1e-6).item() == 4
