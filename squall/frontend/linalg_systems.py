@@ -208,7 +208,7 @@ def lstsq(A: Any, B: Any, rcond: float | None = None, *, driver: str | None = No
     limit = (max(m, n) * finfo(a.node.dtype).eps if rcond is None else rcond)
     top = values.amax(-1, True) if min(m, n) else values.sum(-1, True)
     rank = (values > limit * top).sum(-1)
-    empty = creation.empty(0, dtype=a.node.dtype)
+    empty = creation.empty(0, dtype=values.node.dtype)
     residuals = real(solution).reshape(-1)[:0]
     if m > n and driver != "gelsy" and driver is not None and (driver == "gels" or bool((rank == n).all())):
         residuals = (arithmetic.matmul(a, solution) - b).abs().square().sum(-2)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from math import inf, nan
 from typing import Any
 
-from squall.base.dtypes import as_dtype, bool_, default_dtype, int64, numpy_dtype
+from squall.base.dtypes import as_dtype, bool_, default_dtype, int64, numpy_dtype, real_of
 from squall.base.errors import ArgumentError, DtypeError, IndexRangeError, ShapeError
 from squall.base.shapes import normalize_dim
 from squall.frontend import arithmetic, creation
@@ -192,7 +192,7 @@ def var(input: Any, dim: Any = None, unbiased: bool | None = None, *, correction
         raise ArgumentError("masked.var: give one of 'unbiased' and 'correction', not both")
     less = (1.0 if unbiased is None else float(unbiased)) if correction is None else float(correction)
     kind = default_dtype() if dtype is None and input.node.dtype.category < 2 else _kind(input, dtype)
-    wide = kind if kind.category == 2 else default_dtype()
+    wide = real_of(kind) if kind.category >= 2 else default_dtype()
     dims = _dims(dim, input.ndim, "var")
     count = _count(input, mask, dims, True, "var")
     away = input - _filled(input, mask, 0, "var").sum(dims, True, dtype=kind) / count
