@@ -159,8 +159,8 @@ def from_dlpack(source: Any) -> Any:
     foreign = from_capsule(capsule)
     if foreign.device[0] != CPU:
         raise DtypeError(f"from_dlpack: the tensor is on DLPack device {foreign.device}; only CPU memory can be shared")
-    name = {"bfloat": "bfloat", "float": "float", "int": "int", "uint": "uint", "bool": "bool"}.get(foreign.kind)
-    if name is None:
+    name = foreign.kind
+    if name not in ("bfloat", "float", "int", "uint", "bool", "complex"):
         raise DtypeError(f"from_dlpack: element kind {foreign.kind!r} has no counterpart in squall")
     dtype = as_dtype("bool" if name == "bool" else f"{name}{foreign.bits}")
     buffer = Buffer(foreign.block, foreign.block.pointer, foreign.strides, True)

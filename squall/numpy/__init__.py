@@ -18,6 +18,7 @@ from squall.numpy.info import Info, __array_namespace_info__
 __array_api_version__ = "2024.12"
 
 _FROM = {
+    "facts": ("ix_ ndim ravel_multi_index shape size unravel_index"),
     "elementwise": (
         "abs absolute acos acosh add arccos arccosh arcsin arcsinh arctan arctan2 arctanh asin asinh atan "
         "atan2 atanh bitwise_and bitwise_count bitwise_invert bitwise_left_shift bitwise_not bitwise_or "

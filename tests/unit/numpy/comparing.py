@@ -11,6 +11,7 @@ def agree(got, wanted, rtol=1e-6):
         for g, w in zip(got, wanted, strict=True):
             agree(g, w, rtol)
         return
+    assert isinstance(got, snp.ndarray)
     wanted = numpy.asarray(wanted)
     assert got.dtype == wanted.dtype, (got.dtype, wanted.dtype)
     assert got.shape == wanted.shape

@@ -55,7 +55,8 @@ CALLS = {
     "histogram": [(X, 4), (X, [-1, 0, 1])], "bincount": [(V,), (V, V * 0.5)],
     "interp": [([0.5, 9], [0, 1, 2], [1, 2, 4])],
     "convolve": [(V, [1, 2]), (V, [1, 2, 3], "same")], "correlate": [(V, [1, 2], "full")],
-    "gradient": [(V,), (X, 2.0)], "quantile": [(X, [0.2, 0.5], 0)], "percentile": [(X, 30)],
+    "unravel_index": [([5, 11], (3, 4)), ([5], (3, 4), "F")], "ravel_multi_index": [(([1, 2], [1, 3]), (3, 4))],
+    "ix_": [([0, 2], [1, 3])], "gradient": [(V,), (X, 2.0)], "quantile": [(X, [0.2, 0.5], 0)], "percentile": [(X, 30)],
 }  # fmt: skip
 
 

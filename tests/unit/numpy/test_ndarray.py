@@ -130,3 +130,4 @@ def test_dlpack_both_ways():
     y[0] = 9
     assert x[0] == 9
     assert numpy.from_dlpack(snp.arange(2.0)).tolist() == [0, 1]
+    assert snp.from_dlpack(snp.asarray([1j, 2])).tolist() == [1j, 2]
