@@ -12,7 +12,7 @@ from typing import Any
 from squall.base import pytree
 from squall.base.errors import ShapeError
 from squall.frontend.checkpointing import Watch
-from squall.frontend.core import Handle, wrap
+from squall.frontend.core import Handle, cast, wrap
 from squall.frontend.custom_calls import (
     Closure,
     CustomFunction,
@@ -148,7 +148,7 @@ class custom_jvp(CustomFunction):
                 f"custom_jvp: the rule of {self.label} gave a tangent {got} for an output of shape "
                 f"{list(output.node.shape)}"
             )
-        return tangent if tangent.node.dtype is output.node.dtype else tangent.to(output.node.dtype)
+        return tangent if tangent.node.dtype is output.node.dtype else cast(tangent, output.node.dtype)
 
     def apply(self, given: Given) -> Any:
         """Call in grad mode."""

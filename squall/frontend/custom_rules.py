@@ -146,7 +146,7 @@ class _Pulled:
 
     def _fitted(self, leaf: int, part: Any) -> Any:
         node = self.given.nodes[leaf]
-        if part is None:
+        if part is None or node is None:
             return None
         if not isinstance(part, Handle):
             raise TypeError(

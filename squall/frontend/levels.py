@@ -23,6 +23,10 @@ from squall.ir.families import zeros
 from squall.ir.op import ops
 
 
+# The name of leaves that stand for cotangents of a function whose tangents were found: nothing asks for theirs again.
+STAND_IN = "stand-in"
+
+
 class Level:
     """One differentiation: the Tensors a function is run on, whose history begins anew, and the tape it leaves.
 
@@ -64,7 +68,7 @@ class Level:
                 continue
             seen.add(id(edge))
             if edge.__class__ is Leaf:
-                if id(edge) not in mine:
+                if id(edge) not in mine and getattr(edge, "name", None) is not STAND_IN:
                     return True
             else:
                 stack.extend(e for e in edge.edges if e is not None)
@@ -197,12 +201,16 @@ class Linearized:
         holders, gradients = self.transposed()
         pairs = [(g, t) for g, t in zip(gradients, tangents, strict=True) if g is not None and t is not None]
         edges = [h.edge for h in holders if h is not None]
+        for edge in edges:
+            edge.name = None  # while tangents go along, rules may differentiate by it
         pushed = iter(pull([g for g, _ in pairs], [t for _, t in pairs], edges, self.create(tangents)))
         own = frozenset(map(id, edges))
         out = []
         for holder, output in zip(holders, self.outputs, strict=True):
             tangent = None if holder is None else next(pushed)
             out.append(zeros_of(output) if tangent is None else self.level.released(tangent, own))
+        for edge in edges:
+            edge.name = STAND_IN
         return out
 
 

@@ -44,10 +44,10 @@ def map(f: Callable, xs: Any, *, batch_size: int | None = None) -> Any:
         raise ValueError(f"map: batch_size must be at least 1, got {batch_size}")
     names = leaf_names(xs)
     tensors = tensors_of(leaves, "map: xs", names)
-    sizes = [t.shape[0] if t.ndim else None for t in tensors]
-    if None in sizes or any(s != sizes[0] for s in sizes):
-        raise ShapeError(f"map: expected Tensors of one length along dimension 0, got {sizes}")
-    count = sizes[0]
+    shapes = [tuple(t.node.shape) for t in tensors]
+    if not all(shapes) or any(s[0] != shapes[0][0] for s in shapes):
+        raise ShapeError(f"map: expected Tensors of one length along dimension 0, got shapes {shapes}")
+    count = shapes[0][0]
     whole = count // batch_size
     parts = []
     if whole:
