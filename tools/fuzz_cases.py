@@ -7,6 +7,7 @@ op's own shape rule refuses falls back to the sample, so every draw is a case. V
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,6 +20,7 @@ from squall.ir.node import TensorType
 from squall.ir.op import NON_DIFFERENTIABLE, Decompose, Library, Op, Sample, ops
 
 SIZES = (0, 1, 2, 3, 4, 5, 7, 8, 16, 17, 33)
+LARGEST = 4000  # elements of an operand: some references integrate for each
 LAYOUTS = ("plain", "transposed", "strided", "offset", "expanded")
 VALUES = ("sample", "normal", "special")
 # Operands that a rule gives no gradient although they are floats, as in PyTorch.
@@ -131,6 +133,8 @@ def _dtype(op: Op, array: np.ndarray, floating: str) -> str:
 
 
 def _accepts(op: Op, types: tuple, attributes: dict) -> bool:
+    if any(prod(t.shape) > LARGEST for t in types):
+        return False
     try:
         op.result_type(types, op.pack(attributes))
     except (SquallError, ValueError, TypeError, IndexError, ZeroDivisionError, AssertionError):

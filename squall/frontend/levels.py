@@ -22,7 +22,6 @@ from squall.frontend.tape import GradRecord, Leaf
 from squall.ir.families import zeros
 from squall.ir.op import ops
 
-
 # The name of leaves that stand for cotangents of a function whose tangents were found: nothing asks for theirs again.
 STAND_IN = "stand-in"
 

@@ -30,7 +30,8 @@ def i1e(x: Any) -> Any:
     """exp(-|x|) I1(x)."""
     import numpy
 
-    return x * _mean(x, lambda v, t: numpy.exp(numpy.abs(v) * (numpy.cos(t) - 1)) * numpy.sin(t) ** 2)
+    mean = _mean(x, lambda v, t: numpy.exp(numpy.abs(v) * (numpy.cos(t) - 1)) * numpy.sin(t) ** 2)
+    return numpy.where(numpy.isinf(x), numpy.copysign(0.0, x), x * mean)
 
 
 def i0(x: Any) -> Any:
@@ -65,7 +66,7 @@ def _tail(x: Any, integrand: Any, far: float) -> Any:
     """The integral over [0, far] of integrand(x, t), which is even in t and vanishes at the far end."""
     import numpy
 
-    t = numpy.linspace(0.0, far, 6001)
+    t = numpy.linspace(0.0, far, int(far * 500) + 1)
     values = integrand(numpy.asarray(x)[..., None], t)
     return numpy.asarray((values.sum(-1) - values[..., 0] / 2) * t[1])
 
@@ -81,7 +82,7 @@ def _second_kind(x: Any, order: int) -> Any:
     import numpy
 
     safe = numpy.where(x > 0, x, 1.0)
-    value = _tail(safe, lambda v, t: numpy.exp(-v * (numpy.cosh(t) - 1)) * numpy.cosh(order * t), 12.0)
+    value = _tail(safe, lambda v, t: numpy.exp(-v * (numpy.cosh(t) - 1)) * numpy.cosh(order * t), 16.0)
     return _positive(x, value, numpy.inf)
 
 
@@ -125,7 +126,7 @@ def _bessel_y(x: Any, order: int) -> Any:
     safe = numpy.where(x > 0, x, 1.0)[..., None]
     t, w = _nodes(0.0, pi, 8)
     value = (numpy.sin(safe * numpy.sin(t) - order * t) * w).sum(-1) / pi
-    t, w = _nodes(0.0, 8.0, 40)
+    t, w = _nodes(0.0, 20.0, 80)
     growth = numpy.exp(order * t) + (-1) ** order * numpy.exp(-order * t)
     value = value - (growth * numpy.exp(-safe * numpy.sinh(t)) * w).sum(-1) / pi
     return _positive(x, value, -numpy.inf)

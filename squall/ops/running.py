@@ -80,26 +80,26 @@ def _log_expand(x: Any, dim: int) -> Any:
     return x
 
 
+def _log_weights(x: Any, out: Any, dim: int) -> tuple:
+    """exp(out[i-1] - out[i]) and exp(x[i] - out[i]): what a step of the running sum keeps and what it adds."""
+    # where everything so far is exp(-inf) there is nothing to add, and no difference of infinities
+    safe = ops.where(ops.eq(out, number(float("-inf"), out)), number(0.0, out), out)
+    return ops.exp(ops.sub(shifted(out, dim, 1, 0.0), safe)), ops.exp(ops.sub(x, safe))
+
+
 @widened
 def _log_grad(context: Context, g: Any) -> Any:
-    """sum over later j of g[j] exp(x[i] - out[j]), in logarithms of the positive and the negative part."""
-    x, out, (dim,) = context.inputs[0], context.output, context.attrs
-    low = number(float("-inf"), g)
-    total = None
-    for sign in (1.0, -1.0):
-        part = ops.mul(g, sign)
-        positive = ops.gt(part, 0.0)
-        logs = ops.where(positive, ops.sub(ops.log(ops.where(positive, part, number(1.0, g))), out), low)
-        after = ops.exp(ops.add(backwards(ops.logcumsumexp, logs, dim=dim), x))
-        total = after if total is None else ops.sub(total, after)
-    return total
+    """sum over later j of g[j] exp(x[i] - out[j]), by a recurrence from the end: linear in g, also where it is 0."""
+    (dim,) = context.attrs
+    decay, weight = _log_weights(context.inputs[0], context.output, dim)
+    return ops.mul(weight, backwards(ops.linear_recurrence, shifted(decay, dim, -1, 0.0), g, dim=dim))
 
 
 def _log_tangent(context: Context, t: Any) -> Any:
     """sum over earlier j of t[j] exp(x[j] - out[i]), by a linear recurrence with factors exp(out[i-1] - out[i])."""
-    x, out, (dim,) = context.inputs[0], context.output, context.attrs
-    decay = ops.exp(ops.sub(shifted(out, dim, 1, 0.0), out))
-    return ops.linear_recurrence(decay, ops.mul(t, ops.exp(ops.sub(x, out))), dim=dim)
+    (dim,) = context.attrs
+    decay, weight = _log_weights(context.inputs[0], context.output, dim)
+    return ops.linear_recurrence(decay, ops.mul(t, weight), dim=dim)
 
 
 def _log_reference(x: Any, dim: int) -> Any:

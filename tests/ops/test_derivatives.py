@@ -157,7 +157,8 @@ def second_samples(op: Op) -> list[Sample]:
 
 
 def test_differentiable_ops_have_samples_of_second_order():
-    bare = [op.name for op in DIFFERENTIABLE if op.name not in OF_COMPLEX
+    constant = {"full_like"}  # its gradient is zero
+    bare = [op.name for op in DIFFERENTIABLE if op.name not in OF_COMPLEX | constant
             and not any(second_of(op, s) for s in second_samples(op))]
     assert not bare, f"no sample with a gradient to differentiate again: {bare}"
 
@@ -189,6 +190,26 @@ def test_second_gradient_forward_over_reverse(op):
         values = iter(float(v) for v in BACKENDS["numpy"](present, bindings))
         a, b = (0.0 if n is None else next(values) for n in (forward, backward))
         assert abs(a - b) <= 1e-8 * max(abs(a), 1.0), f"{described(op, sample)}: forward {a}, reverse {b}"
+
+
+@pytest.mark.parametrize("op", DIFFERENTIABLE, ids=names(DIFFERENTIABLE))
+def test_rules_are_linear_where_the_cotangent_is_zero(op):
+    """Tangents are found by transposing: the derivative of a rule in its cotangent, at 0, is the rule."""
+    for sample in second_samples(op):
+        second = second_of(op, sample)
+        if second is None:
+            continue
+        count = len(sample.inputs)
+        incoming, weights = second.nodes[count:], second.arrays[count:]
+        moved = placeholders(weights, len(second.nodes) + len(second.fixed))
+        tangents = dict(zip(map(id, incoming), moved, strict=True))
+        push_forward(toposort([second.root]), tangents)
+        operands = {**bound(second.nodes[:count], second.arrays[:count]), **second.fixed, **bound(moved, weights)}
+        zero = {**operands, **bound(incoming, [np.zeros_like(w) for w in weights])}
+        tangent = tangents.get(id(second.root))
+        slope = 0.0 if tangent is None else float(BACKENDS["numpy"]([tangent], zero)[0])
+        value = float(BACKENDS["numpy"]([second.root], {**operands, **bound(incoming, weights)})[0])
+        assert abs(slope - value) <= 1e-9 * max(abs(value), 1.0), f"{described(op, sample)}: {slope}, not {value}"
 
 
 @pytest.mark.parametrize("op", DIFFERENTIABLE, ids=names(DIFFERENTIABLE))
