@@ -3,7 +3,7 @@
 Hypothesis draws cases (`fuzz_cases.py`) in blocks of 500, each with a seed of its own: `--first 37` goes on with
 block 37. A case is evaluated by the compiled path on operands of the drawn memory layouts and compared with the op's
 NumPy reference; gradients are compared with differences of the reference. What fails is made as small as it will go
-and printed as a program. The tests run 2,000 cases of it.
+and printed as a program.
 """
 
 from __future__ import annotations
