@@ -23,6 +23,34 @@ def number_of(text: str, scalar: str) -> Any:
     return bool(int(text)) if scalar == "bool" else int(text)
 
 
+def rounded(b: Builder, reg: Reg, scalar: str) -> Reg:
+    """A computed register as its dtype holds it."""
+    if scalar in ("f16", "bf16") and reg.type.scalar == "f32":
+        return b.cast(b.cast(reg, reg.type.with_scalar(scalar)), reg.type)
+    return reg
+
+
+def convert(b: Builder, reg: Reg, scalar: str) -> Reg:
+    """A cast by value."""
+    return rounded(b, b.cast(reg, reg.type.with_scalar(compute_scalar(scalar))), scalar)
+
+
+def instruction(b: Builder, name: str, attrs: tuple, scalar: str, args: list[Reg]) -> Reg:
+    """An elementwise op on compute forms, rounded to its dtype."""
+    if name == "cast":
+        return convert(b, args[0], scalar)
+    build = op_named(name).lowering.build
+    if callable(build):
+        made = build(b, attrs, *args)
+    elif build in COMPARE:
+        made = b.compare(build, *args)
+    elif build == "select":
+        made = b.select(*args)
+    else:
+        made = b.op(build, *args)
+    return rounded(b, made, scalar)
+
+
 class Emitter:
     """Writes the values of one kernel.
 
@@ -122,9 +150,7 @@ class Emitter:
 
     def rounded(self, reg: Reg, scalar: str) -> Reg:
         """A computed register as its dtype holds it."""
-        if scalar in ("f16", "bf16") and reg.type.scalar == "f32":
-            return self.b.cast(self.b.cast(reg, reg.type.with_scalar(scalar)), reg.type)
-        return reg
+        return rounded(self.b, reg, scalar)
 
     def emit(self, number: int, v: Value, local: dict[int, Reg], j: Reg | None, mask: Reg | None) -> Reg:
         """One value; for those of the inner loop `j` is the index of lane 0 and `mask` the live lanes (None: all)."""
@@ -157,28 +183,17 @@ class Emitter:
 
     def convert(self, reg: Reg, scalar: str) -> Reg:
         """A cast by value."""
-        return self.rounded(self.b.cast(reg, reg.type.with_scalar(compute_scalar(scalar))), scalar)
+        return convert(self.b, reg, scalar)
 
     def instruction(self, v: Value, args: list[Reg]) -> Reg:
         """An elementwise op on compute forms, rounded to its dtype."""
         name, attrs = v.attr
         b = self.b
-        if name == "cast":
-            return self.convert(args[0], v.scalar)
         if name == "bitcast":
             source = self.spec.values[v.operands[0]].scalar
             kept = b.bitcast(b.cast(args[0], args[0].type.with_scalar(source)), args[0].type.with_scalar(v.scalar))
             return b.cast(kept, kept.type.with_scalar(compute_scalar(v.scalar)))
-        build = op_named(name).lowering.build
-        if callable(build):
-            made = build(b, attrs, *args)
-        elif build in COMPARE:
-            made = b.compare(build, *args)
-        elif build == "select":
-            made = b.select(*args)
-        else:
-            made = b.op(build, *args)
-        return self.rounded(made, v.scalar)
+        return instruction(b, name, attrs, v.scalar, args)
 
     # memory
     def _indirect(self, access: Access, local: dict[int, Reg], lanes: int) -> list[Reg]:

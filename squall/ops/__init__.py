@@ -25,6 +25,7 @@ from squall.ops import (  # noqa: F401 - imported for what they declare
     dropout,
     embedding,
     factorizations,
+    flex_attention,
     fourier,
     incomplete_gamma,
     indexing,

@@ -1,7 +1,8 @@
 """Scaled dot-product attention: one op forward, one backward, each one kernel; their decompositions say what they mean.
 
 The second result, and what backward recomputes weights from, is for each query the base-2 logarithm of the sum of its
-exponentials. So nothing of the size of the scores is kept.
+exponentials. So nothing of the size of the scores is kept. Results of 16-bit operands are float32: backward subtracts
+from each weight's gradient what the result says they are on average, and a rounded one would leave the rounding.
 """
 
 from __future__ import annotations
@@ -46,7 +47,11 @@ def _statistic(q: TensorType) -> TensorType:
     return TensorType(q.shape[:-1], float32 if is_narrow(q.dtype) else q.dtype, q.device)
 
 
-def _check(name: str, types: tuple, p: float) -> TensorType:
+def _result(q: TensorType, v: TensorType) -> TensorType:
+    return TensorType((*q.shape[:-1], v.shape[-1]), float32 if is_narrow(q.dtype) else q.dtype, q.device)
+
+
+def _check(name: str, types: tuple, p: float) -> None:
     q, k, v, *rest = types
     shapes = f"query {tuple(q.shape)}, key {tuple(k.shape)}, value {tuple(v.shape)}"
     if (
@@ -73,7 +78,6 @@ def _check(name: str, types: tuple, p: float) -> TensorType:
         if mask[0].dtype.category and mask[0].dtype is not q.dtype:
             raise DtypeError(f"{name}: the mask must be bool or {q.dtype}, not {mask[0].dtype}")
     common_device(op_named(name), types)
-    return q.with_shape((*q.shape[:-1], v.shape[-1]))
 
 
 def _product(a: Any, b: Any, equation: str, causal: bool) -> Any:
@@ -130,11 +134,12 @@ def _attention(q: Any, k: Any, v: Any, *rest: Any, causal: bool, scale: float, p
     weights = _dropped(_weights(q, k, mask, causal, scale), drawn, p)
     scores = _scores(q, k, mask, causal, scale)
     sums = ops.logsumexp(scores, dims=(len(scores.shape) - 1,), keepdim=False)
-    return _product(as_dtype_of(weights, v.dtype), v, "ls,sv->lv", causal), ops.mul(sums, _LOG2_E)
+    return _product(weights, widen(v), "ls,sv->lv", causal), ops.mul(sums, _LOG2_E)
 
 
 def _attention_type(types: tuple, attrs: tuple) -> tuple:
-    return _check("attention", types, attributes(attrs)[2]), _statistic(types[0])
+    _check("attention", types, attributes(attrs)[2])
+    return _result(types[0], types[2]), _statistic(types[0])
 
 
 def _attention_grad(context: Context, g: tuple) -> tuple:
@@ -166,9 +171,13 @@ def _over_scores(g: Any, v: Any, weights: Any, drawn: tuple, causal: bool, p: fl
 
 def _from_scores(g: Any, q: Any, k: Any, gs: Any, dropped: Any, causal: bool, scale: float) -> tuple:
     """Gradients of query, key and value."""
-    gv = _product(as_dtype_of(dropped, g.dtype), g, "ls,lv->sv", causal)
-    scaled = as_dtype_of(ops.mul(gs, scale) if scale != 1 else gs, g.dtype)
-    return _product(scaled, k, "ls,se->le", causal), _product(scaled, q, "ls,le->se", causal), gv
+    scaled = ops.mul(gs, scale) if scale != 1 else gs
+    found = (
+        _product(scaled, widen(k), "ls,se->le", causal),
+        _product(scaled, widen(q), "ls,le->se", causal),
+        _product(dropped, widen(g), "ls,lv->sv", causal),
+    )
+    return tuple(as_dtype_of(x, q.dtype) for x in found)
 
 
 def _backward(g: Any, q: Any, k: Any, v: Any, out: Any, sums: Any, *rest: Any, causal: bool, scale: float,
@@ -181,8 +190,8 @@ def _backward(g: Any, q: Any, k: Any, v: Any, out: Any, sums: Any, *rest: Any, c
 
 def _backward_type(types: tuple, attrs: tuple) -> tuple:
     g, q, k, v, out, sums, *rest = types
-    result = _check("attention_backward", (q, k, v, *rest), attributes(attrs)[2])
-    wanted = (result, result, _statistic(q))
+    _check("attention_backward", (q, k, v, *rest), attributes(attrs)[2])
+    wanted = (_result(q, v), _result(q, v), _statistic(q))
     for name, given, type in zip(("gradient", "result", "sums"), (g, out, sums), wanted, strict=True):
         if given.shape != type.shape or given.dtype not in (type.dtype, q.dtype):
             raise ShapeError(f"attention_backward: the {name} must be {type}, not {given}")
@@ -203,7 +212,7 @@ def _backward_grad(context: Context, g: tuple) -> tuple:
         return _dropped(x, drawn, p)
 
     def times(x: Any, y: Any, equation: str) -> Any:
-        return _product(as_dtype_of(x, y.dtype), y, equation, causal)
+        return _product(x, widen(y), equation, causal)
 
     weights = _weights(q, k, mask, causal, scale)
     d = dropped(_product(widen(go), widen(v), "lv,sv->ls", causal))
@@ -224,7 +233,8 @@ def _backward_grad(context: Context, g: tuple) -> tuple:
     over_go = ops.add(times(kept, c, "ls,sv->lv"), times(over_d, v, "ls,sv->lv"))
     over_q = ops.add(times(gs, b, "ls,se->le"), times(over_s, k, "ls,se->le"))
     over_k = ops.add(times(gs, a, "ls,le->se"), times(over_s, q, "ls,le->se"))
-    return over_go, over_q, over_k, times(over_d, go, "ls,lv->sv"), None, None, *over_mask, *(None for _ in drawn)
+    over_q, over_k, over_v = (as_dtype_of(x, q.dtype) for x in (over_q, over_k, times(over_d, go, "ls,lv->sv")))
+    return as_dtype_of(over_go, go.dtype), over_q, over_k, over_v, None, None, *over_mask, *(None for _ in drawn)
 
 
 def _batch(first: int) -> Any:

@@ -11,12 +11,12 @@ their order is a function of the sizes alone. Nothing grows but with the number 
 
 from __future__ import annotations
 
-from squall.compiler.attend import softmax, tiles
+from squall.compiler.attend import modify, softmax, tiles
 from squall.compiler.attend.block import Block, fill, helpers
-from squall.compiler.attend.softmax import LOG2_E
 from squall.compiler.attend.spec import AttentionSpec, Scratch, rounded
 from squall.compiler.attend.tiles import KEYS, QUERIES
-from squall.ir.linear import Builder, Function, Program, Reg, Type
+from squall.ir.linear import Builder, Function, Program, Reg
+from squall.ops.scalar_program import is_input
 
 
 def program(spec: AttentionSpec) -> Program:
@@ -25,7 +25,13 @@ def program(spec: AttentionSpec) -> Program:
     functions = tiles.products(isa, scalar, ("product", "add") if spec.dropout else ("product", "add", "graded"))
     functions += [*helpers(spec), softmax.begin_backward(isa, scalar)]
     functions += [softmax.slopes(isa, scalar)] if spec.dropout else []
+    functions += [modify.change(isa, scalar, spec.flex)] if is_changed(spec) else []
     return Program((*functions, entry(spec)), "attention_backward")
+
+
+def is_changed(spec: AttentionSpec) -> bool:
+    """Whether gradients of scores are not those of what they were made of."""
+    return bool(spec.flex and spec.flex.score and not is_input(spec.flex.change, "gradient"))
 
 
 class _Space:
@@ -41,6 +47,7 @@ class _Space:
         self.scores = s.take(KEYS, QUERIES)
         self.dropped, self.slopes = (s.take(KEYS, QUERIES), s.take(KEYS, QUERIES)) if spec.dropout else (None, None)
         self.mask, self.turned_mask = (s.take(KEYS, QUERIES), s.take(KEYS, QUERIES)) if spec.mask else (None, None)
+        self.raw = s.take(KEYS, QUERIES) if is_changed(spec) else None
         self.ignored, self.shift, self.deltas = (s.take(QUERIES) for _ in range(3))
         self.over_k, self.over_v = s.take(u.keys, f), s.take(u.keys, w)
 
@@ -50,21 +57,20 @@ def entry(spec: AttentionSpec) -> Function:
     b = Builder.kernel("attention_backward")
     u = Block(b, spec)
     w, s = u.words, _Space(u, b)
-    factor = b.mul(w["scale"], b.const(LOG2_E, Type(u.scalar)))
     with b.loop(b.begin, b.end) as lead:
         at = w.leads(lead)
+        u.enter(lead)
         fill(b, u.scalar, u.lanes, s.over_k, b.mul(u.keys, u.features), 0.0)
         fill(b, u.scalar, u.lanes, s.over_v, b.mul(u.keys, u.width), 0.0)
         with b.loop(b.int(0), u.queries, u.step) as first:
             rows = b.op("min", b.sub(u.queries, first), u.step)
             columns = rounded(b, rows, u.lanes)
-            _load_queries(u, b, s, at, b.mul(lead, u.queries), first, rows, columns, factor)
+            _load_queries(u, b, s, at, b.mul(lead, u.queries), first, rows, columns, u.factor)
             fill(b, u.scalar, u.lanes, s.over_q, b.mul(rows, u.features), 0.0)
             most = b.op("min", u.keys, b.add(first, rows)) if spec.causal else u.keys
-            with b.loop(b.int(0), most, u.reach) as key:
-                keys = b.op("min", b.sub(most, key), u.reach)
-                _weights(u, b, s, at, first, rows, columns, key, keys)
-                _gradients(u, b, s, at, b.add(b.mul(lead, u.queries), first), rows, columns, key, keys)
+            with u.meetings(b.op("div", first, u.step), most) as (key, keys, whole):
+                _weights(u, b, s, at, first, rows, columns, key, keys, whole)
+                _gradients(u, b, s, at, lead, first, rows, columns, key, keys)
             b.call("store_rows", (s.over_q, u.features, rows, w["features"], w.row("gq", at["gq"], first),
                                   w["gq_row"], w["gq_step"], w["scale"]))
         b.call("store_rows", (s.over_k, u.features, u.keys, w["features"], at["gk"], w["gk_row"], w["gk_step"],
@@ -92,14 +98,17 @@ def _load_queries(u: Block, b: Builder, s: _Space, at: dict, base: Reg, first: R
 
 
 def _weights(u: Block, b: Builder, s: _Space, at: dict, first: Reg, rows: Reg, columns: Reg, key: Reg,
-             keys: Reg) -> None:
+             keys: Reg, whole: Reg | None) -> None:
     """The weights of a block, keys by queries, before dropout."""
     w = u.words
     u.load("k", at["k"], key, keys, w["features"], u.features, s.rows_k, u.one)
-    b.call("product", (s.rows_k, u.features, b.int(1), s.turned_q, u.step, w["features"], s.scores, u.step, keys,
+    raw = s.scores if s.raw is None else s.raw
+    b.call("product", (s.rows_k, u.features, b.int(1), s.turned_q, u.step, w["features"], raw, u.step, keys,
                        columns, s.ignored))
     ahead = b.sub(key, first)
-    if u.spec.mask:
+    if u.spec.flex:
+        u.modified(raw, s.scores, s.ignored, keys, columns, first, key, whole)
+    elif u.spec.mask:
         mask = u.score_mask(at["mask"], first, rows, key, keys, s.mask, s.turned_mask)
         b.call("adjust", (s.scores, keys, columns, s.ignored, ahead, *mask))
     elif u.spec.causal:
@@ -108,10 +117,11 @@ def _weights(u: Block, b: Builder, s: _Space, at: dict, first: Reg, rows: Reg, c
     b.call("weights", (s.scores, keys, columns, s.shift, s.ignored))
 
 
-def _gradients(u: Block, b: Builder, s: _Space, at: dict, row: Reg, rows: Reg, columns: Reg, key: Reg,
+def _gradients(u: Block, b: Builder, s: _Space, at: dict, lead: Reg, first: Reg, rows: Reg, columns: Reg, key: Reg,
                keys: Reg) -> None:
     """Add what a block of weights gives the gradients of values, keys and queries."""
     w, one, weights = u.words, b.int(1), s.scores
+    row = b.add(b.mul(lead, u.queries), first)
     if u.spec.dropout:
         u.dropped(s.scores, s.dropped, keys, columns, row, key)
         weights = s.dropped
@@ -125,6 +135,8 @@ def _gradients(u: Block, b: Builder, s: _Space, at: dict, row: Reg, rows: Reg, c
         b.call("slopes", (s.scores, s.slopes, *ends))
     else:
         b.call("graded", (*values, s.turned_g, u.step, w["width"], s.scores, u.step, *ends))
+    if s.raw is not None:
+        b.call("change", (s.raw, s.scores, *u.where(keys, columns, first, key)))
     over_k = b.gep(s.over_k, b.mul(key, u.features), u.scalar)
     b.call("add", (s.scores, u.step, one, s.rows_q, u.features, rows, over_k, u.features, keys, u.features, s.ignored))
     b.call("add", (s.scores, one, u.step, s.rows_k, u.features, keys, s.over_q, u.features, rows, u.features,

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-from squall.compiler.attend import softmax, tiles
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from squall.compiler.attend import modify, softmax, tiles
 from squall.compiler.attend.softmax import LOG2_E
 from squall.compiler.attend.spec import AttentionSpec, Words, rounded
 from squall.compiler.attend.tiles import KEYS, QUERIES
-from squall.ir.linear import Builder, Function, Reg, Type
+from squall.ir.linear import I64, Builder, Function, Reg, Type
 
 
 def helpers(spec: AttentionSpec) -> list[Function]:
     """Functions of both kernels."""
     isa, scalar = tiles.target_isa(spec.isa), spec.scalar
-    made = [tiles.load_rows(isa, s, scalar, f"load_{s}") for s in dict.fromkeys((spec.stored, spec.mask)) if s]
-    made += [tiles.store_rows(isa, spec.stored, scalar), tiles.turn(isa, scalar), softmax.weights(isa, scalar)]
+    loaded = (spec.stored, spec.mask, *((scalar,) if spec.role == "backward" else ()))
+    made = [tiles.load_rows(isa, s, scalar, f"load_{s}") for s in dict.fromkeys(loaded) if s]
+    stored = scalar if spec.role == "forward" else spec.stored
+    made += [tiles.store_rows(isa, stored, scalar), tiles.turn(isa, scalar), softmax.weights(isa, scalar)]
     made += [softmax.adjust(isa, scalar, spec.causal, bool(spec.mask))] if spec.causal or spec.mask else []
+    if spec.flex:
+        made += [modify.modify(isa, scalar, spec.flex, True)]
+        made += [modify.modify(isa, scalar, spec.flex, False)] if spec.flex.listed and spec.flex.keep else []
     return made + ([softmax.drop(isa, scalar)] if spec.dropout else [])
 
 
@@ -71,6 +79,52 @@ class Block:
             b.set(row, self.step)
             b.set(lane, b.int(1))
         return turned, b.get(row), b.get(lane)
+
+    @property
+    def factor(self) -> Reg:
+        """What queries are multiplied by: scores are in units of ln 2 unless the user's functions see them first."""
+        b = self.b
+        return self.words["scale"] if self.spec.flex else b.mul(self.words["scale"], b.const(LOG2_E, Type(self.scalar)))
+
+    def enter(self, lead: Reg) -> None:
+        """Begin with a leading index: its batch and head."""
+        if self.spec.flex:
+            self.batch = self.b.op("div", lead, self.words["heads"])
+            self.head = self.b.sub(lead, self.b.mul(self.batch, self.words["heads"]))
+
+    @contextmanager
+    def meetings(self, number: Reg, most: Reg) -> Iterator[tuple[Reg, Reg, Reg | None]]:
+        """Past the blocks of keys that a block of queries meets: first key, how many, whether all are kept."""
+        b, w, flex = self.b, self.words, self.spec.flex
+        if not (flex and flex.listed):
+            with b.loop(b.int(0), most, self.reach) as key:
+                yield key, b.op("min", b.sub(most, key), self.reach), None
+            return
+        at = b.add(b.mul(self.batch, w["listed_batch"]), b.mul(self.head, w["listed_head"]))
+        line = b.gep(w["listed"], b.add(at, b.mul(number, w["listed_row"])), "i64")
+        with b.loop(b.int(1), b.add(b.load(I64, line), b.int(1))) as i:
+            entry = b.load(I64, b.gep(line, i, "i64"))
+            key = b.mul(b.op("shr", entry, b.int(1)), self.reach)
+            whole = b.compare("eq", b.op("and", entry, b.int(1)), b.int(1))
+            yield key, b.op("min", b.sub(most, key), self.reach), whole
+
+    def modified(self, source: Reg, target: Reg, highest: Reg, keys: Reg, columns: Reg, first: Reg, key: Reg,
+                 whole: Reg | None) -> None:
+        """Apply the user's functions to a block of scores."""
+        b, flex = self.b, self.spec.flex
+        given = (source, target, highest, *self.where(keys, columns, first, key))
+        if whole is None or not flex.keep:  # type: ignore[union-attr]
+            b.call("modify", given)
+            return
+        with b.when_else(whole) as otherwise:
+            b.call("modify_whole", given)
+            otherwise()
+            b.call("modify", given)
+
+    def where(self, keys: Reg, columns: Reg, first: Reg, key: Reg) -> tuple[Reg, ...]:
+        """What the user's functions are told besides scores: sizes and place of a block, captured tensors."""
+        captured = (self.words[n] for n in self.spec.flex.names)  # type: ignore[union-attr]
+        return (keys, columns, self.batch, self.head, first, key, *captured)
 
     def no_mask(self) -> tuple:
         """What `adjust` is given when there is no mask."""

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from squall.compiler.attend import softmax, tiles
 from squall.compiler.attend.block import Block, fill, helpers
-from squall.compiler.attend.softmax import LOG2_E
 from squall.compiler.attend.spec import AttentionSpec, Scratch, rounded
 from squall.compiler.attend.tiles import KEYS, QUERIES
 from squall.ir.linear import I64, PTR, Builder, Function, Program, Reg, Type
@@ -41,11 +40,11 @@ def entry(spec: AttentionSpec) -> Function:
         if spec.causal:  # the longest first
             number = b.sub(b.sub(blocks, b.int(1)), number)
         at = w.leads(lead)
+        u.enter(lead)
         first = b.mul(number, u.step)
         rows = b.op("min", b.sub(u.queries, first), u.step)
         columns = rounded(b, rows, u.lanes)
-        factor = b.mul(w["scale"], b.const(LOG2_E, Type(u.scalar)))
-        u.load("q", at["q"], first, rows, w["features"], u.features, rows_q, factor)
+        u.load("q", at["q"], first, rows, w["features"], u.features, rows_q, u.factor)
         end = b.gep(rows_q, b.mul(rows, u.features), u.scalar)
         fill(b, u.scalar, lanes, end, b.mul(b.sub(columns, rows), u.features), 0.0)
         b.call("turn", (rows_q, u.features, turned_q, u.step, columns, u.features))
@@ -53,15 +52,17 @@ def entry(spec: AttentionSpec) -> Function:
             fill(b, u.scalar, lanes, place, columns, value)
         fill(b, u.scalar, lanes, result, b.mul(u.width, u.step), 0.0)
         most = b.op("min", u.keys, b.add(first, rows)) if spec.causal else u.keys
-        with b.loop(b.int(0), most, u.reach) as key:
-            keys = b.op("min", b.sub(most, key), u.reach)
+        with u.meetings(number, most) as (key, keys, whole):
             k = u.lying("k", at["k"], key, keys, room_k)
 
             def scored(kind: str, k: tuple = k, keys: Reg = keys, columns: Reg = columns) -> None:
                 b.call(kind, (*k, turned_q, u.step, w["features"], scores, u.step, keys, columns,
                                             highest))
 
-            if spec.mask:
+            if spec.flex:
+                scored("product")
+                u.modified(scores, scores, highest, keys, columns, first, key, whole)
+            elif spec.mask:
                 scored("product")
                 mask = u.score_mask(at["mask"], first, rows, key, keys, space, turned)
                 b.call("adjust", (scores, keys, columns, highest, b.sub(key, first), *mask))

@@ -9,7 +9,7 @@ from typing import Any
 from squall.base.dtypes import float32
 from squall.base.shapes import contiguous_strides
 from squall.compiler.attend import backward, forward
-from squall.compiler.attend.spec import AttentionSpec
+from squall.compiler.attend.spec import AttentionSpec, Flex
 from squall.compiler.attend.tiles import COMPUTE, KEYS, QUERIES
 from squall.compiler.group import Special
 from squall.compiler.lower import once
@@ -22,9 +22,11 @@ from squall.ir.linear import BYTES
 from squall.ir.node import Node
 from squall.ir.plan import KernelStep, Word
 from squall.ops.attention import attributes, split, threshold
-from squall.ops.common import as_dtype_of, is_narrow
+from squall.ops.common import as_dtype_of
+from squall.ops.flex_attention import parts
 
-FORWARD, BACKWARD = ("attention", "attention_dropout"), ("attention_backward", "attention_dropout_backward")
+FORWARD = ("attention", "attention_dropout", "flex_attention")
+BACKWARD = tuple(f"{name}_backward" for name in FORWARD)
 GRAIN_PRODUCTS = 1 << 20  # multiply-adds worth handing to another thread
 _PROGRAMS = {"forward": forward.program, "backward": backward.program}
 
@@ -52,6 +54,15 @@ class _Operands:
         self.reads.append(base)
         return view
 
+    def wide(self, node: Node) -> Home:
+        """The view of an operand that is computed in its own dtype; a copy of a 16-bit one."""
+        if node.dtype.short == COMPUTE[node.dtype.short]:
+            return self.read(node)
+        value = as_dtype_of(node, float32)
+        copy = self.written(None, value.type)
+        write(self.work, self.node, value, copy)
+        return copy
+
     def written(self, pick: Node | None, type: Any) -> Home:
         """Where a result goes; memory of its own when nobody reads it."""
         work = self.work
@@ -73,16 +84,19 @@ def attend(work: Work, node: Node, picks: list[Node | None]) -> None:
     is_forward = node.op.name in FORWARD
     first = 0 if is_forward else 1
     q, k, v = node.inputs[first : first + 3]
-    mask, drawn = split(node.inputs[3 if is_forward else 6 :], attributes(node.attrs)[2])
-    causal, scale, p = attributes(node.attrs)
+    rest = node.inputs[3 if is_forward else 6 :]
+    flex = is_flex(node)
+    causal, scale, p = (False, node.attrs[0], 0.0) if flex else attributes(node.attrs)
+    mask, drawn = ((), ()) if flex else split(rest, p)
     lead = len(q.shape) - 2
     spec = AttentionSpec("forward" if is_forward else "backward", q.dtype.short, work.isa, lead, causal,
-                         mask[0].dtype.short if mask else "", bool(drawn))
+                         mask[0].dtype.short if mask else "", bool(drawn), functions(node, rest) if flex else None)
     o = _Operands(work, node)
     given = [("q", q), ("k", k), ("v", v), *(("mask", m) for m in mask)]
-    given += [] if is_forward else [("g", node.inputs[0]), ("out", node.inputs[4])]
     for name, value in given:
         o.tensor(name, o.read(value), tuple(value.shape), value.dtype.short, lead)
+    for name, value in () if is_forward else (("g", node.inputs[0]), ("out", node.inputs[4])):
+        o.tensor(name, o.wide(value), tuple(value.shape), spec.scalar, lead)
     types = node.type
     results = [("out", 0)] if is_forward else [("gq", 0), ("gk", 1), ("gv", 2)]
     for name, i in results:
@@ -96,10 +110,42 @@ def attend(work: Work, node: Node, picks: list[Node | None]) -> None:
     o.words |= {"queries": Word("int", q.shape[-2]), "keys": Word("int", k.shape[-2]),
                 "features": Word("int", q.shape[-1]), "width": Word("int", v.shape[-1])}
     o.words |= {f"extent{d}": Word("int", q.shape[d]) for d in range(lead)}
+    if flex:
+        o.words["heads"] = Word("int", prod(q.shape[1:-2]))
+        _captured(o, *parts(rest, node.attrs))
     words = tuple(o.words[name] for name in spec.names)
     step = KernelStep(spec, once(spec, lambda: _PROGRAMS[spec.role](spec)), words, *_units(q, k, v, is_forward),
                       node.op.name, _scratch(spec, q, k, v))
     work.add(Special(node.op.name, o.reads, [step], o.places), [node], node)
+
+
+def is_flex(node: Node) -> bool:
+    """Whether functions of the user's change scores."""
+    return node.op.name.startswith("flex_")
+
+
+def functions(node: Node, rest: tuple) -> Flex:
+    """What a kernel is keyed on of the user's functions."""
+    _, captured = parts(rest, node.attrs)
+    programs = (tuple(step._replace(dtype=step.dtype.short) for step in p) for p in node.attrs[1:4])
+    return Flex(*programs, bool(node.attrs[4]), tuple((c.dtype.short, len(c.shape)) for c in captured))
+
+
+def _captured(o: _Operands, blocks: tuple, captured: tuple) -> None:
+    """The words of the list of blocks and of captured tensors."""
+    for value in blocks:
+        view = o.read(value)
+        if view.strides[-1] != 1:
+            view = o.written(None, value.type)
+            write(o.work, o.node, value, view)
+        steps = (0 if isinstance(n, int) and n == 1 else s for n, s in zip(value.shape, view.strides, strict=True))
+        o.words["listed"] = Word("slot", view.buffer, view.offset * 8)
+        o.words |= {f"listed_{n}": Word("int", s) for n, s in zip(("batch", "head", "row"), steps, strict=False)}
+    for i, value in enumerate(captured):
+        view = o.read(value)
+        o.words[f"captured{i}"] = Word("slot", view.buffer, view.offset * BYTES[value.dtype.short])
+        for d, (size, stride) in enumerate(zip(value.shape, view.strides, strict=True)):
+            o.words |= {f"captured{i}_size{d}": Word("int", size), f"captured{i}_stride{d}": Word("int", stride)}
 
 
 def _dense(o: _Operands, node: Node, picks: list[Node | None], is_forward: bool) -> Home:
@@ -107,10 +153,9 @@ def _dense(o: _Operands, node: Node, picks: list[Node | None], is_forward: bool)
     if is_forward:
         return o.written(picks[1], node.type[1])
     sums = node.inputs[5]
-    view = o.read(sums)
-    if tuple(view.strides) == contiguous_strides(tuple(sums.shape)) and sums.dtype.short == COMPUTE[sums.dtype.short]:
+    view = o.wide(sums)
+    if tuple(view.strides) == contiguous_strides(tuple(sums.shape)):
         return view
-    sums = as_dtype_of(sums, float32 if is_narrow(sums.dtype) else sums.dtype)
     copy = o.written(None, sums.type)
     write(o.work, node, sums, copy)
     return copy

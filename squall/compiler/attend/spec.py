@@ -8,11 +8,34 @@ from squall.compiler.attend.tiles import COMPUTE
 from squall.ir.linear import I64, PTR, Builder, Reg, Type
 
 
+class Flex(NamedTuple):
+    """What a user's functions do to scores, as programs whose steps name dtypes in short.
+
+    score: of one score, or (). change: its gradient. keep: whether a score counts, or (). listed: whether blocks of
+    keys are listed. captured: dtype and number of dimensions of each tensor the programs read.
+    """
+
+    score: tuple
+    change: tuple
+    keep: tuple
+    listed: bool
+    captured: tuple[tuple[str, int], ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The words of captured tensors: address, then size and stride of each dimension."""
+        made: list[str] = []
+        for i, (_, rank) in enumerate(self.captured):
+            made += [f"captured{i}", *(f"captured{i}_{w}{d}" for d in range(rank) for w in ("size", "stride"))]
+        return tuple(made)
+
+
 class AttentionSpec(NamedTuple):
     """The key of an attention kernel: everything its code depends on. No extent and no stride is among it.
 
     role: "forward" or "backward"; stored: dtype of the operands; isa: a name in `nest.ISAS`; lead: how many leading
-    dimensions; causal; mask: dtype of the mask or ""; dropout: whether weights are dropped.
+    dimensions; causal; mask: dtype of the mask or ""; dropout: whether weights are dropped; flex: what else happens to
+    scores.
     """
 
     role: str
@@ -22,6 +45,7 @@ class AttentionSpec(NamedTuple):
     causal: bool
     mask: str
     dropout: bool
+    flex: Flex | None = None
 
     @property
     def scalar(self) -> str:
@@ -43,6 +67,9 @@ class AttentionSpec(NamedTuple):
         made = ["queries", "keys", "features", "width", "scale", "lse"]
         made += ["seed", "offset", "threshold", "factor"] if self.dropout else []
         made += [f"extent{d}" for d in range(self.lead)]
+        if self.flex:
+            made += ["listed", "listed_batch", "listed_head", "listed_row"] if self.flex.listed else []
+            made += ["heads", *self.flex.names]
         for tensor in self.tensors:
             made += [tensor, f"{tensor}_row", f"{tensor}_step", *(f"{tensor}_lead{d}" for d in range(self.lead))]
         return tuple(made)
@@ -52,7 +79,8 @@ class Words:
     """A kernel's args as registers, each loaded once at the kernel's start."""
 
     def __init__(self, b: Builder, spec: AttentionSpec):
-        pointers, real = {*spec.tensors, "lse", "seed", "offset"}, Type(spec.scalar)
+        pointers, real = {*spec.tensors, "lse", "seed", "offset", "listed"}, Type(spec.scalar)
+        pointers.update(f"captured{i}" for i in range(len(spec.flex.captured) if spec.flex else 0))
         kinds = dict.fromkeys(pointers, PTR) | {"scale": real, "factor": real}
         self.held = {n: b.argument(i, kinds.get(n, I64)) for i, n in enumerate(spec.names)}
         self.spec, self.builder = spec, b
@@ -76,8 +104,10 @@ class Words:
         return {t: b.gep(self[t], total, self.stored(t)) for t, total in totals.items()}
 
     def stored(self, tensor: str) -> str:
-        """The dtype of a tensor's elements."""
-        return self.spec.mask if tensor == "mask" else self.spec.stored
+        """The dtype of a tensor's elements: the result and its gradient are in what is computed in."""
+        if tensor == "mask":
+            return self.spec.mask
+        return self.spec.scalar if tensor in ("out", "g") else self.spec.stored
 
     def row(self, tensor: str, start: Reg, index: Reg) -> Reg:
         """The address of a row of a tensor."""

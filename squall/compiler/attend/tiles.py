@@ -1,8 +1,9 @@
 """Register tiles of attention and the moves around them: rows that are loaded, transposed, stored.
 
-A tile is `C = start + sum over k of A[row, k] * B[k, column]`: A is read element by element at any two strides, so
-keys, values and weights are read where they lie; B and C are dense rows of whole vectors. An element is a chain of
-multiply-adds in ascending k, so neither the instruction set nor the tile's shape reaches the bits.
+A tile is `sum over k of A[row, k] * B[k, column]`: A is read element by element at any two strides, so keys, values
+and weights are read where they lie; B and C are dense rows of whole vectors. An element is a chain of multiply-adds in
+ascending k, so neither the instruction set nor the tile's shape reaches the bits. What C held is added to the whole
+sum: with a block's sum added at a time, the error of many blocks grows with their number and not with their length.
 """
 
 from __future__ import annotations
@@ -39,12 +40,7 @@ def tile(isa: Isa, scalar: str, kind: str, rows: int, vectors: int) -> Function:
     pointers = [b.gep(a, b.mul(a_row, b.int(i)), scalar) for i in range(rows)]
     lines = [b.gep(c, b.mul(c_width, b.int(i)), scalar) for i in range(rows)]
     places = [[b.gep(line, t, scalar) for t in at] for line in lines]
-    factors = [b.load(vector, b.gep(extra, t, scalar)) for t in at] if kind == "scaled" else []
-    sums = []
-    for row in places:
-        held = [b.load(vector, p) for p in row] if kind in ("add", "scaled") else [b.const(0, vector)] * vectors
-        held = [b.mul(h, f) for h, f in zip(held, factors, strict=True)] if factors else held
-        sums.append([b.var(h) for h in held])
+    sums = [[b.var(b.const(0, vector)) for _ in at] for _ in places]
     offset, where = b.var(b.int(0)), b.var(bp)
     with b.loop(b.int(0), depth):
         here, line = b.get(offset), b.get(where)
@@ -66,9 +62,13 @@ def _finish_tile(b: Builder, kind: str, vector: Type, sums: list, places: list, 
             for place, low, total in zip(row, lows, line, strict=True):
                 b.store(b.mul(b.load(vector, place), b.sub(b.get(total), low)), place)
         return
+    factors = [b.load(vector, p) for p in extra] if kind == "scaled" else [None] * len(extra)
     for row, line in zip(places, sums, strict=True):
-        for place, total in zip(row, line, strict=True):
-            b.store(b.get(total), place)
+        for place, total, factor in zip(row, line, factors, strict=True):
+            value = b.get(total)
+            if factor is not None:
+                value = multiply_add(b, b.load(vector, place), factor, value)
+            b.store(b.add(b.load(vector, place), value) if kind == "add" else value, place)
     for j, place in enumerate(extra if kind == "highest" else []):
         best = b.load(vector, place)
         for line in sums:

@@ -111,13 +111,13 @@ def _attend(query: Any, key: Any, value: Any, mask: Any, p: float, causal: bool,
     if p == 1.0:
         return value.sum(-2, keepdim=True).expand(*shape, query.shape[-2], value.shape[-1]) * 0.0, ()
     if not threshold(p):
-        return apply(ops.attention, operands, causal=bool(causal), scale=scale)[0], ()
+        return apply(ops.attention, operands, causal=bool(causal), scale=scale)[0].to(query.dtype), ()
     count = (key.shape[-2] + 3) // 4 * 4
     for size in query.shape[:-1]:
         count = count * size
     drawn = tuple(map(wrap, sq.default_generator.take(count)))
     out = apply(ops.attention_dropout, (*operands, *drawn), causal=bool(causal), scale=scale, p=float(p))
-    return out[0], drawn
+    return out[0].to(query.dtype), drawn
 
 
 def _weights(query: Any, key: Any, mask: Any, causal: bool, scale: float) -> Any:
