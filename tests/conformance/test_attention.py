@@ -73,3 +73,32 @@ def test_errors_are_of_pytorch_s_size(dtype, kind):
             for name, x, y, true in zip(("out", "query", "key", "value"), ours, theirs, exact, strict=True):
                 found, allowed = error(x, true), most * error(y, true) + 1e-9
                 assert found <= allowed, f"{name} of {shape}, seed {seed}: {found:.2e}, allowed {allowed:.2e}"
+
+
+def test_flex_attention_is_pytorch_s():
+    from torch.nn.attention import flex_attention as peer
+
+    from squall.nn.attention import flex_attention as own
+
+    draw = np.random.default_rng(0)
+    arrays = [draw.standard_normal((2, h, 200, 16)).astype("f4") for h in (4, 2, 2)]
+    slopes = draw.random(4).astype("f4")
+
+    def run(package, module, tensor):
+        """The result with a bias by distance, a soft cap and a sliding window; PyTorch has no gradients on CPUs."""
+        q, k, v = map(tensor, arrays)
+        held = tensor(slopes)
+
+        def changed(score, b, h, i, j):
+            return package.tanh(score / 3) * 3 - held[h] * (i - j)
+
+        mask = module.create_block_mask(lambda b, h, i, j: (i >= j) & (i - j < 40), None, None, 200, 200, device="cpu")
+        out, sums = module.flex_attention(q, k, v, changed, mask, enable_gqa=True, return_lse=True)
+        return (out.numpy(), sums.numpy()), mask
+
+    ours, mine = run(sq, own, lambda a: sq.tensor(a))
+    theirs, other = run(torch, peer, lambda a: torch.tensor(a))
+    for x, y in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(x, y, rtol=1e-4, atol=1e-5)
+    assert mine.sparsity() == other.sparsity()
+    assert mine.to_dense().tolist() == other.to_dense().tolist()

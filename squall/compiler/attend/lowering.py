@@ -13,6 +13,7 @@ from squall.compiler.attend.spec import AttentionSpec, Flex
 from squall.compiler.attend.tiles import COMPUTE, KEYS, QUERIES
 from squall.compiler.group import Special
 from squall.compiler.lower import once
+from squall.compiler.movement import is_one
 from squall.compiler.nest.isa import ISAS
 from squall.compiler.pull import Home
 from squall.compiler.views import operand
@@ -154,7 +155,8 @@ def _dense(o: _Operands, node: Node, picks: list[Node | None], is_forward: bool)
         return o.written(picks[1], node.type[1])
     sums = node.inputs[5]
     view = o.wide(sums)
-    if tuple(view.strides) == contiguous_strides(tuple(sums.shape)):
+    wanted = zip(view.strides, contiguous_strides(tuple(sums.shape)), sums.shape, strict=True)
+    if all(found == dense or is_one(size) for found, dense, size in wanted):
         return view
     copy = o.written(None, sums.type)
     write(o.work, node, sums, copy)
