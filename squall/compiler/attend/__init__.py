@@ -3,6 +3,7 @@
     spec      what kernels are keyed on, and their args; workspace
     tiles     products in registers, rows loaded, turned and stored
     softmax   scores to weights inside a block, masks, dropout
+    modify    functions of the user's on a block of scores
     block     what both kernels do with a block of queries and of keys
     forward, backward
               the kernels
