@@ -14,12 +14,15 @@ from squall.compiler.attend.spec import AttentionSpec, Scratch, rounded
 from squall.compiler.attend.tiles import KEYS, QUERIES
 from squall.ir.linear import I64, PTR, Builder, Function, Program, Reg, Type
 
+FEW = 16  # queries that meet keys and values faster than they come from memory
+
 
 def program(spec: AttentionSpec) -> Program:
     """The forward kernel, before expansion."""
     isa, scalar = tiles.target_isa(spec.isa), spec.scalar
     functions = tiles.products(isa, scalar, ("product", "scaled", "highest"))
-    functions += [*helpers(spec), softmax.advance(isa, scalar), _finish_rows(isa, scalar), entry(spec)]
+    functions += [*helpers(spec), softmax.advance(isa, scalar), _finish_rows(isa, scalar)]
+    functions += [tiles.fetch(spec.stored), entry(spec)]
     return Program(tuple(functions), "attention_forward")
 
 
@@ -53,27 +56,11 @@ def entry(spec: AttentionSpec) -> Function:
         fill(b, u.scalar, lanes, result, b.mul(u.width, u.step), 0.0)
         most = b.op("min", u.keys, b.add(first, rows)) if spec.causal else u.keys
         with u.meetings(number, most) as (key, keys, whole):
+            with b.when(b.compare("le", rows, b.int(FEW))):
+                _fetch_next(u, b, at, key, most)
             k = u.lying("k", at["k"], key, keys, room_k)
-
-            def scored(kind: str, k: tuple = k, keys: Reg = keys, columns: Reg = columns) -> None:
-                b.call(kind, (*k, turned_q, u.step, w["features"], scores, u.step, keys, columns,
-                                            highest))
-
-            if spec.flex:
-                scored("product")
-                u.modified(scores, scores, highest, keys, columns, first, key, whole)
-            elif spec.mask:
-                scored("product")
-                mask = u.score_mask(at["mask"], first, rows, key, keys, space, turned)
-                b.call("adjust", (scores, keys, columns, highest, b.sub(key, first), *mask))
-            elif spec.causal:
-                with b.when_else(b.compare("gt", b.add(key, keys), first)) as otherwise:
-                    scored("product")
-                    b.call("adjust", (scores, keys, columns, highest, b.sub(key, first), *u.no_mask()))
-                    otherwise()
-                    scored("highest")
-            else:
-                scored("highest")
+            _scores(u, b, at, (*k, turned_q, u.step, w["features"], scores, u.step, keys, columns, highest),
+                    (first, rows, key, whole), (space, turned))
             b.call("advance", (columns, highest, held, sums, shift, factors))
             b.call("weights", (scores, keys, columns, shift, sums))
             if spec.dropout:
@@ -85,6 +72,41 @@ def entry(spec: AttentionSpec) -> Function:
         _store(u, b, w.row("out", at["out"], first), b.add(b.mul(lead, u.queries), first), rows, columns,
                (result, rows_out, shift))
     return b.finish()
+
+
+def _scores(u: Block, b: Builder, at: dict, product: tuple, place: tuple, rooms: tuple) -> None:
+    """The scores of a block after masks and the user's functions, and the maximum they raise.
+
+    Args:
+        product: what makes them (see `tiles.product`). place: the block's first query, how many, its first key, whether
+        all of it is kept. rooms: for masks.
+    """
+    scores, _, keys, columns, highest = product[-5:]
+    first, rows, key, whole = place
+    ahead = b.sub(key, first)
+    if u.spec.flex:
+        b.call("product", product)
+        u.modified(scores, scores, highest, keys, columns, first, key, whole)
+    elif u.spec.mask:
+        b.call("product", product)
+        b.call("adjust", (scores, keys, columns, highest, ahead, *u.score_mask(at["mask"], first, rows, key, keys,
+                                                                               *rooms)))
+    elif u.spec.causal:
+        with b.when_else(b.compare("gt", b.add(key, keys), first)) as otherwise:
+            b.call("product", product)
+            b.call("adjust", (scores, keys, columns, highest, ahead, *u.no_mask()))
+            otherwise()
+            b.call("highest", product)
+    else:
+        b.call("highest", product)
+
+
+def _fetch_next(u: Block, b: Builder, at: dict, key: Reg, most: Reg) -> None:
+    """Ask for the next block of keys and values: few queries take no longer with a block than memory does."""
+    w, start = u.words, b.add(key, u.reach)
+    rows = b.op("min", b.sub(most, start), u.reach)
+    for tensor, size in (("k", "features"), ("v", "width")):
+        b.call("fetch", (w.row(tensor, at[tensor], start), w[f"{tensor}_row"], rows, w[size]))
 
 
 def _store(u: Block, b: Builder, out: Reg, row: Reg, rows: Reg, columns: Reg, places: tuple) -> None:

@@ -11,13 +11,15 @@ from __future__ import annotations
 from squall.compiler.nest.isa import ISAS, Isa
 from squall.compiler.nest.microkernel import multiply_add
 from squall.compiler.nest.pack import transpose
-from squall.ir.linear import I64, PTR, Builder, Function, Reg, Type
+from squall.ir.linear import BYTES, I64, PTR, Builder, Function, Reg, Type
 
 QUERIES = 64  # queries of a unit: what a row of scores holds, keys by queries
 KEYS = 64  # keys that are met at a time: the running maximum changes once for these
 COMPUTE = {"f16": "f32", "bf16": "f32", "f32": "f32", "f64": "f64"}
 # Rows of a tile, and vectors of columns: accumulators, one row of vectors and one element fit the registers.
 SHAPES = {"avx512": (6, 4), "avx2": (6, 2), "sse4": (6, 2), "neon": (6, 4)}
+TALL = 12  # rows of a tile of one vector, where columns are so few that there is no other: chains enough for two units
+LINE = 64  # bytes of a cache line
 
 
 def counts(rows: int) -> list[int]:
@@ -87,8 +89,13 @@ def product(isa: Isa, scalar: str, kind: str) -> Function:
     b = Builder(kind, (PTR, I64, I64, PTR, I64, I64, PTR, I64, I64, I64, PTR))
     a, a_row, a_step, bp, b_width, depth, c, c_width, rows, columns, extra = b.parameters
     lanes, (most, vectors) = isa.lanes(scalar), SHAPES[isa.name]
-    first = b.var(b.int(0))
     wide = b.sub(columns, b.op("rem", columns, b.int(vectors * lanes)))
+    tall = b.select(b.compare("eq", wide, b.int(0)), b.sub(rows, b.op("rem", rows, b.int(TALL))), b.int(0))
+    first = b.var(tall)
+    with b.loop(b.int(0), tall, b.int(TALL)) as i, b.loop(b.int(0), columns, b.int(lanes)) as j:
+        b.call(f"{kind}_{TALL}x1", (b.gep(a, b.mul(i, a_row), scalar), a_row, a_step, b.gep(bp, j, scalar), b_width,
+                                    depth, b.gep(c, b.add(b.mul(i, c_width), j), scalar), c_width,
+                                    b.gep(extra, j, scalar)))
     for count in counts(most):
         end = b.sub(rows, b.op("rem", b.sub(rows, b.get(first)), b.int(count)))
         with b.loop(b.get(first), end, b.int(count)) as i:
@@ -107,6 +114,7 @@ def products(isa: Isa, scalar: str, kinds: tuple[str, ...]) -> list[Function]:
     made = []
     for kind in kinds:
         made += [tile(isa, scalar, kind, n, width) for n in counts(most) for width in (vectors, 1)]
+        made.append(tile(isa, scalar, kind, TALL, 1))
         made.append(product(isa, scalar, kind))
     return made
 
@@ -161,6 +169,17 @@ def store_rows(isa: Isa, stored: str, scalar: str) -> Function:
         with b.loop(b.get(done), columns) as j:
             value = b.fma(b.load(one, b.gep(line, j, scalar)), factor, b.const(0.0, one))
             b.store(b.cast(value, Type(stored)), b.gep(row, b.mul(j, stride), stored))
+    return b.finish()
+
+
+def fetch(stored: str) -> Function:
+    """`fetch(source, row_stride, rows, columns)`: ask for rows that are read soon, whose elements lie side by side."""
+    b = Builder("fetch", (PTR, I64, I64, I64))
+    source, row_stride, rows, columns = b.parameters
+    with b.loop(b.int(0), rows) as i:
+        line = b.gep(source, b.mul(i, row_stride), stored)
+        with b.loop(b.int(0), columns, b.int(LINE // BYTES[stored])) as j:
+            b.emit("prefetch", None, (b.gep(line, j, stored),), (False, 3))
     return b.finish()
 
 

@@ -168,14 +168,19 @@ def flex_attention(
         _check_mask(query, key, block_mask)
         keep, listed = _keep_program(captured, block_mask.mask_mod), (block_mask.blocks,)
     if heads != shared:
-        query = query.unflatten(1, (shared, heads // shared))
-        key, value = (t.unsqueeze(2).expand(*t.shape[:2], heads // shared, *t.shape[2:]) for t in (key, value))
+        query, key, value = _grouped(query, key, value, heads // shared)
     out, sums = apply(ops.flex_attention, (query, key, value, *listed, *captured.tensors), scale=factor, score=score,
                       change=change, keep=keep, listed=bool(listed))  # fmt: skip
     out = out.to(query.dtype)
     if heads != shared:
         out, sums = out.flatten(1, 2), sums.flatten(1, 2)
     return (out, sums * log(2)) if return_lse else out
+
+
+def _grouped(query: Any, key: Any, value: Any, group: int) -> tuple:
+    """Heads as those of keys by those that share them; keys and values stay where they lie."""
+    key, value = (t.unsqueeze(2).expand(*t.shape[:2], group, *t.shape[2:]) for t in (key, value))
+    return query.unflatten(1, (key.shape[1], group)), key, value
 
 
 def _check_mask(query: Any, key: Any, mask: BlockMask) -> None:
