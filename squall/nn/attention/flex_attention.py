@@ -161,9 +161,9 @@ def flex_attention(
         key, value = (t.expand(query.shape[0], *t.shape[1:]) for t in (key, value))
     factor = query.shape[-1] ** -0.5 if scale is None else float(scale)
     captured, listed = _Captured(), ()
-    computed = float32 if is_narrow(query.dtype) else query.dtype
-    score, change = ((), ()) if score_mod is None else _score_programs(captured, score_mod, computed)
-    keep: tuple = ()
+    score, change, keep = (), (), ()
+    if score_mod is not None:
+        score, change = _score_programs(captured, score_mod, float32 if is_narrow(query.dtype) else query.dtype)
     if block_mask is not None:
         _check_mask(query, key, block_mask)
         keep, listed = _keep_program(captured, block_mask.mask_mod), (block_mask.blocks,)
@@ -171,10 +171,9 @@ def flex_attention(
         query, key, value = _grouped(query, key, value, heads // shared)
     out, sums = apply(ops.flex_attention, (query, key, value, *listed, *captured.tensors), scale=factor, score=score,
                       change=change, keep=keep, listed=bool(listed))  # fmt: skip
-    out = out.to(query.dtype)
     if heads != shared:
         out, sums = out.flatten(1, 2), sums.flatten(1, 2)
-    return (out, sums * log(2)) if return_lse else out
+    return (out.to(query.dtype), sums * log(2)) if return_lse else out.to(query.dtype)
 
 
 def _grouped(query: Any, key: Any, value: Any, group: int) -> tuple:
