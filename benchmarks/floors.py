@@ -53,7 +53,7 @@ FLOORS = (
     Floor("linear with epilogue", ("linear-*", "gemm-linear-*"), 1.0, 1.15),
     Floor("softmax, norms, GELU chains, cross entropy", ("rows-*", "row-*"), 1.3, 1.8),
     Floor("attention, forward", ("attention-*forward*",), 1.7, 2.2),
-    Floor("attention, backward", ("attention-*backward*",), 1.4, 2.0),
+    Floor("attention, forward and backward", ("attention-training-*",), 1.4, 2.0),
     Floor("GPT train step", ("gpt-train-full",), 1.0, 1.25),
     Floor("GPT-2 small forward, 512 tokens", ("gpt2-forward",), 1.0, 1.25),
     Floor("GPT-2 small, one token at 511", ("gpt2-decode",), 1.0, 1.35),

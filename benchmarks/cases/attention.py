@@ -51,7 +51,7 @@ def backward(name: str, length: int, causal: bool) -> Callable[[], Program]:
     return make
 
 
-for positions in (128, 512, 1024, 2048):
+for positions in (128, 512, 1024, 2048, 4096):
     for masked in (False, True):
         for kind, make in (("forward", forward), ("training", backward)):
             register(Case(
