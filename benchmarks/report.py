@@ -32,6 +32,7 @@ GROUPS = {
     "attention": "Attention",
     "rows": "Rows: softmax, norms, losses",
     "language": "Language models",
+    "transforms": "Transforms",
     "inference": "Small networks",
     "expressions": "First times",
     "processes": "Whole processes",

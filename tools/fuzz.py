@@ -241,8 +241,10 @@ class Slope:
         if not self.chosen or not weights:
             return None
         with np.errstate(all="ignore"):
-            first, second = slope(1e-4), slope(3e-5)
+            first, second, here = slope(1e-4), slope(3e-5), total(0.0)
+            sides = (total(1e-6) - here) / 1e-6, (here - total(-1e-6)) / 1e-6  # of equal values, that change places
         agree = np.isfinite(first) and abs(first - second) <= 1e-6 * max(1.0, abs(first))
+        agree = agree and abs(sides[0] - sides[1]) <= 1e-2 * max(1.0, abs(second))
         return second if agree else None
 
     def check(self) -> None:

@@ -27,6 +27,8 @@ VALUES = ("sample", "normal", "special")
 CONSTANT_OPERANDS = {("gammainc", 0), ("nll_loss", 2), ("cross_entropy", 2)}
 DIVIDING = ("floor_divide", "trunc_divide", "fmod", "remainder", "div")
 SPECIAL = (0.0, -0.0, 1.0, -1.0, np.inf, -np.inf, np.nan, 0.5, 1e-3, 30.0)
+POLES = ("polygamma",)  # beside which no rounding of an operand is small
+OPERAND_FLAGS = ("listed",)  # that say which operands there are
 SHAPE_ATTRIBUTES = ("shape", "sizes", "size", "least")
 
 
@@ -99,7 +101,7 @@ def draw_case(op: Op, choose: Any) -> Case | None:
     values = choose(
         VALUES if op.family.name == "elementwise" and op.name not in DIVIDING else ("sample", "normal")
     )
-    if isinstance(op.lowering, Library) or op.promotion == "none":
+    if isinstance(op.lowering, Library) or op.promotion == "none" or op.name in POLES:
         values = "sample"
     layouts = LAYOUTS[:-1] if linked(op) or isinstance(op.lowering, Library) else LAYOUTS
     operands = tuple(Operand(tuple(s), d, choose(layouts)) for s, (_, d) in zip(shapes, base, strict=True))
@@ -195,7 +197,7 @@ def _other_attributes(shapes: list[tuple], attributes: dict, choose: Any) -> dic
     rank = len(shapes[0]) if shapes else 0
     out = dict(attributes)
     for name, value in attributes.items():
-        if isinstance(value, bool) and choose((True, False)):
+        if isinstance(value, bool) and name not in OPERAND_FLAGS and choose((True, False)):
             out[name] = not value
         elif name == "dim" and isinstance(value, int) and rank:
             out[name] = choose(range(rank))

@@ -145,9 +145,10 @@ def narrow(x: Any, dim: int, start: int, length: int) -> Any:
 
 def narrow_start(start: Any) -> int:
     """The start of `narrow` from a Tensor, which must be a single integer, or another integer object."""
-    if isinstance(start, Handle) and (start.node.shape or start.node.dtype.category != 1):
+    node = getattr(start, "node", None)
+    if node is not None and (node.shape or node.dtype.category != 1):
         raise ShapeError(f"narrow: argument 'start' must be an int or a 0-dim integral Tensor, got shape "
-                         f"{list(start.node.shape)} and dtype {start.node.dtype}")
+                         f"{list(node.shape)} and dtype {node.dtype}")
     return start.__index__()
 
 

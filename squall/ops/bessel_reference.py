@@ -81,9 +81,9 @@ def _positive(x: Any, value: Any, at_zero: float) -> Any:
 def _second_kind(x: Any, order: int) -> Any:
     import numpy
 
-    safe = numpy.where(x > 0, x, 1.0)
+    safe = numpy.where((x > 0) & numpy.isfinite(x), x, 1.0)
     value = _tail(safe, lambda v, t: numpy.exp(-v * (numpy.cosh(t) - 1)) * numpy.cosh(order * t), 16.0)
-    return _positive(x, value, numpy.inf)
+    return _positive(x, numpy.where(numpy.isinf(x), 0.0, value), numpy.inf)
 
 
 def scaled_modified_bessel_k0(x: Any) -> Any:

@@ -189,11 +189,11 @@ def _samples() -> list[Sample]:
         Step("input", (3,), int32), Step("element", (0,), int64, (0,)), Step("input", (4,), int32),
         Step("element", (0,), int64, (2,)), Step("eq", (), bool_, (1, 3)),
     )  # fmt: skip
-    documents = numpy.array([0, 0, 1, 1, 1, 2])
+    documents = numpy.array([0, 0, 1, 2])
     out = []
     for i, (functions, captured) in enumerate((((score, change, ()), ()), (((), (), keep), (documents,)))):
         named = dict(zip(("score", "change", "keep"), functions, strict=True))
-        shapes = ((2, 3, 4, 5), (2, 3, 6, 5), (2, 3, 6, 2))
+        shapes = ((2, 2, 3, 3), (2, 2, 4, 3), (2, 2, 4, 2))
         operands = tuple(floats(s, 3 * i + j) for j, s in enumerate(shapes))
         out.append(Sample((*operands, *captured), {"scale": 0.5, **named, "listed": False}, f"case {i}"))
     return out

@@ -6,14 +6,14 @@ import pytest
 
 from tools import fuzz, fuzz_cases
 
-BLOCKS, CASES = 1, 250
+BLOCKS, CASES = 8, 250
 
 
 @pytest.mark.parametrize("number", range(BLOCKS))
 def test_random_calls_are_numpys(number: int) -> None:
     compared, failure = fuzz.block(number, 2026, CASES)
     assert failure is None, failure
-    assert compared > CASES * 0.9
+    assert compared > CASES * 0.85
 
 
 def test_every_op_is_drawn() -> None:

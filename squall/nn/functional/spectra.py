@@ -148,7 +148,7 @@ def _check_spectrum(input: Any, n_fft: int, onesided: bool | None, return_comple
     if input.dim() not in (2, 3) or 0 in input.shape:
         raise ShapeError("istft: argument 'input' must have shape (frequencies, frames) or (batch, frequencies, "
                          f"frames) with elements, got {tuple(input.shape)}")
-    onesided = input.shape[-2] != n_fft if onesided is None else onesided
+    onesided = bool(input.shape[-2] != n_fft) if onesided is None else onesided
     points = n_fft // 2 + 1 if onesided else n_fft
     if input.shape[-2] != points:
         raise ShapeError(f"istft: argument 'input' must have {points} frequencies for n_fft={n_fft} and "

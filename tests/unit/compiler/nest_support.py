@@ -37,7 +37,8 @@ def host_isas():
 @lru_cache(maxsize=64)
 def native(library):
     """The compiled kernel of a library."""
-    target = host_target() if library.isa == host_target().isa else named_target(library.isa)
+    isa = library.isa.split(" ")[0]  # "avx512 by 64" is avx512 in other tiles
+    target = host_target() if isa == host_target().isa else named_target(isa)
     entry = nest.entry_name(library)
 
     def text():
