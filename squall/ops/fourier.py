@@ -113,7 +113,10 @@ def _c2r_type(types: tuple, attrs: tuple) -> TensorType:
 def _c2r(x: Any, dims: tuple, norm: Any, size: int) -> Any:
     import numpy
 
-    return numpy.fft.irfftn(x, s=[size if d == dims[-1] else x.shape[d] for d in dims], axes=dims, norm=norm)
+    sizes = [size if d == dims[-1] else x.shape[d] for d in dims]
+    if not x.size:  # NumPy leaves the sums of nothing as the memory was
+        return numpy.zeros([size if d == dims[-1] else n for d, n in enumerate(x.shape)], x.real.dtype)
+    return numpy.fft.irfftn(x, s=sizes, axes=dims, norm=norm)
 
 
 def _c2r_grad(context: Context, g: Any) -> Any:

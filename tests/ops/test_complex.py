@@ -264,3 +264,10 @@ def test_fourier_arguments() -> None:
         sq.fft.ifft(x, norm="both")
     with pytest.raises(NotImplementedError, match=r"fft\.rfft: expected a real input"):
         sq.fft.rfft(x * 1j)
+
+
+def test_real_numbers_of_an_empty_transform_are_zero():
+    empty = np.empty((0, 2, 16), complex)
+    for _ in range(20):
+        np.full((6, 2, 16), 7.0)  # memory that is given back: NumPy's own result is what lies there
+        assert not ops.fft_c2r.reference(empty, dims=(0,), norm="backward", size=6).any()
