@@ -125,8 +125,19 @@ class Fuser:
         except Unfit:
             self.work.note(f"{first.label} and {second.label} apart: a value is read at another position than its own")
             return None
+        if self._waits_for_itself(first, second, group):
+            self.work.note(f"{first.label} and {second.label} apart: one of both would read a value that waits for it")
+            return None
         self._replace(first, second, group)
         return group
+
+    def _waits_for_itself(self, first: Group, second: Group, group: Group) -> bool:
+        """Whether what a merged group reads, and neither of its parts did, waits for one of them: a value that the
+        second read through a movement out of the first's memory is read where the movement itself is kept, when there
+        is no such memory any more."""
+        known = {id(n) for part in (first, second) for n in part.reads}
+        writers = {t.found() for n in group.reads if id(n) not in known for t in self.work.writers.get(id(n), ())}
+        return any(t is part or self.waits(t, part, True) for t in writers for part in (first, second))
 
     def _reason_against(self, first: Group, second: Group) -> str | None:
         a, b = first.space, second.space

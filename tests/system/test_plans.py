@@ -7,6 +7,9 @@ from __future__ import annotations
 import random
 from typing import Any
 
+import numpy as np
+import pytest
+
 import squall as sq
 from squall import nn, optim
 from squall.base import trace
@@ -94,3 +97,20 @@ def test_generalised_plans_give_the_bits_of_concrete_ones() -> None:
                 assert run(size) == found
             finally:
                 sq.set_eager(False)
+
+
+@pytest.mark.parametrize("how", [lambda f: f, sq.compile])
+def test_a_kernel_does_not_wait_for_itself(how):
+    """`maximum` reads `d` turned, in its memory; in one kernel with `d` it would read `turned`, which waits for it."""
+
+    def several(a, b):
+        d = a / b
+        turned = d.T + 0.0
+        return d, turned.mean() + turned, sq.maximum(turned, d), d.square()
+
+    a = np.arange(1.0, 10.0).reshape(3, 3)
+    b = a[::-1] + 1
+    d = a / b
+    wanted = d, d.T.mean() + d.T, np.maximum(d.T, d), d * d
+    for got, want in zip(how(several)(sq.tensor(a), sq.tensor(b)), wanted, strict=True):
+        np.testing.assert_allclose(got.numpy(), want, rtol=1e-14)
