@@ -300,8 +300,16 @@ def eye(
     """A matrix with ones on a diagonal, zeros elsewhere."""
     _device(device, "eye")
     rows, columns = int_value(N), int_value(N if M is None else M)
-    i, j = creation.arange(rows).unsqueeze(1), creation.arange(columns)
-    return lift(cast(j - i == int_value(k), dtype_of(dtype)))
+    place, diagonal = _diagonals(rows, columns, k)
+    return lift(cast(place == diagonal, dtype_of(dtype)))
+
+
+def _diagonals(rows: Any, columns: Any, k: Any) -> tuple[Any, Any]:
+    """The number of each element's diagonal, and k brought to the next one outside when it lies farther away."""
+    chosen = int_value(k)
+    if isinstance(rows, int) and isinstance(columns, int):
+        chosen = max(-rows, min(columns, chosen))
+    return creation.arange(columns) - creation.arange(rows).unsqueeze(1), chosen
 
 
 def identity(n: int, dtype: Any = None, *, like: Any = None) -> Any:
@@ -311,16 +319,16 @@ def identity(n: int, dtype: Any = None, *, like: Any = None) -> Any:
 
 def tri(N: int, M: int | None = None, k: int = 0, dtype: Any = float64, *, like: Any = None) -> Any:
     """Ones on and below a diagonal, zeros above."""
-    i, j = creation.arange(int_value(N)).unsqueeze(1), creation.arange(int_value(N if M is None else M))
-    return lift(cast(j - i <= int_value(k), dtype_of(dtype)))
+    place, diagonal = _diagonals(int_value(N), int_value(N if M is None else M), k)
+    return lift(cast(place <= diagonal, dtype_of(dtype)))
 
 
 def _triangle(m: Any, k: int, lower: bool) -> Any:
     x = arr(m)
     rows, columns = (1, *x.node.shape)[-2:] if x.ndim < 2 else x.node.shape[-2:]
     rows = columns if x.ndim == 1 else rows
-    i, j = creation.arange(rows).unsqueeze(1), creation.arange(columns)
-    keep = j - i <= int_value(k) if lower else j - i >= int_value(k)
+    place, diagonal = _diagonals(rows, columns, k)
+    keep = place <= diagonal if lower else place >= diagonal
     return lift(arithmetic.where(keep, x, of_dtype(0 if x.node.dtype.category else False, x.node.dtype)))
 
 

@@ -10,9 +10,11 @@ from typing import Any
 
 from squall.base.dtypes import bool_, int64
 from squall.base.errors import IndexRangeError, ShapeError
+from squall.base.shapes import numel
 from squall.frontend import functions_complex, functions_movement, indexing
 from squall.frontend.core import Handle
-from squall.numpy.core import arr, cast, fresh, is_array
+from squall.frontend.creation import arange, filled
+from squall.numpy.core import arr, cast, is_array
 from squall.numpy.shaping import broadcast_to
 
 
@@ -44,11 +46,7 @@ def _item(item: Any) -> Any:
 def _spread(x: Any, items: Any) -> list:
     """One entry for each dimension, the ellipsis written out."""
     given = [_item(i) for i in (items if isinstance(items, tuple) else (items,))]
-    used = sum(
-        i.ndim if isinstance(i, Handle) and i.node.dtype is bool_ else 1
-        for i in given
-        if i is not None and i is not Ellipsis and i.__class__ is not bool
-    )
+    used = sum(_width(i) for i in given if i is not Ellipsis)
     if used > x.ndim:
         raise IndexError(
             f"too many indices for array: array is {x.ndim}-dimensional, but {used} were indexed"
@@ -57,7 +55,28 @@ def _spread(x: Any, items: Any) -> list:
     if len(dots) > 1:
         raise IndexError("an index can only have a single ellipsis ('...')")
     place = dots[0] if dots else len(given)
-    return given[:place] + [slice(None)] * (x.ndim - used) + given[place + len(dots) :]
+    spread = given[:place] + [slice(None)] * (x.ndim - used) + given[place + len(dots) :]
+    return _fitting_masks(x.node.shape, spread)
+
+
+def _fitting_masks(shape: tuple, items: list) -> list:
+    """Masks that choose nothing in the shape of what they index: NumPy lets a size of 0 stand beside any other."""
+    out, source = [], 0
+    for item in items:
+        if isinstance(item, Handle) and item.node.dtype is bool_:
+            own, wanted = tuple(item.node.shape), tuple(shape[source : source + item.ndim])
+            if own != wanted and 0 in own and all(a in (0, b) for a, b in zip(own, wanted, strict=True)):
+                item = filled(wanted, False, bool_)
+        out.append(item)
+        source += _width(item)
+    return out
+
+
+def _width(item: Any) -> int:
+    """How many dimensions an index takes of the array."""
+    if item is None or item.__class__ is bool:
+        return 0
+    return item.ndim if isinstance(item, Handle) and item.node.dtype is bool_ else 1
 
 
 def _forward(item: slice, size: int) -> tuple[slice, bool]:
@@ -86,17 +105,15 @@ def _normal(x: Any, items: Any) -> tuple[list, list[int]]:
         if item.__class__ is slice:
             item, turned = _forward(item, x.node.shape[source])
             flips += [result] if turned else []
-        if item is not None and item.__class__ is not bool:
-            source += item.ndim if isinstance(item, Handle) and item.node.dtype is bool_ else 1
-        result += (
-            0
-            if item.__class__ is int
-            else item.ndim
-            if isinstance(item, Handle) and item.node.dtype is bool_
-            else 1
-        )
+        source += _width(item)
+        result += _result_width(item)
         out.append(item)
     return out, flips
+
+
+def _result_width(item: Any) -> int:
+    """How many dimensions the basic part of the result has for an index; masks and index arrays keep theirs."""
+    return 0 if item.__class__ is int else _width(item) or 1
 
 
 def _mixed(x: Any, items: list) -> list:
@@ -111,18 +128,11 @@ def _mixed(x: Any, items: list) -> list:
             size = x.node.shape[source]
             if not -size <= item < size:
                 raise IndexError(f"index {item} is out of bounds for axis {source} with size {size}")
-            out.append(fresh(_filled(rank, item)))
+            out.append(filled((1,) * rank, item, int64))
         else:
             out.append(item)
-        if item is not None and item.__class__ is not bool:
-            source += item.ndim if isinstance(item, Handle) and item.node.dtype is bool_ else 1
+        source += _width(item)
     return out
-
-
-def _filled(rank: int, value: int) -> Any:
-    import numpy
-
-    return numpy.full((1,) * rank, value, "int64")
 
 
 def get(x: Any, items: Any) -> Any:
@@ -156,13 +166,22 @@ def _source_flips(items: list, flips: list[int]) -> list[int]:
     source = result = 0
     out = []
     for item in items:
-        width = item.ndim if isinstance(item, Handle) and item.node.dtype is bool_ else 1
         if item.__class__ is slice and result in flips:
             out.append(source)
-        if item is not None and item.__class__ is not bool:
-            source += width
-        result += 0 if item.__class__ is int else width
+        source += _width(item)
+        result += _result_width(item)
     return out
+
+
+def _places(x: Any, items: Any) -> list:
+    """The coordinates of what an index reads, as index arrays."""
+    shape = tuple(x.node.shape)
+    number = get(arange(numel(shape)).reshape(shape), items)
+    places: list = []
+    for size in shape[::-1]:
+        places.append(number % size)
+        number = number // size
+    return places[::-1]
 
 
 def put(x: Any, items: Any, value: Any) -> None:
@@ -179,9 +198,10 @@ def put(x: Any, items: Any, value: Any) -> None:
     plain, flips = _normal(x, items)
     if flips:
         if any(isinstance(i, Handle) for i in plain):
-            raise IndexError("assignment to negative steps beside index arrays: index twice instead")
-        target = indexing.getitem(x, tuple(plain))
-        value = functions_movement.flip(arr(broadcast_to(value, tuple(target.node.shape))), tuple(flips))
+            plain = _places(x, items)
+        else:
+            target = indexing.getitem(x, tuple(plain))
+            value = functions_movement.flip(arr(broadcast_to(value, tuple(target.node.shape))), tuple(flips))
     try:
         indexing.setitem(
             x, tuple(_mixed(x, plain)), cast(value, kind) if isinstance(value, Handle) else value

@@ -29,7 +29,8 @@ METHODS = (
 CALLS = {
     "arange": [(5,), (1, 7, 2), (0.0, 1.0, 0.25)],
     "linspace": [(0, 1, 5), (0, 1, 4, False), ([0, 1], [1, 3], 3)],
-    "logspace": [(0, 2, 3)], "geomspace": [(1, 8, 4)], "eye": [(3,), (2, 3, 1)], "tri": [(3,)],
+    "logspace": [(0, 2, 3)], "geomspace": [(1, 8, 4)], "eye": [(3,), (2, 3, 1), (2, 3, 2**70)],
+    "tri": [(3,), (2, 3, -(2**40))],
     "tril": [(X,)], "triu": [(X, 1)], "full": [((2, 2), 7)], "indices": [((2, 3),)], "meshgrid": [([1, 2], [3, 4, 5])],
     "reshape": [(X, (2, -1)), (X, (6, 2), "F")], "transpose": [(X,)], "moveaxis": [(X[None], 0, 2)],
     "squeeze": [(X[None],)], "expand_dims": [(X, (0, 2))], "concat": [([X, X],), ([X, X], 1), ([X, V], None)],

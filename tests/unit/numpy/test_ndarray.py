@@ -27,6 +27,9 @@ INDICES = [
     (Ellipsis, slice(None, None, -2)),
     (slice(None), numpy.array([[0], [1]]), numpy.array([3, 2])),
     (slice(None, None, -1), [2, 0]),
+    numpy.zeros(0, bool),  # a size of 0 in a mask stands beside any other
+    numpy.zeros((2, 0), bool),
+    (slice(None), numpy.zeros((0, 4), bool)),
 ]
 
 
@@ -35,7 +38,7 @@ def test_reading_by_index(index):
     agree(snp.asarray(DATA.copy())[index], DATA[index])
 
 
-@pytest.mark.parametrize("index", INDICES[:-1], ids=str)
+@pytest.mark.parametrize("index", INDICES, ids=str)
 def test_writing_by_index(index):
     ours, theirs = snp.array(DATA), DATA.copy()
     value = numpy.arange(theirs[index].size, dtype=float).reshape(theirs[index].shape)
