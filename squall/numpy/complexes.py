@@ -57,6 +57,13 @@ def _exp(p: _Parts) -> None:
     p.put((p.x == -inf) & ~p.y_finite, 0.0, 0.0)
 
 
+def _expm1(p: _Parts) -> None:
+    p.put(p.y_zero, p.x.expm1() + 0.0, p.y)  # + 0.0: the part is +0 for -0 as well
+    p.put(p.x_finite & ~p.y_finite, nan, nan)
+    p.put((p.x == inf) & ~p.y_finite, inf, nan)
+    p.put((p.x == -inf) & ~p.y_finite, -1.0, 0.0)
+
+
 def _cosh(p: _Parts) -> None:
     p.put(p.x_zero & ~p.y_finite, nan, 0.0)
     p.put(p.y_zero, p.x.cosh(), p.y * _signed(1.0, p.x))
@@ -101,9 +108,9 @@ def _atanh(p: _Parts) -> None:
     p.put((p.x_zero | p.x_infinite) & p.y_nan, _signed(0.0, p.x), nan)
 
 
-exp, cosh, sinh, tanh = (
+exp, expm1, cosh, sinh, tanh = (
     _with_rules(name, rule)
-    for name, rule in (("exp", _exp), ("cosh", _cosh), ("sinh", _sinh), ("tanh", _tanh))
+    for name, rule in (("exp", _exp), ("expm1", _expm1), ("cosh", _cosh), ("sinh", _sinh), ("tanh", _tanh))
 )
 acos, acosh, asinh, atanh = (
     _with_rules(name, rule)

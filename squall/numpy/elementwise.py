@@ -281,7 +281,7 @@ exp = _float("exp", complexes.exp, "e to the power of each element.")
 exp2 = _float("exp2", by.method("exp2"), "2 to the power of each element.")
 
 
-expm1 = _float("expm1", by.method("expm1"), "exp(x) - 1, exact for small x.")
+expm1 = _float("expm1", complexes.expm1, "exp(x) - 1, exact for small x.")
 
 
 log = _float("log", by.method("log"), "Natural logarithm.")

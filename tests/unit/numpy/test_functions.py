@@ -176,3 +176,19 @@ def test_what_the_namespace_says_of_itself():
     assert set(info.dtypes(kind="signed integer")) == {"int8", "int16", "int32", "int64"}
     assert snp.isdtype(snp.float32, ("integral", "real floating"))
     assert snp.finfo(snp.complex64).eps == numpy.finfo("f4").eps and snp.iinfo("u1").max == 255
+
+
+INF, NAN = float("inf"), float("nan")
+
+
+@pytest.mark.parametrize(
+    "z, real, imag",
+    [
+        (complex(-0.0, 0.0), 0.0, 0.0), (complex(INF, 0.0), INF, 0.0), (complex(INF, INF), INF, NAN),
+        (complex(-INF, INF), -1.0, 0.0), (complex(-INF, NAN), -1.0, 0.0), (complex(NAN, 0.0), NAN, 0.0),
+        (complex(1.0, INF), NAN, NAN), (complex(-INF, 2.0), -1.0, 0.0),
+    ],
+)  # fmt: skip
+def test_expm1_at_the_ends_is_the_standards(z, real, imag):
+    got = snp.expm1(snp.asarray([z])).item()  # NumPy itself gives NaN for most of these
+    assert str(complex(got.real, got.imag)) == str(complex(real, imag))
