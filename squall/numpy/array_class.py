@@ -131,12 +131,12 @@ class ndarray(Methods):
         return self.reshape(-1)
 
     @property
-    def T(self) -> Any:  # noqa: N802
+    def T(self) -> Any:  # noqa: N802 - NumPy's name
         """The dimensions reversed."""
         return shaping.permute_dims(self) if self.ndim > 1 else self
 
     @property
-    def mT(self) -> Any:  # noqa: N802
+    def mT(self) -> Any:  # noqa: N802 - NumPy's name
         """The last two dimensions exchanged."""
         return shaping.matrix_transpose(self)
 
@@ -294,10 +294,10 @@ class ndarray(Methods):
     __rshift__, __rrshift__ = _operator(el.right_shift), _operator(el.right_shift, True)
     __ilshift__, __irshift__ = _written(el.left_shift), _written(el.right_shift)
     __matmul__, __rmatmul__ = _operator(linear.matmul), _operator(linear.matmul, True)
-    __eq__, __ne__ = _operator(el.equal), _operator(el.not_equal)  # type: ignore[assignment]
+    __eq__, __ne__ = _operator(el.equal), _operator(el.not_equal)
     __lt__, __le__ = _operator(el.less), _operator(el.less_equal)
     __gt__, __ge__ = _operator(el.greater), _operator(el.greater_equal)
-    __hash__ = None  # type: ignore[assignment]
+    __hash__: Any = None
 
     def __imatmul__(self, other: Any) -> Any:
         """In place: matrix product."""

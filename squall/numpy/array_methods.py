@@ -22,124 +22,15 @@ class Methods(Wrapped):
         __getitem__: Any
         __setitem__: Any
 
-    # ------------------------------------------------------------ reductions
-    def sum(
-        self,
-        axis: Any = None,
-        dtype: Any = None,
-        out: Any = None,
-        keepdims: bool = False,
-        initial: Any = None,
-        where: Any = True,
-    ) -> Any:
-        """Sum over axes."""
-        return statistics.sum(self, axis, dtype, out, keepdims, initial, where)
-
-    def prod(
-        self,
-        axis: Any = None,
-        dtype: Any = None,
-        out: Any = None,
-        keepdims: bool = False,
-        initial: Any = None,
-        where: Any = True,
-    ) -> Any:
-        """Product over axes."""
-        return statistics.prod(self, axis, dtype, out, keepdims, initial, where)
-
-    def max(
-        self,
-        axis: Any = None,
-        out: Any = None,
-        keepdims: bool = False,
-        initial: Any = None,
-        where: Any = True,
-    ) -> Any:
-        """The largest over axes."""
-        return statistics.max(self, axis, out, keepdims, initial, where)
-
-    def min(
-        self,
-        axis: Any = None,
-        out: Any = None,
-        keepdims: bool = False,
-        initial: Any = None,
-        where: Any = True,
-    ) -> Any:
-        """The smallest over axes."""
-        return statistics.min(self, axis, out, keepdims, initial, where)
-
-    def mean(
-        self,
-        axis: Any = None,
-        dtype: Any = None,
-        out: Any = None,
-        keepdims: bool = False,
-        *,
-        where: Any = True,
-    ) -> Any:
-        """Mean over axes."""
-        return statistics.mean(self, axis, dtype, out, keepdims, where=where)
-
-    def var(
-        self,
-        axis: Any = None,
-        dtype: Any = None,
-        out: Any = None,
-        ddof: float = 0,
-        keepdims: bool = False,
-        *,
-        where: Any = True,
-    ) -> Any:
-        """Variance over axes, dividing by the count minus ddof."""
-        return statistics.var(self, axis, dtype, out, ddof, keepdims, where=where)
-
-    def std(
-        self,
-        axis: Any = None,
-        dtype: Any = None,
-        out: Any = None,
-        ddof: float = 0,
-        keepdims: bool = False,
-        *,
-        where: Any = True,
-    ) -> Any:
-        """Standard deviation over axes, dividing by the count minus ddof."""
-        return statistics.std(self, axis, dtype, out, ddof, keepdims, where=where)
-
-    def any(self, axis: Any = None, out: Any = None, keepdims: bool = False, *, where: Any = True) -> Any:
-        """Whether an element is nonzero."""
-        return statistics.any(self, axis, out, keepdims, where=where)
-
-    def all(self, axis: Any = None, out: Any = None, keepdims: bool = False, *, where: Any = True) -> Any:
-        """Whether all elements are nonzero."""
-        return statistics.all(self, axis, out, keepdims, where=where)
-
-    def argmax(self, axis: Any = None, out: Any = None, *, keepdims: bool = False) -> Any:
-        """The position of the largest element."""
-        return searching.argmax(self, axis, out, keepdims=keepdims)
-
-    def argmin(self, axis: Any = None, out: Any = None, *, keepdims: bool = False) -> Any:
-        """The position of the smallest element."""
-        return searching.argmin(self, axis, out, keepdims=keepdims)
-
-    def cumsum(self, axis: Any = None, dtype: Any = None, out: Any = None) -> Any:
-        """Running sums."""
-        return statistics.cumsum(self, axis, dtype, out)
-
-    def cumprod(self, axis: Any = None, dtype: Any = None, out: Any = None) -> Any:
-        """Running products."""
-        return statistics.cumprod(self, axis, dtype, out)
-
-    def trace(
-        self, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: Any = None, out: Any = None
-    ) -> Any:
-        """Sums of a diagonal."""
-        return linear.trace(self, offset, axis1, axis2, dtype, out)
-
-    def dot(self, b: Any, out: Any = None) -> Any:
-        """`squall.numpy.dot`."""
-        return linear.dot(self, b, out)
+    # ------------------------------------------------------------ functions whose first argument is the array
+    sum, prod, max, min = statistics.sum, statistics.prod, statistics.max, statistics.min
+    mean, var, std, ptp = statistics.mean, statistics.var, statistics.std, statistics.ptp
+    any, all, cumsum, cumprod = statistics.any, statistics.all, statistics.cumsum, statistics.cumprod
+    argmax, argmin = searching.argmax, searching.argmin
+    nonzero, take, choose = searching.nonzero, searching.take, searching.choose
+    trace, dot, diagonal = linear.trace, linear.dot, linear.diagonal
+    squeeze, ravel, swapaxes = shaping.squeeze, shaping.ravel, shaping.swapaxes
+    repeat, searchsorted, round = editing.repeat, sorting.searchsorted, numerics.round
 
     # ------------------------------------------------------------ shapes and order
     def reshape(self, *shape: Any, order: str = "C", copy: bool | None = None) -> Any:
@@ -153,25 +44,9 @@ class Methods(Wrapped):
         )
         return shaping.permute_dims(self, given)
 
-    def squeeze(self, axis: Any = None) -> Any:
-        """Sizes of 1 dropped."""
-        return shaping.squeeze(self, axis)
-
-    def ravel(self, order: str = "C") -> Any:
-        """The elements as a vector."""
-        return shaping.ravel(self, order)
-
     def flatten(self, order: str = "C") -> Any:
         """The elements as a vector with memory of its own."""
         return shaping.ravel(self, order).copy()
-
-    def repeat(self, repeats: Any, axis: Any = None) -> Any:
-        """Each element repeated next to itself."""
-        return editing.repeat(self, repeats, axis)
-
-    def take(self, indices: Any, axis: Any = None, out: Any = None, mode: str = "raise") -> Any:
-        """Elements along an axis by position."""
-        return searching.take(self, indices, axis, out, mode)
 
     def put(self, indices: Any, values: Any, mode: str = "raise") -> None:
         """Elements of the flattened array replaced in place."""
@@ -180,22 +55,6 @@ class Methods(Wrapped):
     def compress(self, condition: Any, axis: Any = None, out: Any = None) -> Any:
         """The positions of an axis where a condition holds."""
         return searching.compress(condition, self, axis, out)
-
-    def choose(self, choices: Any, out: Any = None, mode: str = "raise") -> Any:
-        """For each element the element of the choice it names."""
-        return searching.choose(self, choices, out, mode)
-
-    def diagonal(self, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
-        """A diagonal of the plane of two axes."""
-        return linear.diagonal(self, offset, axis1, axis2)
-
-    def nonzero(self) -> tuple:
-        """The positions of nonzero elements, an array a dimension."""
-        return searching.nonzero(self)
-
-    def searchsorted(self, v: Any, side: str = "left", sorter: Any = None) -> Any:
-        """Where values can be put in this sorted vector."""
-        return sorting.searchsorted(self, v, side, sorter)
 
     def sort(self, axis: int = -1, kind: Any = None, order: Any = None, *, stable: bool = True) -> None:
         """In place: the elements in order along an axis."""
@@ -251,10 +110,6 @@ class Methods(Wrapped):
         )
         return chosen.tensor.item()
 
-    def round(self, decimals: int = 0, out: Any = None) -> Any:
-        """The nearest number of so many decimals."""
-        return numerics.round(self, decimals, out)
-
     def clip(self, min: Any = None, max: Any = None, out: Any = None) -> Any:
         """Limited to [min, max]."""
         return numerics.clip(self, min, max, out)
@@ -265,14 +120,6 @@ class Methods(Wrapped):
 
     conjugate = conj
 
-    def ptp(self, axis: Any = None, out: Any = None, keepdims: bool = False) -> Any:
-        """The largest less the smallest."""
-        return statistics.ptp(self, axis, out, keepdims)
-
     def tobytes(self, order: str = "C") -> bytes:
         """The memory as bytes, row-major."""
         return self.detach_array().tobytes()
-
-    def swapaxes(self, axis1: int, axis2: int) -> Any:
-        """Two dimensions exchanged."""
-        return shaping.swapaxes(self, axis1, axis2)

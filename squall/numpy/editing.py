@@ -36,7 +36,7 @@ def tile(A: Any, reps: Any, /) -> Any:
     return lift(moving.reshape(made, tuple(c * s for c, s in zip(counts, shape, strict=True))).clone())
 
 
-def repeat(a: Any, repeats: Any, /, axis: int | None = None) -> Any:
+def repeat(a: Any, /, repeats: Any, axis: int | None = None) -> Any:
     """Each element repeated next to itself, flattened unless an axis is given.
 
     Args:

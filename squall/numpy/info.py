@@ -8,21 +8,8 @@ from squall.base import dtypes
 from squall.frontend.conversion import Device
 from squall.numpy.kinds import isdtype
 
-_NAMES = (
-    "bool",
-    "int8",
-    "int16",
-    "int32",
-    "int64",
-    "uint8",
-    "uint16",
-    "uint32",
-    "uint64",
-    "float32",
-    "float64",
-    "complex64",
-    "complex128",
-)
+# The standard's dtypes; float16 and bfloat16 are squall's beyond it.
+_NAMES = "bool int8 int16 int32 int64 uint8 uint16 uint32 uint64 float32 float64 complex64 complex128"
 
 
 class Info:
@@ -63,7 +50,7 @@ class Info:
             kind: a family such as "integral", or a tuple of families.
         """
         self._check(device)
-        found = {name: dtypes.dtype_named(name) for name in _NAMES}
+        found = {name: dtypes.dtype_named(name) for name in _NAMES.split()}
         return found if kind is None else {n: d for n, d in found.items() if isdtype(d, kind)}
 
     @staticmethod
@@ -72,6 +59,6 @@ class Info:
             raise ValueError(f"device: only 'cpu' is available, not {device!r}")
 
 
-def __array_namespace_info__() -> Info:  # noqa: N807
+def __array_namespace_info__() -> Info:  # noqa: N807 - the standard's name
     """What the namespace can do: its devices, dtypes and capabilities."""
     return Info()

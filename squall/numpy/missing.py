@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 from squall.base.dtypes import float64, int64
@@ -37,40 +38,20 @@ def _known(gone: Any, where: Any) -> Any:
     return lift(here) if where is True else el.logical_and(here, where)
 
 
-def nansum(
-    a: Any,
-    axis: Any = None,
-    dtype: Any = None,
-    out: Any = None,
-    keepdims: bool = False,
-    initial: Any = None,
-    where: Any = True,
-) -> Any:
-    """Sum of what is not NaN."""
-    return statistics.sum(_filled(a, 0)[0], axis, dtype, out, keepdims, initial, where)
+def _counting_as(value: int, function: Any, name: str, doc: str) -> Any:
+    """A function of the array with NaN replaced."""
+
+    @functools.wraps(function)
+    def filled(a: Any, *args: Any, **options: Any) -> Any:
+        return function(_filled(a, value)[0], *args, **options)
+
+    return statistics.renamed(filled, name, doc)
 
 
-def nanprod(
-    a: Any,
-    axis: Any = None,
-    dtype: Any = None,
-    out: Any = None,
-    keepdims: bool = False,
-    initial: Any = None,
-    where: Any = True,
-) -> Any:
-    """Product of what is not NaN."""
-    return statistics.prod(_filled(a, 1)[0], axis, dtype, out, keepdims, initial, where)
-
-
-def nancumsum(a: Any, axis: Any = None, dtype: Any = None, out: Any = None) -> Any:
-    """Running sums, NaN counted as 0."""
-    return statistics.cumsum(_filled(a, 0)[0], axis, dtype, out)
-
-
-def nancumprod(a: Any, axis: Any = None, dtype: Any = None, out: Any = None) -> Any:
-    """Running products, NaN counted as 1."""
-    return statistics.cumprod(_filled(a, 1)[0], axis, dtype, out)
+nansum = _counting_as(0, statistics.sum, "nansum", "Sum of what is not NaN.")
+nanprod = _counting_as(1, statistics.prod, "nanprod", "Product of what is not NaN.")
+nancumsum = _counting_as(0, statistics.cumsum, "nancumsum", "Running sums, NaN counted as 0.")
+nancumprod = _counting_as(1, statistics.cumprod, "nancumprod", "Running products, NaN counted as 1.")
 
 
 def nanmean(
@@ -110,10 +91,7 @@ def nanvar(
 ) -> Any:
     """Variance of what is not NaN; NaN with a RuntimeWarning where too little else is."""
     x, gone = _filled(a, 0)
-    if correction is not None:
-        if ddof:
-            raise ValueError("ddof and correction can't be provided simultaneously.")
-        ddof = correction
+    ddof = statistics.corrected(ddof, correction)
     if gone is None:
         return statistics.var(x, axis, dtype, out, ddof, keepdims, where=where, mean=mean)
     _floating(x, dtype, out, "var")
@@ -126,21 +104,11 @@ def nanvar(
     return write_out(out, made, "same_kind", "nanvar")
 
 
-def nanstd(
-    a: Any,
-    axis: Any = None,
-    dtype: Any = None,
-    out: Any = None,
-    ddof: float = 0,
-    keepdims: bool = False,
-    *,
-    where: Any = True,
-    mean: Any = None,
-    correction: float | None = None,
-) -> Any:
-    """Standard deviation of what is not NaN; NaN with a RuntimeWarning where too little else is."""
-    made = nanvar(a, axis, dtype, None, ddof, keepdims, where=where, mean=mean, correction=correction)
-    return write_out(out, arr(made).sqrt(), "same_kind", "nanstd")
+nanstd = statistics.rooted(
+    nanvar,
+    "nanstd",
+    "Standard deviation of what is not NaN; NaN with a RuntimeWarning where too little else is.",
+)
 
 
 def _nan_extreme(a: Any, axis: Any, out: Any, keepdims: bool, initial: Any, where: Any, largest: bool) -> Any:
@@ -315,79 +283,42 @@ def _chosen(ordered: Any, low: Any, weight: Any, size: int, count: int) -> Any:
     )
 
 
-def quantile(
-    a: Any,
-    q: Any,
-    axis: Any = None,
-    out: Any = None,
-    overwrite_input: bool = False,
-    method: str = "linear",
-    keepdims: bool = False,
-    *,
-    weights: Any = None,
-) -> Any:
+def _quantile_function(name: str, doc: str) -> Any:
+    """`quantile` or one of its three relatives: of hundredths, of what is not NaN, of both."""
+    hundredths, skip = name.endswith("percentile"), name.startswith("nan")
+
+    def function(
+        a: Any,
+        q: Any,
+        axis: Any = None,
+        out: Any = None,
+        overwrite_input: bool = False,
+        method: str = "linear",
+        keepdims: bool = False,
+        *,
+        weights: Any = None,
+    ) -> Any:
+        if weights is not None:
+            raise ValueError(
+                f"{name}: weights are not available; repeat the values, or use average for a weighted mean"
+            )
+        share = el.divide(q, 100.0) if hundredths else q
+        return _quantiles(a, share, axis, out, method, keepdims, skip, name.removeprefix("nan"))
+
+    return statistics.renamed(function, name, doc)
+
+
+quantile = _quantile_function(
+    "quantile",
     """Values below which fractions q of the elements lie, over axes; the shape of q comes first.
 
     Args:
         method: how to choose between neighbours; see NumPy's list.
-    """
-    _no_weights(weights)
-    return _quantiles(a, q, axis, out, method, keepdims, False, "quantile")
-
-
-def percentile(
-    a: Any,
-    q: Any,
-    axis: Any = None,
-    out: Any = None,
-    overwrite_input: bool = False,
-    method: str = "linear",
-    keepdims: bool = False,
-    *,
-    weights: Any = None,
-) -> Any:
-    """`quantile` of hundredths."""
-    _no_weights(weights)
-    return _quantiles(a, el.divide(q, 100.0), axis, out, method, keepdims, False, "percentile")
-
-
-def nanquantile(
-    a: Any,
-    q: Any,
-    axis: Any = None,
-    out: Any = None,
-    overwrite_input: bool = False,
-    method: str = "linear",
-    keepdims: bool = False,
-    *,
-    weights: Any = None,
-) -> Any:
-    """`quantile` of what is not NaN."""
-    _no_weights(weights)
-    return _quantiles(a, q, axis, out, method, keepdims, True, "quantile")
-
-
-def nanpercentile(
-    a: Any,
-    q: Any,
-    axis: Any = None,
-    out: Any = None,
-    overwrite_input: bool = False,
-    method: str = "linear",
-    keepdims: bool = False,
-    *,
-    weights: Any = None,
-) -> Any:
-    """`percentile` of what is not NaN."""
-    _no_weights(weights)
-    return _quantiles(a, el.divide(q, 100.0), axis, out, method, keepdims, True, "percentile")
-
-
-def _no_weights(weights: Any) -> None:
-    if weights is not None:
-        raise ValueError(
-            "quantile: weights are not available; repeat the values, or use average for a weighted mean"
-        )
+    """,
+)
+percentile = _quantile_function("percentile", "`quantile` of hundredths.")
+nanquantile = _quantile_function("nanquantile", "`quantile` of what is not NaN.")
+nanpercentile = _quantile_function("nanpercentile", "`percentile` of what is not NaN.")
 
 
 def median(

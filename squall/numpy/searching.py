@@ -154,7 +154,7 @@ def _index(indices: Any) -> Any:
     return cast(places, int64)
 
 
-def take(a: Any, indices: Any, /, axis: int | None = None, out: Any = None, mode: str = "raise") -> Any:
+def take(a: Any, /, indices: Any, axis: int | None = None, out: Any = None, mode: str = "raise") -> Any:
     """Elements along an axis (of the flattened array) by position.
 
     Args:

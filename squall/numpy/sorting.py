@@ -127,7 +127,7 @@ def _check_kth(a: Any, kth: Any, axis: Any) -> None:
             raise ValueError(f"kth(={k}) out of bounds ({size})")
 
 
-def searchsorted(a: Any, v: Any, /, side: str = "left", sorter: Any = None) -> Any:
+def searchsorted(a: Any, /, v: Any, side: str = "left", sorter: Any = None) -> Any:
     """The first (side "left") or last ("right") position in a sorted vector where each value can be put."""
     if side not in ("left", "right"):
         raise ValueError(f"search side must be 'left' or 'right' (got {side!r})")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 from squall.base.dtypes import bool_, float32, float64, int64, real_of, uint64
@@ -220,6 +221,13 @@ def mean(
     return write_out(out, lift(cast(made, x.node.dtype)), "same_kind", "mean")
 
 
+def corrected(ddof: float, correction: float | None) -> float:
+    """What is taken from the count, given under either of its names."""
+    if correction is not None and ddof:
+        raise ValueError("ddof and correction can't be provided simultaneously.")
+    return ddof if correction is None else correction
+
+
 def var(
     a: Any,
     /,
@@ -234,9 +242,7 @@ def var(
     correction: float | None = None,
 ) -> Any:
     """Variance over axes, dividing by the count minus `ddof` (or `correction`, its other name)."""
-    if correction is not None and ddof:
-        raise ValueError("ddof and correction can't be provided simultaneously.")
-    ddof = ddof if correction is None else correction
+    ddof = corrected(ddof, correction)
     x = _inexact(a, dtype)
     axes = axis_tuple(axis, x.ndim, "var")
     wide = _wide(x)
@@ -251,22 +257,30 @@ def var(
     return write_out(out, lift(cast(made, real_of(x.node.dtype))), "same_kind", "var")
 
 
-def std(
-    a: Any,
-    /,
-    axis: Any = None,
-    dtype: Any = None,
-    out: Any = None,
-    ddof: float = 0,
-    keepdims: bool = False,
-    *,
-    where: Any = True,
-    mean: Any = None,
-    correction: float | None = None,
-) -> Any:
-    """Standard deviation over axes, dividing by the count minus `ddof` (or `correction`, its other name)."""
-    made = var(a, axis, dtype, None, ddof, keepdims, where=where, mean=mean, correction=correction)
-    return write_out(out, arr(made).sqrt(), "same_kind", "std")
+def rooted(variance: Any, name: str, doc: str) -> Any:
+    """The standard deviation that belongs to a variance, with its arguments."""
+
+    @functools.wraps(variance)
+    def deviation(
+        a: Any, axis: Any = None, dtype: Any = None, out: Any = None, *args: Any, **options: Any
+    ) -> Any:
+        return write_out(out, arr(variance(a, axis, dtype, None, *args, **options)).sqrt(), "same_kind", name)
+
+    return renamed(deviation, name, doc)
+
+
+def renamed(function: Any, name: str, doc: str) -> Any:
+    """A function made of another one, under its own name."""
+    function.__name__ = function.__qualname__ = name
+    function.__doc__ = doc
+    return function
+
+
+std = rooted(
+    var,
+    "std",
+    "Standard deviation over axes, dividing by the count minus `ddof` (or `correction`, its other name).",
+)
 
 
 def _running(a: Any, axis: Any, dtype: Any, out: Any, name: str) -> Any:

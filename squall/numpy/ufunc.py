@@ -308,3 +308,10 @@ def _counted(x: Any) -> Any:
     import numpy
 
     return numpy.arange(int(numel(tuple(x.node.shape))))
+
+
+def inexact_ufunc(
+    name: str, compute: Any, doc: str, kinds: str = "fc", nin: int = 1, **more_options: Any
+) -> Ufunc:
+    """A ufunc that computes in floats, whatever the numbers are: `sin`, `log`."""
+    return Ufunc(name, nin, compute, inexact, kinds=kinds, doc=doc, **more_options)
