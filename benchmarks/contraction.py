@@ -18,6 +18,7 @@ for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
 os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+# E402 below: the variables, the pinning and the path above must be set before what reads them is imported.
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from itertools import pairwise
+from typing import Any
 
 from squall.compiler.math_lanes import SIGN, Lanes
 from squall.ir.linear import Reg, Type
@@ -73,7 +74,8 @@ class _Window:
     """
 
     def __init__(self, lanes: Lanes, x: Reg, words: int, parts: int):
-        builder, u64 = lanes.builder, lanes.type.with_scalar("u64")
+        builder: Any = lanes.builder  # the one of expand.py, which has tables and imports this file
+        u64 = lanes.type.with_scalar("u64")
 
         def word(value: int) -> Reg:
             return builder.const(value, u64)
@@ -81,7 +83,7 @@ class _Window:
         bits = builder.bitcast(lanes.abs(x), u64)
         self.mantissa = lanes.op("or", lanes.op("and", bits, word((1 << 52) - 1)), word(1 << 52))
         first = lanes.sub(lanes.shr(bits, 52), word(1076 - 127))
-        table, place = builder.table(TWO_OVER_PI[:words], "u64"), lanes.shr(first, 6)  # type: ignore[attr-defined]
+        table, place = builder.table(TWO_OVER_PI[:words], "u64"), lanes.shr(first, 6)
         shift = lanes.op("and", first, word(63))
         back = lanes.op("xor", shift, word(63))  # after a shift by one
         read = []

@@ -11,6 +11,7 @@ import weakref
 from collections.abc import Mapping
 from typing import Any
 
+from squall.base.dim import evaluate
 from squall.compiler.contract import packing, resolve
 from squall.engine.bind import Binding
 from squall.engine.execute import Executable
@@ -77,8 +78,9 @@ class KeptBinding(Binding):
         self._built([call])
         places = {"b": source, "packed": packed.block.pointer}
         args = tuple(places.get(w.value, 0) if w.kind == "name" else w.value for w in call.words)
-        scratch = max(call.scratch_bytes, call.program.scratch_bytes)  # type: ignore[type-var]
-        PlanImage([Step(self.kernels[call.key], args, call.units, call.grain, scratch)], 0).run(())  # type: ignore[arg-type]
+        units, grain, beyond = (evaluate(n, self.sizes) for n in (call.units, call.grain, call.scratch_bytes))
+        scratch = max(beyond, call.program.scratch_bytes)
+        PlanImage([Step(self.kernels[call.key], args, units, grain, scratch)], 0).run(())
 
 
 def keep(executable: Any, nodes: Mapping[int, Node]) -> Ready | None:

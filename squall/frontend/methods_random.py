@@ -18,14 +18,16 @@ class RandomMethods:
     """Mixed into Tensor."""
 
     __slots__ = ()
+    if TYPE_CHECKING:  # what Tensor adds
+        node: Any
 
     def uniform_(self, from_: float = 0.0, to: float = 1.0, *, generator: Any = None) -> Tensor:
         """In place: uniform numbers in [from_, to)."""
         if from_ > to:
             raise ArgumentError(f"uniform_: argument 'from_' must not be above 'to', got from_={from_} and to={to}")
-        if self.node.dtype.category == 3:  # type: ignore[attr-defined]  # both parts, as in PyTorch
-            shape = (*self.node.shape, 2)  # type: ignore[attr-defined]
-            parts = random.rand(shape, generator=generator, dtype=real_of(self.node.dtype)) * (to - from_) + from_  # type: ignore
+        if self.node.dtype.category == 3:  # both parts, as in PyTorch
+            shape = (*self.node.shape, 2)
+            parts = random.rand(shape, generator=generator, dtype=real_of(self.node.dtype)) * (to - from_) + from_
             return random.fill_random(self, view_as_complex(parts))
         return random.fill_random(self, random.rand_like(self, generator=generator) * (to - from_) + from_)
 
@@ -42,7 +44,7 @@ class RandomMethods:
     def random_(self, from_: int = 0, to: int | None = None, *, generator: Any = None) -> Tensor:
         """In place: integers from from_ below to."""
         low, high = (0, from_) if to is None else (from_, to)
-        return random.fill_random(self, random.randint(low, high, tuple(self.node.shape), generator=generator))  # type: ignore
+        return random.fill_random(self, random.randint(low, high, tuple(self.node.shape), generator=generator))
 
     def multinomial(self, num_samples: int, replacement: bool = False, *, generator: Any = None) -> Tensor:
         """Positions drawn with the probabilities of each row."""
@@ -60,7 +62,7 @@ class RandomMethods:
     def log_normal_(self, mean: float = 1.0, std: float = 2.0, *, generator: Any = None) -> Tensor:
         """In place: numbers whose logarithms are normal."""
         _positive("log_normal_", "std", std)
-        wide = random.randn(self.node.shape, dtype="float64", generator=generator)  # type: ignore[attr-defined]
+        wide = random.randn(self.node.shape, dtype="float64", generator=generator)
         return random.fill_random(self, (wide * std + mean).exp())
 
     def cauchy_(self, median: float = 0.0, sigma: float = 1.0, *, generator: Any = None) -> Tensor:

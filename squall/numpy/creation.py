@@ -188,7 +188,8 @@ def arange(
     """
     _device(device, "arange")
     start, stop = (0, start) if stop is None else (start, stop)
-    values = [v.item() if hasattr(v, "item") else v for v in (start, stop, 1 if step is None else step)]  # type: ignore[union-attr]
+    given: tuple[Any, ...] = (start, stop, 1 if step is None else step)
+    values = [v.item() if hasattr(v, "item") else v for v in given]
     import numpy
 
     kind = _kind(dtype)

@@ -254,7 +254,7 @@ class finfo(functions.finfo):
         if kind.category != 2:
             raise ValueError(f"finfo: data type {kind} not inexact")
         super().__init__(kind)
-        self.dtype = kind  # type: ignore[assignment]
+        self.dtype = kind
 
 
 class iinfo(functions.iinfo):
@@ -269,7 +269,7 @@ class iinfo(functions.iinfo):
         if kind.category != 1:
             raise ValueError(f"iinfo: Invalid integer data type {kind}")
         super().__init__(kind)
-        self.dtype = kind  # type: ignore[assignment]
+        self.dtype = kind
 
 
 def complex_like(dtype: DType) -> DType:

@@ -249,11 +249,11 @@ class Ufunc:
         parts = x.permute(*axes, *rest).reshape(count, *[shape[i] for i in rest]) if x.ndim else x.reshape(1)
         if not count:
             return filled(kept, start, x.node.dtype)
-        total = None
+        total: Any = None
         for part in parts.unbind(0):
             part = part if self._rule is not truth else cast(part, bool_)
             total = part if total is None else self._compute(total, part)
-        return total.reshape(kept)  # type: ignore[union-attr]
+        return total.reshape(kept)
 
     def accumulate(self, array: Any, axis: int = 0, dtype: Any = None, out: Any = None) -> Any:
         """The results of applying the function to the first 1, 2, 3, ... elements along an axis."""

@@ -113,7 +113,7 @@ class Block:
         """Apply the user's functions to a block of scores."""
         b, flex = self.b, self.spec.flex
         given = (source, target, highest, *self.where(keys, columns, first, key))
-        if whole is None or not flex.keep:  # type: ignore[union-attr]
+        if whole is None or not (flex and flex.keep):
             b.call("modify", given)
             return
         with b.when_else(whole) as otherwise:
@@ -123,7 +123,8 @@ class Block:
 
     def where(self, keys: Reg, columns: Reg, first: Reg, key: Reg) -> tuple[Reg, ...]:
         """What the user's functions are told besides scores: sizes and place of a block, captured tensors."""
-        captured = (self.words[n] for n in self.spec.flex.names)  # type: ignore[union-attr]
+        assert self.spec.flex is not None  # only kernels with the user's functions ask
+        captured = (self.words[n] for n in self.spec.flex.names)
         return (keys, columns, self.batch, self.head, first, key, *captured)
 
     def no_mask(self) -> tuple:

@@ -144,7 +144,7 @@ def create_block_mask(
         >>> create_block_mask(lambda b, h, q, k: q >= k, None, None, 256, 256)
         BlockMask(shape=(1, 1, 256, 256), sparsity=25.00%)
     """
-    size = (BLOCK_SIZE, BLOCK_SIZE) if isinstance(BLOCK_SIZE, int) else tuple(BLOCK_SIZE)
+    size = (BLOCK_SIZE, BLOCK_SIZE) if isinstance(BLOCK_SIZE, int) else (BLOCK_SIZE[0], BLOCK_SIZE[1])
     if any(n < 1 or n % BLOCK for n in size):
         raise ShapeError(f"create_block_mask: argument 'BLOCK_SIZE'={BLOCK_SIZE} must be of multiples of {BLOCK}")
     batch, heads = B or 1, H or 1
@@ -152,7 +152,7 @@ def create_block_mask(
         raise ShapeError(f"create_block_mask: sizes must be positive, got {(B, H, Q_LEN, KV_LEN)}")
     with sq.no_grad():
         some, every = _found(mask_mod, batch, heads, Q_LEN, KV_LEN)
-    return BlockMask(mask_mod, size, (Q_LEN, KV_LEN), some, every)  # type: ignore[arg-type]
+    return BlockMask(mask_mod, size, (Q_LEN, KV_LEN), some, every)
 
 
 def and_masks(*mask_mods: Callable) -> Callable:
