@@ -144,11 +144,11 @@ def train_contenders(make: Callable, shape: tuple, classes: int) -> dict[str, Ca
 def inference_contenders(make: Callable, shape: tuple) -> dict[str, Callable]:
     """The scores of a batch, without gradients."""
 
-    def build(name: str, channels_last: bool = False, compiled: bool = False) -> Program:
+    def build(name: str, channels_last: bool = False, compiled: bool = False, **options: Any) -> Program:
         own, model = prepared(name, make, channels_last)
         model.eval()
         x, _ = tensors(own, pictures(shape, 10)[0], channels_last)
-        run = own.package.compile(model) if compiled else model
+        run = own.package.compile(model, **options) if compiled else model
 
         def call() -> np.ndarray:
             with own.package.no_grad():
@@ -163,6 +163,7 @@ def inference_contenders(make: Callable, shape: tuple) -> dict[str, Callable]:
 
     return {
         "squall compiled": lambda: build("squall", compiled=True),
+        "squall frozen": lambda: build("squall", compiled=True, freeze=True),
         **{key: lambda last=last: build("torch", last) for key, last in LAYOUTS.items()},
         "torch compile": lambda: build("torch", True, True),
         "onnxruntime": exported,

@@ -115,6 +115,7 @@ class Program:
         self.executable: Any = None
         self.native: tuple | None = None  # what `Native.captured` runs
         self.call: Any = None  # what makes whole calls native (`calling.py`), False where nothing does
+        self.folded: Any = None  # what it reads in the place of weights (`folding.py`), if it is frozen
         self.is_symbolic = any(isinstance(s, Dim) for n in self.input_nodes for s in n.type.shape)
         self.types = [tensor_type(tuple(r.type.shape), r.type.dtype, r.type.device) for r in self.roots]
         self._types: dict[tuple, list] = {}
@@ -141,6 +142,8 @@ class Program:
                 leaf = leaves[leaf].edge
             if (leaf.grad is None) is not missing:
                 return MISS
+        if self.folded is not None and not self.folded.holds():
+            self.folded.renew(self)
         try:
             if self.tracked is not None:
                 return self.tracked.run(self, leaves, sizes)
@@ -332,6 +335,8 @@ class Program:
         if sizes or self.is_symbolic or self.generators or self.adopted or self.passed or self.tracked is not None:
             return None
         if any(e.code > OBJECT and e.code != CONSTANT for e in self.inputs):
+            return None
+        if self.folded is not None and self.folded.guards is None:  # every call computes anew what it reads
             return None
         if any(w.code != CELL or w.value[0] != "root" for w in self.writes):
             return None

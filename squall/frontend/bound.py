@@ -167,6 +167,9 @@ class Bound:
                 held += (storage, storage._node)
             values[i] = buffer.pointer
             total += getattr(buffer.block, "nbytes", SMALL)
+        for owner, name, value in program.folded.guards if program.folded is not None else ():
+            watched += (id(owner) + offset_of(Cell if owner.__class__ is Cell else Handle, name), id(value))
+            held += (owner, value)
         numbers = calling.outputs_of(program)
         for place, array in zip((numbers,) if numbers.__class__ is int else numbers, self._arrays, strict=True):
             values[count + place] = array.__array_interface__["data"][0]

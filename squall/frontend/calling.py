@@ -82,6 +82,9 @@ def describe(program: Program, lock: Any) -> Call | None:
     containers, slow = _containers(watch)
     grad, inference, _, dtype = program.mode
     writes = bool(program.writes or program.gradients)
+    readers = [_reader(getter, key, value) for getter, key, value, _ in watch.readers]
+    if program.folded is not None:
+        readers += [(READ_ATTRIBUTE, owner, name, value) for owner, name, value in program.folded.guards]
     return Call(
         program=program,
         structure=program.structure,
@@ -91,7 +94,7 @@ def describe(program: Program, lock: Any) -> Call | None:
         by_storage=arguments.writes,
         outside=arguments.outside or None,
         watch=watch,
-        readers=tuple([_reader(getter, key, value) for getter, key, value, _ in watch.readers]),
+        readers=tuple(readers),
         containers=containers,
         slow=slow,
         handles=tuple([(h, GradRecord if edge == "history" else edge, cell) for h, edge, cell in program.handles]),

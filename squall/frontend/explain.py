@@ -131,6 +131,11 @@ def describe(program: Program) -> list[str]:
                 else f"none: the {type(program.executable).__name__} runs the graph",
             ),
         ]
+    if program.folded is not None:
+        done = Counter(program.folded.notes)
+        texts = [f"{note} ({n} times)" if n > 1 else note for note, n in done.items()]
+        values = _count(sum(e.code == binding.CONSTANT for e in program.inputs), "value")
+        lines += _wrapped("folded", ", ".join([*texts, f"{values} computed once from weights"]))
     steps = Counter(s.label for s in plan.steps)
     lines += _wrapped(
         "kernels",

@@ -10,9 +10,10 @@ from __future__ import annotations
 from typing import Any
 
 from squall.engine import keeping
-from squall.frontend.binding import CELL, OBJECT, Program
+from squall.frontend.binding import CONSTANT, Program
 from squall.frontend.calling import READ_ATTRIBUTE, Call
-from squall.ir.node import Node, SharedType
+from squall.frontend.folding import standing
+from squall.ir.node import Node
 
 MOST_CHANGES = 8  # a program whose weights change more often than this is not frozen again
 
@@ -39,8 +40,8 @@ class Frozen:
         written = [w.where for w in self.program.writes]
         for number, entry in enumerate(self.program.inputs):
             found = None if entry.donated else _kept(entry.code, entry.where)
-            if found is not None and not any(found[0][0] is w for w in written):
-                nodes[number], guards[number] = found[-1][2], found
+            if found is not None and not any(owner is w for owner, *_ in found[1] for w in written):
+                nodes[number], guards[number] = found
         made = keeping.keep(self.program.executable, nodes)
         if made is None:
             self.call, self.guards = None, ()
@@ -63,14 +64,10 @@ class Frozen:
         return True
 
 
-def _kept(code: int, where: Any) -> list[tuple] | None:
-    """What must hold for an input to stay its present value, the Node last; None where it cannot be packed."""
-    found: list[tuple] = []
-    if code == OBJECT and where._view is None:
-        found, where = [(where, "_cell", where._cell)], where if where._cell is None else where._cell
-    elif code != CELL:
+def _kept(code: int, where: Any) -> tuple[Node, list[tuple]] | None:
+    """An input's value and what must hold for it to stay that; None where it cannot be packed."""
+    found = [] if code == CONSTANT else standing(code, where)
+    if found is None:
         return None
-    node = where._node
-    if node.buffer is None or node.buffer.strides is not None or node.type.__class__ is SharedType:
-        return None
-    return [*found, (where, "_node", node)]
+    node = found[-1][2] if found else where
+    return (node, found) if node.buffer is not None and node.buffer.strides is None else None

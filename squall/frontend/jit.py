@@ -27,7 +27,8 @@ from squall.frontend.calling import CallSlots
 from squall.frontend.capture import Capture
 from squall.frontend.dynamic import Dynamic, automatic
 from squall.frontend.evaluation import flush, user_line
-from squall.frontend.freezing import Frozen
+from squall.frontend.folding import folded
+from squall.frontend.freezing import MOST_CHANGES, Frozen
 from squall.frontend.parts import AssumeMoreError, mode_key
 from squall.frontend.state import local
 
@@ -107,6 +108,8 @@ class Compiled(CallSlots):
                         self._make_ready()
                     return result
         capture, program = self._capture(leaves, structure)
+        if self.freeze:
+            program = folded(program)
         if not program.created:
             self.programs.insert(0, program)
         try:
@@ -158,8 +161,10 @@ class Compiled(CallSlots):
 
     def _let_native_call(self, program: Program) -> None:
         program.call = calling.describe(program, self._lock) or False
-        if self.freeze and program.call:
+        if self.freeze and program.call and (program.folded is None or program.folded.changes <= MOST_CHANGES):
             self.frozen[program] = Frozen(program, program.call)
+        else:
+            self.frozen.pop(program, None)
         self._make_ready()
 
     def _make_ready(self) -> None:
@@ -254,7 +259,11 @@ def compile(
         random numbers. dynamic_shapes: for each positional argument a map from dimension to `sq.Dim` (or
         None): sizes declared to vary, compiled
             once for their range. fullgraph and other options of torch.compile are accepted; capture is always
-            whole.
+            whole. freeze: for inference; weights that a call only reads are packed once, and what depends on
+            them alone is computed once. A known scale and shift of the channels behind a convolution or linear
+            layer, as of batch normalisation that evaluates, go into its weight and bias, which rounds otherwise than
+            the function does uncompiled. A weight may still be written: the next call sees it. Calls that
+            record history are as without it.
 
     Returns:
         Compiled: to be called like the function. Usable as a decorator.
