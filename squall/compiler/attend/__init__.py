@@ -7,6 +7,8 @@
     block     what both kernels do with a block of queries and of keys
     forward, backward
               the kernels
+    few       forward of few queries: stretches of keys, and their sum
+    dots      its dot products
     lowering  from the op's node to a plan step
 
 Blocks of 64 queries meet blocks of 64 keys. Inside a block every query is a lane, from its scores to its result, and

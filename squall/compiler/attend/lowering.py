@@ -8,7 +8,9 @@ from typing import Any
 
 from squall.base.dtypes import float32
 from squall.base.shapes import contiguous_strides
-from squall.compiler.attend import backward, forward
+from squall.compiler.attend import backward, few, forward
+from squall.compiler.attend.dots import lanes_of
+from squall.compiler.attend.few import BESIDE, FEW, ROW, STRETCH
 from squall.compiler.attend.spec import AttentionSpec, Flex
 from squall.compiler.attend.tiles import COMPUTE, KEYS, QUERIES
 from squall.compiler.group import Special
@@ -29,7 +31,11 @@ from squall.ops.flex_attention import parts
 FORWARD = ("attention", "attention_dropout", "flex_attention")
 BACKWARD = tuple(f"{name}_backward" for name in FORWARD)
 GRAIN_PRODUCTS = 1 << 20  # multiply-adds worth handing to another thread
-_PROGRAMS = {"forward": forward.program, "backward": backward.program}
+GRAIN_ELEMENTS = 1 << 16  # of keys and values that few queries meet: as many are worth another thread
+GRAIN_COMBINED = 64  # leading indices whose stretches are worth it
+LARGE = 1 << 40  # above any number of queries or keys
+_PROGRAMS = {"forward": forward.program, "backward": backward.program, "few": few.program,
+             "combine": few.combine_program}
 
 
 class _Operands:
@@ -114,10 +120,52 @@ def attend(work: Work, node: Node, picks: list[Node | None]) -> None:
     if flex:
         o.words["heads"] = Word("int", prod(q.shape[1:-2]))
         _captured(o, *parts(rest, node.attrs))
+    is_few = 1 - _exceeds(q.shape[-2], FEW) if is_forward and not drawn and not flex else 0
+    steps = _by_stretches(o, spec, is_few, q, k, v) if _can_be(is_few, 1) else []
+    if _can_be(is_few, 0):
+        units, grain = _units(q, k, v, is_forward)
+        steps.append(_step(o, spec, units * (1 - is_few), grain, _scratch(spec, q, k, v)))
+    work.add(Special(node.op.name, o.reads, steps, o.places), [node], node)
+
+
+def _step(o: _Operands, spec: AttentionSpec, units: Any, grain: Any, scratch: Any) -> KernelStep:
+    """A kernel call over the operands."""
     words = tuple(o.words[name] for name in spec.names)
-    step = KernelStep(spec, once(spec, lambda: _PROGRAMS[spec.role](spec)), words, *_units(q, k, v, is_forward),
-                      node.op.name, _scratch(spec, q, k, v))
-    work.add(Special(node.op.name, o.reads, [step], o.places), [node], node)
+    name = {"few": "attention_few", "combine": "attention_combine"}.get(spec.role, o.node.op.name)
+    return KernelStep(spec, once(spec, lambda: _PROGRAMS[spec.role](spec)), words, units, grain, name, scratch)
+
+
+def _exceeds(size: Any, most: int) -> Any:
+    """1 if a size is above a number, else 0."""
+    return int(size > most) if isinstance(size, int) else (size + (LARGE - most - 1)) // LARGE
+
+
+def _can_be(indicator: Any, value: int) -> bool:
+    return not isinstance(indicator, int) or indicator == value
+
+
+def _by_stretches(o: _Operands, whole: AttentionSpec, is_few: Any, q: Node, k: Node, v: Node) -> list[KernelStep]:
+    """The steps of few queries: each stretch of keys, and what adds them up where there are several."""
+    spec = whole._replace(role="few")
+    lead, keys, size = prod(q.shape[:-2]), k.shape[-2], BYTES[spec.scalar]
+    stretches = (keys + (STRETCH - 1)) // STRETCH if not isinstance(keys, int) else max(1, -(-keys // STRETCH))
+    several = is_few * _exceeds(keys, STRETCH)
+    rows = q.shape[-2] if isinstance(q.shape[-2], int) else FEW
+    o.words["partial"] = Word("int", 0)
+    f, w = (((n + (lanes_of(spec.scalar) - 1)) // lanes_of(spec.scalar)) * lanes_of(spec.scalar)
+            for n in (q.shape[-1], v.shape[-1]))
+    if _can_be(several, 1):
+        o.work.memories.append(Memory("arena", -1, lead * stretches * rows * (w + BESIDE) * size))
+        o.words["partial"] = Word("slot", len(o.work.memories) - 1)
+        o.places.add(len(o.work.memories) - 1)
+    each = STRETCH * (f + w)
+    grain = max(1, GRAIN_ELEMENTS // max(1, each)) if isinstance(each, int) else 1
+    room = FEW * (f + 3 * w + 2 * ROW + 2 * KEYS) + KEYS * (f + w)
+    steps = [_step(o, spec, is_few * lead * stretches, grain, room * size)]
+    if _can_be(several, 1):
+        combine = spec._replace(role="combine", stored=spec.scalar, causal=False, mask="")
+        steps.append(_step(o, combine, several * lead, GRAIN_COMBINED, room * size))
+    return steps
 
 
 def is_flex(node: Node) -> bool:

@@ -33,9 +33,9 @@ class Flex(NamedTuple):
 class AttentionSpec(NamedTuple):
     """The key of an attention kernel: everything its code depends on. No extent and no stride is among it.
 
-    role: "forward" or "backward"; stored: dtype of the operands; isa: a name in `nest.ISAS`; lead: how many leading
-    dimensions; causal; mask: dtype of the mask or ""; dropout: whether weights are dropped; flex: what else happens to
-    scores.
+    role: "forward", "few" (forward of few queries) and "combine" after it, or "backward"; stored: dtype of the
+    operands; isa: a name in `nest.ISAS`; lead: how many leading dimensions; causal; mask: dtype of the mask or "";
+    dropout: whether weights are dropped; flex: what else happens to scores.
     """
 
     role: str
@@ -56,7 +56,9 @@ class AttentionSpec(NamedTuple):
     def tensors(self) -> tuple[str, ...]:
         """The tensors whose strides are words, in order."""
         mask = ("mask",) if self.mask else ()
-        if self.role == "forward":
+        if self.role == "combine":
+            return ("out",)
+        if self.role in ("forward", "few"):
             return ("q", "k", "v", "out", *mask)
         return ("q", "k", "v", "out", "g", "gq", "gk", "gv", *mask)
 
@@ -66,6 +68,7 @@ class AttentionSpec(NamedTuple):
         one for each leading dimension. `lse` is dense."""
         made = ["queries", "keys", "features", "width", "scale", "lse"]
         made += ["seed", "offset", "threshold", "factor"] if self.dropout else []
+        made += ["partial"] if self.role in ("few", "combine") else []
         made += [f"extent{d}" for d in range(self.lead)]
         if self.flex:
             made += ["listed", "listed_batch", "listed_head", "listed_row"] if self.flex.listed else []
@@ -79,7 +82,7 @@ class Words:
     """A kernel's args as registers, each loaded once at the kernel's start."""
 
     def __init__(self, b: Builder, spec: AttentionSpec):
-        pointers, real = {*spec.tensors, "lse", "seed", "offset", "listed"}, Type(spec.scalar)
+        pointers, real = {*spec.tensors, "lse", "seed", "offset", "listed", "partial"}, Type(spec.scalar)
         pointers.update(f"captured{i}" for i in range(len(spec.flex.captured) if spec.flex else 0))
         kinds = dict.fromkeys(pointers, PTR) | {"scale": real, "factor": real}
         self.held = {n: b.argument(i, kinds.get(n, I64)) for i, n in enumerate(spec.names)}

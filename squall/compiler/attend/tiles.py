@@ -19,6 +19,7 @@ COMPUTE = {"f16": "f32", "bf16": "f32", "f32": "f32", "f64": "f64"}
 # Rows of a tile, and vectors of columns: accumulators, one row of vectors and one element fit the registers.
 SHAPES = {"avx512": (6, 4), "avx2": (6, 2), "sse4": (6, 2), "neon": (6, 4)}
 TALL = 12  # rows of a tile of one vector, where columns are so few that there is no other: chains enough for two units
+FOLLOWING = 32  # rows of B, or keys, that are asked for ahead where they are met once
 LINE = 64  # bytes of a cache line
 
 
@@ -31,9 +32,9 @@ def tile(isa: Isa, scalar: str, kind: str, rows: int, vectors: int) -> Function:
     """`{kind}_{rows}x{vectors}(a, a_row, a_step, b, b_width, depth, c, c_width, extra)`: one tile of C. Its kind says
     what becomes of the sums:
 
-    "product": C. "add": added to C. "scaled": added to C times the vectors at `extra`. "highest": C, and the maxima of
-    columns at `extra` are raised to what the tile holds (NaN is left out). "graded": C times their difference from the
-    vectors at `extra`.
+    "product": C. "add": added to C. "following": the same, of a B that comes from memory. "scaled": added to C times
+    the vectors at `extra`. "highest": C, and the maxima of columns at `extra` are raised to what the tile holds (NaN is
+    left out). "graded": C times their difference from the vectors at `extra`.
     """
     b = Builder(f"{kind}_{rows}x{vectors}", (PTR, I64, I64, PTR, I64, I64, PTR, I64, PTR))
     a, a_row, a_step, bp, b_width, depth, c, c_width, extra = b.parameters
@@ -47,6 +48,10 @@ def tile(isa: Isa, scalar: str, kind: str, rows: int, vectors: int) -> Function:
     with b.loop(b.int(0), depth):
         here, line = b.get(offset), b.get(where)
         columns = [b.load(vector, b.gep(line, t, scalar)) for t in at]
+        if kind == "following":
+            later = b.gep(line, b.mul(b_width, b.int(FOLLOWING)), scalar)
+            for t in at[:: max(1, LINE // (BYTES[scalar] * vector.lanes))]:
+                b.emit("prefetch", None, (b.gep(later, t, scalar),), (False, 3))
         for pointer, row in zip(pointers, sums, strict=True):
             element = b.splat(b.load(Type(scalar), b.gep(pointer, here, scalar)), vector.lanes)
             for column, total in zip(columns, row, strict=True):
@@ -70,7 +75,7 @@ def _finish_tile(b: Builder, kind: str, vector: Type, sums: list, places: list, 
             value = b.get(total)
             if factor is not None:
                 value = multiply_add(b, b.load(vector, place), factor, value)
-            b.store(b.add(b.load(vector, place), value) if kind == "add" else value, place)
+            b.store(b.add(b.load(vector, place), value) if kind in ("add", "following") else value, place)
     for j, place in enumerate(extra if kind == "highest" else []):
         best = b.load(vector, place)
         for line in sums:
