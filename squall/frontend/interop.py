@@ -16,10 +16,11 @@ from squall.frontend.arrays import array_view, computed
 from squall.frontend.cell import Cell
 from squall.frontend.core import ensure_cell
 from squall.frontend.evaluation import evaluate, flush
+from squall.frontend.exporting import learn, take_back
 from squall.frontend.state import local
 from squall.frontend.tracing import check_no_value
 from squall.frontend.views import shared_tensor
-from squall.ir.node import Node, SharedType, tensor_type
+from squall.ir.node import Node, SharedType
 from squall.ir.op import ops
 from squall.runtime.buffer import Buffer
 from squall.runtime.dlpack import CPU, from_capsule, retype
@@ -37,11 +38,7 @@ class _Export:
         assert cell.shared is not None
         cell.shared -= 1
         if not cell.shared:
-            cell.shared = None
-            node = cell._node
-            if node is not None and node.buffer is self.buffer:  # None when the interpreter has taken the cell down
-                self.buffer.shared = False
-                cell._node = Node(ops.buffer, (), (), tensor_type(node.shape, node.dtype, node.device), node.buffer)
+            take_back(cell, self.buffer)
 
 
 def to_numpy(tensor: Any, force: bool = False) -> Any:
@@ -61,6 +58,7 @@ def to_numpy(tensor: Any, force: bool = False) -> Any:
     if cell._node.buffer is None:
         evaluate((cell._node,))
     if cell.shared is None:
+        learn(cell._node.type)
         _expose(cell, tensor._view)
     node = tensor.node
     if node.buffer is None:

@@ -23,11 +23,13 @@ from squall.frontend import (
     calling,
     core,
     entries,
+    exporting,
     guards,
     jit,
     known_backward,
     known_calls,
     known_views,
+    native_arrays,
     native_backward,
     native_bound,
     native_calls,
@@ -63,7 +65,7 @@ from squall.runtime.python_native import bound_function, function, method, offse
 
 _SOURCES = (native_walk, native_run, native_methods, native_record, native_views, native_indexing,
             native_backward, native_operators, native_writing, native_calls, native_captured,
-            native_guards, native_compiled, native_bound, native_gathering)
+            native_guards, native_compiled, native_bound, native_gathering, native_arrays)
 _CLASSES = (Op, DType, Node, TensorType, Buffer, Block, Handle, Cell, View, GradRecord, Leaf, ThreadState, ready.Ready,
             calling.CallSlots, calling.Call, guards.Watch, bound.Bound)
 CALL_SLOTS, CALL_SLOT = 256, 16  # places for calls met again, see `native_calls.py`; words of each
@@ -79,6 +81,8 @@ _NUMBERS = {
     "READY_WORDS": ready.READY_WORDS, "READY_REST": ready.READY_REST,
     **{f"BOUND_{name}": getattr(bound, name) for name in (
         "BUSY", "IMAGES", "WITH_LOCK", "VALUES_AT", "STATUS_AT", "WATCHED", "REST")},
+    **{f"EXPORT_{name}": getattr(exporting, name) for name in ("NEW_ARRAY", "SET_BASE", "CLASS", "RANK", "DIMS")},
+    "ARRAY_FLAGS": 0x501,  # NumPy's for an array that is row-major, aligned and may be written
     "FLOAT_ONE": 0x3FF0000000000000,  # the bits of 1.0
     "CALL_SLOTS": CALL_SLOTS, "CALL_SLOT": CALL_SLOT,
 }  # fmt: skip
@@ -128,6 +132,7 @@ def _objects() -> dict[str, Any]:
         "FIRST_DIMS": tuple([(tuple(range(n)),) for n in range(5)]),
         "POSITION_TYPES": {n: tensor_type((n,), int64) for n in range(1, 1025)},
         "OP_PICK": ops.pick, "OP_EXPAND": ops.expand, "OP_UPDATE_SLICE": ops.update_slice, "TWO_EMPTY": ((), ()),
+        "EXPORTS": exporting.known, "TAKE_BACK": exporting.take_back,
         "TEXT_ALPHA": "alpha", "CALLS": known_calls.known, "LEARN_CALL": known_calls.learn,
         "ELLIPSIS": ..., "SLICE": slice, "SIZE": Size, "TEXT_EMPTY": "", "TEXT_NO_GRAD": "no_grad", "VIEW": View,
         "VIEWS": known_views.known, "LEARN_VIEW": known_views.learn,
@@ -157,7 +162,7 @@ def _function(name: str) -> Any:
     return python.fget if isinstance(python, property) else python
 
 
-_WORDS = ("SMALL", "FREE_BLOCK", "RUN", "LEAVING", "NOTE", "THREAD_CACHE", "CALL_CACHE")
+_WORDS = ("SMALL", "FREE_BLOCK", "ARRAY_GONE", "RUN", "LEAVING", "NOTE", "THREAD_CACHE", "CALL_CACHE")
 _METHODS = {
     "item": ("item", "none"), "__float__": ("as_float", "none"), "__bool__": ("as_bool", "none"),
     "__add__": ("add", "one"), "__radd__": ("radd", "one"), "__sub__": ("sub", "one"), "__rsub__": ("rsub", "one"),
@@ -165,14 +170,14 @@ _METHODS = {
     "__truediv__": ("div", "one"), "__rtruediv__": ("rdiv", "one"),
     "__iadd__": ("iadd", "one"), "__isub__": ("isub", "one"), "__imul__": ("imul", "one"),
     "__itruediv__": ("idiv", "one"),
-    "zero_": ("zero_", "none"), "tolist": ("tolist", "none"),
+    "zero_": ("zero_", "none"), "tolist": ("tolist", "none"), "numpy": ("numpy", "keywords"),
     **{name: (name, "keywords") for name in ("add_", "sub_", "mul_", "div_", "fill_", "copy_")},
     "__getitem__": ("getitem", "one"), "T": ("transposed", "none"), "mT": ("matrix_transposed", "none"),
     **{name: (name, "keywords") for name in (
         "reshape", "view", "permute", "transpose", "unsqueeze", "squeeze", "flatten", "expand", "unfold")},
 }  # fmt: skip
-_ENTRIES = ("flush", "key", "free_block", "record", "apply", "write", "in_place", "unary", "backward", "captured",
-            "call_function", "call_compiled", "run_bound",
+_ENTRIES = ("flush", "key", "free_block", "array_gone", "record", "apply", "write", "in_place", "unary", "backward",
+            "captured", "call_function", "call_compiled", "run_bound",
             *(entry for entry, _ in _METHODS.values()))
 functions: dict[str, Any] = {}
 
@@ -213,7 +218,8 @@ def _load() -> None:
 def _tell(at: dict[str, int], objects: dict[str, Any]) -> None:
     """Copy objects and addresses into the native code's table."""
     run = ctypes.cast(native().run, ctypes.c_void_p).value
-    words = {"SMALL": ctypes.addressof(_small.heads), "FREE_BLOCK": at["free_block"], "RUN": run,
+    words = {"SMALL": ctypes.addressof(_small.heads), "FREE_BLOCK": at["free_block"],
+             "ARRAY_GONE": at["array_gone"], "RUN": run,
              "LEAVING": ctypes.addressof(leaving.words), "NOTE": native().note,
              "THREAD_CACHE": ctypes.addressof(_thread_cache), "CALL_CACHE": ctypes.addressof(_call_cache)}
     leaving.keep(objects)
