@@ -229,7 +229,7 @@ class Slope:
         """The slope of the reference; None where two steps do not agree: at kinks and steps."""
 
         def total(step: float) -> float:
-            moved = [a + step * self.moves[i] if i in self.moves else a for i, a in enumerate(wide)]
+            moved = [np.asarray(a + step * self.moves[i]) if i in self.moves else a for i, a in enumerate(wide)]
             made = reference(op, moved, self.case.attributes)
             return (
                 float("nan") if made is None else sum(float((w * made[k]).sum()) for k, w in weights.items())

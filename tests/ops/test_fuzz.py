@@ -31,3 +31,16 @@ def test_a_wrong_result_is_found_and_made_small(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(fuzz, "reference", wrong)
     _, failure = fuzz.block(0, 1, 50, [fuzz.ops.neg])
     assert failure is not None and failure.count("Case(") == 1 and "Operand" in failure
+
+
+def test_gradients_of_values_without_dimensions() -> None:
+    scalar = fuzz_cases.Operand((), "float32", "plain")
+    case = fuzz_cases.Case("update_slice", 3, {"dims": (), "steps": ()}, (scalar, scalar), "sample", 0, True)
+    fuzz.run(case)
+    assert fuzz.Attempt(case).slope.gradients
+
+
+def test_vectors_that_complete_a_basis_have_no_slope() -> None:
+    (svd,) = (op for op in fuzz_cases.all_ops() if op.name == "svd")
+    compared, failure = fuzz.block(0, 5, 150, [svd])
+    assert failure is None and compared > 100, failure
