@@ -17,8 +17,8 @@ _MODULES = (
 )  # fmt: skip
 _DTYPES = (
     "complex64", "complex128", "cfloat", "cdouble",
-    "uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64", "float16", "bfloat16", "float32",
-    "float64", "half", "float", "double", "short", "int", "long",
+    "uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64", "float16", "bfloat16",
+    "float8_e4m3fn", "float8_e5m2", "float32", "float64", "half", "float", "double", "short", "int", "long",
 )  # fmt: skip
 _FROM = {
     "frontend.tensor": "Tensor",

@@ -6,6 +6,10 @@ dimensions, then zero-dimensional tensors, then Python numbers, where a lower pr
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+from squall.base.errors import DtypeError
+
 
 class DType:
     """An element type, such as `squall.float32`. Compared by identity.
@@ -74,6 +78,11 @@ class DType:
         return self.category == 3
 
     @property
+    def is_float8(self) -> bool:
+        """Whether values are floats of 8 bits, which are stored and converted but not computed with."""
+        return self.itemsize == 1 and self.category == 2
+
+    @property
     def is_signed(self) -> bool:
         """Whether negative numbers can be represented."""
         return self.signed
@@ -94,15 +103,19 @@ float32 = DType("float32", "f32", 4, 2)
 float64 = DType("float64", "f64", 8, 2)
 complex64 = DType("complex64", "c64", 8, 3)
 complex128 = DType("complex128", "c128", 16, 3)
+float8_e4m3fn = DType("float8_e4m3fn", "f8e4m3fn", 1, 2)
+float8_e5m2 = DType("float8_e5m2", "f8e5m2", 1, 2)
 
 ALL = (bool_, uint8, int8, uint16, int16, uint32, int32, uint64, int64, float16, bfloat16, float32, float64)
 FLOATING = (float16, bfloat16, float32, float64)
 COMPLEX = (complex64, complex128)
-EVERY = ALL + COMPLEX
+FLOAT8 = (float8_e4m3fn, float8_e5m2)  # kept and moved, not computed with
+EVERY = ALL + COMPLEX + FLOAT8
 BY_NAME = {d.name: d for d in EVERY} | {"half": float16, "float": float32, "double": float64, "int": int32,
                                         "long": int64, "short": int16, "bool_": bool_, "cfloat": complex64,
                                         "cdouble": complex128}
 BY_SHORT = {d.short: d for d in EVERY}
+FOREIGN = (bfloat16.name, *(d.name for d in FLOAT8))  # what NumPy itself does not have
 
 
 def dtype_named(name: str) -> DType:
@@ -146,13 +159,13 @@ def real_of(dtype: DType) -> DType:
 
 
 def numpy_dtype(dtype: DType):
-    """NumPy's dtype of the same layout; bfloat16 comes from ml_dtypes."""
+    """NumPy's dtype of the same layout; bfloat16 and float8 come from ml_dtypes."""
     import numpy
 
-    if dtype is bfloat16:
+    if dtype.name in FOREIGN:
         import ml_dtypes
 
-        return numpy.dtype(ml_dtypes.bfloat16)
+        return numpy.dtype(getattr(ml_dtypes, dtype.name))
     return numpy.dtype(dtype.name)
 
 
@@ -177,7 +190,19 @@ def _promote(a: DType, b: DType) -> DType:
     return a if _rank(a) > _rank(b) else b
 
 
-PROMOTION = {(a, b): _promote(a, b) for a in EVERY for b in EVERY}
+class Promotion(dict):
+    """The table of a rule for every two dtypes; a float8 type meets only itself."""
+
+    def __init__(self, rule: Callable[[DType, DType], DType]):
+        super().__init__({(a, b): rule(a, b) for a in ALL + COMPLEX for b in ALL + COMPLEX})
+        self.update({(d, d): d for d in FLOAT8})
+
+    def __missing__(self, pair: tuple[DType, DType]) -> DType:
+        raise DtypeError(f"Promotion for Float8 Types is not supported, attempted to promote {pair[0]} and {pair[1]}: "
+                         "cast with .to(squall.float32) first")
+
+
+PROMOTION = Promotion(_promote)
 
 
 def promote(a: DType, b: DType) -> DType:
@@ -201,8 +226,8 @@ def default_dtype() -> DType:
 def set_default_dtype(dtype: object) -> None:
     """Set the floating type new tensors of Python floats take; TypeError for a type that is not floating."""
     dtype = as_dtype(dtype)
-    if dtype.category != 2:
-        raise TypeError(f"set_default_dtype: only floating types can be the default, not {dtype}")
+    if dtype.category != 2 or dtype.is_float8:
+        raise TypeError(f"set_default_dtype: only floating types one computes with can be the default, not {dtype}")
     _default[0] = dtype
 
 

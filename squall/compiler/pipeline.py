@@ -17,6 +17,7 @@ from squall.compiler.decompose import decompose
 from squall.compiler.prepare import prepare
 from squall.compiler.remake import remake
 from squall.compiler.simplify import simplify
+from squall.compiler.split_codes import as_codes
 from squall.compiler.split_complex import split
 from squall.compiler.target import machine
 from squall.compiler.work import Work
@@ -57,6 +58,10 @@ def _decompose(c: Compilation) -> None:
 
 def _split(c: Compilation) -> None:
     c.roots, c.inputs = split(c.roots, c.inputs)
+
+
+def _codes(c: Compilation) -> None:
+    c.roots, c.inputs = as_codes(c.roots, c.inputs)
 
 
 def _simplify(c: Compilation) -> None:
@@ -106,8 +111,9 @@ def _lower(c: Compilation) -> None:
 
 
 STAGES: tuple[Stage, ...] = (
-    Stage("decompose", _decompose), Stage("split", _split), Stage("simplify", _simplify), Stage("remake", _remake),
-    Stage("prepare", _prepare), Stage("keep", _keep), Stage("group", _group), Stage("fuse", _fuse),
+    Stage("decompose", _decompose), Stage("split", _split), Stage("codes", _codes),
+    Stage("simplify", _simplify), Stage("remake", _remake), Stage("prepare", _prepare),
+    Stage("keep", _keep), Stage("group", _group), Stage("fuse", _fuse),
     Stage("finish", _finish), Stage("overwrite", _overwrite), Stage("lower", _lower),
 )
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import squall as sq
-from squall.base.dtypes import numpy_dtype
+from squall.base.dtypes import FOREIGN, numpy_dtype
 from squall.frontend.arrays import computed
 from squall.frontend.core import wrap
 
@@ -53,7 +53,7 @@ def _numbers(sample: Any) -> Any:
     import numpy
 
     array = numpy.asarray(sample)
-    if array.dtype.kind in "SUOMmV" and array.dtype.name != "bfloat16":
+    if array.dtype.kind in "SUOMmV" and array.dtype.name not in FOREIGN:
         raise TypeError(
             "default_collate: batch must contain tensors, numpy arrays, numbers, dicts or lists; "
             f"found an array of {array.dtype}"

@@ -9,7 +9,7 @@ from typing import Any
 
 from squall.base import trace
 from squall.base.dim import evaluate
-from squall.base.dtypes import DType, numpy_dtype
+from squall.base.dtypes import FOREIGN, DType, numpy_dtype
 from squall.base.shapes import contiguous_strides
 from squall.ir.plan import HostStep
 from squall.runtime.buffer import Buffer
@@ -51,7 +51,7 @@ def _widened(array: Any) -> Any:
     """16-bit floats in float32, as every computation on them."""
     import numpy
 
-    small = array.dtype.itemsize == 2 and (array.dtype.kind == "f" or array.dtype.name == "bfloat16")
+    small = (array.dtype.itemsize == 2 and array.dtype.kind == "f") or array.dtype.name in FOREIGN
     return array.astype(numpy.float32) if small else array
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from squall.base.dtypes import DType, as_dtype, complex_of, default_dtype, numpy_dtype
+from squall.base.dtypes import FOREIGN, DType, as_dtype, complex_of, default_dtype, numpy_dtype
 from squall.base.errors import ArgumentError
 from squall.engine.copying import copy_array
 from squall.engine.oracle import array_of
@@ -12,6 +12,7 @@ from squall.frontend.evaluation import retained
 from squall.frontend.state import local
 from squall.ir.node import Node, tensor_type
 from squall.ir.op import ops
+from squall.ops.conversion import to_float8
 from squall.runtime.buffer import Buffer
 
 
@@ -61,12 +62,12 @@ def literal(data: Any, dtype: DType | None = None) -> Any:
     if array.dtype.kind == "f" and not from_array and array.dtype.name == "float64":
         if dtype is None:
             array = array.astype(numpy_dtype(default_dtype()), copy=False)
-        elif dtype.category == 2 and dtype.itemsize == 2:  # as PyTorch, which knows no way from doubles to 16 bits
+        elif dtype.category == 2 and dtype.itemsize <= 2:  # as PyTorch, which knows no way from doubles to few bits
             with numpy.errstate(over="ignore"):
                 array = array.astype(numpy.float32)
     if array.dtype.kind == "c" and not from_array and dtype is None:
         array = array.astype(numpy_dtype(complex_of(default_dtype())), copy=False)
-    if array.dtype.kind in "OUSVMm" and array.dtype.name != "bfloat16":
+    if array.dtype.kind in "OUSVMm" and array.dtype.name not in FOREIGN:
         raise NotNumbersError(
             f"tensor: cannot make a tensor of {type(data).__name__} data (NumPy sees dtype {array.dtype}); "
             "give numbers in sequences of equal lengths"
@@ -74,5 +75,5 @@ def literal(data: Any, dtype: DType | None = None) -> Any:
     wanted = None if dtype is None else numpy_dtype(dtype)
     if wanted is not None and array.dtype != wanted:
         with numpy.errstate(all="ignore"):
-            array = array.astype(wanted)
+            array = to_float8(array, dtype) if dtype.is_float8 else array.astype(wanted)
     return array

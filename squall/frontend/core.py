@@ -148,6 +148,8 @@ def note_cell(record: GradRecord, cell: Cell, version: int) -> None:
 
 def scalar_node(value: Any, dtype: DType, device: str = "cpu") -> Node:
     """A leaf for a Python number that may vary from call to call; of a complex dtype what makes it of two."""
+    if dtype.is_float8:
+        return make(ops.cast, (scalar_node(value, float32, device),), (dtype,))
     if dtype.category == 3:
         parts = (value.real, value.imag) if value.__class__ is complex else (value, 0.0)
         return make(ops.complex, tuple([scalar_node(v, real_of(dtype), device) for v in parts]), ())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from squall.base.dtypes import FOREIGN
 from squall.frontend.state import local
 
 
@@ -41,8 +42,11 @@ def render(tensor: Any) -> str:
     edge = tensor.edge
     if edge is not None:
         suffix.append("requires_grad=True" if tensor.is_leaf else f"grad_fn={edge!r}")
-    body = _body(array, node.dtype.category, len("tensor("))
-    return f"tensor({body}{''.join(', ' + s for s in suffix)})"
+    text = "tensor(" + _body(array, node.dtype.category, len("tensor("))
+    for part in suffix:  # on a line of its own where the last one would get too long
+        line = len(text) - text.rfind("\n") + 1
+        text += f", {part}" if line + len(part) <= _options[0].linewidth - 2 else f",\n       {part}"
+    return text + ")"
 
 
 def _body(array: Any, category: int, indent: int) -> str:
@@ -52,7 +56,7 @@ def _body(array: Any, category: int, indent: int) -> str:
     if array.size == 0:
         return "[]"
     summarise = array.size > options.threshold
-    if array.dtype.name in ("bfloat16", "float16"):
+    if array.dtype.name in (*FOREIGN, "float16"):
         array = array.astype(numpy.float32)
     shown = _shown(array, options.edgeitems) if summarise else array
     formatter = _formatter(shown, category, options.precision)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from squall.base.dtypes import DType, as_dtype, default_dtype, numpy_dtype, promote, real_of
+from squall.base.dtypes import FOREIGN, DType, as_dtype, default_dtype, numpy_dtype, promote, real_of
 from squall.base.errors import ArgumentError, DtypeError
 from squall.frontend.core import Handle, cast, common_dtype
 from squall.frontend.out import checked
@@ -85,7 +85,7 @@ class finfo:
         kind = real_of(default_dtype() if type is None else as_dtype(type))
         if kind.category != 2:
             raise TypeError(f"finfo() requires a floating point input type, not {kind}. Use sq.iinfo")
-        if kind.name == "bfloat16":
+        if kind.name in FOREIGN:
             import ml_dtypes
 
             found: Any = ml_dtypes.finfo(numpy_dtype(kind))

@@ -26,7 +26,7 @@ from squall.frontend.named_results import Frexp
 from squall.frontend.out import checked
 from squall.ir.op import ops
 
-_LONG = {2: "int16", 4: "int32", 8: "int64"}
+_LONG = {1: "int8", 2: "int16", 4: "int32", 8: "int64"}
 
 
 # ---------------------------------------------------------------- two operands

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from squall.base.dtypes import as_dtype, numpy_dtype
+from squall.base.dtypes import FOREIGN, as_dtype, numpy_dtype
 from squall.base.errors import AutogradError, DtypeError, ShapeError
 from squall.engine.keys import LENT
 from squall.frontend.arrays import array_view, computed
@@ -69,7 +69,7 @@ def to_numpy(tensor: Any, force: bool = False) -> Any:
     dtype = numpy_dtype(node.dtype)
     buffer = node.buffer
     strides = None if buffer.strides is None else tuple(s * dtype.itemsize for s in buffer.strides)
-    own = dtype.kind in "fiubc"  # else a type that NumPy does not know by itself
+    own = dtype.kind in "fiubc" and dtype.name not in FOREIGN  # else a type that NumPy does not know by itself
     interface = {
         "shape": tuple(node.shape),
         "typestr": dtype.str if own else f"<u{dtype.itemsize}",
@@ -144,7 +144,8 @@ def to_dlpack(tensor: Any, *, stream: Any = None, **options: Any) -> Any:
     """A DLPack capsule of the Tensor's memory (through the array it shares)."""
     array = to_numpy(tensor)
     options = {k: v for k, v in options.items() if v is not None}
-    foreign = {"bool": ("bool", 8, "u1"), "bfloat16": ("bfloat", 16, "u2")}.get(tensor.node.dtype.name)
+    foreign = {"bool": ("bool", 8, "u1"), "bfloat16": ("bfloat", 16, "u2"), "float8_e4m3fn": ("float8_e4m3fn", 8, "u1"),
+               "float8_e5m2": ("float8_e5m2", 8, "u1")}.get(tensor.node.dtype.name)
     if foreign is None:
         return array.__dlpack__(**options)
     kind, bits, plain = foreign
@@ -158,9 +159,9 @@ def from_dlpack(source: Any) -> Any:
     if foreign.device[0] != CPU:
         raise DtypeError(f"from_dlpack: the tensor is on DLPack device {foreign.device}; only CPU memory can be shared")
     name = foreign.kind
-    if name not in ("bfloat", "float", "int", "uint", "bool", "complex"):
+    if name not in ("bfloat", "float", "int", "uint", "bool", "complex", *FOREIGN):
         raise DtypeError(f"from_dlpack: element kind {foreign.kind!r} has no counterpart in squall")
-    dtype = as_dtype("bool" if name == "bool" else f"{name}{foreign.bits}")
+    dtype = as_dtype(name if name == "bool" or name in FOREIGN else f"{name}{foreign.bits}")
     buffer = Buffer(foreign.block, foreign.block.pointer, foreign.strides, True)
     return shared_tensor(Node(ops.buffer, (), (), SharedType(foreign.shape, dtype), buffer), foreign.strides)
 

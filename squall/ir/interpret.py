@@ -12,7 +12,7 @@ from typing import Any
 
 from squall.base.dim import Dim
 from squall.base.dim import evaluate as evaluate_size
-from squall.base.dtypes import DType, numpy_dtype
+from squall.base.dtypes import FOREIGN, DType, numpy_dtype
 from squall.base.errors import CompileError
 from squall.ir.graph import expand_composites
 from squall.ir.node import Node, TensorType, toposort
@@ -131,7 +131,7 @@ def compute_dtype(dtype: DType) -> Any:
     """The NumPy dtype values of a dtype are computed in: float32 for 16-bit floats, else the type itself."""
     import numpy
 
-    small = dtype.category == 2 and dtype.itemsize == 2
+    small = dtype.category == 2 and dtype.itemsize <= 2
     return numpy.dtype(numpy.float32) if small else numpy_dtype(dtype)
 
 
@@ -139,7 +139,7 @@ def _widen(value: Any) -> Any:
     import numpy
 
     dtype = value.dtype
-    is_small_float = dtype.itemsize == 2 and (dtype.kind == "f" or dtype.name == "bfloat16")
+    is_small_float = (dtype.itemsize == 2 and dtype.kind == "f") or dtype.name in FOREIGN
     return value.astype(numpy.float32) if is_small_float else value
 
 
@@ -190,6 +190,6 @@ def _checked(node: Node, result: Any, type: TensorType, sizes: Any) -> Any:
 
 
 def _category(dtype: Any) -> int:
-    if dtype.name == "bfloat16":
+    if dtype.name in FOREIGN:
         return 2
     return {"b": 0, "i": 1, "u": 1, "f": 2, "c": 3}.get(dtype.kind, -1)

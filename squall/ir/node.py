@@ -49,6 +49,13 @@ class SharedType(TensorType):
     __slots__ = ()
 
 
+class StoredType(TensorType):
+    """The type of float8 values. The short ways of recording know the class above only, so what computes meets the
+    check that refuses it."""
+
+    __slots__ = ()
+
+
 _types: dict[tuple, TensorType] = {}
 
 
@@ -59,7 +66,7 @@ def tensor_type(shape: Shape, dtype: DType, device: str = "cpu") -> TensorType:
     if found is None:
         if len(_types) > 20000:
             _types.clear()
-        found = _types[key] = TensorType(shape, dtype, device)
+        found = _types[key] = (StoredType if dtype.is_float8 else TensorType)(shape, dtype, device)
     return found
 
 

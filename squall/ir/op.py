@@ -132,6 +132,9 @@ class Op:
         parts: how it acts on complex operands: `parts(*operands, **attributes)`, where a complex operand is a
             `Pair` of real values and so is a complex result; "each": on real and imaginary part alike; "library":
             its function takes complex arrays; "composite": its decomposition serves. None: complex is refused.
+        codes: how it acts on float8 operands, which it gets as their codes in uint8: "same": on codes as on numbers
+            (it only moves them); "composite": its decomposition serves; `codes(node, operands)` over what the operands
+            became, the node telling their dtypes. None: float8 is refused.
         holomorphic: whether the gradient rule of complex operands is the one of real ones, conjugated; else the
             rule is given as it stands for both.
     """
@@ -152,6 +155,7 @@ class Op:
     vmap: Callable | None = None
     checks: Callable | None = None
     parts: Any = None
+    codes: Any = None
     holomorphic: bool = True
     defaults: dict[str, Any] = field(default_factory=dict)
 
@@ -295,6 +299,8 @@ def infer_type(op: Op, types: tuple, attrs: tuple) -> Any:
     if found is None:
         if _any_complex(*types):
             _check_complex(op, types)
+        if op.codes is None:
+            _check_float8(op, types)
         if len(_inferred) > 50000:
             _inferred.clear()
         found = _inferred[key] = (_one_object(op.result_type(types, attrs)), types)
@@ -306,6 +312,14 @@ def _check_complex(op: Op, types: tuple) -> None:
     if op.parts is None:
         given = next(t.dtype for t in types if t.__class__ is not tuple and t.dtype.category == 3)
         raise DtypeError(f"{op.name}: not implemented for {given}; take .real, .imag or .abs() first")
+
+
+def _check_float8(op: Op, types: tuple) -> None:
+    """DtypeError when an op that computes is given floats of 8 bits."""
+    for t in types:
+        if t.__class__ is not tuple and t.dtype.is_float8:
+            raise DtypeError(f"{op.name}: not implemented for {t.dtype}, which is a type to store values in; cast "
+                             "them with .to(squall.float32) or another floating dtype first")
 
 
 def _one_object(type: Any) -> Any:

@@ -11,7 +11,6 @@ from typing import Any
 from squall.base import dtypes
 from squall.base.dtypes import (
     BY_NAME,
-    EVERY,
     DType,
     bfloat16,
     bool_,
@@ -101,7 +100,7 @@ def _promote(a: DType, b: DType) -> DType:
     return complex_of(joined) if 3 in (a.category, b.category) else joined
 
 
-PROMOTION = {(a, b): _promote(a, b) for a in EVERY for b in EVERY}
+PROMOTION = dtypes.Promotion(_promote)
 
 
 def promote_types(type1: Any, type2: Any) -> DType:

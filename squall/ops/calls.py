@@ -31,7 +31,7 @@ def _call_samples() -> list[Sample]:
 
 call = declare(
     "call",
-    control, parts="composite",
+    control, parts="composite", codes="composite",
     attributes=("graph",),
     infer=_call_type,
     promotion="none",

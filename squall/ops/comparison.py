@@ -9,7 +9,7 @@ from squall.base.errors import DtypeError
 from squall.ir.families import elementwise
 from squall.ir.linear import Builder, Reg
 from squall.ir.op import NON_DIFFERENTIABLE, Op, Sample, Scalar, declare
-from squall.ops import parts
+from squall.ops import codes, parts
 from squall.ops.samples import binary_samples, bools, integers, unary_samples
 from squall.ops.unary import numpy_function
 
@@ -27,7 +27,8 @@ def _comparison(name: str, numpy_name: str, doc: str) -> Op:
         return b.compare(name, x, y)
 
     return declare(name, elementwise, grad=NON_DIFFERENTIABLE, lowering=Scalar(build), dtype=bool_,
-                   parts=getattr(parts, name, None), reference=numpy_function(numpy_name), samples=_with_ties,
+                   parts=getattr(parts, name, None), codes=codes.compared if name in ("eq", "ne") else None,
+                   reference=numpy_function(numpy_name), samples=_with_ties,
                    doc=f"Whether a {doc} b, as bool; only `ne` is true of NaN.")
 
 
@@ -58,7 +59,7 @@ def _is_finite(b: Builder, attrs: tuple, x: Reg) -> Reg:
 
 def _kind(name: str, build: Any, doc: str) -> Op:
     return declare(name, elementwise, grad=NON_DIFFERENTIABLE, lowering=Scalar(build), dtype=bool_,
-                   parts=getattr(parts, name), reference=numpy_function(name),
+                   parts=getattr(parts, name), codes=codes.compared, reference=numpy_function(name),
                    samples=lambda: unary_samples(whole=True), doc=doc)
 
 

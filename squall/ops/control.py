@@ -10,6 +10,7 @@ from squall.base.errors import CompileError
 from squall.ir.families import control
 from squall.ir.node import TensorType
 from squall.ir.op import NON_DIFFERENTIABLE, ByFamily, Context, Op, Sample, declare
+from squall.ops import codes
 
 
 def _leaf(types: tuple, attrs: tuple) -> TensorType:
@@ -42,7 +43,7 @@ def _constant_value(text: str, dtype: Any) -> Any:
 
 
 constant = declare(
-    "constant", control, parts="leaf",
+    "constant", control, parts="leaf", codes=codes.leaf,
     attributes=("text", "dtype"), grad=NON_DIFFERENTIABLE, lowering=ByFamily("leaf"), infer=_leaf,
     reference=_constant_value, samples=lambda: [], promotion="none",
     doc="A zero-dimensional number that is part of the graph's structure, kept by dtype and bits.")
@@ -57,7 +58,7 @@ def _pick_grad(context: Context, g: Any) -> Any:
 
 
 pick = declare(
-    "pick", control, parts="leaf",
+    "pick", control, parts="leaf", codes="composite",
     attributes=("index",), grad=_pick_grad, lowering=ByFamily("leaf"), infer=_pick_type,
     reference=lambda *outputs, index: outputs[index], promotion="none",
     samples=lambda: [Sample(((1, 2),), {"index": 0}, "untested here: operands are tuples")][:0],

@@ -50,7 +50,7 @@ def _cond_samples() -> list[Sample]:
 
 cond = declare(
     "cond",
-    control, parts="graph",
+    control, parts="graph", codes="composite",
     attributes=("true", "false", "true_back", "false_back", "needs"),
     defaults={"true_back": None, "false_back": None, "needs": ()},
     infer=_cond_type,

@@ -94,7 +94,7 @@ def _number(value: int) -> Any:
 
 scan = declare(
     "scan",
-    control, parts="graph",
+    control, parts="graph", codes="composite",
     attributes=ATTRIBUTES,
     defaults=DEFAULTS,
     infer=_scan_type,

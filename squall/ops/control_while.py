@@ -90,7 +90,7 @@ def _repeat_reference(*operands: Any, body: Graph, consts: int, carries: int, li
 
 repeat_while = declare(
     "repeat_while",
-    control, parts="graph",
+    control, parts="graph", codes="composite",
     attributes=("body", "consts", "carries", "limit", "reverse"),
     defaults={"limit": None, "reverse": False},
     infer=_repeat_type,
@@ -105,7 +105,7 @@ repeat_while = declare(
 
 while_loop = declare(
     "while_loop",
-    control, parts="composite",
+    control, parts="composite", codes="composite",
     attributes=("condition", "body", "consts", "limit"),
     defaults={"limit": None},
     infer=_while_type,

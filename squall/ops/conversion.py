@@ -4,13 +4,24 @@ from __future__ import annotations
 
 from typing import Any
 
-from squall.base.dtypes import ALL, BY_SHORT, DType, float32, float64, int32, int64, numpy_dtype, uint8
+from squall.base.dtypes import (
+    ALL,
+    BY_SHORT,
+    DType,
+    float8_e5m2,
+    float32,
+    float64,
+    int32,
+    int64,
+    numpy_dtype,
+    uint8,
+)
 from squall.base.errors import DtypeError
 from squall.ir.families import elementwise
 from squall.ir.linear import Builder, Reg
 from squall.ir.node import TensorType
 from squall.ir.op import NON_DIFFERENTIABLE, Context, Decompose, Sample, Scalar, declare, ops
-from squall.ops import parts
+from squall.ops import codes, parts
 from squall.ops.common import number
 from squall.ops.samples import floats, special_values
 
@@ -36,13 +47,13 @@ def _cast_tangent(context: Context, tangent: Any) -> Any:
 def _cast_reference(x: Any, dtype: DType) -> Any:
     import numpy
 
-    target = numpy_dtype(dtype)
+    target, small = numpy_dtype(dtype), dtype.itemsize <= 2
     if dtype.category == 3:
         return x.astype(target)
     if x.dtype.kind == "c":
         return x.astype(target) if dtype.category == 0 else _cast_reference(x.real, dtype)
     if dtype.category == 2:
-        return (x.astype(numpy.float32) if dtype.itemsize == 2 else x).astype(target)
+        return to_float8(x, dtype) if dtype.is_float8 else (x.astype(numpy.float32) if small else x).astype(target)
     if x.dtype.kind in "biu" or dtype.category == 0:
         return x.astype(target)
     through = numpy.int64 if dtype.itemsize == 8 or dtype.name == "uint32" else numpy.int32
@@ -50,6 +61,14 @@ def _cast_reference(x: Any, dtype: DType) -> Any:
     if dtype.name == "uint64":
         return numpy.where(x < 0, whole.astype(target), _saturated(numpy.maximum(x, 0), numpy.uint64))
     return whole.astype(target)
+
+
+def to_float8(array: Any, dtype: DType) -> Any:
+    """Numbers as float8, by way of float32; beyond the range of float8_e4m3fn its largest, as PyTorch has it."""
+    import numpy
+
+    single = array.astype(numpy.float32)
+    return (single if dtype is float8_e5m2 else numpy.clip(single, -448, 448)).astype(numpy_dtype(dtype))
 
 
 def _saturated(x: Any, dtype: Any) -> Any:
@@ -77,7 +96,7 @@ def _cast_samples() -> list[Sample]:
 
 
 cast = declare(
-    "cast", elementwise, parts=parts.cast,
+    "cast", elementwise, parts=parts.cast, codes=codes.cast,
     attributes=("dtype",), grad=_cast_grad, jvp=_cast_tangent, lowering=Scalar(_cast),
     dtype=_target,
     promotion="none", reference=_cast_reference, samples=_cast_samples,
@@ -106,8 +125,8 @@ def _bitcast_reference(x: Any, dtype: DType) -> Any:
 
 
 bitcast = declare(
-    "bitcast", elementwise, attributes=("dtype",), grad=NON_DIFFERENTIABLE, lowering=Scalar(_bitcast),
-    dtype=_bitcast_dtype,
+    "bitcast", elementwise, codes=codes.bitcast, attributes=("dtype",), grad=NON_DIFFERENTIABLE,
+    lowering=Scalar(_bitcast), dtype=_bitcast_dtype,
     promotion="none", reference=_bitcast_reference,
     samples=lambda: [Sample((special_values(),), {"dtype": int64}, "special values"),
                      Sample((special_values().astype("float32"),), {"dtype": int32}, "special float32"),
@@ -139,7 +158,7 @@ def _full_like_reference(x: Any, value: float) -> Any:
 
 
 full_like = declare(
-    "full_like", elementwise, parts="composite",
+    "full_like", elementwise, parts="composite", codes=codes.full_like,
     attributes=("value",), infer=_full_like_type, grad=lambda context, g: (None,),
     jvp=lambda context, tangent: None, lowering=Decompose(_full_like_expand), promotion="none",
     reference=_full_like_reference,

@@ -58,7 +58,7 @@ def _diagonal_batch(op: Any, operands: tuple, batched: tuple, size: Any, attrs: 
 
 diagonal = declare(
     "diagonal",
-    movement, parts="composite",
+    movement, parts="composite", codes="composite",
     attributes=("offset", "dim1", "dim2"),
     defaults={"offset": 0, "dim1": 0, "dim2": 1},
     infer=_diagonal_type,

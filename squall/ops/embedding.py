@@ -50,8 +50,9 @@ def _embedding_samples() -> list[Sample]:
 
 
 embedding = declare(
-    "embedding", opaque, attributes=("padding",), defaults={"padding": None}, infer=_embedding_type, saves=(1,),
-    grad=_embedding_grad, jvp=lambda context, t, _: ops.take(t, context.inputs[1], dim=0), vmap=_embedding_batch,
+    "embedding", opaque, codes="composite", attributes=("padding",), defaults={"padding": None},
+    infer=_embedding_type, saves=(1,), grad=_embedding_grad, vmap=_embedding_batch,
+    jvp=lambda context, t, _: ops.take(t, context.inputs[1], dim=0),
     checks=lambda types, attrs: (Indexed(1, 0),), promotion="none",
     lowering=Decompose(lambda weight, index, padding: ops.take(weight, index, dim=0)),
     reference=lambda weight, index, padding: weight[index], samples=_embedding_samples,

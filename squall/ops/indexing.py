@@ -98,7 +98,7 @@ def _take_batch(op: Any, operands: tuple, batched: tuple, size: Any, attrs: tupl
 
 take = declare(
     "take",
-    indexing, parts="each",
+    indexing, parts="each", codes="same",
     attributes=("dim",),
     infer=_take_type,
     lowering=ByFamily("take"),
@@ -161,7 +161,7 @@ def _gather_grad(context: Context, g: Any) -> tuple:
 
 gather = declare(
     "gather",
-    indexing, parts="each",
+    indexing, parts="each", codes="same",
     attributes=("dim",),
     infer=_gather_type,
     lowering=ByFamily("gather"),
@@ -269,7 +269,7 @@ def _index_samples() -> list[Sample]:
 
 index = declare(
     "index",
-    indexing, parts="each",
+    indexing, parts="each", codes="same",
     attributes=("dims",),
     infer=_index_type,
     lowering=ByFamily("index"),

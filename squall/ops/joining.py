@@ -8,7 +8,7 @@ from squall.base.errors import DtypeError, ShapeError
 from squall.ir.families import common_device, movement
 from squall.ir.node import TensorType
 from squall.ir.op import ByFamily, Context, Decompose, Sample, declare, ops
-from squall.ops import parts
+from squall.ops import codes, parts
 from squall.ops.samples import floats
 from squall.ops.slicing import is_int, position, slice_of, with_batch
 
@@ -105,7 +105,7 @@ def _pad_samples() -> list[Sample]:
 
 pad = declare(
     "pad",
-    movement, parts=parts.pad,
+    movement, parts=parts.pad, codes=codes.pad,
     attributes=("low", "high", "interior", "value"),
     defaults={"value": 0},
     infer=_pad_type,
@@ -163,7 +163,7 @@ def _concat_batch(op: Any, operands: tuple, batched: tuple, size: Any, attrs: tu
 
 concat = declare(
     "concat",
-    movement, parts="each",
+    movement, parts="each", codes="same",
     attributes=("dim",),
     infer=_concat_type,
     lowering=ByFamily("concat"),
@@ -222,7 +222,7 @@ def _stack_batch(op: Any, operands: tuple, batched: tuple, size: Any, attrs: tup
 
 stack = declare(
     "stack",
-    movement,
+    movement, codes="composite",
     parts="composite",
     attributes=("dim",),
     infer=_stack_type,

@@ -21,7 +21,7 @@ def _reshape_batch(op: Any, operands: tuple, batched: tuple, size: Any, attrs: t
 
 
 reshape = declare(
-    "reshape", movement, parts="each",
+    "reshape", movement, parts="each", codes="same",
     attributes=("shape",), infer=_reshape_type, lowering=ByFamily("reshape"), promotion="none",
     grad=lambda context, g: ops.reshape(g, shape=context.types[0].shape), vmap=_reshape_batch,
     reference=lambda x, shape: x.reshape(shape),
@@ -44,7 +44,7 @@ def _permute_grad(context: Context, g: Any) -> Any:
 
 
 permute = declare(
-    "permute", movement, parts="each",
+    "permute", movement, parts="each", codes="same",
     attributes=("dims",), infer=_permute_type, lowering=ByFamily("permute"), promotion="none",
     grad=_permute_grad, reference=lambda x, dims: x.transpose(dims),
     vmap=lambda op, operands, batched, size, attrs:
@@ -90,7 +90,7 @@ def _broadcast_reference(x: Any, shape: tuple) -> Any:
 
 
 expand = declare(
-    "expand", movement, parts="each",
+    "expand", movement, parts="each", codes="same",
     attributes=("shape",), infer=_expand_type, lowering=ByFamily("expand"), promotion="none",
     grad=lambda context, g: sum_to(g, context.types[0].shape), reference=_broadcast_reference, vmap=_expand_batch,
     samples=lambda: [Sample((floats(s),), {"shape": n}) for s, n in

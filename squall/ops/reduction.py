@@ -13,7 +13,7 @@ from squall.base.shapes import reduced_shape
 from squall.ir.families import reduce, result_dtype
 from squall.ir.node import TensorType
 from squall.ir.op import NON_DIFFERENTIABLE, ByFamily, Context, Op, Sample, declare, ops
-from squall.ops import parts
+from squall.ops import codes, parts
 from squall.ops.common import widened
 from squall.ops.samples import floats
 
@@ -216,7 +216,8 @@ argmin = _position("argmin", "The index of the first smallest element along one 
 def _logical(name: str, doc: str) -> Op:
     return declare(name, reduce, attributes=("dims", "keepdim"), grad=NON_DIFFERENTIABLE, dtype=bool_,
                    lowering=ByFamily(name), reference=_by_name(name),
-                   parts=getattr(parts, name), samples=lambda: reduction_samples(whole=True), doc=doc)
+                   parts=getattr(parts, name), codes=codes.reduced_truth,
+                   samples=lambda: reduction_samples(whole=True), doc=doc)
 
 
 any = _logical("any", "Whether any element is other than 0, as bool; False of none.")

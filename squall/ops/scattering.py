@@ -108,7 +108,7 @@ def _scatter_samples() -> list[Sample]:
 
 scatter = declare(
     "scatter",
-    indexing, parts="each",
+    indexing, parts="each", codes="same",
     attributes=("dim",),
     infer=_scatter_type("scatter"),
     lowering=ByFamily("scatter"),
@@ -205,6 +205,9 @@ index_add = declare(
 
 def _index_put_type(types: tuple, attrs: tuple) -> TensorType:
     x, value, *indices = types
+    if attrs[1] and x.dtype.is_float8:
+        raise DtypeError(f"index_put with accumulate: not implemented for {x.dtype}; cast with "
+                         ".to(squall.float32) first")
     shape = indexed_shape("index_put", x, tuple(indices), attrs[0])
     if tuple(value.shape) != shape:
         raise ShapeError(
@@ -294,7 +297,7 @@ def _index_put_samples() -> list[Sample]:
 
 index_put = declare(
     "index_put",
-    indexing, parts="each",
+    indexing, parts="each", codes="same",
     attributes=("dims", "accumulate"),
     defaults={"accumulate": False},
     infer=_index_put_type,

@@ -39,7 +39,7 @@ def _where_samples() -> list[Sample]:
 
 
 where = declare(
-    "where", elementwise, parts=parts.where,
+    "where", elementwise, parts=parts.where, codes="same",
     saves=(0,), grad=_where_grad, promotion="none", reference=_where_reference,
     samples=_where_samples,
     lowering=Scalar(lambda b, attrs, condition, x, y: b.select(condition, x, y)),

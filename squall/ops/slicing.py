@@ -160,7 +160,7 @@ def _slice_samples() -> list[Sample]:
 
 slice = declare(
     "slice",
-    movement, parts="each",
+    movement, parts="each", codes="same",
     attributes=("dims", "sizes", "steps"),
     infer=_slice_type,
     lowering=ByFamily("slice"),
@@ -244,7 +244,7 @@ def _update_samples() -> list[Sample]:
 
 update_slice = declare(
     "update_slice",
-    movement, parts="each",
+    movement, parts="each", codes="same",
     attributes=("dims", "steps"),
     infer=_update_type,
     lowering=ByFamily("update_slice"),
@@ -271,7 +271,7 @@ def _flip_type(types: tuple, attrs: tuple) -> TensorType:
 
 flip = declare(
     "flip",
-    movement, parts="each",
+    movement, parts="each", codes="same",
     attributes=("dims",),
     infer=_flip_type,
     lowering=ByFamily("flip"),

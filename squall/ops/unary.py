@@ -10,7 +10,7 @@ from squall.base.dtypes import real_of
 from squall.ir.families import elementwise
 from squall.ir.linear import Builder, Reg
 from squall.ir.op import Context, Op, Scalar, declare, ops
-from squall.ops import parts
+from squall.ops import codes, parts
 from squall.ops.arithmetic import no_bool
 from squall.ops.common import number, widened, zero_gradient
 from squall.ops.samples import unary_samples
@@ -52,8 +52,8 @@ def _abs_tangent(context: Context, t: Any) -> Any:
 
 
 abs = declare(
-    "abs", elementwise, parts=parts.absolute, holomorphic=False, dtype=lambda types, attrs: real_of(types[0].dtype),
-    saves=(0,), grad=_abs_grad, jvp=_abs_tangent,
+    "abs", elementwise, parts=parts.absolute, codes=codes.absolute, holomorphic=False,
+    dtype=lambda types, attrs: real_of(types[0].dtype), saves=(0,), grad=_abs_grad, jvp=_abs_tangent,
     lowering=Scalar("abs"), reference=numpy_function("abs"), samples=lambda: unary_samples(whole=True),
     doc="|x|, with gradient 0 at 0. The smallest integer is its own absolute value.")
 

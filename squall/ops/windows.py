@@ -91,7 +91,7 @@ def _window_grad(context: Context, g: Any) -> Any:
 
 window = declare(
     "window",
-    movement, parts="each",
+    movement, parts="each", codes="same",
     attributes=("dims", "sizes", "steps", "dilations"),
     infer=_window_type,
     lowering=ByFamily("window"),

@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 from squall.runtime.memory import Block
 
 CPU = 1  # kDLCPU
-CODES = ("int", "uint", "float", "handle", "bfloat", "complex", "bool")
+CODES = ("int", "uint", "float", "handle", "bfloat", "complex", "bool", "float8_e3m4", "float8_e4m3",
+         "float8_e4m3b11fnuz", "float8_e4m3fn", "float8_e4m3fnuz", "float8_e5m2")  # as DLPack numbers them
 
 
 class _Device(ctypes.Structure):

@@ -6,6 +6,8 @@ import ctypes
 import struct
 from typing import Any
 
+from squall.base import dtypes
+
 _TYPES = {
     "i8": ctypes.c_int8,
     "u8": ctypes.c_uint8,
@@ -19,6 +21,7 @@ _TYPES = {
     "f64": ctypes.c_double,
 }
 _PARTS = {"c64": ctypes.c_float, "c128": ctypes.c_double}
+_FLOAT8 = {d.short: d for d in dtypes.FLOAT8}
 
 
 def read(pointer: int, short: str) -> Any:
@@ -36,6 +39,10 @@ def read(pointer: int, short: str) -> Any:
     if short in _PARTS:
         part = _PARTS[short]
         return complex(part.from_address(pointer).value, part.from_address(pointer + ctypes.sizeof(part)).value)
+    if short in _FLOAT8:
+        import numpy
+
+        return float(numpy.frombuffer(ctypes.string_at(pointer, 1), dtypes.numpy_dtype(_FLOAT8[short]))[0])
     bits = ctypes.c_uint16.from_address(pointer).value
     if short == "bf16":
         return struct.unpack("<f", struct.pack("<I", bits << 16))[0]
