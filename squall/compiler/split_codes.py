@@ -52,7 +52,7 @@ def _over_codes(node: Node, operands: tuple) -> Any:
         return Node(node.op, operands, attrs, _types(node.type))
     if rule is None:
         raise CompileError(f"{node.op.name} of {', '.join(repr(n.type) for n in node.inputs)} has no rule for codes")
-    made = rule(node, operands) if callable(rule) else node.op(*operands, **node.op.named(node.attrs))
+    made: Any = rule(node, operands) if callable(rule) else node.op(*operands, **node.op.named(node.attrs))
     if node.op.checks is not None:
         locate([made], list(operands), getattr(node, "where", None))
     return made

@@ -73,7 +73,7 @@ def literal(data: Any, dtype: DType | None = None) -> Any:
             "give numbers in sequences of equal lengths"
         )
     wanted = None if dtype is None else numpy_dtype(dtype)
-    if wanted is not None and array.dtype != wanted:
+    if dtype is not None and array.dtype != wanted:
         with numpy.errstate(all="ignore"):
             array = to_float8(array, dtype) if dtype.is_float8 else array.astype(wanted)
     return array
