@@ -29,6 +29,7 @@ GROUPS = {
     "convnets": "Convolutional networks",
     "convolutions": "Convolutions",
     "gemm": "Matrix products of every shape",
+    "linear": "Linear layers with what follows",
     "attention": "Attention",
     "rows": "Rows: softmax, norms, losses",
     "language": "Language models",

@@ -1,5 +1,6 @@
 """The benchmark harness compares before it measures, and its numbers mean what the page says."""
 
+import fnmatch
 import time
 
 import pytest
@@ -127,6 +128,14 @@ def test_every_case_has_a_group_of_the_page():
 
     load()
     assert not {case.group for case in harness.CASES.values()} - set(report.GROUPS)
+
+
+def test_every_floor_is_of_cases_that_exist():
+    from benchmarks.cases import load
+
+    load()
+    patterns = {pattern for floor in floors.FLOORS for pattern in floor.cases}
+    assert not {pattern for pattern in patterns if not fnmatch.filter(harness.CASES, pattern)} - {"gemm-int8-*"}
 
 
 def test_a_contender_apart_answers_fails_and_is_stopped(monkeypatch):
