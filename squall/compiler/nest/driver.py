@@ -31,13 +31,14 @@ from squall.compiler.nest.pack import (
     pack_vector,
 )
 from squall.compiler.nest.prepack import prepack_driver
+from squall.compiler.nest.quick import Quick, line
 from squall.compiler.nest.spec import BLOCK, TRIANGLES
 from squall.compiler.nest.store import store_rows, store_transposed
 from squall.compiler.nest.stream import stream_name, stream_tile, streamed
 from squall.compiler.nest.sweep import DEPTH as SWEEP_DEPTH
 from squall.compiler.nest.sweep import FOLLOW, follow, store_sums, sweep, sweep_name, sweep_rows
 from squall.compiler.nest.tables import fill_offsets, fill_ramp, find_runs
-from squall.ir.linear import I64, PTR, Builder, Program, Reg
+from squall.ir.linear import I64, PTR, Builder, Function, Program, Reg
 
 
 def build(library: Library) -> Program:
@@ -54,7 +55,7 @@ def build(library: Library) -> Program:
         functions += [stream_tile(isa, dtype, accumulate, rows) for rows in streamed(isa)]
         if isa.flat:
             functions += [sweep(isa, accumulate, rows) for rows in sweep_rows(isa)]
-        functions += [follow(isa, accumulate), store_sums(isa, accumulate)]
+        functions += [follow(isa, accumulate), store_sums(isa, accumulate), line(isa, accumulate)]
         functions += [store_rows(isa, library.result, accumulate), store_transposed(isa, library.result, accumulate)]
         entry = Driver(isa, library).build()
     return Program((*functions, entry), entry.name)
@@ -73,7 +74,25 @@ class Driver:
         self.ramp_lanes = isa.register_bytes // 8
         self.table = b.alloca(PTR, (isa.tile.rows + 1) * isa.tile.vectors)
 
-    def build(self):
+    def build(self) -> Function:
+        """The kernel: one of the short paths, or tables and tiles."""
+        b, args = self.b, self.args
+        self.epilogue_args = b.select(b.compare("ne", args["epilogue_at"], b.int(0)),
+                                      b.gep(b.args, args["epilogue_at"], "i64"), args["epilogue_args"])
+        path = args["path"]
+        with b.when_else(b.compare("eq", path, b.int(words.GENERAL))) as otherwise:
+            self._general()
+            otherwise()
+            if self.library.dtype == self.library.accumulate:
+                quick = Quick(b, self.isa, self.library, args, self.epilogue_args)
+                with b.when(b.compare("eq", path, b.int(words.ONE_ROW))):
+                    quick.one_row()
+                with b.when(b.compare("eq", path, b.int(words.TINY))):
+                    quick.tiny()
+        return b.finish()
+
+    def _general(self) -> None:
+        """All units by tiles, and tables of offsets that tell where their elements lie."""
         b, args = self.b, self.args
         self._fill_kernel_table()
         transposing = b.int(words.BY_TRANSPOSING)
@@ -88,8 +107,6 @@ class Driver:
         self.direct = b.compare("eq", args["c_mode"], b.int(words.DIRECT))
         self.strip_staged = b.op("and", b.compare("eq", args["c_mode"], b.int(words.EPILOGUE)),
                                  b.compare("le", args["depth"], args["block_depth"]))
-        self.epilogue_args = b.select(b.compare("ne", args["epilogue_at"], b.int(0)),
-                                      b.gep(b.args, args["epilogue_at"], "i64"), args["epilogue_args"])
         self.k_a = b.select(self.a_in_place, args.scratch("k_a"), args.scratch("k_packed_a"))
         row_blocks = ceiling(b, args["rows"], args["block_rows"])
         column_blocks = ceiling(b, args["columns"], args["block_columns"])
@@ -102,7 +119,6 @@ class Driver:
             self.row0 = b.mul(b.op("rem", unit, row_blocks), args["block_rows"])
             self.column0 = b.mul(b.op("rem", others, column_blocks), args["block_columns"])
             self._unit(b.op("div", others, column_blocks))
-        return b.finish()
 
     def _fill_kernel_table(self) -> None:
         b, rows = self.b, self.isa.tile.rows

@@ -11,6 +11,7 @@ from squall.compiler.nest.choose import Choice, choose, inner_run, is_kept, is_s
 from squall.compiler.nest.common import Library, strip_shape, strips_together
 from squall.compiler.nest.driver import build
 from squall.compiler.nest.isa import ISAS, Isa
+from squall.compiler.nest.quick import path_of
 from squall.compiler.nest.spec import TRIANGLES, Contraction, Dimension, check
 from squall.compiler.nest.tile_choose import choose_tiles, fits_tiles, tile_scratch
 from squall.compiler.nest.tile_driver import build_tiles, tiled
@@ -97,7 +98,8 @@ def assemble(contraction: Contraction, isa: Isa, choice: Choice, pack_first: boo
             steps.append(steps_first)
     tables = _scratch(isa, contraction.accumulate, choice)
     step, _ = strip_shape(isa, contraction.accumulate)
-    block = _words(choice, oriented.groups, tables, packed, step, TRIANGLES.index(contraction.triangle))
+    path = path_of(contraction, isa, choice, _step(oriented.groups["k"], "a"))
+    block = _words(choice, oriented.groups, tables, packed, step, TRIANGLES.index(contraction.triangle), path)
     steps.append(Step(library, block, choice.units, choice.grain, tables["total"]))
     order = oriented.order
     return NestPlan(tuple(steps), workspace, order["batch"], order["m"], order["n"], choice)
@@ -115,7 +117,7 @@ def assemble_tiles(contraction: Contraction, isa: Isa, choice: Choice) -> NestPl
 
 
 def _words(choice: Choice, groups: dict, tables: dict[str, int], packed: tuple[int, ...],
-           packed_step: int, triangle: int = 0) -> tuple[int | str, ...]:
+           packed_step: int, triangle: int = 0, path: int = words.GENERAL) -> tuple[int | str, ...]:
     oriented = choice.oriented
     a, b = ("b", "a") if oriented.swapped else ("a", "b")
     values: dict[str, int | str] = {"a": a, "b": b, "c": "c", "packed": 0, "epilogue": 0, "epilogue_args": 0,
@@ -128,7 +130,7 @@ def _words(choice: Choice, groups: dict, tables: dict[str, int], packed: tuple[i
                   block_depth=choice.block_depth, block_rows=choice.block_rows, block_columns=choice.block_columns,
                   a_mode=choice.a_mode, b_mode=choice.b_mode, c_mode=choice.c_mode, triangle=triangle,
                   part_columns=choice.part_columns, a_step=_step(groups["k"], "a"), a_kept=int(is_kept(choice)),
-                  sweep_rows=choice.sweep_rows, sweep_columns=choice.sweep_columns)
+                  sweep_rows=choice.sweep_rows, sweep_columns=choice.sweep_columns, path=path)
     if choice.a_mode != words.IN_PLACE:
         values["a_step"] = packed_step
     values.update((name, tables[name]) for name in words.SCRATCH)
