@@ -1,8 +1,8 @@
 """The flush as native code, second half: a plan met before is bound, run, and the slots of its results filled.
 
-See `native_walk.py` for the language. The Python it stands for: `realize.evaluate`, `Executable.prepare`,
-`Binding.prepare`, and `evaluate` in the frontend. Whatever is not everyday (a new plan, host steps,
-tracing) answers UNHANDLED before anything has changed, and Python does it.
+See `native_walk.py` for the language and `native_memory.py` for memory. The Python it stands for: `realize.evaluate`,
+`Executable.prepare`, `Binding.prepare`, and `evaluate` in the frontend. Whatever is not everyday (a new plan, host
+steps, tracing) answers UNHANDLED before anything has changed, and Python does it.
 
 A call is one call of C: no signal handler runs in it, so Ctrl-C leaves every tensor as it was before or after. Between
 `PyGC_Disable` and `PyGC_Enable` nothing is called that runs Python code, but for memory that the pool must be asked for
@@ -10,115 +10,6 @@ when all that is still needed is held. The interpreter's lock is given up while 
 """
 # ruff: noqa: F821
 # pyright: reportUndefinedVariable=false, reportAttributeAccessIssue=false
-
-
-# ---------------------------------------------------------------- memory of small results
-def free_block(capsule):
-    """The destructor of what owns a small block's memory: puts it on the list of its size."""
-    memory = PyCapsule_GetPointer(capsule, 0)
-    head = SMALL + 8 * PyCapsule_GetContext(capsule)
-    memory[0] = head[0]
-    head[0] = memory
-
-
-def refill(head, size):
-    """Cut a new slab into pieces; 0 with an error when there is none."""
-    size_new = PyLong_FromLongLong(size)
-    slab_new = PyObject_CallOneArg(SLAB, size_new)
-    Py_DecRef(size_new)
-    if slab_new == 0:
-        return 0
-    piece = PyLong_AsLongLong(slab_new)
-    end = piece + SLAB_BYTES - size
-    Py_DecRef(slab_new)
-    while piece <= end:
-        piece[0] = head[0]
-        head[0] = piece
-        piece += size
-    return 1
-
-
-def small_block(nbytes):
-    """A new Block of at most SMALL_BYTES bytes, or 0."""
-    kind = (nbytes + 63) >> 6
-    if kind == 0:
-        kind = 1
-    head = SMALL + 8 * kind
-    if head[0] == 0 and not refill(head, kind * 64):
-        return 0
-    memory = head[0]
-    owner_new = PyCapsule_New(memory, 0, FREE_BLOCK)
-    if owner_new == 0:
-        return 0
-    head[0] = memory[0]
-    PyCapsule_SetContext(owner_new, kind)
-    block_new = PyType_GenericAlloc(BLOCK, 0)
-    if block_new == 0:
-        Py_DecRef(owner_new)
-        return 0
-    block_new.Block_pointer = PyLong_FromLongLong(memory)
-    block_new.Block_nbytes = PyLong_FromLongLong(nbytes)
-    block_new.Block_owner = owner_new
-    return block_new
-
-
-def buffer_over(block_new, pointer):
-    """A new row-major Buffer; takes over the block, not the pointer."""
-    made_new = PyType_GenericAlloc(BUFFER, 0)
-    if made_new == 0:
-        Py_DecRef(block_new)
-        return 0
-    Py_IncRef(pointer)
-    Py_IncRef(NONE)
-    Py_IncRef(FALSE)
-    made_new.Buffer_block = block_new
-    made_new.Buffer_pointer = pointer
-    made_new.Buffer_strides = NONE
-    made_new.Buffer_shared = FALSE
-    return made_new
-
-
-def block_of(nbytes):
-    """A new Block of any size, or 0."""
-    if nbytes <= SMALL_BYTES:
-        return small_block(nbytes)
-    size_new = PyLong_FromLongLong(nbytes)
-    block_new = PyObject_CallOneArg(ALLOCATE, size_new)
-    Py_DecRef(size_new)
-    return block_new
-
-
-def take_arena(f, nbytes):
-    """Memory for what lives inside of a run, at f[ARENA_AT]; 0 with an error. A small piece needs no Block."""
-    f[ARENA] = 0
-    f[PIECE] = 0
-    if nbytes > SMALL_BYTES:
-        f[ARENA] = block_of(nbytes)
-        if f[ARENA] == 0:
-            return 0
-        f[ARENA_AT] = PyLong_AsLongLong(f[ARENA].Block_pointer)
-    elif nbytes > 0:
-        kind = (nbytes + 63) >> 6
-        head = SMALL + 8 * kind
-        if head[0] == 0 and not refill(head, kind * 64):
-            return 0
-        piece = head[0]
-        head[0] = piece[0]
-        f[PIECE] = piece
-        f[PIECE_OF] = head
-        f[ARENA_AT] = piece
-    return 1
-
-
-def give_arena(f):
-    """Give the memory of `take_arena` back."""
-    if f[ARENA] != 0:
-        Py_DecRef(f[ARENA])
-    if f[PIECE] != 0:
-        piece = f[PIECE]
-        head = f[PIECE_OF]
-        piece[0] = head[0]
-        head[0] = piece
 
 
 def output_of(nbytes, donor):

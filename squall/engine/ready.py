@@ -20,17 +20,22 @@ from squall.runtime.plan_image import PlanImage
 # Words of a block: as named, then the images' addresses, (donor or -1, bytes) of each output, and for each scalar
 # whether it is a float.
 READY_IMAGES, READY_OUTPUTS, READY_ARENA, READY_WORDS, READY_REST = range(5)
-SMALL_BYTES = 4096
-SLAB_BYTES = 64 << 10
+SMALL_BYTES, SLAB_BYTES = 4096, 64 << 10  # small pieces are cut out of slabs
+MIDDLE_SHIFT, LISTED_BYTES = 11, 128 << 10  # middle-sized ones are the pool's, one by one
+MIDDLE_STEP, SMALL_KINDS = 1 << MIDDLE_SHIFT, SMALL_BYTES // 64
+ALL_KINDS = SMALL_KINDS + LISTED_BYTES // MIDDLE_STEP + 1
+KEPT_BYTES = 64 << 20  # middle-sized pieces kept before those that are free go back to the pool
 _WORTH_LOADING = 8
 
 plans = Cache("ready plans", 1024)
 
 
 class Native:
-    """The native flush, `flush(state, nodes) -> whether it was done`, and what makes it ready once it is of use."""
+    """The native flush, `flush(state, nodes) -> whether it was done`, what makes it ready once it is of use, and
+    `middle_pieces()`, which takes all free middle-sized pieces from their lists."""
 
     flush: Any = None
+    middle_pieces: Any = None
     load: Any = None
 
 
@@ -94,20 +99,38 @@ def _never(told: tuple) -> None:
 
 
 class SmallMemory:
-    """Free memory for small results, kept in lists by size that native code takes from and gives back to.
+    """Free memory for small and middle-sized results, in lists by size that native code takes from and gives back to.
+
+    Middle-sized pieces belong to the host pool: they go back to it before it counts or empties itself, and when many
+    are free.
 
     Attributes:
-        heads: the first free piece of each size, in units of 64 bytes; every free piece begins with the next one's
-            address.
+        heads: the first free piece of each size, small ones in units of 64 bytes, then middle-sized ones; every free
+            piece begins with the next one's address.
     """
 
     def __init__(self) -> None:
-        self.heads = (ctypes.c_int64 * (SMALL_BYTES // 64 + 1))()
+        self.heads = (ctypes.c_int64 * ALL_KINDS)()
         self.slabs: list[Any] = []
+        self._pieces: dict[int, Any] = {}
+        self._held, self._limit = 0, KEPT_BYTES
+        host_pool().lent.append(self.give_back)
 
     def slab(self, size: int) -> int:
-        """The address of a slab that native code cuts into pieces of `size` bytes."""
-        slab = host_pool().allocate(SLAB_BYTES)
-        self.slabs.append(slab)
-        return slab.pointer
+        """The address of a slab that native code cuts into pieces of `size` bytes, or of one middle-sized piece."""
+        if size <= SMALL_BYTES:
+            slab = host_pool().allocate(SLAB_BYTES)
+            self.slabs.append(slab)
+            return slab.pointer
+        if self._held > self._limit:
+            self.give_back()
+            self._limit = self._held + KEPT_BYTES
+        piece = host_pool().allocate(size)
+        self._pieces[piece.pointer] = piece
+        self._held += piece.size
+        return piece.pointer
 
+    def give_back(self) -> None:
+        """Let the pool have the middle-sized pieces that are free."""
+        for pointer in Native.middle_pieces() if Native.middle_pieces else ():
+            self._held -= self._pieces.pop(pointer).size

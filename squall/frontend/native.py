@@ -15,7 +15,7 @@ from squall.base import config, dtypes, epoch, trace
 from squall.base.dtypes import DType, bool_, float32, float64, int64
 from squall.base.errors import SquallError
 from squall.compiler.work import dense_dim
-from squall.engine import native_run, native_walk, ready, realize
+from squall.engine import native_memory, native_run, native_walk, ready, realize
 from squall.engine.overwriting import beside_others, gates
 from squall.frontend import (
     binding,
@@ -63,7 +63,7 @@ from squall.runtime.native import native
 from squall.runtime.objects import ObjectStore, Request
 from squall.runtime.python_native import bound_function, function, method, offset_of, supported
 
-_SOURCES = (native_walk, native_run, native_methods, native_record, native_views, native_indexing,
+_SOURCES = (native_walk, native_memory, native_run, native_methods, native_record, native_views, native_indexing,
             native_backward, native_operators, native_writing, native_calls, native_captured,
             native_guards, native_compiled, native_bound, native_gathering, native_arrays)
 _CLASSES = (Op, DType, Node, TensorType, Buffer, Block, Handle, Cell, View, GradRecord, Leaf, ThreadState, ready.Ready,
@@ -75,8 +75,9 @@ _NUMBERS = {
         "TABLE", "MASK", "ORDER", "USES", "STACK", "TARGETS", "OUTPUTS", "CAPACITY", "COUNT", "SIZE", "WANTED",
         "INPUTS", "SCALARS", "ARENA", "VALUES", "READY_AT", "GARBAGE", "STRIDED", "ARENA_AT", "PIECE", "PIECE_OF",
         "BRIEF"))},
-    "NUMBER": (1 << 32) - 1, "ROOT": 1 << 40, "ob_type": 8, "SMALL_BYTES": ready.SMALL_BYTES,
-    "SLAB_BYTES": ready.SLAB_BYTES,
+    "NUMBER": (1 << 32) - 1, "ROOT": 1 << 40, "ob_type": 8,
+    **{name: getattr(ready, name) for name in (
+        "SMALL_BYTES", "SLAB_BYTES", "MIDDLE_SHIFT", "MIDDLE_STEP", "LISTED_BYTES", "SMALL_KINDS", "ALL_KINDS")},
     "READY_IMAGES": ready.READY_IMAGES, "READY_OUTPUTS": ready.READY_OUTPUTS, "READY_ARENA": ready.READY_ARENA,
     "READY_WORDS": ready.READY_WORDS, "READY_REST": ready.READY_REST,
     **{f"BOUND_{name}": getattr(bound, name) for name in (
@@ -176,8 +177,8 @@ _METHODS = {
     **{name: (name, "keywords") for name in (
         "reshape", "view", "permute", "transpose", "unsqueeze", "squeeze", "flatten", "expand", "unfold")},
 }  # fmt: skip
-_ENTRIES = ("flush", "key", "free_block", "array_gone", "record", "apply", "write", "in_place", "unary", "backward",
-            "captured", "call_function", "call_compiled", "run_bound",
+_ENTRIES = ("flush", "key", "free_block", "middle_pieces", "array_gone", "record", "apply", "write", "in_place",
+            "unary", "backward", "captured", "call_function", "call_compiled", "run_bound",
             *(entry for entry, _ in _METHODS.values()))
 functions: dict[str, Any] = {}
 
@@ -229,6 +230,7 @@ def _tell(at: dict[str, int], objects: dict[str, Any]) -> None:
 
 def _install(at: dict[str, int]) -> None:
     functions.update(key=function("key", at["key"]))
+    ready.Native.middle_pieces = function("middle_pieces", at["middle_pieces"])
     ready.Native.flush = function("flush", at["flush"])
     core.Native.record, core.Native.unary = function("record", at["record"]), function("unary", at["unary"])
     core.Native.apply, core.Native.write = function("apply", at["apply"]), function("write", at["write"])

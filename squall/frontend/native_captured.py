@@ -1,8 +1,8 @@
 """One call of a captured program as native code: `Program._gather`, `Executable.prepare`, the end of `Program._run`.
 
-See `engine/native_walk.py` for the language, and `engine/native_run.py` for memory and the runner. Inputs that must be
-computed or copied, storages NumPy sees, other threads' gates: Python does it, before anything has changed. Running,
-re-pointing storages and gradients are one call of C, which no signal handler splits.
+See `engine/native_walk.py` for the language, `engine/native_memory.py` and `engine/native_run.py` for memory and the
+runner. Inputs that must be computed or copied, storages NumPy sees, other threads' gates: Python does it, before
+anything has changed. Running, re-pointing storages and gradients are one call of C, which no signal handler splits.
 """
 # ruff: noqa: F821
 # pyright: reportUndefinedVariable=false, reportAttributeAccessIssue=false

@@ -13,6 +13,7 @@ import ctypes
 import threading
 import weakref
 from collections import deque
+from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
 from squall.base import config
@@ -116,6 +117,9 @@ class Pool:
         source: where memory comes from. limit_bytes: most kept for reuse; what is freed beyond goes back at once.
         name: for error messages.
 
+    Attributes:
+        lent: called before the pool counts or empties itself, by those who keep blocks for others: they drop free ones.
+
     Example:
         >>> pool = Pool(SystemMemory(), 1 << 20)
         >>> block = pool.allocate(1000)
@@ -129,6 +133,7 @@ class Pool:
         self._free: dict[int, list[int]] = {}
         self._out: dict[int, _Return] = {}
         self._returned: deque[_Return] = deque()
+        self.lent: list[Callable[[], None]] = []
         self._lock = threading.RLock()
         self._in_use = self._cached = self._peak = self._hits = self._misses = 0
         fork.in_child(self._reset_lock)
@@ -175,6 +180,12 @@ class Pool:
                 free = self._free[size] = []
             free.append(pointer)
 
+    def _count(self) -> None:
+        """Have all that is free come back."""
+        for give_back in self.lent:
+            give_back()
+        self._take_back()
+
     def zeros(self, nbytes: int) -> PooledBlock:
         """A block whose first `nbytes` are zero. For memory this process can address."""
         block = self.allocate(nbytes)
@@ -194,7 +205,7 @@ class Pool:
     def empty(self) -> int:
         """Give all kept memory back to the source; returns the bytes."""
         with self._lock:
-            self._take_back()
+            self._count()
             kept, self._free = self._free, {}
             released, self._cached = self._cached, 0
         for size, pointers in kept.items():
@@ -205,13 +216,13 @@ class Pool:
     def statistics(self) -> Statistics:
         """What is in use, kept, and was at most; hits and misses."""
         with self._lock:
-            self._take_back()
+            self._count()
             return Statistics(self._in_use, self._cached, self._peak, self._hits, self._misses)
 
     def reset_peak(self) -> None:
         """Start measuring the peak anew from what is in use."""
         with self._lock:
-            self._take_back()
+            self._count()
             self._peak = self._in_use
 
     def _reset_lock(self) -> None:
