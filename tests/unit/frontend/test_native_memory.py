@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -31,7 +32,7 @@ def test_pieces_of_every_size_are_apart(size: int) -> None:
     kept = results(size, 40)
     begins = sorted(t._node.buffer.pointer for t in kept)
     assert all(begin % 64 == 0 for begin in begins)
-    assert all(following - begin >= 4 * size for begin, following in zip(begins, begins[1:], strict=False))
+    assert all(following - begin >= 4 * size for begin, following in pairwise(begins))
     assert all((t.numpy() == np.arange(size, dtype=np.float32) + i).all() for i, t in enumerate(kept))
 
 
