@@ -25,6 +25,7 @@ BLOCK = 4096  # elements summed in lanes before a tree, see lower_rows
 LINES = 128  # rows summed one after the other in a "columns" kernel
 CHUNK = 8192  # elements of an elementwise unit
 TILE = (64, 32)  # outer positions and inner elements of a tile, see `_put_last`
+MANY_GUARDS = 4  # guarded loads of an element from which on guards are asked once a row, and rows done in tiles
 ORDERED = ("sum", "prod")
 
 
@@ -169,9 +170,11 @@ def _shape_spec(group: Group, d: Describer, outer: tuple, lines: tuple, inner: i
         chunk = CHUNK
     length = prod([d.loops.extent[a] for a in d.loops.lines]) if group.kind == "columns" else total
     blocked = bool(group.space.reduced) and _may_exceed(length, LINES if group.kind == "columns" else BLOCK)
+    guarded = plain and not chunk and sum(v.op == "load" and v.attr[1] for v in values) >= MANY_GUARDS
     spec = Spec(group.kind, outer, lines, inner, lanes, values, tuple(stores), chunk, blocked, group.split,
-                tile=TILE[0] if d.loops.is_tiled else 0)
-    if group.kind == "rows" and isinstance(extent, int) and extent % lanes == 0 and has_heavy(spec):
+                tile=TILE[0] if d.loops.is_tiled or (guarded and outer) else 0)
+    whole = group.kind == "rows" and isinstance(extent, int) and extent % lanes == 0
+    if whole and (guarded or has_heavy(spec)):
         spec = spec._replace(exact=True)
     if group.kind == "columns" or lines or group.split or _may_exceed(extent, scratch.ELEMENTS):
         return spec
@@ -218,7 +221,7 @@ def _units(spec: Spec, rows: Any, extent: Any, total: Any, lines: Any) -> tuple[
         return rows * chunks, spec.lanes * total
     if spec.chunk:
         return rows * ((extent + (spec.chunk - 1)) // spec.chunk), spec.chunk * max(1, spec.tile) * lines
-    return rows, total
+    return rows, total * max(1, spec.tile)
 
 
 def ordered_alike(a: Group, b: Group) -> bool:

@@ -17,6 +17,7 @@ from squall.ir.op import Library, Scalar
 
 CHEAP = 4  # recomputing this much costs less than a store and a load
 SINGLE, WIDE = 16, 1 << 18  # and so much, of one value of so many elements, less than writing the result to keep it
+TURNED, OFTEN = 1 << 14, 16  # elements of what is worth turning for one that reads each of them so many times
 LOCAL = 8  # more than this is not computed again for each element of a broadcast
 MOST_NODES = 64  # nodes of one kernel's expression below a kept value
 COSTS = {"div": 4, "sqrt": 5, "rem": 8, "fmod": 8, "remainder": 8, "floor_divide": 6, "trunc_divide": 5, "rsqrt": 6,
@@ -96,11 +97,31 @@ def _operands(work: Work, node: Node, cost: dict[int, int]) -> None:
     size = None
     for operand in node.inputs:
         base = base_of(operand)
+        turn = _turn(work, node, operand) if movement.is_map(operand) else None
+        if turn is not None:
+            work.keep(turn)
         if work.home(base) is None and cost.get(id(base), 0) >= LOCAL and base.type.__class__ is not tuple:
             size = _count(node) if size is None else size
             if _is_smaller(_count(base), size):
                 work.keep(base)
                 cost[id(base)] = 1
+
+
+def _turn(work: Work, node: Node, operand: Node) -> Node | None:
+    """The permutation of something small in memory that an operand is seen through, where a much larger node would
+    gather the elements of each of its vectors one by one; None where it need not be written out."""
+    found, source = None, operand
+    while work.home(source) is None and movement.is_map(source):
+        found = source if source.op.name == "permute" else found
+        source = source.inputs[0]
+    if found is None or work.home(source) is None or work.home(found) is not None:
+        return None
+    size, whole = prod(found.shape), _count(node)
+    if not isinstance(size, int) or size > TURNED or (isinstance(whole, int) and whole < OFTEN * size):
+        return None
+    view = views.view_of(work, operand)
+    wide = view is not None and not movement.is_one(operand.shape[-1:] and operand.shape[-1])
+    return found if wide and view.strides[-1] not in (0, 1) else None  # type: ignore[union-attr]
 
 
 def _count(node: Node) -> Any:

@@ -60,7 +60,8 @@ class Columns(Walker):
 
     def _lines(self, bounds: tuple[Reg, Reg], j: Reg, mask: Reg) -> None:
         order = self.needed(0)
-        self.walk_lines(bounds, 0, lambda: self.body(0, order, self.reducers, j, mask))
+        elements = lambda: self.body(0, order, self.reducers, j, mask)
+        self.walk_lines(bounds, 0, lambda: self.where_sure(elements))
 
     def _in_blocks(self, j: Reg, mask: Reg) -> None:
         b = self.b

@@ -98,21 +98,22 @@ class Rows(Walker):
             if reducers:
                 self.reduce(phase, reducers)
             elif stores:
-                self.walk(phase, lambda phase=phase: self.segment(phase, low, high, []))
+                self.walk(phase, lambda phase=phase: self.where_sure(lambda: self.segment(phase, low, high, [])))
         for position, s in enumerate(spec.stores):
             if s.level < LINE and not spec.partial:
                 e.store(position, {}, None, None)
 
     def _tile(self, row: list[Reg], low: Reg, high: Reg) -> None:
-        """Some positions of the last outer loop, one after the other over one stretch of the inner loop."""
+        """Some positions of the last outer loop, one after the other over one stretch of the inner loop: places move by
+        their strides, which takes an addition each."""
         b, e, spec = self.b, self.e, self.spec
         last = self.outer - 1
         e.advance(dict(enumerate(row[:last])), 0, last)
-        tile = self.bounds(b.mul(row[last], b.int(spec.tile)), spec.tile, e.word(spec.outer[-1]))
-        with b.loop(*tile) as position, self.scope():
-            e.advance({last: position}, last, self.outer)
+        first, behind = self.bounds(b.mul(row[last], b.int(spec.tile)), spec.tile, e.word(spec.outer[-1]))
+        e.advance({last: first}, last, self.outer)
+        with self.stepping(last, first, behind):
             e.emit_level(ROW, 0)
-            self.segment(0, low, high, [])
+            self.where_sure(lambda: self.segment(0, low, high, []))
 
     def body(self, phase: int, order: list[int], reducers: list[Reducer], j: Reg, mask: Reg | None) -> None:
         """One vector of elements. While a row is walked again, from the first cache, the lines of the next

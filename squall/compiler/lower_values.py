@@ -58,11 +58,13 @@ class Emitter:
         b: the builder. words: the register of each args word. regs: compute-form registers of values outside the
         inner loop; spread: the same over lanes. places: pointers (or integers, for positions) advanced by the loops
         entered so far, by what they belong to. streams: whether whole vectors are now stored past the caches.
+        sure: conditions that are known to hold where code is now written.
     """
 
     def __init__(self, spec: Spec, b: Builder):
         self.spec, self.b, self.lanes = spec, b, spec.lanes
         self.streams = False
+        self.sure: frozenset[int] = frozenset()
         self.words: dict[int, Reg] = {}
         self.regs: dict[int, Reg] = {}
         self.spread: dict[int, Reg] = {}
@@ -109,9 +111,10 @@ class Emitter:
         for key, (access, scalar) in self.accesses.items():
             for loop, stride in access.strides:
                 if first <= loop < last:
-                    self._move(key, scalar, indices[loop], stride)
+                    self.move(key, scalar, indices[loop], stride)
 
-    def _move(self, key: Any, scalar: str, index: Reg, stride: int | None) -> None:
+    def move(self, key: Any, scalar: str, index: Reg, stride: int | None) -> None:
+        """Move a place by so many strides."""
         b = self.b
         step = index if stride is None else b.mul(index, self.words[stride])
         self.places[key] = self._moved(key, self.places[key], step, scalar)
@@ -163,6 +166,8 @@ class Emitter:
             return self._load(number, v, local, j, mask)
         if v.op == "position":
             return self._position(number, v, local, j)
+        if v.op == "select" and v.operands[0] in self.sure:
+            return self.operand(v.operands[1], local, lanes)
         args = [self.operand(n, local, lanes) for n in v.operands]
         if v.op == "inst":
             return self.instruction(v, args)
@@ -227,7 +232,7 @@ class Emitter:
 
     def _load(self, number: int, v: Value, local: dict[int, Reg], j: Reg | None, mask: Reg | None) -> Reg:
         b, (access, guarded) = self.b, v.attr
-        guard = v.operands[-1] if guarded else None
+        guard = v.operands[-1] if guarded and v.operands[-1] not in self.sure else None
         if v.level != ELEMENT:
             held = None if guard is None else self.operand(guard, local, 1)
             loaded = b.load(Type(v.scalar), self._place(number, local), held)

@@ -10,12 +10,29 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from squall.compiler import scratch
-from squall.compiler.describe import compute_scalar
+from squall.compiler.describe import MANY_GUARDS, compute_scalar
 from squall.compiler.heavy import is_long
-from squall.compiler.lower_values import ELEMENT, LINE, Emitter
+from squall.compiler.lower_values import ELEMENT, LINE, ROW, Emitter
 from squall.compiler.reducers import Reducer
 from squall.compiler.spec import Spec
 from squall.ir.linear import Builder, Reg, Type
+
+
+def guards(spec: Spec) -> tuple[list[int], frozenset[int]]:
+    """The bounds that many guarded loads depend on, each known once a row (in "columns" once a line), and all that hold
+    if these do; nothing where guards are few or belong to elements."""
+    loads = [v for v in spec.values if v.op == "load" and v.attr[1]]
+    level = LINE if spec.kind == "columns" else ROW
+    plain = spec.kind == "columns" or not (spec.lines or any(v.op == "reduce" for v in spec.values))
+    if len(loads) < MANY_GUARDS or not plain:
+        return [], frozenset()
+    wanted = {v.operands[-1] for v in loads}
+    for number in reversed(range(len(spec.values))):
+        if number in wanted and spec.values[number].op == "and":
+            wanted |= set(spec.values[number].operands)
+    if not all(spec.values[n].level == level and spec.values[n].op in ("inside", "and") for n in wanted):
+        return [], frozenset()
+    return [n for n in sorted(wanted) if spec.values[n].op == "inside"], frozenset(wanted)
 
 
 class Walker:
@@ -25,6 +42,8 @@ class Walker:
         self.spec = spec
         self.b = Builder.kernel("rows")
         self.e = Emitter(spec, self.b)
+        self.asked, self.sure = guards(spec)
+        self.e.to_spread -= self.sure  # spread where they are not sure
         self.outer = len(spec.outer)
         self.phases = 1 + max([s.phase for s in spec.stores] + [v.phase for v in spec.values])
         self.reducers = [Reducer(spec, n) for n, v in enumerate(spec.values) if v.op == "reduce"]
@@ -68,13 +87,18 @@ class Walker:
         with b.loop(low, high), self.scope():
             found = [b.get(c) for c in counters]
             yield found
-            one = carry = b.int(1)
-            for counter, index, size in zip(counters[:0:-1], found[:0:-1], sizes[:0:-1], strict=True):
-                up = b.add(index, carry)
-                wraps = b.compare("ge", up, size)
-                b.set(counter, b.select(wraps, b.int(0), up))
-                carry = b.select(wraps, one, b.int(0))
-            b.set(counters[0], b.add(found[0], carry))
+            self._carry(counters, found, sizes)
+
+    def _carry(self, counters: list[Reg], found: list[Reg], sizes: list[Reg]) -> None:
+        """Move a position one on."""
+        b = self.b
+        one = carry = b.int(1)
+        for counter, index, size in zip(counters[:0:-1], found[:0:-1], sizes[:0:-1], strict=True):
+            up = b.add(index, carry)
+            wraps = b.compare("ge", up, size)
+            b.set(counter, b.select(wraps, b.int(0), up))
+            carry = b.select(wraps, one, b.int(0))
+        b.set(counters[0], b.add(found[0], carry))
 
     def bounds(self, start: Reg, step: Reg | int, limit: Reg) -> tuple[Reg, Reg]:
         b = self.b
@@ -90,12 +114,68 @@ class Walker:
     def walk_lines(self, lines: tuple[Reg, Reg], phase: int, body: Callable[[], None], from_zero: bool = False) -> None:
         """Run the body for some lines, with what is known at each."""
         sizes = [self.e.word(w) for w in self.spec.lines]
-        with self.positions(*lines, sizes, from_zero) as found:
-            indices = {self.outer + i: r for i, r in enumerate(found)}
-            self.e.advance(indices, self.outer, self.outer + len(found))
+
+        def line() -> None:
             for earlier in range(phase + 1):
                 self.e.emit_level(LINE, earlier)
             body()
+
+        if self.sure and len(sizes) > 1:
+            self._walk_runs(lines, sizes, line)
+            return
+        with self.positions(*lines, sizes, from_zero) as found:
+            indices = {self.outer + i: r for i, r in enumerate(found)}
+            self.e.advance(indices, self.outer, self.outer + len(found))
+            line()
+
+    def _walk_runs(self, lines: tuple[Reg, Reg], sizes: list[Reg], line: Callable[[], None]) -> None:
+        """The same in runs of the last dimension, along which places move by one stride each."""
+        b, e = self.b, self.e
+        low, high = lines
+        counters = [b.var(r) for r in self.decompose(low, sizes)]
+        done = b.var(low)
+        whole = b.add(b.sub(high, low), b.get(counters[-1]))
+        runs = b.op("div", b.add(whole, b.sub(sizes[-1], b.int(1))), sizes[-1])
+        with b.loop(b.int(0), runs), self.scope():
+            found = [b.get(c) for c in counters]
+            count = b.op("min", b.sub(sizes[-1], found[-1]), b.sub(high, b.get(done)))
+            e.advance({self.outer + i: r for i, r in enumerate(found)}, self.outer, self.outer + len(found))
+            with self.stepping(self.outer + len(found) - 1, b.int(0), count):
+                line()
+            b.set(done, b.add(b.get(done), count))
+            b.set(counters[-1], b.int(0))
+            self._carry(counters[:-1], found[:-1], sizes[:-1])
+
+    @contextmanager
+    def stepping(self, loop: int, low: Reg, high: Reg) -> Iterator[None]:
+        """A loop whose places, which stand where it begins, move by their strides: an addition each."""
+        b, e = self.b, self.e
+        moving = [(key, scalar, stride) for key, (access, scalar) in e.accesses.items()
+                  for number, stride in access.strides if number == loop]
+        places = {key: b.var(e.places[key]) for key, _, _ in moving}
+        with b.loop(low, high), self.scope():
+            e.places |= {key: b.get(place) for key, place in places.items()}
+            yield
+            for key, scalar, stride in moving:
+                e.move(key, scalar, b.int(1), stride)
+                b.set(places[key], e.places[key])
+
+    def where_sure(self, elements: Callable[[], None]) -> None:
+        """Write elements of a row or line. Where their many guards all hold, as in the midst of a padded picture, none
+        of them is asked again."""
+        b, e = self.b, self.e
+        if not self.sure:
+            elements()
+            return
+        every = e.regs[self.asked[0]]
+        for number in self.asked[1:]:
+            every = b.op("and", every, e.regs[number])
+        with b.when_else(every) as otherwise:
+            e.sure = self.sure
+            elements()
+            otherwise()  # type: ignore[operator]
+            e.sure = frozenset()
+            elements()
 
     def needed(self, phase: int) -> list[int]:
         """Element values that a walk computes or reads back from scratch, in order."""
