@@ -92,7 +92,7 @@ def _polygamma(b: Builder, attrs: tuple, x: Reg) -> Reg:
         series = b.add(b.mul(series, square), const(coefficient))
     tail = b.add(b.add(const(1.0 / n), b.mul(const(0.5), inverse)), b.mul(series, square))
     total = b.mul(b.add(total, b.mul(power, tail)), const(float(factorial(n)) * (1 if n % 2 else -1)))
-    angle = b.mul(const(pi), b.sub(x, b.op("trunc", x)))
+    angle = b.mul(const(pi), b.sub(x, b.op("round", x)))  # exact, and small beside a pole
     cotangent = b.op("reciprocal", b.op("tan", angle))
     derivative = const(0.0)
     for coefficient in reversed(reference.cotangent_coefficients(n)):

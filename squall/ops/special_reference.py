@@ -65,7 +65,7 @@ def _digamma(x: float) -> float:
     if x == math.inf:
         return x
     if x < 0.5:
-        return _digamma(1 - x) - math.pi / math.tan(math.pi * math.fmod(x, 1.0))
+        return _digamma(1 - x) - math.pi / math.tan(math.pi * math.remainder(x, 1.0))
     total = 0.0
     while x < 12:
         total -= 1 / x
@@ -98,7 +98,7 @@ def _polygamma(order: int, x: float) -> float:
     if x <= 0 and x == math.floor(x):
         return sign * math.inf
     if x < 0.5:
-        cotangent = 1 / math.tan(math.pi * math.fmod(x, 1.0))
+        cotangent = 1 / math.tan(math.pi * math.remainder(x, 1.0))
         value = sum(c * cotangent**k for k, c in enumerate(cotangent_coefficients(order)))
         return (-1.0) ** order * _polygamma(order, 1 - x) - math.pi ** (order + 1) * value
     total = 0.0
