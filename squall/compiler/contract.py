@@ -104,6 +104,11 @@ def packing(step: ContractStep, sizes: dict[str, int]) -> tuple[KernelStep, int]
                       made.scratch_bytes), planned.workspace_bytes
 
 
+def split_key() -> int:
+    """What the split of contractions into units depends on besides the contraction."""
+    return native().state()["threads"]
+
+
 def resolve(step: ContractStep, sizes: dict[str, int], packed: int = 0) -> list[KernelStep]:
     """The kernel calls of a contraction for given sizes; `packed` is the address of its second operand as `packing`
     packs it, if there is that."""

@@ -39,10 +39,11 @@ class Binding:
         self.output_bytes = [prod(evaluate(n, sizes) for n in o.shape) * o.dtype.itemsize for o in plan.outputs]
         self.donors = [o.donor for o in plan.outputs]
         self.nested: list[Nested] = []
-        self.segments = self._segments()
+        self.segments = self.make_segments()
+        self.split: Any = None  # see `resplit.py`
 
-    def _segments(self) -> list[Any]:
-        """Runs of native steps as images, host steps alone."""
+    def make_segments(self) -> list[Any]:
+        """Runs of native steps as images, host steps alone; contractions are split for the threads there are."""
         out: list[Any] = []
         pending: list[Step] = []
         regions = dict(self.plan.regions) if self.backend != "python" else {}

@@ -20,6 +20,7 @@ from squall.base.shapes import contiguous_strides
 from squall.engine.bind import Binding
 from squall.engine.host import dense_copy
 from squall.engine.link import link
+from squall.engine.resplit import watch
 from squall.ir.plan import Plan
 from squall.runtime.buffer import Buffer
 
@@ -92,6 +93,7 @@ class Executable:
             if len(self.bindings) >= 64:
                 self.bindings.clear()
             found = self.bindings.setdefault(key, Binding(self.plan, self.kernels, values, self.backend))
+            watch(found)
         if not values and not self.strided:
             self.plain = found
         return found

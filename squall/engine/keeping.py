@@ -16,6 +16,7 @@ from squall.compiler.contract import packing, resolve
 from squall.engine.bind import Binding
 from squall.engine.execute import Executable
 from squall.engine.ready import Ready, ready_of
+from squall.engine.resplit import watch
 from squall.ir.node import Node
 from squall.ir.plan import ContractStep, KernelStep
 from squall.runtime.memory import allocate
@@ -47,6 +48,9 @@ class KeptBinding(Binding):
     def __init__(self, executable: Executable, nodes: Mapping[int, Node]):
         self.nodes, self.held = nodes, []
         super().__init__(executable.plan, executable.kernels, {}, executable.backend)
+        held = {id(p.node) for p in self.held}
+        self.nodes = {number: node for number, node in nodes.items() if id(node) in held}  # also when split anew
+        watch(self)
 
     def _kernel_steps(self, step: KernelStep | ContractStep) -> list[KernelStep]:
         packed = self._packed(step) if isinstance(step, ContractStep) else None

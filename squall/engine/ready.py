@@ -54,7 +54,7 @@ class Ready:
         failed: raises the error of (roots, the runner's code, the status word, its detail) for a plan that stopped.
     """
 
-    __slots__ = ("_words", "address", "binding", "failed")
+    __slots__ = ("__weakref__", "_words", "address", "binding", "failed")
 
     def __init__(self, binding: Any, failed: Callable[[tuple], None]):
         images = binding.segments
@@ -66,6 +66,13 @@ class Ready:
         self._words = (ctypes.c_int64 * len(words))(*words)
         self.address = ctypes.addressof(self._words)
         self.binding, self.failed = binding, failed  # the images live as long as the binding
+        if binding.split is not None:
+            binding.split.followers.add(self)
+
+    def renew(self, images: list) -> None:
+        """Run other images from now on (`resplit.py`)."""
+        for i, image in enumerate(images):
+            self._words[READY_REST + i] = image.address
 
 
 def make_ready(found: Signature, executable: Any, sizes: dict[str, int], failed: Callable) -> None:

@@ -49,7 +49,7 @@ class Bound:
         array([10.,  2.,  2.], dtype=float32)
     """
 
-    __slots__ = ("_arguments", "_arrays", "_held", "_name", "_words", "address", "call", "compiled", "out", "run")
+    __slots__ = ("__weakref__", "_arguments", "_arrays", "_held", "_name", "_words", "address", "call", "compiled", "out", "run")
 
     def __init__(self, compiled: Any, arguments: tuple, named: dict, out: Any):
         self.compiled, self.out = compiled, out
@@ -191,6 +191,14 @@ class Bound:
                  *[image.address for image in plan.segments], *watched]
         self._words = (ctypes.c_int64 * len(words))(*words)
         self.address, self._held = ctypes.addressof(self._words), held
+        if plan.split is not None:
+            plan.split.followers.add(self)
+
+    def renew(self, images: list) -> None:
+        """Run other images from now on (`engine/resplit.py`)."""
+        if self._words is not None:
+            for i, image in enumerate(images):
+                self._words[REST + i] = image.address
 
     # ------------------------------------------------------------ runs that are not everyday
     def _in_python(self) -> Any:

@@ -25,6 +25,7 @@ _SYMBOLS = ("squall_run", "squall_run_recorded", "squall_pool_reset", "squall_se
 _lock = threading.RLock()
 _native: Native | None = None
 _chosen_threads = 0
+on_threads: list[Callable[[], None]] = []  # called when the number of threads has changed
 
 
 def host_platform() -> Platform:
@@ -134,6 +135,11 @@ def _wanted_threads() -> int:
 def set_num_threads(count: int) -> None:
     """Use `count` threads for parallel work, the calling thread included. Results do not change.
 
+    Programs that were compiled before use them as well: their work is split anew.
+
+    Args:
+        count: from 1 to 1024.
+
     Raises:
         ValueError: when `count` is not between 1 and 1024.
 
@@ -146,8 +152,10 @@ def set_num_threads(count: int) -> None:
     if not 1 <= count <= MAX_THREADS:
         raise ValueError(f"set_num_threads: {count} is not between 1 and {MAX_THREADS}")
     _chosen_threads = count
-    if _native is not None:
+    if _native is not None and _native.state()["threads"] != count:
         _native.set_threads(count)
+        for changed in on_threads:
+            changed()
 
 
 def get_num_threads() -> int:
