@@ -169,7 +169,7 @@ class Loop:
             plan, self.count, tuple(words), arena, scalars, tuple(self.carried), going, self.node.op.name, checks
         )
         task = Special(self.node.op.name, self.operands.reads, [step], self.operands.places)
-        task.checks = checks
+        task.checks, task.stops = checks, True  # Ctrl-C ends a loop between two steps
         self.work.note(f"{self.node.op.name}: a body of {len(plan.steps)} steps, compiled once")
         return task
 

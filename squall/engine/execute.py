@@ -22,7 +22,9 @@ from squall.engine.host import dense_copy
 from squall.engine.link import link
 from squall.engine.resplit import watch
 from squall.ir.plan import Plan
+from squall.runtime import interrupts
 from squall.runtime.buffer import Buffer
+from squall.runtime.native_nested import INTERRUPTED, NO_MEMORY
 
 
 class Executable:
@@ -120,7 +122,12 @@ class Executable:
             self.raise_status(code, status[1])
 
     def raise_status(self, code: int, detail: int) -> None:
-        """Raise the IndexRangeError of the words a kernel left; 0 means nothing."""
+        """Raise the IndexRangeError of the words a kernel left; 0 means nothing. A loop also stops without memory, or
+        for what a signal's handler raised."""
+        if code == NO_MEMORY:
+            raise MemoryError("no memory for the workspace of a loop")
+        if code == INTERRUPTED:
+            interrupts.raise_kept()
         if code:
             check = self.plan.checks[code - 1]
             wrong = f"{check.op}: index {detail} is out of range for a dimension of size {check.size}"

@@ -49,7 +49,8 @@ class Bound:
         array([10.,  2.,  2.], dtype=float32)
     """
 
-    __slots__ = ("__weakref__", "_arguments", "_arrays", "_held", "_name", "_words", "address", "call", "compiled", "out", "run")
+    __slots__ = ("__weakref__", "_arguments", "_arrays", "_held", "_name", "_words", "address", "call", "compiled",
+                 "out", "run")
 
     def __init__(self, compiled: Any, arguments: tuple, named: dict, out: Any):
         self.compiled, self.out = compiled, out

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from squall.base import config
-from squall.runtime import fork, host, machine_code
+from squall.runtime import fork, host, interrupts, machine_code
 from squall.runtime.native_pool import MAX_THREADS
 from squall.runtime.native_runner import native_text
 from squall.runtime.native_waiting import Platform
@@ -21,7 +21,7 @@ from squall.runtime.processors import available_threads, processor_count
 SPIN_SECONDS = 500e-6  # how long an idle worker spins before it sleeps: more than the Python time between two plans
 _SYMBOLS = ("squall_run", "squall_run_recorded", "squall_pool_reset", "squall_set_threads", "squall_set_spins",
             "squall_pause_many", "squall_pool_state", "squall_copy", "squall_fill", "squall_loop", "squall_choose",
-            "squall_region", "squall_set_recorder", "squall_tick", "squall_note")
+            "squall_region", "squall_set_recorder", "squall_tick", "squall_note", "squall_set_poll")
 _lock = threading.RLock()
 _native: Native | None = None
 _chosen_threads = 0
@@ -82,6 +82,8 @@ class Native:
         self.loop, self.choose = at["squall_loop"], at["squall_choose"]
         self.region = at["squall_region"]
         self.seconds_per_tick = _seconds_per_tick(self.platform)
+        if hasattr(ctypes, "pythonapi"):
+            interrupts.tell(entry("squall_set_poll", None, pointer, pointer))
         self.reset()
 
     def set_threads(self, count: int) -> None:

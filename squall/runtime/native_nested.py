@@ -14,7 +14,9 @@
 
 `squall_choose`: predicate, two images, address of the status block, then the values for either image.
 
-Where a nested run stops, its status word is set already; without memory for its workspace it is set to -1.
+Where a nested run stops, its status word is set already; without memory for its workspace it is set to -1. A loop asks
+every 20 ms whether a signal has come whose handler raises, with Python's own functions (`squall_set_poll`); then it
+stops with a status of -2, and what was raised is kept for whoever reads that.
 """
 
 from __future__ import annotations
@@ -22,7 +24,8 @@ from __future__ import annotations
 STEP, CHAIN, TURNS = 0, 1, 2
 NO_LIMIT = (1 << 63) - 1
 HEAD, WORD, CARRIED, CHOICE_HEAD = 6, 3, 4, 4
-NO_MEMORY = -1
+NO_MEMORY, INTERRUPTED = -1, -2
+POLL_MILLISECONDS, READ_MILLISECONDS, MOST_STRIDE = 20, 1, 1 << 16  # the clock is read about so often
 
 _FIELD = """
   %{name}.at = getelementptr i64, ptr {base}, i64 {index}
@@ -83,11 +86,91 @@ out:
 }}
 """
 
+# The functions are PyGILState_Ensure, PyErr_CheckSignals, PyErr_Fetch and PyGILState_Release. Where the clock is read,
+# what comes of it is how many steps later it is read again: often enough, whatever a step takes.
+_POLL = """
+@poll.functions = internal global [4 x ptr] zeroinitializer
+@poll.raised = internal global ptr null
+
+define void @squall_set_poll(ptr %functions, ptr %raised) nounwind {{
+  call void @llvm.memcpy.p0.p0.i64(ptr @poll.functions, ptr %functions, i64 32, i1 false)
+  store ptr %raised, ptr @poll.raised
+  ret void
+}}
+
+define internal i1 @interrupted() noinline nounwind {{
+entry:
+  %check = load ptr, ptr getelementptr (ptr, ptr @poll.functions, i64 1)
+  %none = icmp eq ptr %check, null
+  br i1 %none, label %no, label %ask
+no:
+  ret i1 false
+ask:
+  %ensure = load ptr, ptr @poll.functions
+  %fetch = load ptr, ptr getelementptr (ptr, ptr @poll.functions, i64 2)
+  %release = load ptr, ptr getelementptr (ptr, ptr @poll.functions, i64 3)
+  %state = call i32 %ensure()
+  %code = call i32 %check()
+  %raised = icmp ne i32 %code, 0
+  br i1 %raised, label %keep, label %out
+keep:
+  %type = load ptr, ptr @poll.raised
+  %value = getelementptr ptr, ptr %type, i64 1
+  %trace = getelementptr ptr, ptr %type, i64 2
+  call void %fetch(ptr %type, ptr %value, ptr %trace)
+  br label %out
+out:
+  call void %release(i32 %state)
+  ret i1 %raised
+}}
+
+define internal i1 @poll(ptr %clock) noinline nounwind {{
+entry:
+  %stride.at = getelementptr i64, ptr %clock, i64 1
+  %asked.at = getelementptr i64, ptr %clock, i64 2
+  %left.at = getelementptr i64, ptr %clock, i64 3
+  %before = load i64, ptr %clock
+  %stride = load i64, ptr %stride.at
+  %asked = load i64, ptr %asked.at
+  %now = call i64 @tick()
+  %took = sub i64 %now, %before
+  %quick = icmp slt i64 %took, {read}
+  %slow = icmp sgt i64 %took, {slow}
+  %doubled = shl i64 %stride, 1
+  %most = call i64 @llvm.smin.i64(i64 %doubled, i64 {most})
+  %halved = lshr i64 %stride, 3
+  %least = call i64 @llvm.smax.i64(i64 %halved, i64 1)
+  %not.quick = select i1 %slow, i64 %least, i64 %stride
+  %next = select i1 %quick, i64 %most, i64 %not.quick
+  store i64 %now, ptr %clock
+  store i64 %next, ptr %stride.at
+  store i64 %next, ptr %left.at
+  %since = sub i64 %now, %asked
+  %due = icmp sgt i64 %since, {poll}
+  br i1 %due, label %ask, label %no
+no:
+  ret i1 false
+ask:
+  store i64 %now, ptr %asked.at
+  %stop = call i1 @interrupted()
+  ret i1 %stop
+}}
+"""
+
 _LOOP = """
 define void @squall_loop(ptr %args, i64 %begin, i64 %end, ptr %scratch) nounwind {{
 entry:
 {fields}
   %values = alloca i64, i64 %width, align 64
+  %clock = alloca [4 x i64]
+  %left.at = getelementptr i64, ptr %clock, i64 3
+  %started = call i64 @tick()
+  store i64 %started, ptr %clock
+  %stride.at = getelementptr i64, ptr %clock, i64 1
+  store i64 1, ptr %stride.at
+  %asked.at = getelementptr i64, ptr %clock, i64 2
+  store i64 %started, ptr %asked.at
+  store i64 1, ptr %left.at
   %records = getelementptr i64, ptr %args, i64 {head}
   %spread = mul i64 %width, {word}
   %carried = getelementptr i64, ptr %records, i64 %spread
@@ -96,7 +179,19 @@ entry:
 head:
   %i = phi i64 [0, %entry], [%up, %next]
   %more = icmp slt i64 %i, %count
-  br i1 %more, label %test, label %done
+  br i1 %more, label %look, label %done
+look:
+  %left = load i64, ptr %left.at
+  %fewer = sub i64 %left, 1
+  store i64 %fewer, ptr %left.at
+  %reads = icmp sle i64 %fewer, 0
+  br i1 %reads, label %read, label %test
+read:
+  %halt = call i1 @poll(ptr %clock)
+  br i1 %halt, label %halted, label %test
+halted:
+  store i64 {INTERRUPTED}, ptr %status
+  ret void
 test:
   %always = icmp slt i64 %going, 0
   br i1 %always, label %run.on, label %ask
@@ -178,9 +273,14 @@ entry:
 """
 
 
-def nested_text(out_of_scratch: int) -> str:
-    """`squall_loop` and `squall_choose`, to stand beside `squall_run`."""
-    return _CARRY.format(
+def nested_text(out_of_scratch: int, ticks_a_millisecond: int) -> str:
+    """`squall_loop` and `squall_choose`, to stand beside `squall_run` and `tick`."""
+    return _POLL.format(
+        read=READ_MILLISECONDS * ticks_a_millisecond,
+        slow=4 * READ_MILLISECONDS * ticks_a_millisecond,
+        poll=POLL_MILLISECONDS * ticks_a_millisecond,
+        most=MOST_STRIDE,
+    ) + _CARRY.format(
         carried=CARRIED,
         out_of_scratch=out_of_scratch,
         no_memory=NO_MEMORY,
@@ -195,4 +295,5 @@ def nested_text(out_of_scratch: int) -> str:
         choice_head=CHOICE_HEAD,
         CHAIN=CHAIN,
         TURNS=TURNS,
+        INTERRUPTED=INTERRUPTED,
     )

@@ -245,9 +245,10 @@ def native_text(platform: Platform) -> str:
         True
     """
     if platform.system == "windows":
-        ticks = TICKS_WINDOWS
+        ticks, rate = TICKS_WINDOWS, 10_000  # of the performance counter, as Windows has had it since version 10
     else:
+        rate = 1_000_000
         ticks = TICKS_POSIX.format(clock=6 if platform.system == "darwin" else 1)
     return "".join((pool_text(platform), waiting_text(platform), control_text(platform), BOUND, ticks,
                     recorder_text(platform.system), _run_text(PLAIN), _run_text(RECORDED),
-                    nested_text(OUT_OF_SCRATCH), region_text(), MOVES))
+                    nested_text(OUT_OF_SCRATCH, rate), region_text(), MOVES))
