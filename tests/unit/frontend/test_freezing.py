@@ -56,7 +56,7 @@ WRITES = {
     "in place": lambda net: net[0].weight.data.mul_(2.0),
     "copied into": lambda net: net[0].weight.data.copy_(sq.randn(128, 96)),
     "part of it": lambda net: net[0].weight.data.__setitem__(3, 1.0),
-    "through an alias": lambda net: net[2].weight.detach().t()[5].fill_(2.0),
+    "through an alias": lambda net: net[2].weight.detach().t()[3:40].fill_(2.0),
     "replaced": lambda net: setattr(net[0].weight, "data", sq.randn(128, 96)),
     "another parameter": lambda net: setattr(net[2], "weight", sq.nn.Parameter(sq.randn(64, 128))),
     "loaded": lambda net: net.load_state_dict(model().state_dict()),
