@@ -92,6 +92,7 @@ _FROM = {
     "frontend.functions_searching": (
         "searchsorted bucketize isin argwhere nonzero_static unique unique_consecutive"
     ),
+    "frontend.hashing": "hash_tensor",
     "frontend.functions_indexing": (
         "take put take_along_dim index_copy index_fill index_put index_reduce masked_scatter scatter_reduce "
         "segment_reduce unravel_index"

@@ -28,6 +28,7 @@ i1 = _function(ops.i1, "The modified Bessel function of the first kind of order 
 i1e = _function(ops.i1e, "exp(-|x|) i1(x).")
 bessel_j0 = _function(ops.bessel_j0, "The Bessel function of the first kind of order 0.")
 bessel_j1 = _function(ops.bessel_j1, "The Bessel function of the first kind of order 1.")
+airy_ai = _function(ops.airy_ai, "Airy's function Ai, with its derivative as gradient; NaN at minus infinity.")
 bessel_y0 = _function(ops.bessel_y0, "The Bessel function of the second kind of order 0.")
 bessel_y1 = _function(ops.bessel_y1, "The Bessel function of the second kind of order 1.")
 modified_bessel_i0 = _function(ops.i0, "The modified Bessel function of the first kind of order 0.")

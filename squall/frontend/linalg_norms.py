@@ -11,10 +11,9 @@ from squall.base.shapes import normalize_dim
 from squall.frontend import arithmetic, creation
 from squall.frontend.core import cast, record
 from squall.frontend.declaring import of_tensor, with_out
-from squall.frontend.functions import finfo
 from squall.frontend.functions_matrix import cross as older_cross
 from squall.frontend.functions_matrix import vander as older_vander
-from squall.frontend.linalg_systems import inv, matrices
+from squall.frontend.linalg_systems import default_tolerance, inv, matrices
 from squall.frontend.out import checked
 from squall.ir.op import ops
 
@@ -142,7 +141,7 @@ def matrix_rank(A: Any, tol: Any = None, *, atol: Any = None, rtol: Any = None, 
     if not values.node.shape[-1]:
         return values.sum(-1).long()
     if rtol is None:
-        relative: Any = max(x.node.shape[-2:]) * finfo(x.node.dtype).eps
+        relative: Any = default_tolerance(x, "linalg.matrix_rank")
         if atol is not None:
             given = atol if hasattr(atol, "node") else creation.tensor(atol, dtype=values.node.dtype)
             relative = arithmetic.where(given > 0, 0.0, relative)

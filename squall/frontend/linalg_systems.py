@@ -6,7 +6,7 @@ from math import prod
 from typing import Any
 
 from squall.base.dtypes import int32, int64
-from squall.base.errors import DtypeError, ShapeError
+from squall.base.errors import DtypeError, ShapeError, TraceError
 from squall.base.shapes import broadcast, normalize_dim
 from squall.frontend import arithmetic, creation
 from squall.frontend.core import cast, record
@@ -30,6 +30,15 @@ def matrices(x: Any, function: str, name: str = "A", square: bool = False) -> An
     if dtype.category < 2 or dtype.itemsize < 4:
         raise DtypeError(f"{function}: expected float32, float64 or complex for {name}, got {dtype}; cast it first")
     return x
+
+
+def default_tolerance(x: Any, function: str) -> float:
+    """The larger size of matrices times their dtype's eps, which must be a number when it is recorded."""
+    m, n = x.node.shape[-2:]
+    if m.__class__ is not int or n.__class__ is not int:
+        raise TraceError(f"{function}: the tolerance used unless one is given is the larger of {m} and {n} times the "
+                         "dtype's eps, and symbolic sizes are no numbers: give rtol, or leave the dimension undeclared")
+    return max(m, n) * finfo(x.node.dtype).eps
 
 
 def same_stack(function: str, *tensors: Any) -> list:
@@ -186,7 +195,7 @@ def pinv(A: Any, rtol: Any = None, *, atol: Any = None, rcond: Any = None, hermi
     if hasattr(relative, "node") or hasattr(least, "node"):
         raise ShapeError("linalg.pinv: rtol and atol must be numbers, or tensors of one element")
     if relative is None:
-        relative = 0.0 if least else max(x.node.shape[-2:]) * finfo(x.node.dtype).eps
+        relative = 0.0 if least else default_tolerance(x, "linalg.pinv")
     return record(ops.pinv, (x,), (float(least or 0.0), float(relative)))
 
 
@@ -205,7 +214,7 @@ def lstsq(A: Any, B: Any, rcond: float | None = None, *, driver: str | None = No
     m, n = a.node.shape[-2:]
     solution = arithmetic.matmul(pinv(a, rcond), b)
     values = record(ops.svd, (a.detach(),), (False,))[1]
-    limit = (max(m, n) * finfo(a.node.dtype).eps if rcond is None else rcond)
+    limit = default_tolerance(a, "linalg.lstsq") if rcond is None else rcond
     top = values.amax(-1, True) if min(m, n) else values.sum(-1, True)
     rank = (values > limit * top).sum(-1)
     empty = creation.empty(0, dtype=values.node.dtype)

@@ -49,6 +49,13 @@ class LegacySVD(NamedTuple):
     V: Any
 
 
+class Eig(NamedTuple):
+    """Complex eigenvalues, and eigenvectors as columns."""
+
+    eigenvalues: Any
+    eigenvectors: Any
+
+
 class Eigh(NamedTuple):
     """Eigenvalues in ascending order, and eigenvectors as columns."""
 
@@ -69,6 +76,21 @@ class LU(NamedTuple):
     P: Any
     L: Any
     U: Any
+
+
+class LDL(NamedTuple):
+    """A unit lower triangle and a block diagonal in one matrix, and the row exchanges as LAPACK writes them."""
+
+    LD: Any
+    pivots: Any
+
+
+class LDLInfo(NamedTuple):
+    """`LDL`, and where a block of the diagonal was 0 (0: nowhere)."""
+
+    LD: Any
+    pivots: Any
+    info: Any
 
 
 class LUFactor(NamedTuple):

@@ -3,6 +3,7 @@
 from squall.ir.op import ops
 from squall.ops import (  # noqa: F401 - imported for what they declare
     activation,
+    airy,
     arithmetic,
     attention,
     averaging,
@@ -23,11 +24,13 @@ from squall.ops import (  # noqa: F401 - imported for what they declare
     deconvolution,
     diagonals,
     dropout,
+    eigenvalues,
     embedding,
     factorizations,
     flex_attention,
     fourier,
     incomplete_gamma,
+    indefinite,
     indexing,
     joining,
     loss,

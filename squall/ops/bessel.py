@@ -14,36 +14,9 @@ from squall.ir.linear import Builder, Reg
 from squall.ir.op import Context, Op, Sample, Scalar, declare, ops
 from squall.ops import bessel_reference as reference
 from squall.ops import chebyshev_series as series
+from squall.ops.clenshaw import chebyshev, inverted, mapped, within
 from squall.ops.common import number, widened
 from squall.ops.samples import unary_samples
-
-
-def _sum(b: Builder, coefficients: tuple, at: Reg) -> Reg:
-    """A Chebyshev series; terms that a float32 cannot tell are left out of float32's."""
-    largest = max(map(abs, coefficients))
-    least = 1e-9 if at.type.scalar == "f32" else 0.0
-    kept = [c for i, c in enumerate(coefficients) if any(abs(r) > least * largest for r in coefficients[i:])]
-    twice = b.add(at, at)
-    first = second = b.const(0.0, at.type)
-    for c in reversed(kept[1:]):
-        first, second = b.add(b.sub(b.mul(twice, first), second), b.const(c, at.type)), first
-    return b.add(b.sub(b.mul(at, first), second), b.const(kept[0], at.type))
-
-
-def _map(b: Builder, x: Reg, scale: float) -> Reg:
-    """scale * x - 1."""
-    return b.sub(b.mul(x, b.const(scale, x.type)), b.const(1.0, x.type))
-
-
-def _inverse(b: Builder, x: Reg, scale: float) -> Reg:
-    """scale / x - 1."""
-    return b.sub(b.op("div", b.const(scale, x.type), x), b.const(1.0, x.type))
-
-
-def _within(b: Builder, x: Reg, low: float | None, high: float | None) -> Reg:
-    """x limited to an interval, so that the series that is not used stays finite; NaN stays."""
-    x = x if low is None else b.op("max", x, b.const(low, x.type))
-    return x if high is None else b.op("min", x, b.const(high, x.type))
 
 
 def _negated(b: Builder, x: Reg, value: Reg) -> Reg:
@@ -56,10 +29,10 @@ def _scaled_i(b: Builder, x: Reg, order: int) -> Reg:
     """exp(-|x|) I(|x|)."""
     size = b.op("abs", x)
     near_series, far_series = ((series.I0_NEAR, series.I0_FAR), (series.I1_NEAR, series.I1_FAR))[order]
-    near_at, far_at = _within(b, size, None, 8.0), _within(b, size, 8.0, None)
-    near = _sum(b, near_series, _map(b, near_at, 0.25))
+    near_at, far_at = within(b, size, None, 8.0), within(b, size, 8.0, None)
+    near = chebyshev(b, near_series, mapped(b, near_at, 0.25))
     near = b.mul(near, near_at) if order else near
-    far = b.op("div", _sum(b, far_series, _inverse(b, far_at, 16.0)), b.op("sqrt", far_at))
+    far = b.op("div", chebyshev(b, far_series, inverted(b, far_at, 16.0)), b.op("sqrt", far_at))
     return b.select(b.compare("le", size, b.const(8.0, x.type)), near, far)
 
 
@@ -120,12 +93,12 @@ i1e = _declared("i1e", _modified_i(1, True), _i1e_slope, "exp(-|x|) i1(x), which
 def _modified_k(order: int, scaled: bool) -> Callable:
     def build(b: Builder, attrs: tuple, x: Reg) -> Reg:
         near_series, far_series = ((series.K0_NEAR, series.K0_FAR), (series.K1_NEAR, series.K1_FAR))[order]
-        near_at, far_at = _within(b, x, None, 2.0), _within(b, x, 2.0, None)
-        near = _sum(b, near_series, _map(b, b.mul(near_at, near_at), 0.5))
+        near_at, far_at = within(b, x, None, 2.0), within(b, x, 2.0, None)
+        near = chebyshev(b, near_series, mapped(b, b.mul(near_at, near_at), 0.5))
         growing = b.mul(_scaled_i(b, near_at, order), b.op("exp", near_at))
         logarithm = b.mul(b.op("log", b.mul(near_at, b.const(0.5, x.type))), growing)
         near = b.add(b.op("div", near, near_at), logarithm) if order else b.sub(near, logarithm)
-        far = b.op("div", _sum(b, far_series, _inverse(b, far_at, 4.0)), b.op("sqrt", far_at))
+        far = b.op("div", chebyshev(b, far_series, inverted(b, far_at, 4.0)), b.op("sqrt", far_at))
         if scaled:
             near = b.mul(near, b.op("exp", near_at))
         else:
@@ -163,8 +136,8 @@ def _waves(b: Builder, x: Reg, order: int, sine: bool) -> Reg:
     """J, or with `sine` Y, of x at least 8, by amplitude and phase."""
     cosines, sines = ((series.P0_FAR, series.Q0_FAR), (series.P1_FAR, series.Q1_FAR))[order]
     inverse = b.op("reciprocal", x)
-    at = _map(b, b.mul(inverse, inverse), 128.0)
-    p, q = _sum(b, cosines, at), b.mul(_sum(b, sines, at), inverse)
+    at = mapped(b, b.mul(inverse, inverse), 128.0)
+    p, q = chebyshev(b, cosines, at), b.mul(chebyshev(b, sines, at), inverse)
     phase = b.sub(x, b.const(pi / 4 + order * pi / 2, x.type))
     c, s = b.op("cos", phase), b.op("sin", phase)
     wave = b.add(b.mul(p, s), b.mul(q, c)) if sine else b.sub(b.mul(p, c), b.mul(q, s))
@@ -172,15 +145,15 @@ def _waves(b: Builder, x: Reg, order: int, sine: bool) -> Reg:
 
 
 def _near_j(b: Builder, x: Reg, order: int) -> Reg:
-    value = _sum(b, (series.J0_NEAR, series.J1_NEAR)[order], _map(b, b.mul(x, x), 1 / 32))
+    value = chebyshev(b, (series.J0_NEAR, series.J1_NEAR)[order], mapped(b, b.mul(x, x), 1 / 32))
     return b.mul(value, x) if order else value
 
 
 def _bessel_j(order: int) -> Callable:
     def build(b: Builder, attrs: tuple, x: Reg) -> Reg:
         size = b.op("abs", x)
-        near = _near_j(b, _within(b, size, None, 8.0), order)
-        far = _waves(b, _within(b, size, 8.0, None), order, False)
+        near = _near_j(b, within(b, size, None, 8.0), order)
+        far = _waves(b, within(b, size, 8.0, None), order, False)
         value = b.select(b.compare("le", size, b.const(8.0, x.type)), near, far)
         return _negated(b, x, value) if order else value
 
@@ -189,12 +162,12 @@ def _bessel_j(order: int) -> Callable:
 
 def _bessel_y(order: int) -> Callable:
     def build(b: Builder, attrs: tuple, x: Reg) -> Reg:
-        at = _within(b, x, None, 8.0)
-        near = _sum(b, (series.Y0_NEAR, series.Y1_NEAR)[order], _map(b, b.mul(at, at), 1 / 32))
+        at = within(b, x, None, 8.0)
+        near = chebyshev(b, (series.Y0_NEAR, series.Y1_NEAR)[order], mapped(b, b.mul(at, at), 1 / 32))
         near = b.op("div", near, at) if order else near
         logarithm = b.mul(b.op("log", b.mul(at, b.const(0.5, x.type))), b.const(2 / pi, x.type))
         near = b.add(near, b.mul(logarithm, _near_j(b, at, order)))
-        far = _waves(b, _within(b, x, 8.0, None), order, True)
+        far = _waves(b, within(b, x, 8.0, None), order, True)
         value = b.select(b.compare("le", x, b.const(8.0, x.type)), near, far)
         zero = b.const(0.0, x.type)
         value = b.select(b.compare("eq", x, zero), b.const(float("-inf"), x.type), value)
@@ -223,7 +196,7 @@ def _erfcx(b: Builder, attrs: tuple, x: Reg) -> Reg:
     size = b.op("abs", x)
     four = b.const(4.0, x.type)
     at = b.sub(b.op("div", b.const(8.0, x.type), b.add(four, size)), b.const(1.0, x.type))
-    right = _sum(b, series.ERFCX, at)
+    right = chebyshev(b, series.ERFCX, at)
     far = b.op("div", b.const(1 / sqrt(pi), x.type), size)  # where the series ends in its last place
     right = b.select(b.compare("gt", size, b.const(1e8, x.type)), far, right)
     left = b.sub(b.mul(b.const(2.0, x.type), b.op("exp", b.mul(x, x))), right)

@@ -9,6 +9,7 @@ from typing import Any
 
 from squall.base.dim import smaller
 from squall.base.dtypes import int32, int64, real_of
+from squall.base.errors import TraceError
 from squall.ir.families import opaque
 from squall.ir.op import NON_DIFFERENTIABLE, Context, Library, Sample, declare, ops
 from squall.ops.matrices import (
@@ -17,6 +18,7 @@ from squall.ops.matrices import (
     as_diagonal,
     chain,
     check_matrices,
+    column,
     definite,
     half_lower,
     identity,
@@ -24,6 +26,7 @@ from squall.ops.matrices import (
     off_diagonal,
     part,
     real_part,
+    row,
     stack_batch,
     transposed,
     upper,
@@ -91,6 +94,17 @@ cholesky = declare(
     doc="The lower triangular L with L L^T = (A + A^T) / 2, which must be positive definite; NaN where it is not.")
 
 
+def _sizes(context: Context) -> tuple:
+    """Rows, columns and the smaller of them; TraceError where symbolic sizes leave open which that is."""
+    m, n = context.types[0].shape[-2:]
+    k = smaller(m, n)
+    if k != m and k != n:
+        raise TraceError(f"{context.op.name}: the derivative of a matrix of {m} rows and {n} columns depends on which "
+                         "are more, and their ranges leave that open: declare ranges that do not overlap, such as "
+                         "Dim(name, min=...), or leave the dimension undeclared")
+    return m, n, k
+
+
 # ---------------------------------------------------------------- qr
 def _qr_type(types: tuple, attrs: tuple) -> tuple:
     check_matrices("qr", *types)
@@ -116,7 +130,7 @@ def _square_qr_grad(q: Any, r: Any, gq: Any, gr: Any) -> Any:
 
 def _qr_grad(context: Context, g: tuple) -> Any:
     (q, r), (gq, gr), x = context.output, g, context.inputs[0]
-    m, n = context.types[0].shape[-2:]
+    m, n, _ = _sizes(context)
     if m >= n:
         return _square_qr_grad(q, r, gq, gr)
     wide = None if gr is None else part(gr, -1, m, n - m)
@@ -138,7 +152,7 @@ def _square_qr_tangent(q: Any, r: Any, t: Any) -> tuple:
 
 def _qr_tangent(context: Context, t: Any) -> tuple:
     (q, r), x = context.output, context.inputs[0]
-    m, n = context.types[0].shape[-2:]
+    m, n, _ = _sizes(context)
     if m >= n:
         return _square_qr_tangent(q, r, t)
     dq, dr = _square_qr_tangent(q, part(r, -1, 0, m), part(t, -1, 0, m))
@@ -194,17 +208,7 @@ def _padded(value: Any, dim: int, size: int) -> Any:
 
 def _gaps(values: Any) -> Any:
     """1 / (v[j] - v[i]), and 0 on the diagonal."""
-    k = values.shape[-1]
-    row, column = ops.reshape(values, shape=(*values.shape[:-1], 1, k)), ops.reshape(values, shape=(*values.shape, 1))
-    return off_diagonal(ops.div(1.0, off_diagonal(ops.sub(row, column), 1.0)))
-
-
-def _row(values: Any) -> Any:
-    return ops.reshape(values, shape=(*values.shape[:-1], 1, values.shape[-1]))
-
-
-def _column(values: Any) -> Any:
-    return ops.reshape(values, shape=(*values.shape, 1))
+    return off_diagonal(ops.div(1.0, off_diagonal(ops.sub(row(values), column(values)), 1.0)))
 
 
 def _beside(u: Any, value: Any) -> Any:
@@ -228,19 +232,19 @@ def _svd_grad(context: Context, g: tuple) -> Any:
     if gu is not None:
         turn = ops.matmul(adjoint(u), gu)
         skew = ops.sub(turn, adjoint(turn))
-        inner = _plus(inner, ops.mul(ops.mul(gaps, skew), _row(s)))
+        inner = _plus(inner, ops.mul(ops.mul(gaps, skew), row(s)))
         if u.dtype.category == 3:  # the phase that U and V share
-            inner = _plus(inner, ops.div(_diagonal_of(skew), ops.mul(_row(s), 2.0)))
+            inner = _plus(inner, ops.div(_diagonal_of(skew), ops.mul(row(s), 2.0)))
     gv = None if gvh is None else adjoint(gvh)
     if gv is not None:
         turn = ops.matmul(vh, gv)
-        inner = _plus(inner, ops.mul(_column(s), ops.mul(gaps, ops.sub(turn, adjoint(turn)))))
+        inner = _plus(inner, ops.mul(column(s), ops.mul(gaps, ops.sub(turn, adjoint(turn)))))
     total = chain(u, inner, vh)
     m, n = context.types[0].shape[-2:]
     if gu is not None and m > n:
-        total = ops.add(total, ops.matmul(_beside(u, ops.div(gu, _row(s))), vh))
+        total = ops.add(total, ops.matmul(_beside(u, ops.div(gu, row(s))), vh))
     if gv is not None and n > m:
-        total = ops.add(total, ops.matmul(u, adjoint(_beside(v, ops.div(gv, _row(s))))))
+        total = ops.add(total, ops.matmul(u, adjoint(_beside(v, ops.div(gv, row(s))))))
     return total
 
 
@@ -252,15 +256,15 @@ def _svd_tangent(context: Context, t: Any) -> tuple:
     pt = adjoint(p)
     rank = len(p.shape)
     ds, s = real_part(ops.diagonal(p, offset=0, dim1=rank - 2, dim2=rank - 1)), as_complex(s, u)
-    du = ops.matmul(u, ops.mul(gaps, ops.add(ops.mul(p, _row(s)), ops.mul(_column(s), pt))))
-    dv = ops.matmul(v, ops.mul(gaps, ops.add(ops.mul(_column(s), p), ops.mul(pt, _row(s)))))
+    du = ops.matmul(u, ops.mul(gaps, ops.add(ops.mul(p, row(s)), ops.mul(column(s), pt))))
+    dv = ops.matmul(v, ops.mul(gaps, ops.add(ops.mul(column(s), p), ops.mul(pt, row(s)))))
     if u.dtype.category == 3:  # the phase that U and V share is U's
-        du = ops.add(du, ops.matmul(u, ops.div(_diagonal_of(ops.sub(p, pt)), ops.mul(_row(s), 2.0))))
+        du = ops.add(du, ops.matmul(u, ops.div(_diagonal_of(ops.sub(p, pt)), ops.mul(row(s), 2.0))))
     m, n = context.types[0].shape[-2:]
     if m > n:
-        du = ops.add(du, _beside(u, ops.div(ops.matmul(t, v), _row(s))))
+        du = ops.add(du, _beside(u, ops.div(ops.matmul(t, v), row(s))))
     if n > m:
-        dv = ops.add(dv, _beside(v, ops.div(ops.matmul(adjoint(t), u), _row(s))))
+        dv = ops.add(dv, _beside(v, ops.div(ops.matmul(adjoint(t), u), row(s))))
     if context.attrs[0]:
         du, dv = _padded(du, -1, m), _padded(dv, -1, n)
     return du, ds, adjoint(dv)
@@ -337,8 +341,8 @@ def _lu(x: Any, pivot: bool) -> tuple:
     each = numpy.arange(len(lu))
     pivots, order = numpy.zeros((len(lu), k), numpy.int32), numpy.tile(numpy.arange(m), (len(lu), 1))
     for i in range(k):
-        column = lu[:, i:, i]  # of complex numbers LAPACK compares |re| + |im|
-        best = i + (abs(column.real) + abs(column.imag)).argmax(1) if pivot else numpy.full(len(lu), i)
+        below = lu[:, i:, i]  # of complex numbers LAPACK compares |re| + |im|
+        best = i + (abs(below.real) + abs(below.imag)).argmax(1) if pivot else numpy.full(len(lu), i)
         pivots[:, i] = best + 1
         for array in (lu, order):
             array[each, i], array[each, best] = array[each, best].copy(), array[each, i].copy()
@@ -355,8 +359,7 @@ def _exchange(order: Any, like: Any) -> Any:
 
 
 def _lu_grad(context: Context, g: tuple) -> Any:
-    (lu, _, order), m, n = context.output, *context.types[0].shape[-2:]
-    k, packed = smaller(m, n), g[0]
+    (lu, _, order), (m, n, k), packed = context.output, _sizes(context), g[0]
     if packed is None:
         return None
     head, up = part(part(lu, -2, 0, k), -1, 0, k), None
@@ -381,8 +384,7 @@ def _lu_grad(context: Context, g: tuple) -> Any:
 
 
 def _lu_tangent(context: Context, t: Any) -> tuple:
-    (lu, _, order), m, n = context.output, *context.types[0].shape[-2:]
-    k = smaller(m, n)
+    (lu, _, order), (m, n, k) = context.output, _sizes(context)
     t = ops.matmul(_exchange(order, lu), t)
     head, square = part(part(lu, -2, 0, k), -1, 0, k), part(part(t, -2, 0, k), -1, 0, k)
     l_square, u_square = ops.add(lower(head, -1), identity(k, lu)), upper(head)

@@ -54,6 +54,16 @@ def upper(x: Any, offset: int = 0) -> Any:
     return masked(ops.ge(ops.sub(j, i), offset), x)
 
 
+def row(values: Any) -> Any:
+    """Vectors as matrices of one row."""
+    return ops.reshape(values, shape=(*values.shape[:-1], 1, values.shape[-1]))
+
+
+def column(values: Any) -> Any:
+    """Vectors as matrices of one column."""
+    return ops.reshape(values, shape=(*values.shape, 1))
+
+
 def off_diagonal(x: Any, value: float = 0.0) -> Any:
     """The matrix with a number on its diagonal."""
     i, j = _places(x)

@@ -54,7 +54,7 @@ def smooth_samples(op: Op) -> list[Sample]:
 
 
 # Operands or results are complex numbers: checked in test_complex.py.
-OF_COMPLEX = frozenset(("complex", "real", "imag", "conj", "fft_c2c", "fft_r2c", "fft_c2r"))
+OF_COMPLEX = frozenset(("complex", "real", "imag", "conj", "fft_c2c", "fft_r2c", "fft_c2r", "eig"))
 
 
 def test_differentiable_ops_have_smooth_samples():
