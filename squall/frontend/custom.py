@@ -168,6 +168,7 @@ class Function:
     """
 
     setup_context: Callable | None = None
+    jvp: Callable | None = None
 
     @staticmethod
     def forward(*args: Any, **kwargs: Any) -> Any:
@@ -205,6 +206,10 @@ class Function:
                 cls.setup_context(context, args, output)
             else:
                 output = cls.forward(context, *args)
+        if state.trace is not None:
+            several = isinstance(output, (tuple, list))
+            made = state.trace.custom(cls, context, nodes, tuple(output) if several else (output,))
+            output = made if several else made[0]
         if not state.grad or state.inference or not any(edges):
             return output
         return _Applied(cls, context, args, edges, nodes, versions).finish(output)

@@ -31,7 +31,8 @@ def render(tensor: Any) -> str:
     """The text of a Tensor: values, dtype when it is not the usual one, and history."""
     node = tensor.node
     suffix = []
-    if local.state.trace is not None and node.buffer is None:
+    trace = local.state.trace
+    if trace is not None and node.buffer is None and not trace.knows(tensor):
         return f"tensor(<traced {node.type}>)"
     array = tensor.detach_array()
     if 0 in node.shape and len(node.shape) > 1:

@@ -87,12 +87,15 @@ class Forward(Passing):
 
     def push(self, outputs: Sequence[Node], tangents: Sequence[Node | None]) -> list[Node | None]:
         """Tangents of outputs, given those of the arguments; None for zeros."""
+        return self.push_from({id(n): t for n, t in zip(self.roots, tangents, strict=True)}, outputs)
+
+    def push_from(self, found: dict[int, Any], outputs: Sequence[Node]) -> list[Node | None]:
+        """Tangents of outputs, given those of some values by their ids."""
         needed = {id(n) for n in outputs}
         for node, recorded in reversed(self._recorded.values()):
             if id(node) in needed:
                 needed.update(map(id, recorded.inputs))
         order = [pair for pair in self._recorded.values() if id(pair[0]) in needed]
-        found: dict[int, Any] = {id(n): t for n, t in zip(self.roots, tangents, strict=True)}
         push_forward([n for n, _ in order], found, {id(n): recorded for n, recorded in order})
         return [found.get(id(n)) for n in outputs]
 

@@ -51,7 +51,11 @@ def to_numpy(tensor: Any, force: bool = False) -> Any:
 
     if tensor.edge is not None and not force:
         raise AutogradError("Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead.")
-    check_no_value("numpy()")
+    trace = local.state.trace
+    if trace is not None:
+        if not trace.shares(tensor):
+            check_no_value("numpy()")
+        return trace.beyond(lambda: to_numpy(tensor, force))
     if local.state.pending:
         flush()
     cell = ensure_cell(tensor)

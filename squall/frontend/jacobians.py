@@ -31,6 +31,33 @@ def _split_basis(blocks: Any, tensor: Any) -> Any:
     return record(ops.reshape, (blocks,), ((*tensor.node.shape, *shape[1:]),))
 
 
+def rows(made: Linearized, chunk_size: int | None = None) -> list[list]:
+    """For each output its derivatives by each argument, by reverse mode: the output's shape and then the argument's."""
+    found = []
+    for k, output in enumerate(made.outputs):
+        def row(v: Any, k: int = k) -> tuple:
+            return tuple(made.back([v if i == k else None for i in range(len(made.outputs))]))
+
+        blocks = vmap(row, randomness="same", chunk_size=chunk_size)(_basis(output))
+        found.append([_split_basis(b, output) for b in blocks])
+    return found
+
+
+def columns(made: Linearized, chunk_size: int | None = None) -> list[list]:
+    """What `rows` gives, by forward mode."""
+    arguments = made.level.arguments
+    if not made.by_rules(()):
+        made.transposed()
+    found = []
+    for k, argument in enumerate(arguments):
+        def column(t: Any, k: int = k) -> tuple:
+            return tuple(made.forth([t if i == k else None for i in range(len(arguments))]))
+
+        blocks = vmap(column, randomness="same", chunk_size=chunk_size)(_basis(argument))
+        found.append([_outputs_first(b, argument) for b in blocks])
+    return [[c[i] for c in found] for i in range(len(made.outputs))]
+
+
 def jacrev(func: Callable, argnums: Any = 0, *, has_aux: bool = False, chunk_size: int | None = None) -> Callable:
     """The jacobian of a function by reverse mode: one pull back an output element, all at once.
 
@@ -48,14 +75,8 @@ def jacrev(func: Callable, argnums: Any = 0, *, has_aux: bool = False, chunk_siz
         chosen = chosen_arguments(args, argnums, "jacrev")
         of_chosen = function_of_chosen(func, args, kwargs, chosen)
         made = Linearized(of_chosen, tuple(args[n] for n in chosen), has_aux, "jacrev")
-        rows = []
-        for k, output in enumerate(made.outputs):
-            def row(v: Any, k: int = k) -> tuple:
-                return tuple(made.back([v if i == k else None for i in range(len(made.outputs))]))
-
-            blocks = vmap(row, randomness="same", chunk_size=chunk_size)(_basis(output))
-            rows.append(_by_argument(made, [_split_basis(b, output) for b in blocks], argnums))
-        whole = pytree.unflatten(made.out_structure, rows)
+        found = [_by_argument(made, blocks, argnums) for blocks in rows(made, chunk_size)]
+        whole = pytree.unflatten(made.out_structure, found)
         return (whole, made.aux) if has_aux else whole
 
     return jacobian
@@ -78,18 +99,8 @@ def jacfwd(func: Callable, argnums: Any = 0, has_aux: bool = False, *, randomnes
         chosen = chosen_arguments(args, argnums, "jacfwd")
         of_chosen = function_of_chosen(func, args, kwargs, chosen)
         made = Linearized(of_chosen, tuple(args[n] for n in chosen), has_aux, "jacfwd", forward=True)
-        arguments = made.level.arguments
-        if not made.by_rules(()):
-            made.transposed()
-        columns = []
-        for k, argument in enumerate(arguments):
-            def column(t: Any, k: int = k) -> tuple:
-                return tuple(made.forth([t if i == k else None for i in range(len(arguments))]))
-
-            blocks = vmap(column, randomness="same", chunk_size=chunk_size)(_basis(argument))
-            columns.append([_outputs_first(b, argument) for b in blocks])
-        rows = [_by_argument(made, [c[i] for c in columns], argnums) for i in range(len(made.outputs))]
-        whole = pytree.unflatten(made.out_structure, rows)
+        found = [_by_argument(made, blocks, argnums) for blocks in columns(made, chunk_size)]
+        whole = pytree.unflatten(made.out_structure, found)
         return (whole, made.aux) if has_aux else whole
 
     return jacobian

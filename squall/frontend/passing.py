@@ -64,6 +64,10 @@ class Passing(Trace):
         if self.around is not None:
             self.around.rebinds(tensor, what)
 
+    def detached(self, tensor: Any) -> Any:
+        """A handle without history is asked for: what to give instead of one on the same storage, or None."""
+        return None if self.around is None else self.around.detached(tensor)
+
     def reseed(self, generator: Any, seed: int) -> None:
         """A generator was set to the beginning of a seed's stream."""
         if self.around is not None:
@@ -107,6 +111,10 @@ class Passing(Trace):
     def draw(self, generator: Any, words: Any) -> tuple[Node, Node]:
         """Random numbers, as drawn outside."""
         return self.beyond(lambda: generator.take(words))
+
+    def custom(self, function: Any, context: Any, nodes: tuple, outputs: tuple) -> tuple:
+        """A Function was applied to values: its outputs."""
+        return outputs if self.around is None else self.around.custom(function, context, nodes, outputs)
 
     def named(self, tensor: Any, name: str) -> None:
         """A Tensor got a name for the policies of `checkpoint`."""

@@ -201,7 +201,9 @@ class Tensor(Handle, ArithmeticMethods, UnaryMethods, ReductionMethods, Movement
 
     def detach(self) -> Tensor:
         """The same memory without history."""
-        return alias(self)
+        trace = local.state.trace
+        cut = None if trace is None else trace.detached(self)
+        return alias(self) if cut is None else cut
 
     def detach_(self) -> Tensor:
         """Forget the history."""

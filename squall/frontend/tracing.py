@@ -176,6 +176,22 @@ class Trace:
             self._scalar(lambda: generator.offset + used, int64),
         )
 
+    def detached(self, tensor: Any) -> Any:
+        """A handle without history is asked for: what to give instead of one on the same storage, or None."""
+        return None
+
+    def shares(self, tensor: Any) -> bool:
+        """Whether NumPy may see the memory of a Tensor."""
+        return False
+
+    def beyond(self, function: Callable) -> Any:
+        """Call a function as if this trace were not there; only where values may be seen."""
+        refuse("leaving the trace", "do that outside of the function")
+
+    def custom(self, function: Any, context: Any, nodes: tuple, outputs: tuple) -> tuple:
+        """A Function was applied to values (None for what is no Tensor): its outputs, which have no history yet."""
+        return outputs
+
     def reseed(self, generator: Any, seed: int) -> None:
         """A generator was set to the beginning of a seed's stream."""
         self.generators[id(generator)] = [generator, seed, 0]

@@ -190,7 +190,7 @@ def _swap(x: Any, i: int, j: int) -> None:
 
 def _solve(ld: Any, pivots: Any, b: Any, hermitian: bool) -> Any:
     hermitian = hermitian and ld.dtype.kind == "c"
-    found = _each(lambda *each: _solve_one(*each, hermitian), 1, ld, pivots, b)
+    found = _each(lambda a, order, right: _solve_one(a, order, right, hermitian), 1, ld, pivots, b)
     return found[0] if found else b.copy()
 
 

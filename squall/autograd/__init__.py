@@ -1,5 +1,6 @@
 """`sq.autograd`: backward, grad, Function, gradcheck and the modes, under PyTorch's names."""
 
+from squall.autograd import forward_ad, functional
 from squall.frontend.autograd import RemovableHandle, backward, grad
 from squall.frontend.custom import Function
 from squall.frontend.gradcheck import gradcheck, gradgradcheck
@@ -11,6 +12,8 @@ __all__ = [
     "RemovableHandle",
     "backward",
     "enable_grad",
+    "forward_ad",
+    "functional",
     "grad",
     "gradcheck",
     "gradgradcheck",
