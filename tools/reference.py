@@ -10,8 +10,8 @@ from typing import Any
 # In the order a reader meets them; one that does not exist is left out.
 MODULES = (
     "squall", "squall.nn", "squall.nn.functional", "squall.nn.init", "squall.nn.utils", "squall.optim",
-    "squall.optim.lr_scheduler", "squall.autograd", "squall.autograd.forward_ad", "squall.autograd.functional", "squall.linalg", "squall.random", "squall.data", "squall.io",
-    "squall.models",
+    "squall.optim.lr_scheduler", "squall.autograd", "squall.autograd.forward_ad", "squall.autograd.functional",
+    "squall.linalg", "squall.random", "squall.data", "squall.io", "squall.models",
 )  # fmt: skip
 
 
