@@ -201,6 +201,12 @@ class Builder:
         return value if value.type == type else self.emit("cast", type, (value,))
 
     def bitcast(self, value: Reg, type: Type) -> Reg:
+        """The same bits; a boolean, one bit in registers, counts as the byte 0 or 1 that it is in memory."""
+        if value.type.scalar == "bool" != type.scalar:
+            value = self.cast(value, type.with_scalar("u8"))
+        elif type.scalar == "bool" != value.type.scalar:
+            byte = self.bitcast(value, type.with_scalar("u8"))
+            return self.compare("ne", byte, self.const(0, byte.type))
         return self.emit("bitcast", type, (value,))
 
     # lanes

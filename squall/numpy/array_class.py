@@ -21,7 +21,8 @@ from squall.frontend.state import local
 from squall.numpy import elementwise as el
 from squall.numpy import indexing, linear, numerics, shaping, statistics
 from squall.numpy.array_methods import Methods
-from squall.numpy.core import Wrapped, arr, cast, lift, set_array_class, shape_of
+from squall.numpy.core import Wrapped, arr, cast, lift, set_array_class, shape_of, write_out
+from squall.numpy.flags import Flags
 from squall.numpy.kinds import dtype_of, number_category, with_number
 
 
@@ -126,6 +127,11 @@ class ndarray(Methods):
         return tuple(s * self.itemsize for s in self.tensor.stride())
 
     @property
+    def flags(self) -> Flags:
+        """How the array lies in memory."""
+        return Flags(self.tensor)
+
+    @property
     def flat(self) -> Any:
         """The elements one after the other."""
         return self.reshape(-1)
@@ -205,7 +211,15 @@ class ndarray(Methods):
         own = getattr(el, ufunc.__name__, None)
         if own is None:
             inputs = tuple(i.detach_array() if isinstance(i, ndarray) else i for i in inputs)
-            return getattr(ufunc, method)(*inputs, **options)
+            out = options.pop("out", (None,))
+            made = getattr(ufunc, method)(*inputs, **options)
+            results = made if isinstance(made, tuple) else (made,)
+            casting = options.get("casting", "same_kind")
+            written = tuple(
+                r if o is None else write_out(o, arr(r), casting, ufunc.__name__)
+                for r, o in zip(results, out * (len(results) if out == (None,) else 1), strict=True)
+            )
+            return written if isinstance(made, tuple) else written[0]
         return own(*inputs, **options) if method == "__call__" else getattr(own, method)(*inputs, **options)
 
     def __getitem__(self, items: Any) -> Any:

@@ -7,6 +7,7 @@ from typing import Any
 from squall.base.dtypes import bool_, int64
 from squall.frontend import arithmetic, creation
 from squall.frontend import functions_complex as planes
+from squall.frontend import functions_elementwise as more
 from squall.frontend.core import record
 from squall.ir.op import ops
 from squall.numpy.core import cast
@@ -106,7 +107,13 @@ def sign(x: Any) -> Any:
         return x.sign()
     if x.node.dtype.category == 2:
         return arithmetic.where(x.isnan(), x, x.sign())
-    return arithmetic.where(x == 0, 0.0, x / x.abs())
+    real, imag = x.real, x.imag
+    endless = real.isinf() != imag.isinf()  # in one direction: the quotient would be NaN
+    ends = planes.complex(
+        arithmetic.where(real.isinf(), real.sign(), 0.0), arithmetic.where(imag.isinf(), imag.sign(), 0.0)
+    )
+    made = arithmetic.where(x == 0, 0.0, x / x.abs())
+    return arithmetic.where(endless & missing(x).logical_not(), ends, made)
 
 
 # ---------------------------------------------------------------- extremes
@@ -122,6 +129,23 @@ def complex_extreme(op: Any, larger: bool) -> Any:
     return compute
 
 
+def known_extreme(name: str, larger: bool) -> Any:
+    """`fmax` or `fmin`: the larger or smaller of two, NaN only where both are."""
+    of_floats = getattr(more, name)
+    otherwise = complex_extreme(
+        of_bool("logical_or" if larger else "logical_and", name.replace("f", "") + "imum"), larger
+    )
+
+    def compute(a: Any, b: Any) -> Any:
+        if a.node.dtype.category == 2:
+            return of_floats(a, b)
+        if a.node.dtype.category == 3:
+            a, b = arithmetic.where(missing(a), b, a), arithmetic.where(missing(b), a, b)
+        return otherwise(a, b)
+
+    return compute
+
+
 def missing(x: Any) -> Any:
     """Where a part is NaN."""
     return x.real.isnan() | x.imag.isnan() if x.node.dtype.category == 3 else x.isnan()
@@ -129,7 +153,8 @@ def missing(x: Any) -> Any:
 
 def complex_less(a: Any, b: Any) -> Any:
     """Whether less, by the real, then the imaginary parts."""
-    return (a.real < b.real) | ((a.real == b.real) & (a.imag < b.imag))
+    known = (a.imag == a.imag) & (b.imag == b.imag)
+    return ((a.real < b.real) & known) | ((a.real == b.real) & (a.imag < b.imag))
 
 
 def ordered(name: str) -> Any:

@@ -10,6 +10,7 @@ from squall.frontend.movement import expand
 from squall.numpy import joining, shaping
 from squall.numpy.core import (
     arr,
+    axis_tuple,
     cast,
     int_value,
     is_array,
@@ -141,12 +142,20 @@ def insert(arr: Any, obj: Any, values: Any, axis: int | None = None) -> Any:
     return lift(taken(_as_array(joining.concat([x, new], d)), _as_array(source), d))
 
 
-def trim_zeros(filt: Any, trim: str = "fb") -> Any:
-    """A vector without zeros at its front ("f") and back ("b")."""
+def trim_zeros(filt: Any, trim: str = "fb", axis: Any = None) -> Any:
+    """An array without zeros at its front ("f") and back ("b"), along all axes or some.
+
+    Raises:
+        ValueError: for another letter in `trim`, or none.
+    """
+    where = trim.lower()
+    if where not in ("f", "b", "fb", "bf"):
+        raise ValueError(f"unexpected character(s) in `trim`: {trim!r}")
     x = arr(filt)
-    found = x.detach_array().nonzero()[0]
-    first, last = (int(found[0]), int(found[-1]) + 1) if len(found) else (0, 0)
-    size = x.node.shape[0]
-    low = first if "f" in trim.lower() else 0
-    high = last if "b" in trim.lower() else size
-    return lift(moving.narrow(x, 0, low if len(found) else 0, max(high - low, 0) if len(found) else 0))
+    found = x.detach_array().nonzero() if x.ndim else ()
+    for d in axis_tuple(axis, x.ndim, "trim_zeros"):
+        low, high = (int(found[d].min()), int(found[d].max()) + 1) if len(found[d]) else (0, 0)
+        low = low if "f" in where else 0
+        high = high if "b" in where or not len(found[d]) else x.node.shape[d]
+        x = moving.narrow(x, d, low, high - low)
+    return lift(x)

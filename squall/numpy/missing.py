@@ -12,7 +12,7 @@ from squall.ir.op import ops
 from squall.numpy import elementwise as el
 from squall.numpy import searching, sorting, statistics
 from squall.numpy.core import arr, axis_tuple, cast, lift, of_dtype, write_out
-from squall.numpy.kinds import common, dtype_of
+from squall.numpy.kinds import common, dtype_of, number_category
 
 
 def _filled(a: Any, value: Any) -> tuple[Any, Any]:
@@ -225,7 +225,7 @@ def _place(q: Any, count: Any, method: str) -> tuple[Any, Any]:
 
 
 def _quantiles(
-    a: Any, q: Any, axis: Any, out: Any, method: str, keepdims: bool, skip: bool, name: str
+    a: Any, q: Any, axis: Any, out: Any, method: str, keepdims: bool, skip: bool, name: str, weights: Any
 ) -> Any:
     if method not in _BETWEEN:
         raise ValueError(f"{method!r} is not a valid method. Use one of: {', '.join(sorted(_BETWEEN))}")
@@ -237,7 +237,8 @@ def _quantiles(
             f"{name.capitalize()}s must be in the range [0, {100 if name == 'percentile' else 1}]"
         )
     axes = axis_tuple(axis, x.ndim, name)
-    kind = common((x, share)) if method in _ALPHA_BETA or method == "midpoint" else x.node.dtype
+    exact = method not in _ALPHA_BETA and method not in ("midpoint", "averaged_inverted_cdf")
+    kind = x.node.dtype if exact else common((x, q if number_category(q) is not None else share))
     wide = cast(x, float64 if x.node.dtype.category < 2 else x.node.dtype)
     flat = statistics.flattened(wide, axes) if axes else wide.unsqueeze(-1)
     size = flat.node.shape[-1]
@@ -251,10 +252,18 @@ def _quantiles(
         )
     ordered = arr(sorting.sort(flat))
     each = share.reshape((-1,) + (1,) * (flat.ndim - 1) + (1,))
-    count = (size - gone.sum(-1, True)).to(each.node.dtype) if skip else float(size)
-    low, weight = _place(
-        cast(each, float64), count if not hasattr(count, "node") else cast(count, float64), method
-    )
+    if weights is None:
+        count = cast(size - gone.sum(-1, True), float64) if skip else float(size)
+        low, weight = _place(cast(each, float64), count, method)
+    else:
+        beside = statistics.weights_beside(x, weights, axis, axes).broadcast_to(tuple(x.node.shape))
+        heavy = (
+            statistics.flattened(cast(beside, float64), axes) if axes else cast(beside, float64).unsqueeze(-1)
+        )
+        low = _weighted_place(
+            cast(each, float64), flat, arithmetic.where(gone, 0.0, heavy) if skip else heavy
+        )
+        weight = low * 0
     made = _chosen(ordered, low, weight, size, share.numel())
     missing = gone.all(-1) if skip else gone.any(-1)
     if skip and bool(missing.any()):
@@ -263,6 +272,20 @@ def _quantiles(
     shape = statistics.kept_shape(x, axes, keepdims)
     made = cast(made, kind if kind.category >= 2 or method not in _ALPHA_BETA else float64)
     return write_out(out, made.reshape(tuple(share.node.shape) + shape), "same_kind", name)
+
+
+def _weighted_place(share: Any, values: Any, weights: Any) -> Any:
+    """Where the sorted values' share of all weights reaches a share, past those without weight."""
+    if bool((weights < 0).any()):
+        raise ValueError("Weights must be non-negative.")
+    reached = record(
+        ops.gather, (weights, cast(arr(sorting.argsort(values)), int64)), (values.ndim - 1,)
+    ).cumsum(-1)
+    reached = reached / reached.narrow(-1, reached.node.shape[-1] - 1, 1)
+    if bool(reached.isnan().any()):
+        raise ValueError("Weights included NaN, inf or were all zero.")
+    before = arithmetic.where(share == 0, reached <= 0, reached < share)
+    return cast(before.sum(-1, True), float64)
 
 
 def _chosen(ordered: Any, low: Any, weight: Any, size: int, count: int) -> Any:
@@ -298,12 +321,12 @@ def _quantile_function(name: str, doc: str) -> Any:
         *,
         weights: Any = None,
     ) -> Any:
-        if weights is not None:
-            raise ValueError(
-                f"{name}: weights are not available; repeat the values, or use average for a weighted mean"
-            )
-        share = el.divide(q, 100.0) if hundredths else q
-        return _quantiles(a, share, axis, out, method, keepdims, skip, name.removeprefix("nan"))
+        if weights is not None and method != "inverted_cdf":
+            raise ValueError(f"Only method 'inverted_cdf' supports weights. Got: {method}.")
+        share = q
+        if hundredths:
+            share = q / 100.0 if number_category(q) is not None else el.divide(q, 100.0)
+        return _quantiles(a, share, axis, out, method, keepdims, skip, name.removeprefix("nan"), weights)
 
     return statistics.renamed(function, name, doc)
 
@@ -313,7 +336,8 @@ quantile = _quantile_function(
     """Values below which fractions q of the elements lie, over axes; the shape of q comes first.
 
     Args:
-        method: how to choose between neighbours; see NumPy's list.
+        method: how to choose between neighbours; see NumPy's list. weights: how often each element counts, of the
+            array's shape or of the axes'; with method "inverted_cdf" only.
     """,
 )
 percentile = _quantile_function("percentile", "`quantile` of hundredths.")

@@ -10,7 +10,7 @@ from squall.numpy import elementwise as el
 from squall.numpy import joining, shaping, statistics
 from squall.numpy.core import arr, cast, check_range, is_array, lift, of_dtype, one_axis, write_out
 from squall.numpy.creation import _device
-from squall.numpy.kinds import common, dtype_of, finfo, number_category
+from squall.numpy.kinds import common, dtype_of, finfo, iinfo, number_category
 
 
 def astype(x: Any, dtype: Any, /, *, copy: bool = True, device: Any = None) -> Any:
@@ -78,7 +78,7 @@ def clip(
     x = arr(a)
     limits = [v if v is None or number_category(v) is not None else arr(v) for v in (low, high)]
     if x.node.dtype.category == 1:  # Python integers out of the dtype's range limit nothing, or everything
-        limits = [_within(v, x.node.dtype) for v in limits]
+        limits = [_within(limits[0], x.node.dtype, True), _within(limits[1], x.node.dtype, False)]
     kind = common([x, *[v for v in limits if v is not None]]) if dtype is None else dtype_of(dtype)
     made = cast(x, kind)
     if limits[0] is not None:
@@ -88,9 +88,14 @@ def clip(
     return write_out(out, lift(made.clone() if made is x else made), casting, "clip")
 
 
-def _within(value: Any, dtype: Any) -> Any:
-    if value.__class__ is int:
-        check_range(value, dtype)
+def _within(value: Any, dtype: Any, lower: bool) -> Any:
+    """A limit, None when no number of the dtype is beyond it; OverflowError when all are."""
+    if value.__class__ is not int:
+        return value
+    ends = iinfo(dtype)
+    if value < ends.min if lower else value > ends.max:
+        return None
+    check_range(value, dtype)
     return value
 
 

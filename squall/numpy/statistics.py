@@ -341,6 +341,24 @@ def count_nonzero(a: Any, axis: Any = None, *, keepdims: bool = False) -> Any:
     return sum(cast(arr(a), bool_), axis, keepdims=keepdims)
 
 
+def weights_beside(x: Any, weights: Any, axis: Any, axes: tuple) -> Any:
+    """Weights of an array's shape, or of its axes alone, in a shape that broadcasts against the array.
+
+    Raises:
+        TypeError, ValueError: when their shape does not fit.
+    """
+    w = arr(weights)
+    if tuple(w.node.shape) == tuple(x.node.shape):
+        return w
+    if axis is None:
+        raise TypeError("Axis must be specified when shapes of a and weights differ.")
+    if tuple(w.node.shape) != tuple(x.node.shape[i] for i in axes):
+        raise ValueError("Shape of weights must be consistent with shape of a along specified axis.")
+    order = sorted(range(len(axes)), key=lambda i: axes[i])
+    w = w.permute(*order) if w.ndim > 1 else w
+    return w.reshape(tuple(n if i in axes else 1 for i, n in enumerate(x.node.shape)))
+
+
 def average(
     a: Any, axis: Any = None, weights: Any = None, returned: bool = False, *, keepdims: bool = False
 ) -> Any:
@@ -358,15 +376,7 @@ def average(
         made = mean(x, axis, keepdims=keepdims)
         scale = lift(filled(tuple(made.node.shape), _count(x, axes, keepdims, True), made.node.dtype))
         return (made, scale) if returned else made
-    w = arr(weights)
-    if tuple(w.node.shape) != tuple(x.node.shape):
-        if axis is None:
-            raise TypeError("Axis must be specified when shapes of a and weights differ.")
-        if tuple(w.node.shape) != tuple(x.node.shape[i] for i in axes):
-            raise ValueError("Shape of weights must be consistent with shape of a along specified axis.")
-        order = sorted(range(len(axes)), key=lambda i: axes[i])
-        w = w.permute(*order) if w.ndim > 1 else w
-        w = w.reshape(tuple(n if i in axes else 1 for i, n in enumerate(x.node.shape)))
+    w = weights_beside(x, weights, axis, axes)
     kind = el.divide.resolve((x, w))
     values, w = cast(x, kind), cast(w, kind).broadcast_to(tuple(x.node.shape))
     scale = sum(w, axes, keepdims=keepdims)

@@ -14,7 +14,9 @@ from squall.base.errors import ShapeError
 from squall.base.shapes import broadcast, numel
 from squall.frontend import arithmetic
 from squall.frontend.creation import filled
+from squall.frontend.functions_movement import cat
 from squall.frontend.joining import stack
+from squall.frontend.scanning import scan
 from squall.numpy.core import arr, axis_tuple, cast, fresh, is_array, lift, of_dtype, one_axis, write_out
 from squall.numpy.kinds import can_cast, common, dtype_of, float_of, number_category
 
@@ -147,6 +149,8 @@ class Ufunc:
         if len(args) > self.nin:
             out = args[self.nin :]
         values = tuple([_operand(v) for v in args[: self.nin]])
+        if all(v.__class__ is int for v in values) and any(v >= 1 << 63 for v in values):
+            values = tuple([arr(v) for v in values])  # nothing else says that they are of uint64
         casting = options.get("casting", "same_kind")
         dtype = self.resolve(values, options.get("dtype"), casting)
         try:
@@ -233,7 +237,7 @@ class Ufunc:
             raise ValueError(f"zero-size array to reduction operation {self.__name__} which has no identity")
         made = (
             self._folded(x, axes, keepdims, start)
-            if self._reduces is None or empty
+            if self._reduces is None or empty or (x.node.dtype.category == 3 and self.identity is None)
             else self._reduces(x, axes, bool(keepdims))
         )
         if initial is not None and not empty:
@@ -249,10 +253,8 @@ class Ufunc:
         parts = x.permute(*axes, *rest).reshape(count, *[shape[i] for i in rest]) if x.ndim else x.reshape(1)
         if not count:
             return filled(kept, start, x.node.dtype)
-        total: Any = None
-        for part in parts.unbind(0):
-            part = part if self._rule is not truth else cast(part, bool_)
-            total = part if total is None else self._compute(total, part)
+        parts = parts if self._rule is not truth else cast(parts, bool_)
+        total, _ = scan(lambda before, part: (self._compute(before, part), ()), parts[0], parts[1:])
         return total.reshape(kept)
 
     def accumulate(self, array: Any, axis: int = 0, dtype: Any = None, out: Any = None) -> Any:
@@ -264,12 +266,17 @@ class Ufunc:
         d = one_axis(axis, x.ndim)
         if self._running is not None and x.node.dtype.category:
             made = self._running(x, d)
+        elif x.node.shape[d] == 0:
+            made = x.clone()
         else:
-            parts = []
-            for part in x.unbind(d):
-                parts.append(part if not parts else self._compute(parts[-1], part))
-            made = stack(parts, d) if parts else x.clone()
+            made = self._running_results(x.movedim(d, 0)).movedim(0, d)
         return write_out(out, lift(made), "same_kind", self.__name__)
+
+    def _running_results(self, x: Any) -> Any:
+        """What has been folded so far at each position of dimension 0."""
+        parts = x if self._rule is not truth else cast(x, bool_)
+        _, rest = scan(lambda before, part: (self._compute(before, part),) * 2, parts[0], parts[1:])
+        return cat((parts[:1], rest), 0)
 
     def outer(self, A: Any, B: Any, /, **options: Any) -> Any:
         """The function of every pair of elements of two arrays."""
@@ -301,7 +308,8 @@ class Ufunc:
             if not 0 <= start < size:
                 raise IndexError(f"index {start} out-of-bounds in {self.__name__}.reduceat [0, {size})")
             parts.append(arr(self.reduce(x.narrow(d, start, max(stop - start, 1)), d, dtype)))
-        return write_out(out, lift(stack(parts, d)), "same_kind", self.__name__)
+        made = stack(parts, d) if parts else self._reduced(x, dtype).narrow(d, 0, 0)
+        return write_out(out, lift(made), "same_kind", self.__name__)
 
 
 def _counted(x: Any) -> Any:

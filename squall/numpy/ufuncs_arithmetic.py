@@ -93,14 +93,14 @@ minimum = Ufunc(
 fmax = Ufunc(
     "fmax",
     2,
-    lambda a, b: maximum._compute(a, b) if a.node.dtype.category != 2 else more.fmax(a, b),
+    by.known_extreme("fmax", True),
     same,
     doc="The larger of two, not NaN.",
 )
 fmin = Ufunc(
     "fmin",
     2,
-    lambda a, b: minimum._compute(a, b) if a.node.dtype.category != 2 else more.fmin(a, b),
+    by.known_extreme("fmin", False),
     same,
     doc="The smaller of two, not NaN.",
 )

@@ -8,7 +8,8 @@ from squall.base.dtypes import bool_, float64, int32, uint64
 from squall.frontend import arithmetic, creation
 from squall.frontend import functions_elementwise as more
 from squall.numpy import computing as by
-from squall.numpy.core import cast
+from squall.numpy.core import arr, cast
+from squall.numpy.kinds import dtype_of
 from squall.numpy.ufunc import Ufunc, inexact, number_like, same, truth
 
 
@@ -27,6 +28,7 @@ class Comparison(Ufunc):
             if outside is not None:
                 return super().__call__(*outside, **options)
             if _signs_differ(args):
+                args = tuple(arr(a) for a in args)
                 first_unsigned = args[0].node.dtype is uint64
                 unsigned, signed = args if first_unsigned else args[::-1]
                 below, low = signed < 0, cast(unsigned, uint64)
@@ -37,6 +39,14 @@ class Comparison(Ufunc):
                 chosen = arithmetic.where(below, self._compute(*signs), self._compute(*tied))
                 return self._delivered(chosen, options.get("out"), options.get("where", True), "same_kind")
         return super().__call__(*args, **options)
+
+    def _reduced(self, x: Any, dtype: Any) -> Any:
+        if x.node.dtype is not bool_ and (dtype is None or dtype_of(dtype) is not bool_):
+            raise TypeError(
+                f"The resolved dtypes are not compatible with {self.__name__}.reduce and accumulate: results are "
+                "bool; give dtype=bool"
+            )
+        return cast(x, bool_)
 
     @staticmethod
     def _outside(args: tuple) -> tuple | None:
@@ -100,4 +110,6 @@ isfinite = Ufunc("isfinite", 1, by.test("isfinite", True), same, doc="Whether ne
 signbit = Ufunc(
     "signbit", 1, more.signbit, inexact, kinds="f", doc="Whether the sign is negative, that of -0.0 too."
 )
-bitwise_count = Ufunc("bitwise_count", 1, by.bits, same, kinds="i", doc="How many bits of |x| are set.")
+bitwise_count = Ufunc(
+    "bitwise_count", 1, by.bits, number_like, kinds="i", doc="How many bits of |x| are set."
+)

@@ -131,7 +131,8 @@ bitcast = declare(
     samples=lambda: [Sample((special_values(),), {"dtype": int64}, "special values"),
                      Sample((special_values().astype("float32"),), {"dtype": int32}, "special float32"),
                      Sample((floats((2, 3)).astype("float32"),), {"dtype": BY_SHORT["u32"]}, "float32"),
-                     Sample((numpy_range(),), {"dtype": uint8}, "int8")],
+                     Sample((numpy_range(),), {"dtype": uint8}, "int8"),
+                     Sample((numpy_range() > 0,), {"dtype": uint8}, "bool")],
     doc="The same bits under another dtype of the same size.")
 
 

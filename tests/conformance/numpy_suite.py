@@ -15,6 +15,7 @@ import functools
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -46,6 +47,9 @@ KEEP = set(
     "testing errstate dtype random exceptions lib _core typecodes sctypes finfo iinfo ndarray generic ufunc nditer ma "  # noqa: SIM905
     "rec recarray char void object_ str_ bytes_ datetime64 timedelta64 strings polynomial".split()
 )
+
+
+SECONDS_A_TEST = 20
 
 
 def plain(value):
@@ -89,6 +93,10 @@ class Stand(types.ModuleType):
         return own if callable(own) else value
 
 
+def _give_up(number, frame):
+    raise TimeoutError(f"longer than {SECONDS_A_TEST} seconds")
+
+
 class Plugin:
     """Puts the stand-ins into collected modules and notes how tests end.
 
@@ -124,6 +132,15 @@ class Plugin:
             if getattr(real, name, None) is value and hasattr(ours, name):
                 return getattr(ours, name)
         return value
+
+    @pytest.hookimpl(hookwrapper=True)
+    def pytest_runtest_call(self, item):
+        """A test that takes too long fails."""
+        before = signal.signal(signal.SIGALRM, _give_up)
+        signal.setitimer(signal.ITIMER_REAL, SECONDS_A_TEST)
+        yield
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
     @pytest.hookimpl(hookwrapper=True)
     def pytest_runtest_protocol(self, item):

@@ -192,3 +192,59 @@ INF, NAN = float("inf"), float("nan")
 def test_expm1_at_the_ends_is_the_standards(z, real, imag):
     got = snp.expm1(snp.asarray([z])).item()  # NumPy itself gives NaN for most of these
     assert str(complex(got.real, got.imag)) == str(complex(real, imag))
+
+
+def test_quantiles_with_weights():
+    weights = numpy.random.default_rng(1).integers(0, 4, X.shape)
+    for q in (0.0, 0.2, 0.5, 1.0, [0.1, 0.9]):
+        for axis in (None, 0, 1):
+            given = {"axis": axis, "weights": weights + (axis is not None), "method": "inverted_cdf"}
+            agree(snp.quantile(X, q, **given), numpy.quantile(X, q, **given))
+    agree(
+        snp.nanpercentile(GONE, 30, axis=0, weights=weights + 1, method="inverted_cdf"),
+        numpy.nanpercentile(GONE, 30, axis=0, weights=weights + 1, method="inverted_cdf"),
+    )
+    with pytest.raises(ValueError, match="Only method 'inverted_cdf'"):
+        snp.quantile(X, 0.5, weights=weights)
+    with pytest.raises(ValueError, match="all zero"):
+        snp.quantile(V, 0.5, weights=V * 0, method="inverted_cdf")
+
+
+@pytest.mark.parametrize("q", [50, 50.0, [50], numpy.float16(50)])
+def test_the_dtype_of_quantiles(q):
+    x = numpy.ones(3, "f4")
+    for method in METHODS:
+        agree(snp.percentile(x, q, method=method), numpy.percentile(x, q, method=method))
+
+
+@pytest.mark.parametrize("axis", [None, 0, (0, 1), -1])
+@pytest.mark.parametrize("trim", ["f", "b", "fb"])
+def test_trim_zeros_along_axes(trim, axis):
+    x = numpy.pad(numpy.ones((2, 3)), ((1, 2), (2, 0)))
+    for given in (x, x * 0):
+        agree(snp.trim_zeros(given, trim, axis), numpy.trim_zeros(given, trim, axis))
+    with pytest.raises(ValueError, match="trim"):
+        snp.trim_zeros(x, "front")
+
+
+def test_limits_beyond_the_dtype_limit_nothing():
+    x = numpy.arange(-3, 4, dtype="i4")
+    agree(snp.clip(x, -(2**40), 2**40), x)
+    agree(snp.clip(x, None, 2**40), x)
+    with pytest.raises(OverflowError):
+        snp.clip(x, 2**40, None)
+
+
+def test_complex_numbers_at_the_ends():
+    ends = numpy.array([INF, -INF, complex(0, INF), complex(3, -INF), complex(INF, INF), NAN, 0, 3 + 4j])
+    agree(snp.sign(ends), numpy.sign(ends))
+    gone = numpy.array([complex(NAN, 0), complex(0, NAN), 2])
+    other = numpy.array([1, 1, complex(NAN, NAN)])
+    for name in ("fmax", "fmin", "maximum", "minimum", "less", "less_equal", "greater"):
+        agree(getattr(snp, name)(gone, other), getattr(numpy, name)(gone, other))
+    agree(snp.maximum.reduce([1j, 2 + 0j, 1 + 5j]), numpy.maximum.reduce([1j, 2 + 0j, 1 + 5j]))
+
+
+def test_counting_bits():
+    agree(snp.bitwise_count(2**64 - 1), numpy.bitwise_count(2**64 - 1))
+    agree(snp.bitwise_count([True, False]), numpy.bitwise_count([True, False]))

@@ -106,6 +106,12 @@ def test_python_integers_must_fit():
     assert bool((snp.ones(1, dtype="u1") < 300).all())
 
 
+def test_large_integers_of_both_signs_as_ndarrays():
+    high, low = snp.asarray(numpy.array([2**63, 5], "u8")), snp.asarray(numpy.array([-1, 5], "i8"))
+    assert snp.less(low, high).tolist() == [True, False]
+    assert (high == low).tolist() == [False, True]
+
+
 def test_large_integers_of_both_signs_are_compared_exactly():
     high, low = numpy.array([2**63, 5], "u8"), numpy.array([-1, 5], "i8")
     for name in ("less", "equal", "greater", "less_equal"):
@@ -135,6 +141,30 @@ def test_ufunc_methods(name):
     agree(ours.accumulate(x, axis=1), theirs.accumulate(x, axis=1))
     agree(ours.outer([1, 2], [3, 4, 5]), theirs.outer([1, 2], [3, 4, 5]))
     agree(ours.reduceat(numpy.arange(8), [0, 4, 1]), theirs.reduceat(numpy.arange(8), [0, 4, 1]))
+
+
+@pytest.mark.parametrize("name", ["subtract", "gcd", "maximum", "hypot", "fmax", "floor_divide"])
+def test_folding_long_axes(name):
+    x = numpy.arange(1, 601).reshape(2, 300) % 7 + 1
+    x = x.astype("f8" if name in ("hypot", "fmax") else "i8")
+    ours, theirs = getattr(snp, name), getattr(numpy, name)
+    agree(ours.accumulate(x, axis=1), theirs.accumulate(x, axis=1))
+    agree(ours.reduce(x, axis=1), theirs.reduce(x, axis=1))
+    agree(ours.reduceat(x, numpy.array([], int), axis=1), theirs.reduceat(x, numpy.array([], int), axis=1))
+
+
+def test_comparisons_fold_booleans_only():
+    x = numpy.array([True, False, True, True])
+    agree(snp.equal.reduce(x), numpy.equal.reduce(x))
+    agree(snp.less.accumulate(snp.asarray([0, 1, 1]), dtype=bool), numpy.less.accumulate([0, 1, 1], dtype=bool))
+    with pytest.raises(TypeError, match="bool"):
+        snp.equal.reduce([1, 1])
+
+
+def test_numpys_own_functions_write_into_ndarrays():
+    out = snp.zeros(4)
+    numpy.arange(4.0).clip(1, 2, out=out)  # a ufunc that only NumPy has, by way of __array_ufunc__
+    assert out.tolist() == [1.0, 1.0, 2.0, 2.0]
 
 
 def test_ufunc_at_counts_each_time():

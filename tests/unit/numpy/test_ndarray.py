@@ -134,3 +134,18 @@ def test_dlpack_both_ways():
     assert x[0] == 9
     assert numpy.from_dlpack(snp.arange(2.0)).tolist() == [0, 1]
     assert snp.from_dlpack(snp.asarray([1j, 2])).tolist() == [1j, 2]
+
+
+def test_flags():
+    x = snp.ones((2, 3))
+    assert x.flags.c_contiguous and not x.flags["F"] and x.flags.owndata
+    assert x.T.flags.f_contiguous and not x.T.flags["C_CONTIGUOUS"] and not x.T.flags.owndata
+    assert "WRITEABLE : True" in repr(x.flags)
+    with pytest.raises(KeyError):
+        x.flags["surprise"]
+
+
+def test_booleans_as_bytes():
+    x = snp.arange(20.0) > 3
+    assert x.view("uint8").tolist() == [0] * 4 + [1] * 16
+    assert (snp.arange(4) % 2).astype("uint8").view(bool).tolist() == [False, True, False, True]
