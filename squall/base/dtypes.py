@@ -37,9 +37,11 @@ class DType:
         return self
 
     def __eq__(self, other: object) -> bool:
-        """Identity; NumPy's dtypes and scalar types (`numpy.float32`) are equal to the DType of their name."""
+        """Identity; NumPy's names are equal too: its dtypes, scalar types (`numpy.float32`), "float32" and "f4"."""
         if self is other or isinstance(other, DType):
             return self is other
+        if isinstance(other, str):
+            return other == self.name or other.lstrip("<=|") == f"{self.kind}{self.itemsize}"
         if type(other).__module__.partition(".")[0] == "numpy" or getattr(other, "__module__", None) == "numpy":
             name = getattr(other, "name", None) or getattr(other, "__name__", None)
             return name == self.name or (name == "bool_" and self.category == 0)

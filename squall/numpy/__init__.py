@@ -30,7 +30,7 @@ _FROM = {
         "remainder right_shift rint sign signbit sin sinh spacing sqrt square subtract tan tanh true_divide "
         "trunc"
     ),
-    "kinds": ("can_cast finfo iinfo isdtype promote_types result_type"),
+    "kinds": ("can_cast finfo iinfo isdtype issubdtype promote_types result_type"),
     "creation": (
         "arange array asanyarray asarray asarray_chkfinite ascontiguousarray copy empty empty_like eye "
         "from_dlpack frombuffer fromfunction fromiter full full_like geomspace identity indices linspace "
@@ -113,6 +113,10 @@ _OTHER_DTYPES = {
     "csingle": "complex64",
     "cdouble": "complex128",
 }
+# NumPy's families of dtypes, for `issubdtype`
+_FAMILIES = (
+    "generic", "number", "integer", "signedinteger", "unsignedinteger", "inexact", "floating", "complexfloating",
+)  # fmt: skip
 _MODULES = ("fft", "linalg")
 
 dtype = dtypes.DType
@@ -129,6 +133,8 @@ def __getattr__(name: str) -> Any:
         value = importlib.import_module(f"squall.numpy.{name}")
     elif name in _DTYPES or name in _OTHER_DTYPES:
         value = dtypes.dtype_named(_OTHER_DTYPES.get(name, name))
+    elif name in _FAMILIES:
+        value = getattr(importlib.import_module("numpy"), name)
     else:
         raise AttributeError(f"module 'squall.numpy' has no attribute {name!r}")
     globals()[name] = value
@@ -136,7 +142,7 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_NAMES, *_DTYPES, *_OTHER_DTYPES, *_MODULES})
+    return sorted({*globals(), *_NAMES, *_DTYPES, *_OTHER_DTYPES, *_FAMILIES, *_MODULES})
 
 
 __all__ = ["Info", "__array_namespace_info__", "ndarray"]

@@ -237,6 +237,26 @@ def isdtype(dtype: Any, kind: Any) -> bool:
     return dtype_of(dtype) is dtype_of(kind)
 
 
+def issubdtype(arg1: Any, arg2: Any) -> bool:
+    """Whether a dtype is another one, or belongs to one of NumPy's families.
+
+    Args:
+        arg2: a dtype, or a family: `number`, `integer`, `signedinteger`, `unsignedinteger`, `inexact`, `floating`,
+            `complexfloating`, `generic`.
+
+    Example:
+        >>> import squall.numpy as snp
+        >>> snp.issubdtype(snp.int8, snp.integer), snp.issubdtype(snp.float32, snp.float64)
+        (True, False)
+    """
+    import numpy
+
+    def numpys(kind: Any) -> Any:
+        return dtypes.numpy_dtype(kind) if isinstance(kind, DType) else kind
+
+    return numpy.issubdtype(numpys(arg1), numpys(arg2))
+
+
 def _limited(value: Any) -> DType:
     return value.node.dtype if hasattr(value, "node") else strong(value)
 
@@ -280,5 +300,5 @@ def complex_like(dtype: DType) -> DType:
 
 __all__ = [
     "PROMOTION", "can_cast", "common", "complex_like", "dtype_of", "finfo", "float_of", "iinfo", "isdtype",
-    "number_category", "promote_types", "result_type", "strong", "with_number",
+    "issubdtype", "number_category", "promote_types", "result_type", "strong", "with_number",
 ]  # fmt: skip

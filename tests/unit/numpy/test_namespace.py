@@ -171,3 +171,12 @@ def test_ufunc_at_counts_each_time():
     x = snp.zeros(3)
     snp.add.at(x, [0, 0, 2], 1.0)
     assert x.tolist() == [2.0, 0.0, 1.0]
+
+
+def test_dtypes_by_numpys_words():
+    assert snp.float64 == "f8" and snp.int8 == "i1" and snp.complex64 == "<c8" and snp.float32 == "float32"
+    assert snp.float64 != "f4" and snp.float64 != ">f8"
+    for kind in KINDS.split():
+        for family in ("number", "integer", "unsignedinteger", "inexact", "floating", "complexfloating", "generic"):
+            wanted = numpy.issubdtype(kind, getattr(numpy, family))
+            assert snp.issubdtype(getattr(snp, kind), getattr(snp, family)) is wanted
