@@ -7,28 +7,34 @@ import re
 from types import ModuleType
 from typing import Any
 
-# In the order a reader meets them; one that does not exist is left out.
+# In the order a reader meets them; a test holds that every namespace of `squall` is here.
 MODULES = (
-    "squall", "squall.nn", "squall.nn.functional", "squall.nn.init", "squall.nn.utils", "squall.optim",
-    "squall.optim.lr_scheduler", "squall.autograd", "squall.autograd.forward_ad", "squall.autograd.functional",
-    "squall.linalg", "squall.random", "squall.data", "squall.io", "squall.models",
+    "squall", "squall.nn", "squall.nn.functional", "squall.nn.init", "squall.nn.utils", "squall.nn.utils.rnn",
+    "squall.nn.utils.parametrize", "squall.nn.utils.parametrizations", "squall.nn.attention", "squall.optim",
+    "squall.optim.lr_scheduler", "squall.optim.swa_utils", "squall.autograd", "squall.autograd.forward_ad", "squall.autograd.functional",
+    "squall.func", "squall.linalg",
+    "squall.fft", "squall.special", "squall.signal.windows", "squall.masked", "squall.data", "squall.io",
+    "squall.models", "squall.numpy", "squall.numpy.linalg", "squall.numpy.fft",
 )  # fmt: skip
+# What `squall` has beside them is for those who work on it.
+INNER = ("squall.base", "squall.cli", "squall.ir", "squall.ops")
 
 
 def public_modules() -> dict[str, ModuleType]:
-    """The public modules that exist, by name."""
+    """The public modules by name."""
     found = {}
     for name in MODULES:
-        try:
-            found[name] = importlib.import_module(name)
-        except ModuleNotFoundError as error:
-            if not (error.name or "").startswith("squall"):
-                raise
+        parent, _, last = name.rpartition(".")
+        own = vars(importlib.import_module(parent)).get(last) if parent else None  # a namespace inside a file
+        found[name] = own if isinstance(own, ModuleType) else importlib.import_module(name)
     return found
 
 
 def public_names(module: ModuleType) -> list[str]:
-    """What a module offers: its `__all__`, or else what it defines itself."""
+    """What a module offers: its table of contents where it has one, its `__all__`, or else what it defines itself."""
+    if "__dir__" in vars(module):
+        named = [name for name in dir(module) if not name.startswith("_")]
+        return [name for name in named if is_own(getattr(module, name))]
     listed = getattr(module, "__all__", None)
     if listed is not None:
         return sorted(name for name in listed if not name.startswith("_"))
@@ -36,6 +42,12 @@ def public_names(module: ModuleType) -> list[str]:
         name for name, value in vars(module).items() if getattr(value, "__module__", None) == module.__name__
     ]
     return sorted(name for name in own if not name.startswith("_"))
+
+
+def is_own(value: Any) -> bool:
+    """Whether a value is a class or function of squall, or one of its objects that are called."""
+    home = getattr(value, "__module__", None) or type(value).__module__
+    return callable(value) and not isinstance(value, ModuleType) and home.startswith("squall")
 
 
 def page(name: str, module: ModuleType) -> str:
