@@ -98,3 +98,18 @@ def test_the_environment_is_seen():
         done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=True,
                               env={**os.environ, "SQUALL_NUM_THREADS": str(count)})
         assert done.stdout.strip() == str(count)
+
+
+def test_references_to_bindings_are_weak_and_pruned():
+    class Held:
+        pass
+
+    kept, weak = [Held() for _ in range(3)], resplit.Weak()
+    for held in kept:
+        weak.add(held)
+    for _ in range(500):
+        weak.add(Held())
+    assert list(weak) == kept and len(weak._references) <= 16
+    assert all(r.__callback__ is None for r in weak._references), "no Python runs when one goes"
+    weak.clear()
+    assert list(weak) == []
