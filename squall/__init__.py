@@ -7,13 +7,14 @@ quick and loads neither numpy nor llvmlite.
 from __future__ import annotations
 
 import importlib
+import sys
 from typing import Any
 
 from squall.base.version import VERSION as __version__  # noqa: N811
 
 _MODULES = (
     "nn", "optim", "data", "io", "models", "cli", "autograd", "func", "linalg", "special", "signal", "masked", "fft",
-    "base", "ir", "ops", "numpy",
+    "base", "ir", "ops", "numpy", "interop",
 )  # fmt: skip
 _DTYPES = (
     "complex64", "complex128", "cfloat", "cdouble",
@@ -178,6 +179,8 @@ def __getattr__(name: str) -> Any:
     else:
         raise AttributeError(f"module 'squall' has no attribute {name!r}")
     globals()[name] = value
+    if "einops._backends" in sys.modules and name != "interop":
+        importlib.import_module("squall.interop").register_einops()
     return value
 
 

@@ -1,6 +1,8 @@
 """einops, SciPy and scikit-learn, which speak the Array API, give of squall's arrays what they give of NumPy's."""
 
 import os
+import subprocess
+import sys
 
 os.environ.setdefault("SCIPY_ARRAY_API", "1")  # read by SciPy once, when it is imported
 
@@ -29,6 +31,40 @@ def test_einops():
         got = einops.rearrange(x, "(a b) c -> c b a", b=5)
         assert numpy.array_equal(numpy.asarray(got), X.reshape(6, 5, 4).transpose(2, 1, 0))
         numpy.testing.assert_allclose(numpy.asarray(einops.reduce(x, "n c -> c", "mean")), X.mean(0))
+
+
+EINOPS = """
+{imports}
+import numpy
+x = numpy.arange(24.0).reshape(2, 3, 4)
+t = sq.tensor(x, requires_grad=True)
+for call in (
+    lambda v: einops.rearrange(v, "a b c -> c (b a)"), lambda v: einops.rearrange(v, "a (b d) c -> d b (a c)", d=3),
+    lambda v: einops.reduce(v, "a b c -> a c", "max"), lambda v: einops.reduce(v, "a b c -> b", "mean"),
+    lambda v: einops.reduce(v, "a b c -> ", "sum"), lambda v: einops.reduce(v, "a b c -> b c", "prod"),
+    lambda v: einops.repeat(v, "a b c -> a r b c", r=2), lambda v: einops.repeat(v, "a b c -> (a r) b c", r=2),
+    lambda v: einops.einsum(v, v, "a b c, a d c -> b d"), lambda v: einops.pack([v, v], "a b *")[0],
+    lambda v: einops.unpack(v, [[1], [2]], "a * c")[1], lambda v: einops.rearrange([v, v], "n a b c -> a n (b c)"),
+):
+    got = call(t)
+    assert type(got) is sq.Tensor, type(got)
+    numpy.testing.assert_allclose(got.detach().numpy(), call(x))
+    assert sq.autograd.grad(got.sum(), t)[0].shape == t.shape
+sizes = ({{0: sq.Dim("n", min=1, max=9)}},)
+made = sq.compile(lambda v: einops.rearrange(v, "a b c -> (a b) c") * 2, dynamic_shapes=sizes)
+for n in (2, 5):
+    assert made(sq.ones(n, 3, 4)).shape == (3 * n, 4)
+assert sq.vmap(lambda v: einops.rearrange(v, "b c -> c b"))(t).shape == (2, 4, 3)
+"""
+
+
+@pytest.mark.parametrize("imports", ["import einops; import squall as sq", "import squall as sq; import einops",
+                                     "import squall as sq; sq.Tensor; sq.nn; import einops",
+                                     "import squall as sq; import einops; sq.interop.register_einops()"])
+def test_einops_takes_tensors(imports):
+    """In whatever order they are imported."""
+    pytest.importorskip("einops", reason="einops is not installed")
+    subprocess.run([sys.executable, "-c", EINOPS.format(imports=imports)], check=True)
 
 
 SCIPY = {
