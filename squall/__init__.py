@@ -71,9 +71,9 @@ _FROM = {
         "polygamma mvlgamma"
     ),
     "frontend.functions_complex": (
-        "complex polar real imag conj conj_physical resolve_conj resolve_neg angle isreal sgn view_as_real "
-        "view_as_complex"
+        "complex polar conj conj_physical resolve_conj resolve_neg angle isreal sgn"
     ),
+    "frontend.complex_views": "real imag view_as_real view_as_complex",
     "frontend.functions_matrix": (
         "addmv addr addbmm baddbmm mv vdot ger inner kron chain_matmul trace dist renorm cdist cross block_diag "
         "cartesian_prod combinations cov corrcoef vander matrix_power"

@@ -9,7 +9,7 @@ from math import pi
 from typing import Any
 
 from squall.base.dtypes import bool_, complex_of, float32, float64
-from squall.base.errors import DtypeError, ShapeError
+from squall.base.errors import DtypeError
 from squall.frontend import arithmetic, creation
 from squall.frontend.core import cast, record
 from squall.frontend.declaring import floating, of_tensor, with_exact_out, with_out
@@ -134,41 +134,10 @@ def sgn(input: Any) -> Any:
     return input / cast(one, input.node.dtype)
 
 
-def view_as_real(input: Any) -> Any:
-    """Real and imaginary part as a last dimension of size 2 (a copy).
-
-    Args:
-        input: a complex Tensor.
-
-    Returns:
-        Tensor: float32 or float64 of shape (..., 2).
-
-    Raises:
-        DtypeError: for real Tensors.
-    """
-    z = _complex(input, "view_as_real")
-    re, im = real(z).unsqueeze(-1), imag(z).unsqueeze(-1)
-    return record(ops.concat, (re, im), (len(re.node.shape) - 1,))
-
-
-def view_as_complex(input: Any) -> Any:
-    """Complex numbers from a last dimension of size 2 that holds real and imaginary part (a copy).
-
-    Raises:
-        DtypeError: unless float32 or float64. ShapeError: when the last dimension has not size 2.
-    """
-    x = checked(input, "view_as_complex")
-    if x.node.dtype not in (float32, float64):
-        raise DtypeError(f"view_as_complex: argument 'input' must be float32 or float64, got {x.node.dtype}")
-    if not x.node.shape or x.node.shape[-1] != 2:
-        raise ShapeError(f"view_as_complex: the last dimension must have size 2, got shape {list(x.node.shape)}")
-    return complex(x.select(-1, 0), x.select(-1, 1))
-
-
 def as_complex(x: Any) -> Any:
     """A Tensor in the complex dtype that holds its values."""
     return cast(x, complex_of(x.node.dtype))
 
 
 __all__ = ["angle", "as_complex", "complex", "conj", "conj_physical", "imag", "is_complex_tensor", "isreal", "polar",
-           "real", "resolve_conj", "resolve_neg", "sgn", "view_as_complex", "view_as_real"]
+           "real", "resolve_conj", "resolve_neg", "sgn"]

@@ -8,7 +8,7 @@ from typing import Any
 from squall.base.dtypes import as_dtype, int64
 from squall.base.errors import ShapeError
 from squall.base.shapes import broadcast, normalize_dim
-from squall.frontend import creation, joining, movement
+from squall.frontend import complex_views, creation, joining, movement
 from squall.frontend.core import Handle, cast, record, scalar_node, wrap
 from squall.frontend.declaring import of_tensor, with_out
 from squall.frontend.out import checked, into
@@ -356,6 +356,8 @@ def _storage_of(x: Any) -> tuple[Any, int]:
     if x.is_contiguous() and (x._view is None or x._view.base is None):
         return x.reshape(-1), x.storage_offset()
     base = x._view.base if x._view is not None and x._view.base is not None else None
+    if base is not None and base.node.dtype is not x.node.dtype:
+        base = complex_views.view_as_real(base) if base.is_complex() else None
     if base is None or not base.is_contiguous():
         raise ShapeError("as_strided: the tensor is a view whose storage is not in row-major order; use .contiguous()")
     return base.reshape(-1), base.storage_offset()

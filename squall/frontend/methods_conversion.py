@@ -9,11 +9,11 @@ from squall.base.errors import AutogradError, ShapeError
 from squall.base.formats import check_format, strided
 from squall.base.shapes import numel
 from squall.frontend import (
+    complex_views,
     conversion,
     creation,
     creation_more,
     functions,
-    functions_complex,
     functions_movement,
     movement,
     reductions,
@@ -198,13 +198,21 @@ class FactMethods:
 
     @property
     def real(self) -> Tensor:
-        """The real part; a real Tensor itself."""
-        return functions_complex.real(self)
+        """The real part, as a view; a real Tensor itself."""
+        return complex_views.real(self)
+
+    @real.setter
+    def real(self, value: Any) -> None:
+        self.real.copy_(value)
 
     @property
     def imag(self) -> Tensor:
-        """The imaginary part of a complex Tensor."""
-        return functions_complex.imag(self)
+        """The imaginary part of a complex Tensor, as a view."""
+        return complex_views.imag(self)
+
+    @imag.setter
+    def imag(self, value: Any) -> None:
+        self.imag.copy_(value)
 
     @property
     def retains_grad(self) -> bool:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from squall.base.dtypes import real_of
 from squall.base.errors import ArgumentError
 from squall.frontend import random
-from squall.frontend.functions_complex import view_as_complex
+from squall.frontend.complex_views import view_as_complex
 
 if TYPE_CHECKING:
     from squall.frontend.tensor import Tensor

@@ -6,7 +6,7 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 from squall.base.dim import Dim
-from squall.base.dtypes import float32, int64
+from squall.base.dtypes import complex64, float32, int64
 from squall.base.shapes import Shape, contiguous_strides, is_contiguous
 from squall.frontend.state import local
 from squall.ir.node import Node, SharedType, TensorType, tensor_type
@@ -64,13 +64,20 @@ def _symbolic_reshape_strides(shape: Shape, strides: Shape, new: Shape) -> Shape
 
 class Layout(NamedTuple):
     """What a view step makes of a layout: shape, strides, offset in elements plus `starts` times `factors`, and
-    whether the strides are row-major."""
+    whether the strides are row-major. `units` of the new elements are so many of the old ones: a complex number is two
+    real ones."""
 
     shape: Shape
     strides: Shape
     offset: Any
     factors: tuple
     plain: bool
+    units: tuple[int, int] = (1, 1)
+
+    def moved(self, offset: Any, starts: tuple) -> Any:
+        """The offset of what was at an offset."""
+        new, old = self.units
+        return (offset if new == old else offset * new // old) + self.start(starts)
 
     def start(self, starts: tuple) -> Any:
         """The offset for given starts."""
@@ -103,7 +110,8 @@ def step_layout(op: Op, attrs: tuple, shape: Shape, strides: Shape) -> Layout | 
         if len(_layouts) > 50000:
             _layouts.clear()
         start = TensorType((), int64)
-        types = (TensorType(shape, float32), *(start,) * (len(attrs[0]) if op is ops.slice else 0))
+        kind = complex64 if op in (ops.real, ops.imag, ops.as_real) else float32
+        types = (TensorType(shape, kind), *(start,) * (len(attrs[0]) if op is ops.slice else 0))
         found = _layouts[key] = _step(op, attrs, shape, strides, op.result_type(types, attrs).shape)
     return found
 
@@ -135,7 +143,23 @@ def _step(op: Op, attrs: tuple, shape: Shape, strides: Shape, new: Shape) -> Lay
         for dim, step, dilation in zip(dims, steps, dilations, strict=True):
             out[dim] = strides[dim] * step
             out.append(strides[dim] * dilation)
+    elif op in _REINTERPRETING:
+        return _reinterpreted(op, strides, new)
     return None if out is None else Layout(new, tuple(out), offset, factors, is_contiguous(new, tuple(out)))
+
+
+_REINTERPRETING = (ops.real, ops.imag, ops.as_real, ops.as_complex)
+
+
+def _reinterpreted(op: Op, strides: Shape, new: Shape) -> Layout | None:
+    """Complex memory as real, or real memory as complex: the strides count other elements."""
+    if op is ops.as_complex:
+        if strides[-1] != 1 or any(s % 2 != 0 for s in strides[:-1]):
+            return None
+        out = tuple([s // 2 for s in strides[:-1]])
+        return Layout(new, out, 0, (), is_contiguous(new, out), (1, 2))
+    out = tuple([s * 2 for s in strides]) + ((1,) if op is ops.as_real else ())
+    return Layout(new, out, int(op is ops.imag), (), is_contiguous(new, out), (2, 1))
 
 
 def view_node(op: Op, node: Node, attrs: tuple, extra: tuple[Node, ...]) -> Node:
@@ -151,6 +175,7 @@ def view_node(op: Op, node: Node, attrs: tuple, extra: tuple[Node, ...]) -> Node
         return make(op, (node, *extra), attrs)
     kind = SharedType if type.__class__ is SharedType else tensor_type
     starts = tuple([constant_value(n) if n.op is ops.constant else n.buffer for n in extra])
-    offset = layout.start(starts) * type.dtype.itemsize
-    return Node(ops.buffer, (), (), kind(layout.shape, type.dtype, type.device),
+    dtype = type.dtype if layout.units == (1, 1) else op.result_type((type,), attrs).dtype
+    offset = layout.start(starts) * dtype.itemsize
+    return Node(ops.buffer, (), (), kind(layout.shape, dtype, type.device),
                 buffer.view(offset, None if layout.plain else layout.strides))

@@ -133,7 +133,7 @@ def see_through(tensor: Any, more: tuple[Step, ...], starts: tuple = (), named: 
         made = view_node(op, node, attrs, extra)
         if edge is not None:
             edge = _view_record(op, attrs, (node, *extra), edge, made)
-        node, strides, offset = made, layout.strides, offset + layout.start(starts)
+        node, strides, offset = made, layout.strides, layout.moved(offset, starts)
         starts = ()
     cell = ensure_cell(tensor)
     view = tensor._view
@@ -204,6 +204,11 @@ def write_back(start: Any, steps: tuple[Step, ...], value: Any) -> Any:
             value = record(ops.reshape, (value,), (shape,))
         elif op is ops.diagonal:
             value = _write_diagonal(parent, value, attrs)
+        elif op is ops.real or op is ops.imag:
+            other = record(ops.imag if op is ops.real else ops.real, (parent,), ())
+            value = record(ops.complex, (value, other) if op is ops.real else (other, value), ())
+        elif op is ops.as_real or op is ops.as_complex:
+            value = record(ops.as_complex if op is ops.as_real else ops.as_real, (value,), ())
         elif op is not ops.expand or value.node.shape != shape:
             raise ShapeError(
                 "unsupported operation: more than one element of the written-to tensor refers to a single memory "

@@ -235,7 +235,7 @@ class PickleWriter:
         if not whole and cell is not None:
             node: Any = cell._node
             outside = node.type.__class__ is SharedType and node.buffer.strides is not None
-            if not outside and all(isinstance(s, int) for s in view.strides):
+            if not outside and node.dtype is tensor.node.dtype and all(isinstance(s, int) for s in view.strides):
                 number, count = self._memory(key, cell, lambda: _base(cell, tensor))
                 return number, count, tuple(view.strides), int(view.offset)
             key = 0

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from squall.base.dtypes import DType, complex_of, float32, float64, real_of
-from squall.base.errors import DtypeError
-from squall.ir.families import elementwise
-from squall.ir.op import ByFamily, Context, Op, Sample, declare, ops
+from squall.base.dtypes import DType, complex_of, float32, float64, int64, real_of
+from squall.base.errors import DtypeError, ShapeError
+from squall.ir.families import elementwise, opaque
+from squall.ir.node import TensorType
+from squall.ir.op import ByFamily, Context, Decompose, Op, Sample, constant, declare, ops
 from squall.ops import parts
 from squall.ops.samples import floats
 
@@ -93,3 +94,59 @@ conj = declare(
     "conj", elementwise, parts=parts.conj, holomorphic=False, dtype=_complex_dtype,
     grad=lambda context, g: ops.conj(g), jvp=lambda context, t: ops.conj(t), lowering=ByFamily("parts"),
     reference=lambda z: z.conj(), samples=complex_samples, doc="The complex conjugate.")
+
+
+# ---------------------------------------------------------------- the memory of complex numbers
+def _pairs_type(types: tuple, attrs: tuple) -> TensorType:
+    (z,) = types
+    return z.with_shape((*z.shape, 2)).with_dtype(_part_dtype(types, attrs))
+
+
+def _pairs(z: Any) -> Any:
+    shape = (*z.shape, 1)
+    return ops.concat(ops.reshape(ops.real(z), shape=shape), ops.reshape(ops.imag(z), shape=shape), dim=len(shape) - 1)
+
+
+def _pairs_reference(z: Any) -> Any:
+    import numpy
+
+    return numpy.stack((z.real, z.imag), -1)
+
+
+def _first_dim(op: Op, operands: tuple, batched: tuple, size: Any, attrs: tuple) -> tuple:
+    return op(operands[0]), True
+
+
+as_real = declare(
+    "as_real", opaque, parts="composite", holomorphic=False, infer=_pairs_type,
+    grad=lambda context, g: ops.as_complex(g), jvp=lambda context, t: ops.as_real(t), vmap=_first_dim,
+    promotion="none", lowering=Decompose(_pairs),
+    reference=_pairs_reference, samples=complex_samples,
+    doc="Real and imaginary part as a last dimension of size 2: the memory of complex numbers as it is.")
+
+
+def _joined_type(types: tuple, attrs: tuple) -> TensorType:
+    (x,) = types
+    if x.dtype not in (float32, float64):
+        raise DtypeError(f"as_complex: expected float32 or float64, got {x.dtype}")
+    if not x.shape or x.shape[-1] != 2:
+        raise ShapeError(f"as_complex: the last dimension must have size 2, got shape {list(x.shape)}")
+    return x.with_shape(tuple(x.shape[:-1])).with_dtype(complex_of(x.dtype))
+
+
+def _join_pairs(x: Any) -> Any:
+    last, shape = len(x.shape) - 1, tuple(x.shape[:-1])
+
+    def part(at: int) -> Any:
+        taken = ops.slice(x, constant(at, int64), dims=(last,), sizes=(1,), steps=(1,))
+        return ops.reshape(taken, shape=shape)
+
+    return ops.complex(part(0), part(1))
+
+
+as_complex = declare(
+    "as_complex", opaque, holomorphic=False, infer=_joined_type, grad=lambda context, g: ops.as_real(g),
+    jvp=lambda context, t: ops.as_complex(t), vmap=_first_dim, promotion="none", lowering=Decompose(_join_pairs),
+    reference=lambda x: _complex_reference(x[..., 0], x[..., 1]),
+    samples=lambda: [Sample((floats(s),), {}, str(s)) for s in ((3, 2), (2,), (0, 2), (4, 1, 2))],
+    doc="Complex numbers from a last dimension of size 2 that holds real and imaginary part.")

@@ -54,7 +54,8 @@ def smooth_samples(op: Op) -> list[Sample]:
 
 
 # Operands or results are complex numbers: checked in test_complex.py.
-OF_COMPLEX = frozenset(("complex", "real", "imag", "conj", "fft_c2c", "fft_r2c", "fft_c2r", "eig"))
+OF_COMPLEX = frozenset(("complex", "real", "imag", "conj", "fft_c2c", "fft_r2c", "fft_c2r", "eig", "as_real",
+                        "as_complex"))
 
 
 def test_differentiable_ops_have_smooth_samples():
