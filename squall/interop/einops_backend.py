@@ -75,7 +75,7 @@ class _Operations:
         if operation in ("min", "max", "sum", "mean"):
             return getattr(x, names.get(operation, operation))(dim=tuple(axes))
         if operation not in ("any", "all", "prod"):
-            raise NotImplementedError(f"einops: squall has no reduction {operation!r}")
+            raise ValueError(f"einops: squall has no reduction {operation!r}")
         for axis in sorted(axes, reverse=True):
             x = getattr(x, operation)(dim=axis)
         return x
