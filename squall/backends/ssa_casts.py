@@ -9,6 +9,9 @@ from __future__ import annotations
 from squall.backends.ssa_arithmetic import REAL, WIDTH, integer, mangle, spell
 from squall.ir.linear import Type
 
+# By bits of an integer: the smallest, and what is just above the largest.
+_LIMITS = {32: ("0xC1E0000000000000", "0x41E0000000000000"), 64: ("0xC3E0000000000000", "0x43E0000000000000")}
+
 
 def cast(w, operand: str, source: Type, target: Type) -> str:
     """An operand of type `source` as `target`, by value."""
@@ -51,9 +54,27 @@ def _from_real(w, operand: str, source: Type, target: Type) -> str:
 
 
 def _saturated(w, sign: str, operand: str, source: Type, target: Type) -> str:
+    if source.lanes > 1 and sign == "si":
+        return _saturated_lanes(w, operand, source, target)
     function = f"llvm.fpto{sign}.sat.{mangle(target)}.{mangle(source)}"
     w.declared[function] = f"declare {spell(target)} @{function}({spell(source)})"
     return w.value(f"call {spell(target)} @{function}({spell(source)} {operand})")
+
+
+def _saturated_lanes(w, operand: str, source: Type, target: Type) -> str:
+    """The same by comparisons: LLVM's intrinsic goes through lanes one by one, with a branch for each."""
+    real, text, condition = spell(source), spell(target), spell(target.with_scalar("bool"))
+    bits = WIDTH[target.scalar]
+    element = "float" if source.scalar == "f32" else "double"
+    low, high = (f"splat ({element} {limit})" for limit in _LIMITS[bits])
+    above = w.value(f"fcmp oge {real} {operand}, {low}")
+    clamped = w.value(f"select {condition} {above}, {real} {operand}, {real} {low}")
+    below = w.value(f"fcmp olt {real} {clamped}, {high}")
+    inside = w.value(f"select {condition} {below}, {real} {clamped}, {real} zeroinitializer")
+    whole = w.value(f"fptosi {real} {inside} to {text}")
+    kept = w.value(f"select {condition} {below}, {text} {whole}, {text} {integer(target, (1 << (bits - 1)) - 1)}")
+    is_nan = w.value(f"fcmp uno {real} {operand}, zeroinitializer")
+    return w.value(f"select {condition} {is_nan}, {text} zeroinitializer, {text} {kept}")
 
 
 def from_brain(w, operand: str, source: Type) -> str:

@@ -165,14 +165,25 @@ def _status(w, i: Instr) -> None:
     w.label(f"n{number}")
 
 
+def _dot(w, i: Instr) -> str:
+    w.needed = DOT_FEATURES
+    total, *parts = (w.operands[r.number] for r in i.operands)
+    name = "llvm.x86.avx512.vpdpbusd.512"
+    w.declared[name] = f"declare <16 x i32> @{name}(<16 x i32>, <64 x i8>, <64 x i8>)"
+    return w.value(f"call <16 x i32> @{name}(<16 x i32> {total}, <64 x i8> {parts[0]}, <64 x i8> {parts[1]})")
+
+
 # Matrix tiles of x86: eight of 16 rows of 64 bytes, told to the processor as a block of 64 bytes.
 _TILE_CONFIGURATION = (1, *[0] * 15, *[64, 0] * 8, *[0] * 16, *[16] * 8, *[0] * 8)
+# What a function that uses tiles, or sums of products of bytes, says it needs.
+TILE_FEATURES = "+amx-tile,+amx-bf16,+amx-int8,+avx512f,+avx512bw,+avx512dq,+avx512vl,+fma"
+DOT_FEATURES = "+avx512f,+avx512bw,+avx512dq,+avx512vl,+avx512vnni,+fma"
 _TILE_DOTS = {"bf16": "tdpbf16ps", "i8": "tdpbssd", "u8": "tdpbuud"}
 
 
 def _tile(w, i: Instr) -> None:
     action, *tiles = i.attr  # type: ignore[misc]
-    w.tiles = True
+    w.needed = TILE_FEATURES
     operands = [w.operands[r.number] for r in i.operands]
     numbers = [f"i8 {n}" for n in tiles]
     if action == "begin":
@@ -193,5 +204,5 @@ def _tile(w, i: Instr) -> None:
 
 HANDLERS = {
     "load": _load, "store": _store, "gather": _gather, "scatter": _scatter, "gep": _gep, "alloca": _alloca,
-    "prefetch": _prefetch, "fence": _fence, "status": _status, "tile": _tile,
+    "prefetch": _prefetch, "fence": _fence, "status": _status, "tile": _tile, "dot": _dot,
 }  # fmt: skip

@@ -17,9 +17,6 @@ from squall.backends.ssa_arithmetic import spell
 from squall.base.errors import CompileError
 from squall.ir.linear import Function, Instr, Program
 
-# A function that uses matrix tiles says so itself: the processor's other code is generated without them.
-_TILE_FEATURES = "+amx-tile,+amx-bf16,+amx-int8,+avx512f,+avx512bw,+avx512dq,+avx512vl,+fma"
-
 
 class Writer:
     """The state of one program's writing: declarations, and the lines and operands of the current function."""
@@ -37,7 +34,7 @@ class Writer:
         self.operands = {p.number: f"%{i}" for i, p in enumerate(function.parameters)}
         self.count = len(function.parameters) - 1
         self.structures = 0
-        self.tiles = False  # whether matrix tiles are used
+        self.needed = ""  # features that the function names itself: other code is generated without them
         self.spread: dict[str, str] = {}  # i64 vectors that repeat one value, and which
         self.counting: set[str] = set()  # i64 vectors that count their lanes
         self.block = "body"
@@ -90,8 +87,8 @@ class Writer:
         if self.open:
             raise CompileError(f"{function.name}: {len(self.open)} structures are not closed by end")
         self.lines.append("ret void" if function.result is None else "unreachable")
-        if self.tiles:
-            self.header = self.header.replace(" nounwind {", f' nounwind "target-features"="{_TILE_FEATURES}" {{', 1)
+        if self.needed:
+            self.header = self.header.replace(" nounwind {", f' nounwind "target-features"="{self.needed}" {{', 1)
         self.parts += [self.header, *self.slots, "br label %body", "body:", *self.lines, "}"]
 
 

@@ -40,6 +40,7 @@ def contraction_of(node: Node, a: Home, b: Home, c: Home) -> nest.Contraction:
     """
     (left, right, out), triangle = _letters(node.attrs[0]), node.attrs[1]
     x, y = node.inputs
+    short = x.dtype.short
     if is_exchanged(node):
         left, right, x, y = right, left, y, x
     dims = []
@@ -49,10 +50,9 @@ def contraction_of(node: Node, a: Home, b: Home, c: Home) -> nest.Contraction:
         extent = next(f[0] for f in found if f is not None)
         kind = _kind(letter, left, right, out)
         dims.append(nest.Dimension(kind, extent, *(0 if f is None else f[1] for f in found)))
-    short = node.dtype.short
     kinds = [_kind(c, left, right, out) for c in triangle]
     named = "" if not kinds else f"{kinds[1]}<=m" if kinds[0] == "m" else f"{kinds[0]}>=m"
-    return nest.Contraction(short, nest.ACCUMULATE[short], tuple(dims), short, named)
+    return nest.Contraction(short, nest.ACCUMULATE[short], tuple(dims), node.dtype.short, named)
 
 
 def _letters(equation: str) -> tuple[str, str, str]:
@@ -62,14 +62,19 @@ def _letters(equation: str) -> tuple[str, str, str]:
 
 
 @lru_cache(maxsize=4096)
-def _planned(contraction: nest.Contraction, isa: str, threads: int, epilogue: bool, tiles: bool,
+def _planned(contraction: nest.Contraction, isa: str, threads: int, epilogue: bool, tiles: str,
              prepacked: bool = False) -> nest.NestPlan:
     return nest.plan(contraction, isa, threads, epilogue, prepacked, swapped=False if epilogue else None, tiles=tiles)
 
 
-def may_use_tiles(isa: str) -> bool:
-    """Whether plans for an instruction set are run with matrix tiles: not where the `isa` knob names the set."""
-    return isa == "avx512" and not config.get("isa") and matrix_tiles.granted()
+def beside_vectors(isa: str) -> str:
+    """What plans for an instruction set use beside vectors: "tiles" where the machine has them and the `isa` knob does
+    not name the set, else "dots" where it has those, else "". Integers have the same bits by all of them."""
+    if isa != "avx512":
+        return ""
+    if not config.get("isa") and matrix_tiles.granted():
+        return nest.TILES
+    return nest.DOTS if matrix_tiles.adds_bytes() else ""
 
 
 def _cycles(contraction: nest.Contraction, isa: str) -> int:
@@ -90,11 +95,11 @@ def packing(step: ContractStep, sizes: dict[str, int]) -> tuple[KernelStep, int]
     bytes of that memory; or None. The form depends on the operand's own extents and strides alone.
     """
     contraction, threads = _concrete(step, sizes), native().state()["threads"]
-    tiles, epilogue = may_use_tiles(step.isa), step.epilogue is not None
-    if contraction.triangle or (tiles and fits_tiles(contraction)):
+    tiles, epilogue = beside_vectors(step.isa), step.epilogue is not None
+    if contraction.triangle or fits_tiles(contraction, tiles):
         return None
     now = _planned(contraction, step.isa, threads, epilogue, tiles).choice
-    kept = _planned(contraction, step.isa, threads, epilogue, False, True).choice
+    kept = _planned(contraction, step.isa, threads, epilogue, "", True).choice
     if kept.cycles >= now.cycles or (now.b_mode == IN_PLACE and not now.oriented.swapped):  # streams as well as packed
         return None
     planned = nest.plan(contraction, step.isa, 1, pack_first=True)
@@ -114,7 +119,7 @@ def resolve(step: ContractStep, sizes: dict[str, int], packed: int = 0) -> list[
     packs it, if there is that."""
     contraction = _concrete(step, sizes)
     planned = _planned(contraction, step.isa, native().state()["threads"], step.epilogue is not None,
-                       may_use_tiles(step.isa) and not packed, packed != 0)
+                       "" if packed else beside_vectors(step.isa), packed != 0)
     names: dict[str, Word] = dict(zip(("a", "b", "c"), step.operands, strict=True))
     names |= {"epilogue": Word("kernel", step.epilogue), "epilogue_args": Word("int", 0), "packed": Word("int", packed)}
     out = []

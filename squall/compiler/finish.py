@@ -118,8 +118,10 @@ def _grid(contraction: Any, node: Node) -> tuple[Any, int] | None:
     extents = {kind: prod(d.extent for d in contraction.dims if d.kind == kind) for kind in ("m", "n", "k", "batch")}
     plain = kinds.replace("k", "").lstrip("m").strip("n") == "" and extents["batch"] == 1
     known = all(isinstance(extents[kind], int) and extents[kind] > 1 for kind in "nk")
-    if not plain or not known or contraction.triangle or node.dtype.category != 2:
+    if not plain or not known or contraction.triangle:
         return None
+    if node.dtype.category != 2:  # the sums themselves, however many blocks they take: integers have no order
+        return (extents["m"], extents["n"]) if node.dtype.short == contraction.accumulate else None
     if block_depth(extents["k"], contraction.accumulate) < extents["k"]:
         return None
     return extents["m"], extents["n"]

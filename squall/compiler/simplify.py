@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from squall.base.dtypes import int64
+from squall.base.dtypes import int8, int32, int64, uint8
 from squall.compiler import layout, movement
 from squall.compiler.parts import joined
 from squall.compiler.strided import is_strided
 from squall.ir.interpret import evaluate
-from squall.ir.node import Node, toposort
+from squall.ir.node import Node, TensorType, toposort
 from squall.ir.op import constant, constant_value, make, ops
 
 LEAF_OPS = ("buffer", "scalar", "input")
@@ -250,9 +250,32 @@ def folded(node: Node) -> Node | None:
     return constant(number, node.dtype, node.device)
 
 
+def _contract(node: Node) -> Node | None:
+    """Sums of bytes that were made int32 are sums of the bytes: both are exact, or wrap alike."""
+    if node.dtype is not int32 or node.attrs[2]:
+        return None
+    operands = tuple(_bytes(x) for x in node.inputs)
+    if None in operands or operands[0].dtype is not operands[1].dtype:  # type: ignore[union-attr]
+        return None
+    return make(node.op, operands, (*node.attrs[:2], True))  # type: ignore[arg-type]
+
+
+def _bytes(x: Node) -> Node | None:
+    """An int32 operand as the bytes it was made of, moved as it is; None if it was not."""
+    if not x.inputs:
+        return None
+    first = x.inputs[0]
+    if x.op.name == "cast":
+        return first if first.dtype in (int8, uint8) else None
+    inner = _bytes(first) if movement.is_map(x) and x.op.name != "pad" else None
+    if inner is None:
+        return None
+    return Node(x.op, (inner, *x.inputs[1:]), x.attrs, TensorType(tuple(x.shape), inner.dtype, x.device))
+
+
 RULES: dict[str, Callable[[Node], Node | None]] = {
     "mul": _mul, "div": _div, "add": _add, "sub": _sub, "neg": _neg, "reshape": _reshape, "permute": _permute,
     "expand": _expand, "slice": _slice, "pad": _pad, "concat": layout.concat, "cast": _cast, "sum": _reduced,
     "prod": _reduced, "amax": _reduced, "amin": _reduced, "any": _reduced, "all": _reduced, "argmax": _argument,
-    "argmin": _argument,
+    "argmin": _argument, "contract": _contract,
 }

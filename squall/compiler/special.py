@@ -34,10 +34,10 @@ def contract(work: Work, node: Node) -> None:
     """A contraction through the nest."""
     (a, view_a), (b, view_b) = (operand(work, n) for n in node.inputs)
     home = work.homes[id(node)]
-    short = node.dtype.short
     if is_exchanged(node):
         a, view_a, b, view_b = b, view_b, a, view_a
-    words = tuple(pointer(v, short) for v in (view_a, view_b, home))
+    short = node.inputs[0].dtype.short
+    words = (pointer(view_a, short), pointer(view_b, short), pointer(home, node.dtype.short))
     step = ContractStep(contraction_of(node, view_a, view_b, home), words, work.isa, "contract")  # type: ignore[arg-type]
     work.add(Special("contract", [a, b], [step], {home.buffer}), [node], node)
 

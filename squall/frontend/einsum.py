@@ -144,7 +144,7 @@ def _contract_pair(first: tuple[Any, str], second: tuple[Any, str], keep: set[st
     (a, x), (b, y) = first, second
     letters = [c for c in dict.fromkeys(x + y) if c in keep]
     result = "".join(c for c in order if c in letters) if order else "".join(letters)
-    return record(ops.contract, (a, b), (f"{x},{y}->{result}", "")), result
+    return record(ops.contract, (a, b), (f"{x},{y}->{result}", "", False)), result
 
 
 def _cheapest(parts: list[tuple[Any, str]], out: str, sizes: dict[str, Any]) -> tuple[int, int]:

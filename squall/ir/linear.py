@@ -62,7 +62,8 @@ TRANSCENDENTAL = {  # removed by compiler/expand: no backend sees these
 STRUCTURE = ("loop", "end", "if", "else", "var", "get", "set", "call", "return")
 MEMORY = ("load", "store", "gather", "scatter", "gep", "alloca", "prefetch", "fence", "status", "tile")
 TILE_DOTS = {"bf16": "f32", "i8": "i32", "u8": "i32"}  # what matrix tiles multiply, and what they add it in
-SHAPING = ("const", "cast", "bitcast", "select", "splat", "iota", "extract", "insert", "shuffle", "reduce", "function")
+SHAPING = ("const", "cast", "bitcast", "select", "splat", "iota", "extract", "insert", "shuffle", "reduce", "function",
+           "dot")
 
 
 class Reg(NamedTuple):
@@ -89,6 +90,8 @@ class Instr(NamedTuple):
       result's scalar; `scatter`: (value, ptr, indices, mask), lanes in ascending order. bool occupies a byte of 0 or 1.
     * `gep`: (ptr, i64 index), attr scalar name: ptr + index * size. `alloca`: attr (Type, count), a ptr.
       `prefetch`: (ptr,), attr (write, locality). `status`: (ptr, i64 code, i64 detail): keep the first failure.
+    * `dot`: (i32 lanes, u8 lanes, i8 lanes), four bytes for each sum: lane i plus the products of bytes 4 i to 4 i + 3,
+      wrapping; of 16 sums, on processors that do it in one instruction.
     * `tile`: matrix tiles 0 to 7 of 16 rows of 64 bytes, of processors that have them, by attr: ("begin",) and
       ("end",) around their use by an entry and what it calls; ("zero", t); ("load", t) and ("store", t): (ptr, i64
       bytes between rows); ("dot", c, a, b, kind of `TILE_DOTS`): c[i, j] += the sum over words w of the dot product of

@@ -306,6 +306,12 @@ def _tile(c: _Check, i: Instr, t: Types) -> None:
     _takes(*((PTR, I64) if action in ("load", "store") else ()))(c, i, t)
 
 
+def _dot(c: _Check, i: Instr, t: Types) -> None:
+    _count(t, 3)
+    wanted = [Type("i32", 16), Type("u8", 64), Type("i8", 64)]
+    need(t == wanted and i.result.type == wanted[0], f"takes {', '.join(map(str, wanted))}")  # type: ignore[union-attr]
+
+
 def _loop(c: _Check, i: Instr, t: Types) -> None:
     need(t == [I64, I64, I64] and i.result.type == I64, "counts in i64: low, high, step")  # type: ignore[union-attr]
     c.scopes.append({})
@@ -369,7 +375,7 @@ RULES: dict[str, Callable[[_Check, Instr, Types], None]] = {
     "splat": _splat, "iota": _iota, "extract": _extract, "insert": _extract, "shuffle": _shuffle, "reduce": _reduce,
     "function": _function, "load": _load, "store": _store, "gather": _gather, "scatter": _gather, "gep": _gep,
     "alloca": _alloca, "prefetch": _takes(PTR), "fence": _takes(), "status": _takes(PTR, I64, I64),
-    "tile": _tile,
+    "tile": _tile, "dot": _dot,
     "loop": _loop, "end": _end, "if": _if, "else": _else, "var": _var, "get": _get, "set": _get, "call": _call,
     "return": _return,
 }  # fmt: skip

@@ -8,7 +8,7 @@ from __future__ import annotations
 from string import ascii_letters
 from typing import Any
 
-from squall.base.dtypes import DType
+from squall.base.dtypes import DType, int8, int32, uint8
 from squall.base.errors import DtypeError, ShapeError
 from squall.ir.families import common_device, contraction
 from squall.ir.node import TensorType
@@ -72,10 +72,13 @@ def check_numbers(name: str, types: tuple) -> DType:
 
 
 def _contract_type(types: tuple, attrs: tuple) -> TensorType:
-    equation, triangle = attrs
+    equation, triangle, wide = attrs
     sizes = letter_sizes(types, equation)
     check_triangle(equation, triangle)
     dtype, device = check_numbers("contract", types), common_device(contract, types)
+    if wide and dtype not in (int8, uint8):
+        raise DtypeError(f"contract: only sums of int8 and of uint8 have a wide result, not those of {dtype}")
+    dtype = int32 if wide else dtype
     return TensorType(tuple(sizes[c] for c in split_equation(equation)[2]), dtype, device)
 
 
@@ -93,7 +96,7 @@ def check_triangle(equation: str, triangle: str) -> None:
 
 
 def _contract_grad(context: Context, g: Any) -> tuple:
-    (a, b), (needs_a, needs_b), (equation, triangle) = context.inputs, context.needs, context.attrs
+    (a, b), (needs_a, needs_b), (equation, triangle) = context.inputs, context.needs, context.attrs[:2]
     x, y, out = split_equation(equation)
     return (
         ops.contract(g, b, equation=f"{out},{y}->{x}", triangle=triangle) if needs_a else None,
@@ -106,9 +109,11 @@ def product_saves(needs: tuple[bool, ...]) -> tuple:
     return (1,) * needs[0] + (0,) * needs[1]
 
 
-def _contract_reference(a: Any, b: Any, equation: str, triangle: str) -> Any:
+def _contract_reference(a: Any, b: Any, equation: str, triangle: str, wide: bool) -> Any:
     import numpy
 
+    if wide:
+        a, b = a.astype(numpy.int32), b.astype(numpy.int32)
     if not triangle:
         return numpy.einsum(equation, a, b, optimize=True)
 
@@ -132,12 +137,12 @@ def fresh(used: str, count: int = 1) -> str:
 def contract_batch(op: Any, operands: tuple, batched: tuple, size: Any, attrs: tuple) -> tuple:
     """A letter for the batch, in front of the operands that have it and of the result."""
     a, b, out = split_equation(attrs[0])
-    triangle = attrs[1] if len(attrs) > 1 else ""
+    triangle, wide = attrs[1:] if len(attrs) > 1 else ("", False)
     letter = fresh(a + b + out)
     if triangle:  # the letter must not become one of rows or of columns
         operands, batched = tuple(with_batch(o, s, size) for o, s in zip(operands, batched, strict=True)), (True, True)
     equation = f"{letter * batched[0]}{a},{letter * batched[1]}{b}->{letter}{out}"
-    return ops.contract(*operands, equation=equation, triangle=triangle), True
+    return ops.contract(*operands, equation=equation, triangle=triangle, wide=wide), True
 
 
 def _contract_samples() -> list[Sample]:
@@ -169,8 +174,8 @@ def _contract_samples() -> list[Sample]:
 contract = declare(
     "contract",
     contraction, parts=parts.contract,
-    attributes=("equation", "triangle"),
-    defaults={"triangle": ""},
+    attributes=("equation", "triangle", "wide"),
+    defaults={"triangle": "", "wide": False},
     infer=_contract_type,
     saves=product_saves,
     grad=_contract_grad,
@@ -181,5 +186,6 @@ contract = declare(
     doc="Products summed over the letters that the result lacks. Each letter of an operand is in the other or in the "
     "result, and none is repeated. 16-bit floats accumulate in float32, integers exactly. A `triangle` of two letters "
     "leaves out the products where the first letter's index lies in an earlier block of 48 than the second's: in the "
-    "result they are zeros, in a sum nothing. Causal attention is made of such contractions.",
+    "result they are zeros, in a sum nothing. Causal attention is made of such contractions. `wide`: int8 or "
+    "uint8 operands give int32.",
 )

@@ -1,4 +1,4 @@
-"""Matrix tiles (AMX) of x86 processors: whether this process may use them.
+"""Matrix tiles (AMX) of x86 processors, and sums of products of bytes: whether this process may use them.
 
 Their registers are large, so Linux keeps room for them only for processes that ask, once, for all of their threads.
 """
@@ -13,6 +13,7 @@ from functools import lru_cache
 from squall.runtime import host
 
 NEEDED = frozenset(("amx-tile", "amx-bf16", "amx-int8", "avx512f", "avx512bw", "avx512dq", "avx512vl"))
+_ADDS_BYTES = frozenset(("avx512vnni", "avx512f", "avx512bw", "avx512dq", "avx512vl"))
 _ARCH_PRCTL, _REQUEST_PERMISSION, _TILE_DATA = 158, 0x1023, 18
 
 
@@ -30,3 +31,14 @@ def granted() -> bool:
         return ctypes.CDLL(None).syscall(_ARCH_PRCTL, _REQUEST_PERMISSION, _TILE_DATA) == 0
     except (OSError, AttributeError):
         return False
+
+
+@lru_cache(maxsize=1)
+def adds_bytes() -> bool:
+    """Whether the processor adds up products of four bytes in one instruction (AVX512-VNNI).
+
+    Example:
+        >>> adds_bytes() in (True, False)
+        True
+    """
+    return platform.machine() in ("x86_64", "AMD64") and host.facts().present >= _ADDS_BYTES

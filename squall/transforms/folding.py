@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from math import prod
 from typing import NamedTuple
 
+from squall.base.dtypes import int8, uint8
 from squall.ir.families import movement
 from squall.ir.graph import rebuild
 from squall.ir.node import Node, toposort, users
@@ -168,9 +169,18 @@ def _taken_out(roots: list[Node], leaves: dict[int, Node]) -> list[Node]:
 
 
 def _behind_views(node: Node) -> Node:
-    while node.op.family is movement and len(node.inputs) == 1 and node.op.name != "pad":
+    while node.inputs and (_is_view(node) or _is_of_bytes(node)):
         node = node.inputs[0]
     return node
+
+
+def _is_view(node: Node) -> bool:
+    return node.op.family is movement and len(node.inputs) == 1 and node.op.name != "pad"
+
+
+def _is_of_bytes(node: Node) -> bool:
+    """Whether bytes are made wider integers: products read the bytes themselves."""
+    return node.op is ops.cast and node.dtype.category == 1 and node.inputs[0].dtype in (int8, uint8)
 
 
 def _is_worth(node: Node) -> bool:

@@ -286,6 +286,12 @@ def _tile(f: Frame, i: Instr, v: list) -> None:
         held[c] = tile_dot(np, held[c], held[a], held[b], kind)
 
 
+def _dot(f: Frame, i: Instr, v: list) -> Any:
+    total, a, b = v
+    parts = (f.np.asarray(x).reshape(-1, 4).astype("i4") for x in (a, b))
+    return (total + f.np.multiply(*parts).sum(1, dtype="i4")).astype("i4")
+
+
 def tile_dot(np: Any, c: Any, a: Any, b: Any, kind: str) -> Any:
     """The tile c plus the product of a and b, all as bytes; see `Instr`."""
     if kind != "bf16":
@@ -342,7 +348,7 @@ HANDLERS: dict[str, Callable[[Frame, Instr, list], Any]] = {
     "shuffle": lambda f, i, v: f.np.concatenate(v)[f.np.array(i.attr)],
     "load": _load, "store": _store, "gather": _gather, "scatter": _scatter, "gep": _gep, "alloca": _alloca,
     "prefetch": lambda f, i, v: None, "fence": lambda f, i, v: None, "status": _status,
-    "tile": _tile,
+    "tile": _tile, "dot": _dot,
     "var": lambda f, i, v: v[0], "get": lambda f, i, v: v[0], "set": _set,
     "function": _function, "call": _call, "return": _return,
 }  # fmt: skip

@@ -30,6 +30,7 @@ UNIT_CYCLES = 30_000.0  # work shorter than this is not worth handing to another
 SERIAL_CYCLES = 60_000.0  # nor is a whole contraction shorter than this
 OTHER_CYCLES, OTHER_GAIN = 4e6, 0.97  # from where another shape of tiles is worth compiling, and what it must save
 OTHER_COLUMNS = 512  # up to so many it need not, where A is read in place: its tiles read fewer rows at once
+READ_BYTES = 8.0  # a cycle, from farther caches or memory
 UNIT_OVERHEAD = 1500.0
 UNITS_PER_THREAD = 4
 MOST_UNITS = 8  # per thread, where the extents do not ask for more
@@ -225,7 +226,8 @@ def _choose(contraction: Contraction, isa: Isa, threads: int, epilogue: bool, pr
     most = _most(isa, (rows, columns, depth * size), packed, a_mode, sweeps)
     work = compute_cycles(isa, lanes, rows, columns, depth) * batch
     b_pack, a_pack = (cost * lanes / 16 * depth * batch for cost in (b_cost * columns, a_cost * rows))
-    parallel = threads if work > SERIAL_CYCLES else 1
+    busy = max(work, (rows + columns) * depth * batch * BYTES[scalar] / READ_BYTES)
+    parallel = threads if busy > SERIAL_CYCLES else 1
     packs = [max(cost, 0.0 if mode in (words.IN_PLACE, words.PREPACKED) else COLD * count * depth * batch)
              for cost, mode, count in ((b_pack, b_mode, columns), (a_pack, a_mode, rows))]
     packs[1] = max(packs[1], PASSED * rows * depth * batch)
@@ -244,7 +246,7 @@ def _choose(contraction: Contraction, isa: Isa, threads: int, epilogue: bool, pr
     cycles += c_cost * rows * columns * batch / parallel
     grain = max(1, units)
     if parallel > 1:
-        grain = max(1, min(int(UNIT_CYCLES * units / work), _ceiling(units, threads * UNITS_PER_THREAD)))
+        grain = max(1, min(int(UNIT_CYCLES * units / busy), _ceiling(units, threads * UNITS_PER_THREAD)))
     return Choice(oriented, a_mode, b_mode, c_mode, deep, block_rows, block_columns, part, units, grain, cycles,
                   *sweep)
 

@@ -14,15 +14,12 @@ from squall.compiler.nest.isa import ISAS, Isa
 from squall.compiler.nest.quick import path_of
 from squall.compiler.nest.spec import TRIANGLES, Contraction, Dimension, check
 from squall.compiler.nest.tile_choose import choose_tiles, fits_tiles, tile_scratch
-from squall.compiler.nest.tile_driver import build_tiles, tiled
+from squall.compiler.nest.tile_driver import DOTS, TILES, build_tiles, tiled
 from squall.ir.linear import BYTES, I64, PTR, Program, Type
 
 # the epilogue's parameters: its own args, the finished tile (accumulate dtype), the tile's row stride in elements,
 # flat batch index, first row, first column, rows, columns
 EPILOGUE_PARAMETERS: tuple[Type, ...] = (PTR, PTR, I64, I64, I64, I64, I64, I64)
-
-
-TILES = "tiles"  # the role of kernels of matrix tiles
 
 
 class Step(NamedTuple):
@@ -57,19 +54,19 @@ class NestPlan(NamedTuple):
 @lru_cache(maxsize=256)
 def program(library: Library) -> Program:
     """The linear IR of a library, to be compiled once and kept."""
-    return build_tiles(library) if library.role == TILES else build(library)
+    return build_tiles(library) if library.role in (TILES, DOTS) else build(library)
 
 
 @lru_cache(maxsize=1024)
 def plan(contraction: Contraction, isa: str, threads: int = 1, epilogue: bool = False, prepacked: bool = False,
-         swapped: bool | None = None, pack_first: bool = False, tiles: bool = False) -> NestPlan:
+         swapped: bool | None = None, pack_first: bool = False, tiles: str = "") -> NestPlan:
     """Plan a contraction.
 
     Arguments: the contraction; the instruction set's name in `ISAS`; threads of the pool; `epilogue`: tiles go to an
     epilogue (words "epilogue" and "epilogue_args") instead of C; `prepacked`: "packed" already holds B, packed by an
     earlier plan's first step with the same extents; `swapped`: force an orientation, None chooses; `pack_first`: pack
-    B in a step of its own into a workspace; `tiles`: the machine has matrix tiles, and they are used for contractions
-    they can do.
+    B in a step of its own into a workspace; `tiles`: what the machine has beside vectors, "tiles" or "dots" (the roles
+    of `tile_driver`), which is used for contractions it can do.
     Result: a `NestPlan`. A contraction without elements has no units; without depth it gives zeros.
     Raises ValueError for dims whose strides contradict their kind, or more than `MAX_DIMS` unmergeable dims of a kind.
 
@@ -80,8 +77,9 @@ def plan(contraction: Contraction, isa: str, threads: int = 1, epilogue: bool = 
     """
     check(contraction)
     target = ISAS[isa]
-    if tiles and fits_tiles(contraction) and not prepacked and not pack_first:
-        return assemble_tiles(contraction, target, choose_tiles(contraction, target, threads, epilogue, swapped))
+    if fits_tiles(contraction, tiles) and not prepacked and not pack_first:
+        choice = choose_tiles(contraction, target, threads, epilogue, swapped, tiles)
+        return assemble_tiles(contraction, target, choice, tiles)
     choice = choose(contraction, target, threads, epilogue, prepacked or pack_first, swapped)
     return assemble(contraction, ISAS[choice.isa or isa], choice, pack_first)
 
@@ -105,10 +103,10 @@ def assemble(contraction: Contraction, isa: Isa, choice: Choice, pack_first: boo
     return NestPlan(tuple(steps), workspace, order["batch"], order["m"], order["n"], choice)
 
 
-def assemble_tiles(contraction: Contraction, isa: Isa, choice: Choice) -> NestPlan:
-    """The step of a choice for matrix tiles."""
+def assemble_tiles(contraction: Contraction, isa: Isa, choice: Choice, role: str = TILES) -> NestPlan:
+    """The step of a choice for matrix tiles, or for what stands in for them."""
     dtype, accumulate, result = contraction.dtype, contraction.accumulate, contraction.result or contraction.dtype
-    library = Library(TILES, dtype, accumulate, result, isa.name)
+    library = Library(role, dtype, accumulate, result, isa.name)
     groups, order = choice.oriented.groups, choice.oriented.order
     tables = _scratch(tiled(isa), accumulate, choice, tile_scratch(choice, dtype))
     block = _words(choice, groups, tables, (0,) * len(groups["batch"]), 0)

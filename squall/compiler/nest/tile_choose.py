@@ -18,7 +18,7 @@ from squall.compiler.nest.choose import (
 )
 from squall.compiler.nest.isa import MOST_ROWS, Isa
 from squall.compiler.nest.spec import Contraction, Dimension, orient
-from squall.compiler.nest.tile_driver import PAIR, tiled
+from squall.compiler.nest.tile_driver import DOTS, PAIR, TILES, tiled
 from squall.compiler.nest.tile_pack import SIDE, TILE_BYTES, tile_steps
 from squall.ir.linear import BYTES, TILE_DOTS
 
@@ -26,21 +26,24 @@ DEPTH = 1 << 12  # the deepest block of k
 PACKED_BYTES = 5 << 18  # of packed B: it stays in the second-level cache
 STAGE_BYTES = 1 << 19
 TILE_CYCLES = 24.0  # of one tile's multiplication, with its share of loads and stores
+DOTS_CYCLES = 200.0  # of the same by sums of products of bytes
 # cycles per element packed: by the lines of a tile, by its words, one by one
 LINES, TURNED, ELEMENTS = 0.06, 0.14, 2.5
 STORE, STORE_TRANSPOSED = 0.1, 0.3
 
 
-def fits_tiles(contraction: Contraction) -> bool:
-    """Whether a contraction is one that tiles compute."""
+def fits_tiles(contraction: Contraction, tiles: str = TILES) -> bool:
+    """Whether a contraction is one that matrix tiles compute, or "dots"."""
+    if not tiles or (tiles == DOTS and contraction.dtype != "i8"):
+        return False
     return TILE_DOTS.get(contraction.dtype) == contraction.accumulate and not contraction.triangle
 
 
 def choose_tiles(contraction: Contraction, isa: Isa, threads: int = 1, epilogue: bool = False,
-                 swapped: bool | None = None) -> Choice:
+                 swapped: bool | None = None, tiles: str = TILES) -> Choice:
     """The cheapest way to run a contraction that `fits_tiles`; arguments and result as `choose`."""
-    candidates = [False, True] if swapped is None else [swapped]
-    return min((_choose(contraction, isa, threads, epilogue, s) for s in candidates), key=lambda c: c.cycles)
+    candidates, each = [False, True] if swapped is None else [swapped], TILE_CYCLES if tiles == TILES else DOTS_CYCLES
+    return min((_choose(contraction, isa, threads, epilogue, s, each) for s in candidates), key=lambda c: c.cycles)
 
 
 def _pack_mode(across: tuple[Dimension, ...], along: tuple[Dimension, ...], operand: str, steps: int,
@@ -56,7 +59,8 @@ def _pack_mode(across: tuple[Dimension, ...], along: tuple[Dimension, ...], oper
     return words.BY_VECTORS, ELEMENTS
 
 
-def _choose(contraction: Contraction, isa: Isa, threads: int, epilogue: bool, swapped: bool) -> Choice:
+def _choose(contraction: Contraction, isa: Isa, threads: int, epilogue: bool, swapped: bool,
+            each: float) -> Choice:
     oriented = orient(contraction, swapped, SIDE)
     groups = oriented.groups
     batch, rows, columns, depth = (oriented.extent(kind) for kind in ("batch", "m", "n", "k"))
@@ -72,7 +76,7 @@ def _choose(contraction: Contraction, isa: Isa, threads: int, epilogue: bool, sw
         most_rows = max(PAIR, STAGE_BYTES // (4 * min(most_columns, -(-max(1, columns) // PAIR) * PAIR)) // PAIR * PAIR)
     tiles = -(-rows // SIDE) * -(-columns // SIDE) * -(-depth // steps)
     store = STORE_TRANSPOSED if c_mode == words.STAGED_TRANSPOSED else STORE
-    work = (tiles * TILE_CYCLES + store * rows * columns) * batch
+    work = (tiles * each + store * rows * columns) * batch
     packs = [cost * count * depth * batch for cost, count in ((b_cost, columns), (a_cost, rows))]
     parallel = threads if work + sum(packs) > SERIAL_CYCLES else 1
     (block_rows, block_columns), longest = split(tiled(isa), (rows, columns), PAIR, (most_rows, most_columns), batch,

@@ -1,4 +1,5 @@
-"""The contracting kernel of processors with matrix tiles (AMX), for dtypes they multiply: bf16, i8 and u8.
+"""The contracting kernel of processors with matrix tiles (AMX), for dtypes they multiply: bf16, i8 and u8; and of those
+that have none but add up products of bytes (`byte_dots`), for i8.
 
 It shares units, tables, stores and epilogues with the other driver. What differs is what happens inside a block of k:
 both operands are packed into tiles (`tile_pack`), and results of two by two tiles are summed at a time. Integers give
@@ -10,6 +11,8 @@ units, orientation and layout, since k is filled with zeros to whole tiles.
 from __future__ import annotations
 
 from squall.compiler.nest import arguments as words
+from squall.compiler.nest.byte_dots import NAME as FLIP
+from squall.compiler.nest.byte_dots import flip, multiply_bytes
 from squall.compiler.nest.common import Library, ceiling, fill
 from squall.compiler.nest.driver import Driver
 from squall.compiler.nest.isa import ISAS, Isa, Tile
@@ -18,6 +21,7 @@ from squall.compiler.nest.tables import fill_offsets, find_runs
 from squall.compiler.nest.tile_pack import LINE_BYTES, SIDE, TILE_BYTES, pack_name, pack_tile, tile_steps
 from squall.ir.linear import BYTES, I64, PTR, Builder, Function, Instr, Program, Reg
 
+TILES, DOTS = "tiles", "dots"  # the roles of libraries: by matrix tiles, or by sums of products of bytes
 NEAR_TILES = 8  # along k: two rows of so many tiles of A stay in the first-level cache
 PAIR = 2 * SIDE  # rows and columns of a step: two tiles of each operand, four of the result
 
@@ -28,13 +32,14 @@ def tiled(isa: Isa) -> Isa:
 
 
 def build_tiles(library: Library) -> Program:
-    """The program of a library whose role is "tiles"."""
-    isa = tiled(ISAS[library.isa])
+    """The program of a library whose role is `TILES` or `DOTS`."""
+    isa, multiply = tiled(ISAS[library.isa]), multiply_bytes if library.role == DOTS else multiply_tiles
     functions = [fill_offsets(isa.register_bytes // 8), find_runs(),
                  *(pack_tile(library.dtype, by_words) for by_words in (False, True)),
-                 *(multiply_tiles(library.dtype, rows, columns) for rows in (1, 2) for columns in (1, 2)),
+                 *(multiply(library.dtype, rows, columns) for rows in (1, 2) for columns in (1, 2)),
                  *(make(isa, library.result, library.accumulate)
                    for make in (store_rows, store_lines, store_transposed))]
+    functions += [flip()] if library.role == DOTS else []
     entry = _TileDriver(isa, library).build()
     return Program((*functions, entry), entry.name)
 
@@ -74,6 +79,8 @@ class _TileDriver(Driver):
     """Writes the kernel."""
 
     def build(self) -> Function:
+        if self.library.role == DOTS:
+            return super().build()
         self.b.emit("tile", None, (), ("begin",))
         made = super().build()
         return made._replace(body=(*made.body, Instr("tile", None, (), ("end",))))
@@ -94,6 +101,8 @@ class _TileDriver(Driver):
         with b.loop(b.int(0), self.rows, b.int(PAIR)) as row:
             count = b.op("min", b.int(PAIR), b.sub(self.rows, row))
             self._pack(False, self.a, b.gep(args.scratch("rows_a"), row, "i64"), count, args.scratch("packed_a"))
+            if self.library.role == DOTS:
+                b.call(FLIP, (args.scratch("packed_a"), b.mul(ceiling(b, count, b.int(SIDE)), self.apart)))
             staged = b.mul(b.select(whole, b.int(0), row), self.stage_width)
             stage = b.gep(args.scratch("stage"), staged, self.library.accumulate)
             with (b.loop(b.int(0), b.op("max", b.int(1), self.tiles), b.int(NEAR_TILES)) as tile,

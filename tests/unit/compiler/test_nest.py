@@ -257,3 +257,9 @@ def test_wrong_dims_are_named():
     many = tuple(Dimension("k", 2, 3**i, 5**i) for i in range(9))
     with pytest.raises(ValueError, match="at most 8 are supported"):
         nest.plan(Contraction("f32", "f32", many, "f32"), ISA)
+
+
+def test_a_row_that_meets_a_large_matrix_is_shared_out():
+    """Reading is the work of few rows: 768 x 768 floats take longer from memory than another thread takes to wake."""
+    assert nest.plan(nest.matmul(1, 768, 768, transpose_b=True), "avx512", 2).steps[0].units > 1
+    assert nest.plan(nest.matmul(1, 64, 64, transpose_b=True), "avx512", 2).steps[0].units == 1

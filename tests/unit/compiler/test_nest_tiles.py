@@ -19,7 +19,7 @@ ISA = nest.ISAS["avx512"]
 
 
 def plan(contraction, threads=1, **options):
-    made = nest.plan(contraction, "avx512", threads, tiles=True, **options)
+    made = nest.plan(contraction, "avx512", threads, tiles=nest.TILES, **options)
     assert made.steps[0].library.role == "tiles"
     return made
 
@@ -78,11 +78,11 @@ def test_what_tiles_do():
     assert fits_tiles(nest.matmul(2, 3, 4, "bf16"))
     assert not fits_tiles(nest.matmul(2, 3, 4, "f16"))
     assert not fits_tiles(nest.matmul(2, 3, 4, "bf16")._replace(triangle="k<=m"))
-    assert nest.plan(nest.matmul(2, 3, 4, "f32"), "avx512", tiles=True).steps[0].library.role == "contract"
+    assert nest.plan(nest.matmul(2, 3, 4, "f32"), "avx512", tiles=nest.TILES).steps[0].library.role == "contract"
 
 
 def test_the_knob_leaves_tiles_out():
     with config.options(isa="avx512"):
-        assert not contract.may_use_tiles("avx512")
+        assert contract.beside_vectors("avx512") != nest.TILES
     with config.options(isa=""):
-        assert contract.may_use_tiles("avx512")
+        assert contract.beside_vectors("avx512") == nest.TILES
