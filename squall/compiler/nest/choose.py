@@ -218,8 +218,7 @@ def _choose(contraction: Contraction, isa: Isa, threads: int, epilogue: bool, pr
         b_mode, b_cost = words.IN_PLACE, 0.05
     elif rows <= isa.tile.rows and not contraction.triangle and run_k_b >= 2 * lanes and b_mode == words.BY_TRANSPOSING:
         b_mode, b_cost = words.STREAMED, TRANSPOSE
-    deep = block_depth(depth, accumulate)
-    size = BYTES[accumulate]
+    deep, size = block_depth(depth, accumulate), BYTES[accumulate]
     packed, part = (max(width, most // (deep * size) // width * width) for most in (PACKED_BYTES, PART_BYTES))
     sweeps = (a_mode == b_mode == words.IN_PLACE and not contraction.triangle and rows <= min(few, SWEPT_ROWS)
               and columns >= SWEPT_COLUMNS)
