@@ -2,7 +2,7 @@
 
 A case that says how many operations and bytes it needs gets one more line, the seconds that the machine itself would
 take: the larger of operations over the speed of a loop of independent multiply-adds in registers (all cores of the run
-counted alike) and bytes over the speed of a copy through memory. Both are measured in the same rounds as the case.
+counted alike) and bytes over the speed of a copy of as many. Both are measured in the same rounds as the case.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from benchmarks.harness import Program
 
 TURNS = 20_000
-COPIED_BYTES = 64 << 20
 
 
 @cache
@@ -59,19 +58,27 @@ def multiply_adds() -> tuple[Callable[[], object], int]:
 
 
 @cache
-def copying() -> tuple[Callable[[], object], int]:
-    """A function that copies more memory than caches hold, and the bytes that it reads and writes."""
+def copying(nbytes: int) -> tuple[Callable[[], object], int]:
+    """A function that copies half as many bytes as are to be moved, each core of the run a share, and the bytes: memory
+    of the same size lies in the same caches."""
+    from concurrent.futures import ThreadPoolExecutor
+
     import numpy as np
 
-    source, target = np.ones(COPIED_BYTES, np.uint8), np.ones(COPIED_BYTES, np.uint8)
-    return lambda: np.copyto(target, source), 2 * COPIED_BYTES
+    cores = len(os.sched_getaffinity(0))
+    source, target = (np.ones(nbytes // 2, np.uint8) for _ in range(2))
+    shares = list(zip(np.array_split(target, cores), np.array_split(source, cores), strict=True))
+    if cores == 1:
+        return lambda: np.copyto(target, source), nbytes
+    helpers = ThreadPoolExecutor(cores)
+    return lambda: list(helpers.map(lambda share: np.copyto(*share), shares)), nbytes
 
 
-def rate(work: Callable[[], tuple[Callable[[], object], int]]) -> float:
-    """Operations or bytes a second, the better of two."""
-    run, count = work()
+def rate(work: tuple[Callable[[], object], int]) -> float:
+    """Operations or bytes a second, the best of three."""
+    run, count = work
     best = 0.0
-    for _ in range(2):
+    for _ in range(3):
         began = time.perf_counter()
         run()
         best = max(best, count / (time.perf_counter() - began))
@@ -81,7 +88,8 @@ def rate(work: Callable[[], tuple[Callable[[], object], int]]) -> float:
 def seconds(flops: float, traffic: float) -> float:
     """How long the machine would need, on as many cores as this process may use."""
     cores = len(os.sched_getaffinity(0))
-    return max(flops / (rate(multiply_adds) * cores) if flops else 0.0, traffic / rate(copying) if traffic else 0.0)
+    computing = flops / (rate(multiply_adds()) * cores) if flops else 0.0
+    return max(computing, traffic / rate(copying(int(traffic))) if traffic else 0.0)
 
 
 def program(flops: float, traffic: float) -> Program:

@@ -180,5 +180,12 @@ def test_a_contender_that_fails_while_it_is_measured_leaves():
 
 def test_the_machines_limit_is_the_larger_of_its_two_parts(monkeypatch):
     monkeypatch.setattr(limits, "rate", lambda work: 1e9)
+    monkeypatch.setattr(limits, "copying", lambda nbytes: (None, nbytes))
     monkeypatch.setattr(limits.os, "sched_getaffinity", lambda _: {0, 1})
     assert limits.seconds(4e9, 1e9) == 2.0 and limits.seconds(2e9, 3e9) == 3.0
+
+
+def test_copying_moves_every_byte_it_counts():
+    run, moved = limits.copying(1 << 20)
+    run()
+    assert moved == 1 << 20 and limits.rate((run, moved)) > 0
