@@ -196,6 +196,8 @@ def spread_back(
     if any(s != 1 for s in stride) and all(map(is_int, size)) and all(
         s == 1 or d == 1 for s, d in zip(stride, dilation)
     ):
+        if not last and groups == 1 and set(dilation) == {1} and is_last(weight.shape[0]):
+            return _phases_together(g, weight, size, stride, padding)
         return _in_phases(g, weight, size, stride, padding, dilation, groups, last)
     kernel = tuple(weight.shape[2:])
     pads = []
@@ -305,6 +307,39 @@ def _in_phases(
     out = ops.reshape(out, shape=(g.shape[0], *whole, channels) if last else (g.shape[0], channels, *whole))
     out = strided(out, first, tuple(size), (1,) * rank)
     return from_last(out) if last else out
+
+
+def _phases_together(g: Any, weight: Any, size: tuple, stride: tuple, padding: tuple) -> Any:
+    """The same for few input channels: the phases are channels of one convolution, whose weight has zeros where a phase
+    has a tap less, so that vectors are fuller and g is read once."""
+    rank, channels = len(stride), weight.shape[1]
+    counts = tuple(-(-n // s) for n, s in zip(size, stride))
+    behind = tuple(-(-low // s) for (low, _), s in zip(padding, stride))  # windows reach so far beyond their place
+    before = tuple(b * s - low for b, s, (low, _) in zip(behind, stride, padding))
+    kernel = tuple(-(-(n + k) // s) for n, k, s in zip(before, weight.shape[2:], stride))
+    zeros = tuple((n, t * s - n - k) for n, t, s, k in zip(before, kernel, stride, weight.shape[2:]))
+    taps = ops.reshape(
+        pad_spatial(weight, zeros),
+        shape=(*weight.shape[:2], *(n for pair in zip(kernel, stride) for n in pair)),
+    )
+    phases, reach = range(3, 3 + 2 * rank, 2), range(2, 2 + 2 * rank, 2)
+    taps = ops.flip(ops.permute(taps, dims=(*phases, 1, 0, *reach)), dims=tuple(range(rank + 2, 2 * rank + 2)))
+    taps = ops.reshape(taps, shape=(prod(stride) * channels, weight.shape[0], *kernel))
+    pads = tuple(
+        (t - 1 - b, count + b - held) for t, b, count, held in zip(kernel, behind, counts, g.shape[2:])
+    )
+    ones = (1,) * rank
+    windows = _Windows(pad_last(to_last(g), pads), kernel, ones, ones, 1, True)
+    out = ops.contract(
+        windows.value,
+        windows.weights(taps),
+        equation=f"{windows.letters},{windows.weight_letters()}->{windows.out_letters()}",
+    )
+    out = ops.reshape(out, shape=(g.shape[0], *counts, *stride, channels))
+    pairs = [d for i in range(rank) for d in (1 + i, 1 + rank + i)]
+    out = ops.permute(out, dims=(0, 1 + 2 * rank, *pairs))
+    out = ops.reshape(out, shape=(g.shape[0], channels, *(c * s for c, s in zip(counts, stride))))
+    return strided(out, 2, tuple(size), ones)
 
 
 def weight_gradient(
