@@ -58,13 +58,14 @@ class Emitter:
         b: the builder. words: the register of each args word. regs: compute-form registers of values outside the
         inner loop; spread: the same over lanes. places: pointers (or integers, for positions) advanced by the loops
         entered so far, by what they belong to. streams: whether whole vectors are now stored past the caches.
-        sure: conditions that are known to hold where code is now written.
+        sure: conditions that are known to hold where code is now written. late: values that are asked for by number.
     """
 
     def __init__(self, spec: Spec, b: Builder):
         self.spec, self.b, self.lanes = spec, b, spec.lanes
         self.streams = False
         self.sure: frozenset[int] = frozenset()
+        self.late: frozenset[int] = frozenset()
         self.words: dict[int, Reg] = {}
         self.regs: dict[int, Reg] = {}
         self.spread: dict[int, Reg] = {}
@@ -124,9 +125,13 @@ class Emitter:
 
     def emit_level(self, level: int, phase: int) -> None:
         """All values of one level and phase, in order; they may be used until the loop they are in ends."""
-        for number, v in enumerate(self.spec.values):
-            if v.level == level and v.phase == phase and v.op != "reduce" and number not in self.regs:
-                self.set_value(number, self.emit(number, v, self.regs, None, None))
+        self.emit_some([n for n, v in enumerate(self.spec.values) if n not in self.late and v.level == level
+                        and v.phase == phase and v.op != "reduce" and n not in self.regs])
+
+    def emit_some(self, numbers: list[int]) -> None:
+        """Values outside the inner loop."""
+        for number in numbers:
+            self.set_value(number, self.emit(number, self.spec.values[number], self.regs, None, None))
 
     def set_value(self, number: int, reg: Reg) -> None:
         """Keep a value made outside the inner loop, spread over lanes where the inner loop reads it."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from squall.compiler import scratch
 from squall.compiler.describe import MANY_GUARDS, compute_scalar
@@ -32,6 +33,9 @@ def guards(spec: Spec) -> tuple[list[int], frozenset[int]]:
             wanted |= set(spec.values[number].operands)
     if not all(spec.values[n].level == level and spec.values[n].op in ("inside", "and") for n in wanted):
         return [], frozenset()
+    others = [v for n, v in enumerate(spec.values) if n not in wanted and wanted & set(v.operands)]
+    if any(v.level < ELEMENT for v in others) or any(s.value in wanted for s in spec.stores):
+        return [], frozenset()
     return [n for n in sorted(wanted) if spec.values[n].op == "inside"], frozenset(wanted)
 
 
@@ -43,7 +47,8 @@ class Walker:
         self.b = Builder.kernel("rows")
         self.e = Emitter(spec, self.b)
         self.asked, self.sure = guards(spec)
-        self.e.to_spread -= self.sure  # spread where they are not sure
+        self.settled: tuple[list[int], Reg | None] = [], None  # bounds that a loop's steps leave as they are
+        self.e.late = self.sure
         self.outer = len(spec.outer)
         self.phases = 1 + max([s.phase for s in spec.stores] + [v.phase for v in spec.values])
         self.reducers = [Reducer(spec, n) for n, v in enumerate(spec.values) if v.op == "reduce"]
@@ -153,12 +158,31 @@ class Walker:
         moving = [(key, scalar, stride) for key, (access, scalar) in e.accesses.items()
                   for number, stride in access.strides if number == loop]
         places = {key: b.var(e.places[key]) for key, _, _ in moving}
+        self.settled = self._signs([n for n in self.asked if self._stays(n, places)], e.places)
         with b.loop(low, high), self.scope():
             e.places |= {key: b.get(place) for key, place in places.items()}
             yield
             for key, scalar, stride in moving:
                 e.move(key, scalar, b.int(1), stride)
                 b.set(places[key], e.places[key])
+        self.settled = [], None
+
+    def _stays(self, number: int, places: dict[Any, Reg]) -> bool:
+        """Whether a bound is on a position that none of these moves."""
+        (position,) = self.spec.values[number].operands
+        v = self.spec.values[position]
+        return v.op == "position" and not v.attr.indirect and position not in places
+
+    def _signs(self, numbers: list[int], positions: dict[Any, Reg]) -> tuple[list[int], Reg | None]:
+        """Bounds, and an integer that is negative where one of them does not hold."""
+        b, found = self.b, None
+        for number in numbers:
+            v = self.spec.values[number]
+            position = positions[v.operands[0]]
+            beyond = b.sub(b.sub(self.e.words[v.attr], b.int(1)), position)
+            sign = b.op("or", position, beyond)
+            found = sign if found is None else b.op("or", found, sign)
+        return numbers, found
 
     def where_sure(self, elements: Callable[[], None]) -> None:
         """Write elements of a row or line. Where their many guards all hold, as in the midst of a padded picture, none
@@ -167,15 +191,18 @@ class Walker:
         if not self.sure:
             elements()
             return
-        every = e.regs[self.asked[0]]
-        for number in self.asked[1:]:
-            every = b.op("and", every, e.regs[number])
+        known, settled = self.settled
+        _, signs = self._signs([n for n in self.asked if n not in known], e.regs)
+        signs = settled if signs is None else signs if settled is None else b.op("or", signs, settled)
+        every = b.compare("ge", signs, b.int(0))  # type: ignore[arg-type]
         with b.when_else(every) as otherwise:
             e.sure = self.sure
             elements()
             otherwise()  # type: ignore[operator]
             e.sure = frozenset()
-            elements()
+            with self.scope():
+                e.emit_some(sorted(self.sure))
+                elements()
 
     def needed(self, phase: int) -> list[int]:
         """Element values that a walk computes or reads back from scratch, in order."""
