@@ -94,11 +94,17 @@ _FROM = {
         "searchsorted bucketize isin argwhere nonzero_static unique unique_consecutive"
     ),
     "frontend.hashing": "hash_tensor",
+    "frontend.settings": (
+        "are_deterministic_algorithms_enabled asarray can_cast frombuffer get_default_device "
+        "get_float32_matmul_precision initial_seed is_anomaly_enabled is_deterministic_algorithms_warn_only_enabled "
+        "set_default_device set_float32_matmul_precision use_deterministic_algorithms"
+    ),
     "frontend.functions_indexing": (
         "take put take_along_dim index_copy index_fill index_put index_reduce masked_scatter scatter_reduce "
         "segment_reduce unravel_index"
     ),
     "nn.functional": (
+        "celu celu_ hardshrink prelu rrelu rrelu_ selu_ threshold threshold_ "
         "adaptive_avg_pool1d adaptive_max_pool1d alpha_dropout avg_pool1d batch_norm bilinear "
         "binary_cross_entropy_with_logits channel_shuffle conv1d conv2d conv3d conv_transpose1d conv_transpose2d "
         "conv_transpose3d cosine_embedding_loss cosine_similarity ctc_loss dropout embedding embedding_bag group_norm "
@@ -111,7 +117,7 @@ _FROM = {
     "nn.functional.native_normalization": "native_layer_norm native_group_norm native_batch_norm",
     "frontend.functions_special": "igamma igammac",
     "frontend.linalg_systems": "logdet inverse slogdet det triangular_solve cholesky_solve cholesky_inverse",
-    "frontend.linalg_factors": "geqrf ormqr svd_lowrank pca_lowrank lu_unpack matrix_exp",
+    "frontend.linalg_factors": "geqrf orgqr ormqr svd_lowrank pca_lowrank lu_unpack matrix_exp",
     "frontend.linalg_older": "cholesky pinverse qr svd lu lu_solve",
     "frontend.creation_more": (
         "logspace range scalar_tensor empty_permuted empty_strided hann_window hamming_window blackman_window "
@@ -141,6 +147,7 @@ _FROM = {
 # Methods of Tensor that PyTorch has as functions too.
 _METHODS = {
     "frontend.tensor": (
+        "arccos_ arccosh_ arcsin_ arcsinh_ arctan_ arctanh_ clip_ conj_physical_ fix_ i0_ negative_ "
         "abs_ acos_ acosh_ addmv_ asin_ asinh_ atan_ atanh_ ceil_ clamp_ clamp_max_ clamp_min_ cos_ cosh_ "
         "deg2rad_ detach_ erf_ erfc_ exp_ exp2_ expm1_ fill_ floor_ frac_ gcd_ index_put_ lcm_ ldexp_ log_ "
         "log10_ log1p_ log2_ logit_ nan_to_num_ neg_ rad2deg_ reciprocal_ relu_ resize_as_ round_ rsqrt_ "

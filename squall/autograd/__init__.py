@@ -5,12 +5,20 @@ from squall.frontend.autograd import RemovableHandle, backward, grad
 from squall.frontend.custom import Function
 from squall.frontend.gradcheck import gradcheck, gradgradcheck
 from squall.frontend.once import once_differentiable
-from squall.frontend.state import enable_grad, inference_mode, no_grad, set_detect_anomaly, set_grad_enabled
+from squall.frontend.state import (
+    detect_anomaly,
+    enable_grad,
+    inference_mode,
+    no_grad,
+    set_detect_anomaly,
+    set_grad_enabled,
+)
 
 __all__ = [
     "Function",
     "RemovableHandle",
     "backward",
+    "detect_anomaly",
     "enable_grad",
     "forward_ad",
     "functional",

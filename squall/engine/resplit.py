@@ -17,6 +17,7 @@ from squall.compiler.contract import split_key
 from squall.ir.plan import ChooseStep, ContractStep, LoopStep, Plan
 from squall.runtime import fork, native
 
+
 class Weak:
     """Objects that are not kept alive. References without callbacks: one in Python would now and then swallow Ctrl-C."""
 

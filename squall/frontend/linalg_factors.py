@@ -88,6 +88,9 @@ def householder_product(A: Any, tau: Any) -> Any:
     return out
 
 
+orgqr = householder_product
+
+
 def _reflections(x: Any, tau: Any) -> list[tuple[Any, Any]]:
     """Each reflection's vector, as a column with 1 at its place and 0 above, and its factor."""
     rows = creation.arange(x.node.shape[-2]).unsqueeze(-1)

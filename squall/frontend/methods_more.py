@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from squall.frontend import arithmetic, hashing
 from squall.frontend import functions_calculus as calculus
 from squall.frontend import functions_complex as complexes
 from squall.frontend import functions_elementwise as elementwise
@@ -9,6 +12,7 @@ from squall.frontend import functions_indexing as places
 from squall.frontend import functions_layout as layout
 from squall.frontend import functions_matrix as matrix
 from squall.frontend import functions_searching as searching
+from squall.frontend import functions_special as special
 from squall.frontend import functions_statistics as statistics
 from squall.frontend import linalg_factors as factors
 from squall.frontend import linalg_older as older
@@ -44,6 +48,9 @@ class ElementwiseMethods:
     nan_to_num, nan_to_num_ = elementwise.nan_to_num, in_place(elementwise.nan_to_num)
     mvlgamma, mvlgamma_ = elementwise.mvlgamma, in_place(elementwise.mvlgamma)
     i0, i0_ = elementwise.i0, in_place(elementwise.i0)
+    igamma, igamma_ = special.igamma, in_place(special.igamma)
+    igammac, igammac_ = special.igammac, in_place(special.igammac)
+    hash_tensor = hashing.hash_tensor
     signbit, positive, angle = elementwise.signbit, elementwise.positive, complexes.angle
     isposinf, isneginf, isreal = elementwise.isposinf, elementwise.isneginf, complexes.isreal
     conj, resolve_conj, resolve_neg = complexes.conj, complexes.resolve_conj, complexes.resolve_neg
@@ -65,6 +72,11 @@ class MatrixMethods:
     __slots__ = ()
     addmv, addmv_ = matrix.addmv, in_place(matrix.addmv)
     addr, addr_ = matrix.addr, in_place(matrix.addr)
+
+    def addmm_(self, mat1: Any, mat2: Any, *, beta: float = 1, alpha: float = 1) -> Any:
+        """In place: beta self + alpha mat1 mat2."""
+        return in_place(arithmetic.addmm)(self, mat1, mat2, beta, alpha)
+
     addbmm, addbmm_ = matrix.addbmm, in_place(matrix.addbmm)
     baddbmm, baddbmm_ = matrix.baddbmm, in_place(matrix.baddbmm)
     renorm, renorm_ = matrix.renorm, in_place(matrix.renorm)
@@ -83,6 +95,7 @@ class MatrixMethods:
     cholesky_inverse, cholesky, pinverse = systems.cholesky_inverse, older.cholesky, older.pinverse
     qr, svd, lu, lu_solve = older.qr, older.svd, older.lu, older.lu_solve
     geqrf, ormqr, matrix_exp = factors.geqrf, factors.ormqr, factors.matrix_exp
+    orgqr = factors.orgqr
 
 
 class PlacingMethods:

@@ -186,6 +186,13 @@ class set_detect_anomaly(_AtOnce):
         super().__init__(mode)
 
 
+class detect_anomaly(set_detect_anomaly):
+    """`set_detect_anomaly(True)` for a `with` block; gradients that are NaN are errors in any case."""
+
+    def __init__(self, check_nan: bool = True):
+        super().__init__(True)
+
+
 def is_grad_enabled() -> bool:
     """Whether history is recorded now."""
     state = local.state
