@@ -160,7 +160,7 @@ def gradients(root: Node, wanted: list[Node]) -> list:
             g, result = found.get(id(node)), node
         if g is None or node.op.grad is NON_DIFFERENTIABLE:
             continue
-        needs = tuple(id(n) in leads and n.dtype.category == 2 for n in node.inputs)
+        needs = tuple(id(n) in leads and n.dtype.category >= 2 for n in node.inputs)
         for operand, part in zip(node.inputs, op_gradients(node.op, node.attrs, list(node.inputs), result, g, needs)):
             if part is not None:
                 before = found.get(id(operand))
