@@ -9,12 +9,13 @@ from typing import Any
 
 # In the order a reader meets them; a test holds that every namespace of `squall` is here.
 MODULES = (
-    "squall", "squall.nn", "squall.nn.functional", "squall.nn.init", "squall.nn.utils", "squall.nn.utils.rnn",
-    "squall.nn.utils.parametrize", "squall.nn.utils.parametrizations", "squall.nn.attention", "squall.optim",
-    "squall.optim.lr_scheduler", "squall.optim.swa_utils", "squall.autograd", "squall.autograd.forward_ad", "squall.autograd.functional",
-    "squall.func", "squall.linalg",
-    "squall.fft", "squall.special", "squall.signal.windows", "squall.masked", "squall.data", "squall.io",
-    "squall.models", "squall.numpy", "squall.numpy.linalg", "squall.numpy.fft",
+    "squall", "squall.nn", "squall.nn.functional", "squall.nn.init", "squall.nn.utils",
+    "squall.nn.utils.rnn", "squall.nn.utils.parametrize", "squall.nn.utils.parametrizations",
+    "squall.nn.attention", "squall.optim", "squall.optim.lr_scheduler", "squall.optim.swa_utils",
+    "squall.autograd", "squall.autograd.forward_ad", "squall.autograd.functional", "squall.func",
+    "squall.linalg", "squall.fft", "squall.special", "squall.signal.windows", "squall.masked",
+    "squall.data", "squall.io", "squall.models", "squall.numpy", "squall.numpy.linalg",
+    "squall.numpy.fft", "squall.numpy.random",
 )  # fmt: skip
 # What `squall` has beside them is for those who work on it.
 INNER = ("squall.base", "squall.cli", "squall.ir", "squall.ops")

@@ -68,6 +68,9 @@ _FROM = {
     ),
     "editing": ("delete insert repeat resize tile trim_zeros"),
     "sorting": ("argpartition argsort digitize lexsort partition searchsorted sort sort_complex"),
+    "polynomials": ("poly polyadd polyder polydiv polyfit polyint polymul polysub polyval roots vander"),
+    "poly1d": ("poly1d"),
+    "grids": ("c_ index_exp mgrid ogrid r_ s_"),
     "sets": (
         "ediff1d intersect1d isin setdiff1d setxor1d union1d unique unique_all unique_counts unique_inverse "
         "unique_values"
@@ -117,7 +120,7 @@ _OTHER_DTYPES = {
 _FAMILIES = (
     "generic", "number", "integer", "signedinteger", "unsignedinteger", "inexact", "floating", "complexfloating",
 )  # fmt: skip
-_MODULES = ("fft", "linalg")
+_MODULES = ("fft", "linalg", "random")
 
 dtype = dtypes.DType
 e, pi = 2.718281828459045, 3.141592653589793
