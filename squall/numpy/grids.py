@@ -11,10 +11,11 @@ from squall.numpy.kinds import common
 
 def _line(item: slice) -> Any:
     """The numbers of a slice: a step of n j means n numbers, the end included."""
-    start, step = item.start or 0, 1 if item.step is None else item.step
+    given = (item.start or 0, item.stop, 1 if item.step is None else item.step)
+    start, stop, step = (v.item() if hasattr(v, "item") else v for v in given)
     if isinstance(step, complex):
-        return creation.linspace(start, item.stop, int(abs(step)))
-    return creation.arange(start, item.stop, step)
+        return creation.linspace(start, stop, int(abs(step)))
+    return creation.arange(start, stop, step)
 
 
 class Grid:

@@ -10,7 +10,7 @@ from math import inf as _inf
 from typing import Any, NamedTuple
 
 from squall.base.dtypes import bool_, float64, int64, real_of
-from squall.frontend import arithmetic, functions_matrix, linalg_factors, linalg_systems
+from squall.frontend import arithmetic, functions_matrix, linalg_eigen, linalg_factors, linalg_systems
 from squall.frontend.core import record
 from squall.frontend.state import local
 from squall.ir.op import ops
@@ -26,6 +26,13 @@ from squall.numpy.shaping import matrix_transpose
 
 class EighResult(NamedTuple):
     """What `eigh` gives."""
+
+    eigenvalues: Any
+    eigenvectors: Any
+
+
+class EigResult(NamedTuple):
+    """What `eig` gives."""
 
     eigenvalues: Any
     eigenvectors: Any
@@ -124,6 +131,47 @@ def eigh(a: Any, /, UPLO: str = "L") -> EighResult:
 def eigvalsh(a: Any, /, UPLO: str = "L") -> Any:
     """Eigenvalues of symmetric or Hermitian matrices, in ascending order."""
     return eigh(a, UPLO)[0]
+
+
+def eig(a: Any, /) -> EigResult:
+    """(eigenvalues, eigenvectors) of square matrices; real ones of real matrices where no eigenvalue is complex.
+
+    Raises:
+        LinAlgError: for infinite or NaN elements.
+
+    Example:
+        >>> import squall.numpy as snp
+        >>> snp.linalg.eig([[2.0, 0.0], [0.0, 3.0]]).eigenvalues
+        array([2., 3.])
+    """
+    x = _finite(a)
+    values, vectors = linalg_eigen.eig(x)
+    return EigResult(*lift((values.real, vectors.real) if _all_real(x, values) else (values, vectors)))
+
+
+def eigvals(a: Any, /) -> Any:
+    """Eigenvalues of square matrices; real ones of real matrices where none is complex.
+
+    Example:
+        >>> import squall.numpy as snp
+        >>> snp.linalg.eigvals([[2.0, 1.0], [0.0, 3.0]])
+        array([2., 3.])
+    """
+    x = _finite(a)
+    values = linalg_eigen.eigvals(x)
+    return lift(values.real if _all_real(x, values) else values)
+
+
+def _finite(a: Any) -> Any:
+    x = _matrices(a, True)
+    if local.state.trace is None and not bool(x.isfinite().all()):
+        raise error("Array must not contain infs or NaNs")
+    return x
+
+
+def _all_real(x: Any, values: Any) -> bool:
+    """Whether NumPy gives real eigenvalues: a question of values, so that compiled functions give complex ones."""
+    return x.node.dtype.category < 3 and local.state.trace is None and not bool((values.imag != 0).any())
 
 
 # ---------------------------------------------------------------- systems
@@ -403,7 +451,8 @@ def outer(x1: Any, x2: Any, /) -> Any:
 
 
 __all__ = [
-    "cholesky", "cond", "cross", "det", "diagonal", "eigh", "eigvalsh", "inv", "lstsq", "matmul", "matrix_norm",
+    "cholesky", "cond", "cross", "det", "diagonal", "eig", "eigh", "eigvals", "eigvalsh", "inv", "lstsq", "matmul",
+    "matrix_norm",
     "matrix_power", "matrix_rank", "matrix_transpose", "multi_dot", "norm", "outer", "pinv", "qr", "slogdet", "solve",
     "svd", "svdvals", "tensordot", "tensorinv", "tensorsolve", "trace", "vecdot", "vector_norm",
 ]  # fmt: skip

@@ -1,7 +1,6 @@
 """Polynomials under NumPy's older names: coefficients with the highest power first.
 
-Sums, products, values and fits record and differentiate as everything does; `roots` asks LAPACK for the eigenvalues of
-the companion matrix, at once and without a gradient.
+They record and differentiate as everything does; where coefficients are zero is looked at when asked for.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from squall.frontend import creation as making
 from squall.numpy import creation, joining, linalg
 from squall.numpy import elementwise as el
 from squall.numpy.binning import convolve
-from squall.numpy.core import arr, cast, fresh, lift
+from squall.numpy.core import arr, cast, lift
 from squall.numpy.kinds import common, finfo
 
 
@@ -45,7 +44,7 @@ def poly(seq_of_zeros: Any) -> Any:
     """
     x = _coefficients(seq_of_zeros)
     if x.ndim == 2 and x.node.shape[0] == x.node.shape[1]:
-        x = arr(_eigenvalues(x))
+        x = arr(linalg.eigvals(x))
     elif x.ndim != 1:
         raise ValueError("input must be 1d or non-empty square 2d array.")
     kind = x.node.dtype if x.node.dtype.category >= 2 else float64
@@ -57,14 +56,8 @@ def poly(seq_of_zeros: Any) -> Any:
     return lift(made)
 
 
-def _eigenvalues(matrix: Any) -> Any:
-    import numpy
-
-    return lift(fresh(numpy.linalg.eigvals(matrix.detach_array())))
-
-
 def roots(p: Any) -> Any:
-    """The zeros of a polynomial, as eigenvalues of its companion matrix; values only, without a gradient.
+    """The zeros of a polynomial, as eigenvalues of its companion matrix.
 
     Example:
         >>> import squall.numpy as snp
@@ -76,17 +69,17 @@ def roots(p: Any) -> Any:
     x = _coefficients(p)
     if x.ndim != 1:
         raise ValueError("Input must be a rank-1 array.")
-    known = x.detach_array()
-    places = numpy.flatnonzero(known)
+    places = numpy.flatnonzero(x.detach_array())
     if not len(places):
         return creation.zeros(0)
-    tail = len(known) - int(places[-1]) - 1
-    known = known[places[0] : int(places[-1]) + 1].astype(known.dtype if known.dtype.kind in "fc" else "f8")
-    companion = numpy.diag(numpy.ones(len(known) - 2, known.dtype), -1) if len(known) > 1 else numpy.zeros((0, 0))
-    if len(known) > 1:
-        companion[0, :] = -known[1:] / known[0]
-    found = numpy.linalg.eigvals(companion) if len(known) > 1 else numpy.zeros(0)
-    return lift(fresh(numpy.concatenate([found, numpy.zeros(tail, found.dtype)])))
+    first, last = int(places[0]), int(places[-1])
+    x = cast(x[first : last + 1], x.node.dtype if x.node.dtype.category >= 2 else float64)
+    size, zeros = last - first, _coefficients(p).node.shape[0] - last - 1
+    if not size:
+        return creation.zeros(zeros)
+    below = cast(arr(creation.eye(size - 1, size)), x.node.dtype)
+    found = linalg.eigvals(joining.concat([(-x[1:] / x[0]).unsqueeze(0), below]))
+    return joining.concat([found, creation.zeros(zeros, found.dtype)])
 
 
 def polyval(p: Any, x: Any) -> Any:

@@ -48,6 +48,25 @@ def test_values_have_gradients():
     assert float(slope) == numpy.polyval(numpy.polyder(P), 3.0)
 
 
+def test_zeros_have_gradients():
+    step, at = 1e-6, numpy.array([1.0, -6.0, 11.0, -6.0])
+    found = sq.func.grad(lambda x: snp.sum(snp.real(snp.roots(x)) ** 3))(snp.asarray(at))
+    for i, unit in enumerate(numpy.eye(4)):
+        high, low = ((numpy.roots(at + s * unit).real ** 3).sum() for s in (step, -step))
+        assert abs(float(found[i]) - (high - low) / (2 * step)) < 1e-4
+
+
+@pytest.mark.parametrize("matrix", [[[2.0, 1.0], [0.0, 3.0]], [[0.0, 1.0], [-1.0, 0.0]], [[[1.0, 2.0], [3.0, 4.0]]]])
+def test_eigenvalues(matrix):
+    ours, theirs = snp.linalg.eig(matrix), numpy.linalg.eig(matrix)
+    agree(ours.eigenvalues, theirs.eigenvalues)
+    agree(snp.linalg.eigvals(matrix), numpy.linalg.eigvals(matrix))
+    left = snp.asarray(matrix) @ ours.eigenvectors
+    agree(left, numpy.asarray(ours.eigenvectors) * numpy.asarray(ours.eigenvalues)[..., None, :], 1e-6)
+    with pytest.raises(numpy.linalg.LinAlgError):
+        snp.linalg.eig([[1.0, float("nan")], [0.0, 1.0]])
+
+
 def test_poly1d():
     p, q = snp.poly1d([1.0, 2.0, 3.0]), numpy.poly1d([1.0, 2.0, 3.0])
     assert str(p) == str(q) and repr(p) == repr(q)
