@@ -7,6 +7,8 @@ import re
 from types import ModuleType
 from typing import Any
 
+from tools import examples
+
 # In the order a reader meets them; a test holds that every namespace of `squall` is here.
 MODULES = (
     "squall", "squall.nn", "squall.nn.functional", "squall.nn.init", "squall.nn.utils",
@@ -59,13 +61,15 @@ def page(name: str, module: ModuleType) -> str:
     functions = {key: value for key, value in values.items() if key not in classes and callable(value)}
     for title, group in (("Classes", classes), ("Functions", functions)):
         if group:
-            parts += [f"## {title}", *(describe(key, value) for key, value in group.items())]
+            parts += [f"## {title}", *(describe(key, value, name) for key, value in group.items())]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def describe(name: str, value: Any) -> str:
-    """One name: its signature and docstring, and for a class its own public methods."""
-    parts = [f"### {name}", f"```python\n{name}{signature(value)}\n```", block(inspect.getdoc(value))]
+def describe(name: str, value: Any, module: str = "") -> str:
+    """One name: its signature, docstring and example, and for a class its own public methods."""
+    document = inspect.getdoc(value) or ""
+    parts = [f"### {name}", f"```python\n{name}{signature(value)}\n```", block(document)]
+    parts += [examples.text(module, name)] if ">>>" not in document else []
     if inspect.isclass(value) and not issubclass(value, enum.Enum):
         for key, member in sorted(vars(value).items()):
             document = inspect.getdoc(member)

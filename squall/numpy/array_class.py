@@ -211,13 +211,14 @@ class ndarray(Methods):
         own = getattr(el, ufunc.__name__, None)
         if own is None:
             inputs = tuple(i.detach_array() if isinstance(i, ndarray) else i for i in inputs)
-            out = options.pop("out", (None,))
+            out = options.pop("out", ())
             made = getattr(ufunc, method)(*inputs, **options)
             results = made if isinstance(made, tuple) else (made,)
             casting = options.get("casting", "same_kind")
+            targets = (*out, *[None] * (len(results) - len(out)))
             written = tuple(
                 r if o is None else write_out(o, arr(r), casting, ufunc.__name__)
-                for r, o in zip(results, out * (len(results) if out == (None,) else 1), strict=True)
+                for r, o in zip(results, targets, strict=True)
             )
             return written if isinstance(made, tuple) else written[0]
         return own(*inputs, **options) if method == "__call__" else getattr(own, method)(*inputs, **options)

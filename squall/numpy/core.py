@@ -230,6 +230,8 @@ def shape_of(shape: Any) -> tuple:
     if is_array(shape):
         shape = shape.tolist()
     given = tuple(shape) if hasattr(shape, "__iter__") else (shape,)
+    if any(isinstance(s, float) for s in given):
+        raise TypeError(f"'float' object cannot be interpreted as an integer: shape {given}")
     sizes = tuple(s if hasattr(s, "terms") else int_value(s) for s in given)
     if any(isinstance(s, int) and s < 0 for s in sizes):
         raise ValueError(f"negative dimensions are not allowed, got shape {sizes}")

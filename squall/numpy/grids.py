@@ -6,7 +6,7 @@ from typing import Any
 
 from squall.numpy import creation, joining
 from squall.numpy.core import arr, cast, lift
-from squall.numpy.kinds import common
+from squall.numpy.kinds import common, result_type
 
 
 def _line(item: slice) -> Any:
@@ -16,6 +16,13 @@ def _line(item: slice) -> Any:
     if isinstance(step, complex):
         return creation.linspace(start, stop, int(abs(step)))
     return creation.arange(start, stop, step)
+
+
+def _kind(items: tuple, lines: list) -> Any:
+    """The dtype of a grid: what its bounds promote to where NumPy's scalars are among them."""
+    bounds = [v for i in items for v in (i.start, i.stop, i.step) if v is not None]
+    typed = any(hasattr(v, "dtype") for v in bounds) and not any(isinstance(v, complex) for v in bounds)
+    return result_type(*bounds) if typed else common(lines)
 
 
 class Grid:
@@ -37,7 +44,7 @@ class Grid:
         if isinstance(items, slice):
             return _line(items)
         lines = [arr(_line(item)) for item in items]
-        kind = common(lines)
+        kind = _kind(items, lines)
         made = creation.meshgrid(*[cast(x, kind) for x in lines], sparse=self.sparse, indexing="ij")
         return made if self.sparse else joining.stack(made)
 

@@ -171,7 +171,7 @@ def real_if_close(a: Any, tol: float = 100) -> Any:
     """The real parts when all imaginary ones are below tol times eps, else the array."""
     x = arr(a)
     if x.node.dtype.category != 3:
-        return x
+        return lift(x)
     bound = tol * finfo(x).eps if tol > 1 else tol
     return real(x) if bool(statistics.all(el.absolute(imag(x)) < bound)) else lift(x)
 

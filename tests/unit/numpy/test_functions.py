@@ -248,3 +248,15 @@ def test_complex_numbers_at_the_ends():
 def test_counting_bits():
     agree(snp.bitwise_count(2**64 - 1), numpy.bitwise_count(2**64 - 1))
     agree(snp.bitwise_count([True, False]), numpy.bitwise_count([True, False]))
+
+
+def test_what_is_real_stays_an_ndarray():
+    agree(snp.real_if_close([1.0, 2.0]), numpy.real_if_close([1.0, 2.0]))
+    agree(snp.real_if_close([1.0 + 1e-16j]), numpy.real_if_close([1.0 + 1e-16j]))
+
+
+@pytest.mark.parametrize("shape", [2.0, (2, 3.0), [1.0]])
+def test_sizes_are_whole_numbers(shape):
+    for make in (snp.zeros, snp.ones, snp.empty):
+        with pytest.raises(TypeError, match="float"):
+            make(shape)

@@ -165,6 +165,8 @@ def test_numpys_own_functions_write_into_ndarrays():
     out = snp.zeros(4)
     numpy.arange(4.0).clip(1, 2, out=out)  # a ufunc that only NumPy has, by way of __array_ufunc__
     assert out.tolist() == [1.0, 1.0, 2.0, 2.0]
+    out.numpy().clip(0, snp.asarray([1.5] * 4), out=out)
+    assert out.tolist() == [1.0, 1.0, 1.5, 1.5]
 
 
 def test_ufunc_at_counts_each_time():

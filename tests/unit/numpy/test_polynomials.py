@@ -81,7 +81,12 @@ def test_poly1d():
 
 
 @pytest.mark.parametrize("name", ["mgrid", "ogrid"])
-@pytest.mark.parametrize("key", [numpy.s_[0:3, 0:1:5j], numpy.s_[1:5:2,], numpy.s_[0:3], numpy.s_[-1:1:4j]], ids=str)
+@pytest.mark.parametrize(
+    "key",
+    [numpy.s_[0:3, 0:1:5j], numpy.s_[1:5:2,], numpy.s_[0:3], numpy.s_[-1:1:4j],
+     numpy.s_[numpy.float32(0) : numpy.float32(1) : numpy.float32(0.25),]],
+    ids=str,
+)  # fmt: skip
 def test_grids(name, key):
     agree(getattr(snp, name)[key], getattr(numpy, name)[key])
 
