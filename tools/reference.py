@@ -17,7 +17,7 @@ MODULES = (
     "squall.autograd", "squall.autograd.forward_ad", "squall.autograd.functional", "squall.func",
     "squall.linalg", "squall.fft", "squall.special", "squall.signal.windows", "squall.masked",
     "squall.data", "squall.io", "squall.models", "squall.numpy", "squall.numpy.linalg",
-    "squall.numpy.fft", "squall.numpy.random",
+    "squall.numpy.fft", "squall.numpy.random", "squall.interop",
 )  # fmt: skip
 # What `squall` has beside them is for those who work on it.
 INNER = ("squall.base", "squall.cli", "squall.ir", "squall.ops")
