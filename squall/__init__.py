@@ -136,6 +136,7 @@ _FROM = {
     "frontend.functional": "functional_call",
     "frontend.jit": "compile",
     "frontend.explain": "explain",
+    "frontend.tuning": "tune",
     "frontend.profiler": "profile",
     "base.dim": "Dim",
     "base.dtypes": "set_default_dtype",

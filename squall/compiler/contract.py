@@ -8,10 +8,11 @@ from typing import Any
 
 from squall.base import config
 from squall.base.dim import evaluate
-from squall.compiler import nest
+from squall.compiler import nest, tuned
 from squall.compiler.nest.arguments import IN_PLACE, WORDS
 from squall.compiler.nest.isa import ISAS
 from squall.compiler.nest.tile_choose import fits_tiles
+from squall.compiler.nest.variants import Asked
 from squall.compiler.pull import Home
 from squall.ir.node import Node
 from squall.ir.plan import ContractStep, KernelStep, Word
@@ -61,10 +62,27 @@ def _letters(equation: str) -> tuple[str, str, str]:
     return a, b, out
 
 
-@lru_cache(maxsize=4096)
 def _planned(contraction: nest.Contraction, isa: str, threads: int, epilogue: bool, tiles: str,
              prepacked: bool = False) -> nest.NestPlan:
+    return _planned_in(contraction, isa, threads, epilogue, tiles, prepacked, tuned.epoch())
+
+
+@lru_cache(maxsize=4096)
+def _planned_in(contraction: nest.Contraction, isa: str, threads: int, epilogue: bool, tiles: str, prepacked: bool,
+                epoch: int) -> nest.NestPlan:
+    choice = None if fits_tiles(contraction, tiles) and not prepacked else tuned.choice_of(
+        Asked(contraction, isa, threads, epilogue, prepacked))
+    if choice is not None:
+        return nest.assemble(contraction, ISAS[choice.isa], choice)
     return nest.plan(contraction, isa, threads, epilogue, prepacked, swapped=False if epilogue else None, tiles=tiles)
+
+
+def asked_of(step: ContractStep, sizes: dict[str, int], prepacked: bool = False) -> Asked | None:
+    """What of a step can be timed; None for products on matrix tiles or dots, which know one way."""
+    contraction = _concrete(step, sizes)
+    if not prepacked and fits_tiles(contraction, beside_vectors(step.isa)):
+        return None
+    return Asked(contraction, step.isa, native().state()["threads"], step.epilogue is not None, prepacked)
 
 
 def beside_vectors(isa: str) -> str:
@@ -109,9 +127,9 @@ def packing(step: ContractStep, sizes: dict[str, int]) -> tuple[KernelStep, int]
                       made.scratch_bytes), planned.workspace_bytes
 
 
-def split_key() -> int:
+def split_key() -> tuple[int, int]:
     """What the split of contractions into units depends on besides the contraction."""
-    return native().state()["threads"]
+    return native().state()["threads"], tuned.epoch()
 
 
 def resolve(step: ContractStep, sizes: dict[str, int], packed: int = 0) -> list[KernelStep]:

@@ -11,10 +11,12 @@ from squall.backends.cpu.target import host_target
 from squall.backends.ssa_text import write
 from squall.base.dim import evaluate
 from squall.base.shapes import contiguous_strides
-from squall.compiler.contract import resolve
+from squall.compiler import tuned
+from squall.compiler.contract import asked_of, resolve
 from squall.compiler.nest import arguments
 from squall.compiler.nest.common import Library
 from squall.compiler.nest.isa import ISAS
+from squall.compiler.nest.variants import Variant
 from squall.engine.roofline import work_of
 from squall.ir.linear import Program
 from squall.ir.plan import ChooseStep, ContractStep, KernelStep, LoopStep, Plan
@@ -44,8 +46,18 @@ def contractions(plan: Plan, sizes: dict[str, int]) -> list[str]:
             except KeyError:  # a size of a loop's own
                 continue
             parts = [_tiling(made) for made in resolve(step, sizes)]
-            lines.append(f"{step.label} {extents} {step.contraction.dtype}: {'; then '.join(parts)}")
+            how = "; then ".join(parts) + _timed(step, sizes)
+            lines.append(f"{step.label} {extents} {step.contraction.dtype}: {how}")
     return lines
+
+
+def _timed(step: ContractStep, sizes: dict[str, int]) -> str:
+    """What `tune` found of a contraction."""
+    asked = asked_of(step, sizes)
+    winner = None if asked is None else tuned.lookup(asked)
+    if winner is None:
+        return ""
+    return ", tuned" + ("" if winner.variant == Variant() else f" ({winner.gain:.2f} times as fast as untuned)")
 
 
 def _tiling(made: KernelStep) -> str:

@@ -17,6 +17,7 @@ from squall.base import config, trace
 from squall.base.dim import evaluate
 from squall.base.errors import IndexRangeError
 from squall.base.shapes import contiguous_strides
+from squall.engine import tuning  # noqa: F401  says how contractions are timed, for `SQUALL_TUNE`
 from squall.engine.bind import Binding
 from squall.engine.host import dense_copy
 from squall.engine.link import link

@@ -19,7 +19,7 @@ from squall.runtime import fork, native
 
 
 class Weak:
-    """Objects that are not kept alive. References without callbacks: one in Python would now and then swallow Ctrl-C."""
+    """Objects that are not kept alive. The references have no callbacks: in Python they would swallow a Ctrl-C."""
 
     __slots__ = ("_most", "_references")
 

@@ -13,6 +13,8 @@ How a contraction becomes a call (each file one stage):
     store        staged tiles to a C of any strides
     arguments    the args block, word by word
     isa          tiles and vector widths per instruction set
+    quick        short paths: one row against packed B, a few elements
+    variants     other choices than the cost model's, to be timed
     convolution  convolutions and their gradients, written as contractions
 
 Nothing is compiled per shape, stride or epilogue: `program(step.library)` is the linear IR of a step's kernel and
@@ -22,9 +24,9 @@ finished strip of the result and stores it where and how it likes.
 
 from squall.compiler.nest.common import Library, entry_name
 from squall.compiler.nest.isa import ACCUMULATE, ISAS
-from squall.compiler.nest.plan import EPILOGUE_PARAMETERS, NestPlan, Step, plan, program
+from squall.compiler.nest.plan import EPILOGUE_PARAMETERS, NestPlan, Step, assemble, plan, program
 from squall.compiler.nest.spec import Contraction, Dimension, matmul
 from squall.compiler.nest.tile_driver import DOTS, TILES
 
 __all__ = ["ACCUMULATE", "DOTS", "EPILOGUE_PARAMETERS", "ISAS", "TILES", "Contraction", "Dimension", "Library",
-           "NestPlan", "Step", "entry_name", "matmul", "plan", "program"]
+           "NestPlan", "Step", "assemble", "entry_name", "matmul", "plan", "program"]
