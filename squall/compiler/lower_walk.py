@@ -15,7 +15,7 @@ from squall.compiler.describe import MANY_GUARDS, compute_scalar
 from squall.compiler.heavy import is_long
 from squall.compiler.lower_values import ELEMENT, LINE, ROW, Emitter
 from squall.compiler.reducers import Reducer
-from squall.compiler.spec import Spec
+from squall.compiler.spec import Spec, Value
 from squall.ir.linear import Builder, Reg, Type
 
 
@@ -34,9 +34,16 @@ def guards(spec: Spec) -> tuple[list[int], frozenset[int]]:
     if not all(spec.values[n].level == level and spec.values[n].op in ("inside", "and") for n in wanted):
         return [], frozenset()
     others = [v for n, v in enumerate(spec.values) if n not in wanted and wanted & set(v.operands)]
-    if any(v.level < ELEMENT for v in others) or any(s.value in wanted for s in spec.stores):
+    alone = all(v.level == ELEMENT and _only_guards(v, wanted) for v in others)
+    if not alone or any(s.value in wanted for s in spec.stores):
         return [], frozenset()
     return [n for n in sorted(wanted) if spec.values[n].op == "inside"], frozenset(wanted)
+
+
+def _only_guards(v: Value, wanted: set[int]) -> bool:
+    """Whether a value needs none of these where they hold: as a load's last operand, or what a selection asks."""
+    read = {"load": v.operands[:-1], "select": v.operands[1:]}.get(v.op, v.operands)
+    return not wanted & set(read)
 
 
 class Walker:

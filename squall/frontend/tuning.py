@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from squall.base.errors import SquallError
 from squall.engine import tuning
 from squall.frontend.jit import Compiled, compile
+from squall.frontend.state import no_grad
 
 
 class TunedContraction(NamedTuple):
@@ -34,7 +35,8 @@ def tune(function: Any, /, *args: Any, again: bool = False, **kwargs: Any) -> li
 
     Args:
         function: a Compiled, or a function to compile. args, kwargs: an example call, which is run; twice
-            if the first call creates state, as an optimizer's does.
+            if the first call creates state, as an optimizer's does. A function whose results have history is timed as
+            under `no_grad`; to time gradients as well, give a function that takes them.
         again: time also what was timed before.
 
     Returns:
@@ -55,9 +57,11 @@ def tune(function: Any, /, *args: Any, again: bool = False, **kwargs: Any) -> li
     for _ in range(2):  # a first call that creates state, such as an optimizer's, is not what later ones run
         if not compiled.programs:
             compiled(*args, **kwargs)
+    if any(program.executable is None for program in compiled.programs):
+        with no_grad():  # results with history are evaluated with what reads them, not as a program
+            compiled(*args, **kwargs)
     made: dict[str, TunedContraction] = {}
-    for program in compiled.programs:
-        executable = program.executable
+    for executable in [p.executable for p in compiled.programs if p.executable is not None]:
         plan = getattr(executable, "plan", None)
         if plan is None or executable.backend != "cpu":
             raise SquallError("tune: contractions are timed as machine code; the backend must be 'cpu'")

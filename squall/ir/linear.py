@@ -204,7 +204,10 @@ class Builder:
         return value if value.type == type else self.emit("cast", type, (value,))
 
     def bitcast(self, value: Reg, type: Type) -> Reg:
-        """The same bits; a boolean, one bit in registers, counts as the byte 0 or 1 that it is in memory."""
+        """The same bits; a boolean, one bit in registers, counts as the byte 0 or 1 that it is in memory, unless a mask
+        becomes one integer."""
+        if value.type.lanes != type.lanes:
+            return self.emit("bitcast", type, (value,))
         if value.type.scalar == "bool" != type.scalar:
             value = self.cast(value, type.with_scalar("u8"))
         elif type.scalar == "bool" != value.type.scalar:

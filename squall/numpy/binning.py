@@ -6,6 +6,7 @@ from typing import Any
 
 from squall.base.dtypes import float64, int64
 from squall.frontend import arithmetic, creation
+from squall.frontend import functions_complex as planes
 from squall.frontend.core import record
 from squall.ir.op import ops
 from squall.numpy import elementwise as el
@@ -345,15 +346,25 @@ def interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None, period
         place = (arr(sorting.searchsorted(points, at, "right")) - 1).clamp(0, size - 2)
         x0, x1 = taken(points, place, 0), taken(points, place + 1, 0)
         y0, y1 = taken(values, place, 0), taken(values, place + 1, 0)
-        slope = (y1 - y0) / cast(x1 - x0, values.node.dtype)
-        made = slope * cast(at - x0, values.node.dtype) + y0
-        made = arithmetic.where(at == x1, y1, arithmetic.where(at == x0, y0, made))
-        made = arithmetic.where((x0 == x1) & (y0 == y1), y0, made)
+        if values.node.dtype.category == 3:  # infinities of one part are no business of the other
+            parts = [_line(at, x0, x1, getattr(y0, name), getattr(y1, name)) for name in ("real", "imag")]
+            made = planes.complex(*parts)
+        else:
+            made = _line(at, x0, x1, y0, y1)
     low = values[0] if left is None else of_dtype(left, values.node.dtype)
     high = values[-1] if right is None else of_dtype(right, values.node.dtype)
     made = arithmetic.where(at < points[0], low, arithmetic.where(at > points[-1], high, made))
     made = arithmetic.where(at == points[-1], values[-1], made)
     return lift(arithmetic.where(at.isnan(), float("nan"), made))
+
+
+def _line(at: Any, x0: Any, x1: Any, y0: Any, y1: Any) -> Any:
+    """Values between two points; what is lost to infinities going from the first is sought going from the second."""
+    slope = (y1 - y0) / (x1 - x0)
+    first, second = slope * (at - x0) + y0, slope * (at - x1) + y1
+    second = arithmetic.where(second.isnan() & (y0 == y1), y0, second)
+    made = arithmetic.where(first.isnan(), second, first)
+    return arithmetic.where(at == x1, y1, arithmetic.where(at == x0, y0, made))
 
 
 def convolve(a: Any, v: Any, mode: str = "full") -> Any:

@@ -88,6 +88,12 @@ def test_the_winner_is_used_kept_and_found_by_another_process(folder, monkeypatc
     assert tuned.lookup(_only(folder)) == Winner(chosen, 2.0), "read from the file"
 
 
+def test_a_module_with_parameters_that_want_gradients(folder, monkeypatch):
+    monkeypatch.setattr(tuning, "_compete", lambda runs: dict.fromkeys(runs.images, 1.0))
+    (found,) = sq.tune(sq.nn.Linear(24, 48), sq.ones(8, 24))
+    assert found.contraction.startswith("f32") and found.before == found.after == 1.0
+
+
 def _only(folder):
     """What the only entry of the file speaks of."""
     (file,) = (folder / "tuning").iterdir()
