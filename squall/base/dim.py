@@ -13,7 +13,8 @@ Monomial = tuple[object, ...]  # sorted atoms, repeated for powers; () is the co
 
 
 class Symbol:
-    """A named size with a range; identity is the name."""
+    """A named size with a range. Equal ones have both the same: types are shared among all programs of a process, and
+    what another one declared under the name is nothing to this one."""
 
     __slots__ = ("name", "minimum", "maximum")
 
@@ -30,7 +31,7 @@ class Symbol:
         return self.minimum, self.maximum
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Symbol) and other.name == self.name
+        return isinstance(other, Symbol) and other.name == self.name and other.bounds() == self.bounds()
 
     def __hash__(self) -> int:
         return hash(self.name)

@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 from squall.base.dim import Dim
-from squall.base.errors import ShapeError
+from squall.base.errors import ArgumentError, ShapeError
 from squall.frontend.core import Handle
 
 Dims = tuple[tuple[tuple[int, int], Dim], ...]
@@ -25,12 +25,19 @@ class Dynamic:
         )
         entries = shapes.items() if numbered else enumerate(shapes)
         self.dims: dict[int, dict[int, Dim]] = {i: dict(d) for i, d in entries if d}
+        declared: dict[str, tuple] = {}
         for position, dims in self.dims.items():
             for dim, size in dims.items():
                 if not isinstance(size, Dim) or size.symbol is None:
                     raise TypeError(
                         f"compile: dynamic_shapes of argument {position}, dimension {dim} must be a "
                         f"sq.Dim, got {size!r}"
+                    )
+                name, bounds = size.symbol.name, size.symbol.bounds()
+                if declared.setdefault(name, bounds) != bounds:
+                    raise ArgumentError(
+                        f"compile: dynamic_shapes of argument {position}, dimension {dim}: {name!r} is declared "
+                        f"with the range {bounds} here and {declared[name]} before; a name needs one range"
                     )
 
     def dims_of(self, leaves: list) -> Dims:

@@ -12,7 +12,7 @@ import squall as sq
 import squall.nn.functional as F
 from squall import optim
 from squall.base import trace
-from squall.base.errors import ShapeError
+from squall.base.errors import ArgumentError, ShapeError
 from squall.models.cnn import DigitsCNN
 
 SIZES = (64, 7, 65, 1, 512, 64)
@@ -84,6 +84,24 @@ def test_sizes_outside_the_range_are_named() -> None:
     with pytest.raises(ShapeError, match="without the dimension 0"):
         double(sq.tensor(1.0), sq.ones(5, 2))
     assert double.captures == 1
+
+
+def test_a_name_belongs_to_the_function_that_declares_it() -> None:
+    """Types are shared in a process; the range of another function's dimension of that name once stayed in them."""
+    weight = sq.ones(4, 3)
+    for low, high, sizes in ((2, 8, (2, 8)), (1, 512, (3, 1, 65)), (1, 4, (1, 4))):
+        batch = sq.Dim("rows of many", min=low, max=high)
+        layer = sq.compile(lambda x: (x @ weight.T).relu(), dynamic_shapes=[{0: batch}])
+        for size in sizes:
+            assert layer(sq.ones(size, 3)).tolist() == [[3.0] * 4] * size
+        with pytest.raises(ShapeError, match="outside its declared"):
+            layer(sq.ones(high + 1, 3))
+
+
+def test_a_name_has_one_range() -> None:
+    shapes = ({0: sq.Dim("n", min=1)}, {1: sq.Dim("n", min=2)})
+    with pytest.raises(ArgumentError, match="argument 1, dimension 1: 'n' is declared with the range"):
+        sq.compile(lambda x, y: x, dynamic_shapes=shapes)
 
 
 def test_a_size_asked_for_is_an_error_that_says_so() -> None:
