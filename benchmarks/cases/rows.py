@@ -23,15 +23,6 @@ FORWARD = {
     "cross-entropy": lambda F, x, w, b, t: F.cross_entropy(x, t),
 }
 
-# Times that rows of the whole size are read or written: what a call cannot do without.
-PASSES = {"softmax": (2, 3), "layernorm": (2, 3), "gelu": (2, 3), "gelu-tanh": (2, 3), "cross-entropy": (1, 2)}
-BEYOND_CACHES = 4096  # rows from which on a core's own caches do not hold them
-
-
-def traffic(what: str, rows: int, both: bool) -> float:
-    """Bytes that a call has to move; 0 where they may stay in a core's caches."""
-    return PASSES[what][both] * 4.0 * rows * WIDTH if rows >= BEYOND_CACHES else 0.0
-
 
 def arrays(rows: int) -> tuple[np.ndarray, ...]:
     """Rows, two vectors, targets, and what comes from above."""
@@ -158,7 +149,7 @@ for kind in FORWARD:
                 "torch compile": forward("torch", kind, count, True),
                 "onnxruntime": onnx_forward(kind, count),
             },
-            tolerance=2e-6, traffic=traffic(kind, count, False),
+            tolerance=2e-6,
         ))  # fmt: skip
         register(Case(
             f"{kind}-backward-{count}", "rows", f"{kind}, {count} x {WIDTH}, forward and backward",
@@ -168,5 +159,5 @@ for kind in FORWARD:
                 "torch eager": backward("torch", kind, count, False),
                 "torch compile": backward("torch", kind, count, True),
             },
-            tolerance=1e-5, traffic=traffic(kind, count, True),
+            tolerance=1e-5,
         ))  # fmt: skip
