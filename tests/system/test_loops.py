@@ -64,7 +64,8 @@ def test_memory_and_live_nodes_stay_flat(steps, read_every):
     loss, nodes, memory = run(steps, read_every)
     assert 0.1 < loss < 1
     # at reads only the model and what saves for it; else what is pending between two flushes at most
-    assert max(nodes) - others < (9000 if read_every == 0 else 100), (others, nodes)
+    # (the first sample also counts what compiling left, and earlier tests may have left more to be dropped meanwhile)
+    assert max(nodes[1:]) - others < (9000 if read_every == 0 else 100), (others, nodes)
     assert memory[-1] - memory[1] < 8000, memory
     assert realize.plans.misses - before <= 5
 
