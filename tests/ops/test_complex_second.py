@@ -9,11 +9,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from squall.ir.node import Node, toposort
+from squall.ir.node import Node
 from squall.ir.op import NON_DIFFERENTIABLE, Op, Sample, ops
-from squall.transforms.tangent import push_forward
 from tests.ops.harness import (
-    BACKENDS,
     OPS,
     arrays_of,
     bound,
@@ -24,7 +22,7 @@ from tests.ops.harness import (
     placeholders,
 )
 from tests.ops.test_complex import _OF_PHASE, TAKING, _samples
-from tests.ops.test_derivatives import OF_COMPLEX, Second, check_slopes, draw
+from tests.ops.test_derivatives import OF_COMPLEX, Second, check_both_modes, check_slopes, draw
 
 # Results of real operands are complex, or the other way round: their own samples serve.
 OWN = [op for op in OPS if op.name in OF_COMPLEX - _OF_PHASE]
@@ -82,14 +80,4 @@ def test_second_derivatives(op: Op) -> None:
         if second is None:
             continue
         check_slopes(*second, "second order: " + described(op, sample), 2e-5)
-        wanted = [second.nodes[i] for i in second.positions]
-        moves = draw([n.shape for n in wanted], 29)
-        moved = placeholders(moves, len(second.nodes) + len(second.fixed))
-        tangents = dict(zip(map(id, wanted), moved, strict=True))
-        push_forward(toposort([second.root]), tangents)
-        forward, backward = tangents.get(id(second.root)), inner(gradients(second.root, wanted), moved)
-        bindings = {**bound(second.nodes, second.arrays), **second.fixed, **bound(moved, moves)}
-        present = [n for n in (forward, backward) if n is not None]
-        values = iter(float(v) for v in BACKENDS["numpy"](present, bindings))
-        a, b = (0.0 if n is None else next(values) for n in (forward, backward))
-        assert abs(a - b) <= 1e-8 * max(abs(a), 1.0), f"{described(op, sample)}: forward {a}, reverse {b}"
+        check_both_modes(second, described(op, sample))

@@ -173,6 +173,21 @@ def test_second_gradient(op):
             check_slopes(*second, "second order: " + described(op, sample), 1e-6)
 
 
+def check_both_modes(second: Second, about: str) -> None:
+    """Tangents of the gradients along every operand and cotangent at once, against reverse over reverse."""
+    wanted = [second.nodes[i] for i in second.positions]
+    moves = draw([n.shape for n in wanted], 29)
+    moved = placeholders(moves, len(second.nodes) + len(second.fixed))
+    tangents = dict(zip(map(id, wanted), moved, strict=True))
+    push_forward(toposort([second.root]), tangents)
+    forward, backward = tangents.get(id(second.root)), inner(gradients(second.root, wanted), moved)
+    bindings = {**bound(second.nodes, second.arrays), **second.fixed, **bound(moved, moves)}
+    present = [n for n in (forward, backward) if n is not None]
+    values = iter(float(v) for v in BACKENDS["numpy"](present, bindings))
+    a, b = (0.0 if n is None else next(values) for n in (forward, backward))
+    assert abs(a - b) <= 1e-8 * max(abs(a), 1.0), f"{about}: forward {a}, reverse {b}"
+
+
 @pytest.mark.parametrize("op", DIFFERENTIABLE, ids=names(DIFFERENTIABLE))
 def test_second_gradient_forward_over_reverse(op):
     """Tangents of the gradients along every operand and cotangent at once, against reverse over reverse."""
@@ -180,17 +195,7 @@ def test_second_gradient_forward_over_reverse(op):
         second = second_of(op, sample)
         if second is None:
             continue
-        wanted = [second.nodes[i] for i in second.positions]
-        moves = draw([n.shape for n in wanted], 29)
-        moved = placeholders(moves, len(second.nodes) + len(second.fixed))
-        tangents = dict(zip(map(id, wanted), moved, strict=True))
-        push_forward(toposort([second.root]), tangents)
-        forward, backward = tangents.get(id(second.root)), inner(gradients(second.root, wanted), moved)
-        bindings = {**bound(second.nodes, second.arrays), **second.fixed, **bound(moved, moves)}
-        present = [n for n in (forward, backward) if n is not None]
-        values = iter(float(v) for v in BACKENDS["numpy"](present, bindings))
-        a, b = (0.0 if n is None else next(values) for n in (forward, backward))
-        assert abs(a - b) <= 1e-8 * max(abs(a), 1.0), f"{described(op, sample)}: forward {a}, reverse {b}"
+        check_both_modes(second, described(op, sample))
 
 
 @pytest.mark.parametrize("op", DIFFERENTIABLE, ids=names(DIFFERENTIABLE))
