@@ -200,7 +200,7 @@ class Promotion(dict):
         self.update({(d, d): d for d in FLOAT8})
 
     def __missing__(self, pair: tuple[DType, DType]) -> DType:
-        raise DtypeError(f"Promotion for Float8 Types is not supported, attempted to promote {pair[0]} and {pair[1]}: "
+        raise DtypeError(f"{pair[0]} and {pair[1]} have no common dtype, since float8 only stores values: "
                          "cast with .to(squall.float32) first")
 
 

@@ -161,7 +161,7 @@ class dual_level:
 def enter_dual_level(level: DualLevel | None = None) -> DualLevel:
     """Open a level; `exit_dual_level` closes it. Prefer `with dual_level()`."""
     if _level() is not None:
-        raise AutogradError("Nested forward mode AD is not supported at the moment: take sq.func.jvp of a function "
+        raise AutogradError("dual_level: another level is open, and levels do not nest: take sq.func.jvp of a function "
                             "that calls sq.func.jvp")
     level = DualLevel() if level is None else level
     return level.__enter__()

@@ -24,8 +24,8 @@ def _tensors(values: Any, function: str, what: str) -> tuple[tuple, bool]:
     for i, value in enumerate(given):
         if not isinstance(value, Handle):
             place = f"the value at index {i} of the {what}" if several else f"the {what}"
-            raise TypeError(f"The {what} given to {function} must be either a Tensor or a tuple of Tensors but {place} "
-                            f"has type {type(value).__name__}.")
+            raise TypeError(f"{function}: {what} must be a Tensor or a tuple of Tensors, but {place} "
+                            f"is of type {type(value).__name__}")
     return given, several
 
 
@@ -54,34 +54,34 @@ class _Run:
         for i, output in enumerate(self.made.outputs):
             found = _history(output)
             if not found:
-                raise AutogradError(f"Output {i} of the {self.what} does not require gradients. The outputs must be "
-                                    "computed in a differentiable manner from the input when running in strict mode.")
+                raise AutogradError(f"{self.name}: output {i} of the {self.what} has no history, which `strict` asks "
+                                    "for: compute it from the inputs by differentiable functions")
             for j, edge in enumerate(self.made.level.edges):
                 if id(edge) not in found:
-                    raise AutogradError(f"Output {i} of the {self.what} is independent of input {j}. This is not "
-                                        "allowed in strict mode.")
+                    raise AutogradError(f"{self.name}: output {i} of the {self.what} does not depend on input {j}, "
+                                        "as `strict` asks")
 
     def single(self) -> Any:
         """The one output of one element of a function whose second derivatives are wanted."""
         if len(self.made.outputs) != 1 or self.several_outputs:
-            raise AutogradError(f"The function given to {self.name} should return a single Tensor")
+            raise AutogradError(f"{self.name}: the function must return one Tensor")
         return _single(self.made.outputs[0], self.name)
 
     def vectors(self, v: Any, like: Sequence[Any], several: bool, what: str) -> tuple:
         """The given vectors, or 1 where they may be left out; checked against what they go along."""
         if v is None:
             if len(like) != 1 or like[0].numel() != 1:
-                raise AutogradError(f"The vector v can only be None if {what} a single Tensor with a single element.")
+                raise AutogradError(f"{self.name}: v may be left out only where {what} one Tensor of one element")
             return (ones_like(like[0].detach()),)
         given, _ = _tensors(v, self.name, "vector v")
         if len(given) != len(like):
-            raise AutogradError(f"{self.name}: v is a tuple of invalid length: should be {len(like)} but got "
-                                f"{len(given)}.")
+            raise AutogradError(f"{self.name}: v must hold {len(like)} Tensors, got "
+                                f"{len(given)}")
         for i, (vector, one) in enumerate(zip(given, like, strict=True)):
             if tuple(vector.node.shape) != tuple(one.node.shape):
                 entry = f"Entry {i} in v" if several else "v"
-                raise ShapeError(f"{entry} has invalid size: should be {list(one.node.shape)} but got "
-                                 f"{list(vector.node.shape)}.")
+                raise ShapeError(f"{entry} must have shape {list(one.node.shape)}, got "
+                                 f"{list(vector.node.shape)}")
             if vector.node.dtype is not one.node.dtype:
                 raise DtypeError(f"{self.name}: v must have the dtype {one.node.dtype}, got {vector.node.dtype}")
         return given
@@ -110,9 +110,9 @@ def _history(tensor: Any) -> set[int]:
 
 def _single(output: Any, name: str) -> Any:
     if not isinstance(output, Handle):
-        raise TypeError(f"The function given to {name} should return a single Tensor, got {type(output).__name__}")
+        raise TypeError(f"{name}: the function must return one Tensor, got {type(output).__name__}")
     if output.numel() != 1:
-        raise AutogradError(f"The Tensor returned by the function given to {name} should contain a single element, got "
+        raise AutogradError(f"{name}: the function must return one element, got "
                             f"shape {list(output.node.shape)}")
     return output.reshape(())
 
@@ -126,8 +126,8 @@ def _strategy(value: str, argument: str, name: str) -> bool:
 
 def _not_both(strict: bool, vectorize: bool, name: str) -> None:
     if strict and vectorize:
-        raise AutogradError(f"squall.autograd.functional.{name}: `strict=True` and `vectorize=True` are not supported "
-                            "together. Please either set `strict=False` or `vectorize=False`.")
+        raise AutogradError(f"squall.autograd.functional.{name}: `strict` cannot be checked where `vectorize` "
+                            "takes all rows at once: leave one of them out")
 
 
 def jacobian(func: Callable, inputs: Any, create_graph: bool = False, strict: bool = False, vectorize: bool = False,

@@ -84,7 +84,7 @@ def imag(input: Any) -> Any:
         DtypeError: for real Tensors, as in PyTorch.
     """
     if not is_complex_tensor(input):
-        raise DtypeError(f"imag is not implemented for tensors with non-complex dtypes, got {input.node.dtype}")
+        raise DtypeError(f"imag: expected a complex tensor, got {input.node.dtype}")
     return record(ops.imag, (input,), ())
 
 

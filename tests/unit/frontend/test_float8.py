@@ -189,9 +189,9 @@ def test_arithmetic_is_refused(name, compute):
 def test_promotion_is_refused(name):
     x = sq.ones(3, dtype=getattr(sq, name))
     for other in (sq.ones(3), sq.ones(3).half(), sq.tensor([1, 2, 3])):
-        with pytest.raises(DtypeError, match="Promotion for Float8 Types is not supported"):
+        with pytest.raises(DtypeError, match="no common dtype, since float8 only stores"):
             x + other
-    with pytest.raises(DtypeError, match="Promotion for Float8"):
+    with pytest.raises(DtypeError, match="no common dtype"):
         sq.cat([x, sq.ones(3)])
     with pytest.raises(TypeError, match="set_default_dtype"):
         sq.set_default_dtype(x.dtype)
