@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import sys
 import threading
 
 import numpy as np
@@ -13,6 +12,7 @@ import squall as sq
 from squall.base.errors import ArgumentError, DtypeError, ShapeError, TraceError
 from squall.frontend import bound as bound_module
 from squall.frontend.calling import NativeBound
+from tests.unit.frontend.counting import no_leak
 
 BOTH = pytest.mark.parametrize("native", [True, False])
 
@@ -154,10 +154,7 @@ def test_runs_leak_nothing_and_hold_what_they_use() -> None:
     held = [None, bound, bound.out, x]
     for _ in range(3):
         bound.run(), other()
-    counts = [sys.getrefcount(h) for h in held]
-    for _ in range(1000):
-        bound.run(), other()
-    assert all(abs(now - then) < 20 for now, then in zip([sys.getrefcount(h) for h in held], counts, strict=True))
+    assert no_leak(lambda: (bound.run(), other()), held, 1000, 20)
     gc.collect()
     assert other().tolist() == [2.0] * 4
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import gc
-import sys
 import threading
 
 import numpy as np
@@ -18,6 +16,7 @@ from squall.frontend import native
 from squall.frontend.state import local
 from squall.runtime.native_language import translate
 from squall.runtime.python_native import offset_of
+from tests.unit.frontend.counting import no_leak
 from tests.unit.frontend.native_code import in_python, load
 
 
@@ -158,12 +157,7 @@ def test_recording_leaks_nothing() -> None:
     for _ in range(3):
         step()
     held = [None, True, False, (), 0, x, y, x._node, y._node, x._node.type, sq.float32, z._cell, x._edge]
-    gc.collect()
-    counts = [sys.getrefcount(h) for h in held]
-    for _ in range(50):
-        step()
-    gc.collect()
-    assert all(abs(now - then) < 60 for now, then in zip([sys.getrefcount(h) for h in held], counts, strict=True))
+    assert no_leak(step, held, 50, 60)
 
 
 def test_unusable_operands_are_refused_as_before() -> None:
@@ -209,13 +203,7 @@ def test_nothing_is_leaked() -> None:
 
     for _ in range(20):
         step()
-    gc.collect()
-    counts, objects = [sys.getrefcount(h) for h in held], len(gc.get_objects())
-    for _ in range(500):
-        step()
-    gc.collect()
-    assert len(gc.get_objects()) - objects < 200  # what earlier tests left may go meanwhile
-    assert all(abs(now - then) < 100 for now, then in zip([sys.getrefcount(h) for h in held], counts, strict=True))
+    assert no_leak(step, held, 500, 100, objects=200)
     assert not local.state.pending
 
 

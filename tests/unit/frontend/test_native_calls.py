@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import gc
-import sys
 import threading
 from collections.abc import Callable
 
@@ -14,6 +12,7 @@ import squall as sq
 from squall.frontend import known_calls
 from squall.frontend.entries import Native
 from squall.nn import functional as F
+from tests.unit.frontend.counting import no_leak
 from tests.unit.frontend.native_code import history, in_python, load
 
 
@@ -227,9 +226,4 @@ def test_calls_leak_nothing() -> None:
     for _ in range(3):
         step()
     held = [None, True, False, (), 0, 1, -1, -100, x, y, t, x._node, x._node.type, sq.float32, tuple, list]
-    gc.collect()
-    counts = [sys.getrefcount(h) for h in held]
-    for _ in range(50):
-        step()
-    gc.collect()
-    assert all(abs(now - then) < 60 for now, then in zip([sys.getrefcount(h) for h in held], counts, strict=True))
+    assert no_leak(step, held, 50, 60)

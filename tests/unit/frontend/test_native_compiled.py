@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import subprocess
 import sys
 import threading
@@ -13,6 +12,7 @@ import pytest
 
 import squall as sq
 from squall.frontend.binding import Program
+from tests.unit.frontend.counting import no_leak
 from tests.unit.frontend.native_code import in_python, load
 
 
@@ -321,10 +321,4 @@ def test_calls_leak_nothing() -> None:
     for _ in range(6):
         step()
     held = [None, True, False, (), 0, 1, x, y, state, x._node, x._node.type, sq.float32, f.ready[0], state._cell]
-    gc.collect()
-    counts, objects = [sys.getrefcount(v) for v in held], len(gc.get_objects())
-    for _ in range(300):
-        step()
-    gc.collect()
-    assert len(gc.get_objects()) - objects < 100
-    assert all(abs(now - then) < 60 for now, then in zip([sys.getrefcount(v) for v in held], counts, strict=True))
+    assert no_leak(step, held, 300, 60, objects=100)

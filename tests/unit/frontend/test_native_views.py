@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 
 import numpy as np
@@ -12,6 +11,7 @@ import squall as sq
 from squall.base.errors import AutogradError
 from squall.engine import ready
 from squall.frontend import known_views, native
+from tests.unit.frontend.counting import no_leak
 from tests.unit.frontend.native_code import in_python
 
 
@@ -197,7 +197,4 @@ def test_gathering_leaks_nothing() -> None:
     for _ in range(3):
         step()
     held = [None, True, 0, 1, 2, (), x, index, mask, x._node, x._node.buffer, index._node.type, mask._node]
-    counts = [sys.getrefcount(h) for h in held]
-    for _ in range(50):
-        step()
-    assert all(abs(now - then) < 60 for now, then in zip([sys.getrefcount(h) for h in held], counts, strict=True))
+    assert no_leak(step, held, 50, 60)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import gc
-import sys
 from collections.abc import Callable
 
 import numpy as np
@@ -11,6 +9,7 @@ import pytest
 
 import squall as sq
 from squall.frontend.state import local
+from tests.unit.frontend.counting import no_leak
 from tests.unit.frontend.native_code import history, in_python, load
 
 
@@ -173,9 +172,4 @@ def test_writing_leaks_nothing() -> None:
     for _ in range(3):
         step()
     held = [None, True, False, (), 0, 1, x, y, w, y._node, x._cell, w._edge, x.node.type, sq.float32]
-    gc.collect()
-    counts = [sys.getrefcount(h) for h in held]
-    for _ in range(50):
-        step()
-    gc.collect()
-    assert all(abs(now - then) < 60 for now, then in zip([sys.getrefcount(h) for h in held], counts, strict=True))
+    assert no_leak(step, held, 50, 60)
