@@ -3,11 +3,14 @@
     python -m tools.examples --check [MODULE ...]    # whether what runs gives what is written
     python -m tools.examples --update [MODULE ...]   # write what runs gives
 
-A file has an entry for each name: a line `## name`, an expression behind `>>>`, and what Python shows for it.
+A file has an entry for each name: a line `## name`, code behind `>>>` and `...` whose last statement is an expression,
+and what Python shows for that.
 """
 
 import argparse
+import ast
 import functools
+import itertools
 import math
 import re
 import sys
@@ -23,31 +26,41 @@ from squall import nn"""
 
 @functools.cache
 def table(module: str) -> dict[str, tuple[str, str]]:
-    """(expression, what it shows) by name; nothing for a module without a file."""
+    """(code, what its last expression shows) by name; nothing for a module without a file."""
     path = FOLDER / f"{module}.txt"
     if not path.exists():
         return {}
     found = {}
-    for entry in path.read_text(encoding="utf-8").split("## ")[1:]:
-        name, _, rest = entry.partition("\n")
-        expression, _, shown = rest.removeprefix(">>> ").partition("\n")
-        found[name] = (expression, shown.rstrip("\n"))
+    for entry in ("\n" + path.read_text(encoding="utf-8")).split("\n## ")[1:]:
+        name, *lines = entry.split("\n")
+        code = list(itertools.takewhile(lambda line: line.startswith((">>> ", "... ")), lines))
+        found[name] = ("\n".join(line[4:] for line in code), "\n".join(lines[len(code) :]).rstrip("\n"))
     return found
+
+
+def prompted(code: str) -> str:
+    """Code as an interpreter shows it: `>>>` before each statement, `...` before the lines that go on with one."""
+    starts = {statement.lineno for statement in ast.parse(code).body}
+    return "\n".join(f"{'>>>' if at in starts else '...'} {line}" for at, line in enumerate(code.split("\n"), 1))
 
 
 def text(module: str, name: str) -> str:
     """An example as Markdown, or nothing."""
     if name not in table(module):
         return ""
-    expression, shown = table(module)[name]
-    return f"**Example**\n\n```python\n>>> {expression}\n{shown}\n```"
+    code, shown = table(module)[name]
+    return f"**Example**\n\n```python\n{prompted(code)}\n{shown}\n```"
 
 
-def shown_by(expression: str) -> str:
-    """What Python shows for an expression."""
+def shown_by(code: str) -> str:
+    """What Python shows for the last expression of some code."""
     scope: dict[str, Any] = {}
     exec(IMPORTS, scope)
-    return repr(eval(expression, scope))
+    *before, last = ast.parse(code).body
+    if not isinstance(last, ast.Expr):
+        raise ValueError(f"an example ends with an expression: {code}")
+    exec(compile(ast.Module(before, []), "<example>", "exec"), scope)
+    return repr(eval(compile(ast.Expression(last.value), "<example>", "eval"), scope))
 
 
 NUMBER = re.compile(r"-?\d+\.?\d*(?:e[-+]?\d+)?")
@@ -63,18 +76,18 @@ def alike(made: str, shown: str) -> bool:
 
 
 def check(module: str) -> list[str]:
-    """Entries whose expression shows something else than is written."""
+    """Entries whose code shows something else than is written."""
     found = []
-    for name, (expression, shown) in table(module).items():
-        made = shown_by(expression)
+    for name, (code, shown) in table(module).items():
+        made = shown_by(code)
         if not alike(made, shown):
-            found.append(f"{module}.{name}: {expression} shows {made}, not {shown}")
+            found.append(f"{module}.{name}: {code} shows {made}, not {shown}")
     return found
 
 
 def update(module: str) -> None:
     """Write what runs gives."""
-    entries = (f"## {name}\n>>> {e}\n{shown_by(e)}\n" for name, (e, _) in sorted(table(module).items()))
+    entries = (f"## {name}\n{prompted(code)}\n{shown_by(code)}\n" for name, (code, _) in sorted(table(module).items()))
     (FOLDER / f"{module}.txt").write_text("\n".join(entries), encoding="utf-8")
 
 

@@ -287,7 +287,7 @@ def operand(value: Any, dtype: DType, device: str = "cpu") -> Any:
         return cast(wrap(scalar_node(value, int64, device)), dtype)
     if isinstance(value, (int, float, complex)):
         if dtype.category < 2 and isinstance(value, float):
-            value = int(value)
+            value = int(value) if dtype.category else value != 0
         return wrap(scalar_node(value, dtype, device))
     return cast(as_tensor_operand(value), dtype)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from squall.base.dim import Dim, larger
@@ -9,7 +10,7 @@ from squall.base.dtypes import DType, as_dtype, category_default, default_dtype,
 from squall.base.errors import ArgumentError, DeviceError, ShapeError
 from squall.base.formats import check_format
 from squall.frontend.arrays import array_view, computed, literal
-from squall.frontend.core import Handle, cast, category_of, record, result, scalar_node, wrap
+from squall.frontend.core import Handle, cast, category_of, operand, record, result, scalar_node, wrap
 from squall.frontend.evaluation import evaluate_tensors
 from squall.frontend.interop import from_numpy
 from squall.frontend.movement import shape_argument
@@ -108,9 +109,26 @@ def filled(shape: tuple, value: Any, dtype: DType, device: str = "cpu", requires
     """A Tensor of one run-time value, not computed yet."""
     if any(isinstance(size, int) and size < 0 for size in shape):
         raise ShapeError(f"Trying to create tensor with negative dimension {min(shape)}: {list(shape)}")
-    base = wrap(scalar_node(value, dtype, device))
+    if value.__class__ is not int and (value.__class__ is not float or dtype.category != 2):
+        value = _fitting(value, dtype)
+    base = value if isinstance(value, Handle) else wrap(scalar_node(value, dtype, device))
     out = record(ops.expand, (base,), (shape,))
     return require_grad(out, requires_grad)
+
+
+def _fitting(value: Any, dtype: DType) -> Any:
+    """A value of another class than its dtype's, as one of that dtype: whole numbers lose what is behind the point."""
+    if isinstance(value, Handle):
+        if value.node.shape:
+            raise ShapeError(f"full: fill_value must have no dimensions, got shape {list(value.node.shape)}")
+        return cast(value, dtype)
+    if dtype.category != 3 and isinstance(value, complex):
+        raise ArgumentError(f"full: fill_value {value} cannot be converted to {dtype} without overflow")
+    if dtype.category == 1 and isinstance(value, float) and not math.isfinite(value):
+        raise ArgumentError(f"full: fill_value {value} cannot be converted to {dtype} without overflow")
+    if dtype.category < 2 and isinstance(value, float):
+        return operand(value, dtype)
+    return value
 
 
 def full(
@@ -126,7 +144,7 @@ def full(
 ) -> Any:
     """A Tensor of one value; the dtype follows the value unless given."""
     if dtype is None:
-        dtype = category_default(category_of(fill_value))
+        dtype = fill_value.node.dtype if isinstance(fill_value, Handle) else category_default(category_of(fill_value))
     shape = shape_argument((size,), "full")
     check_format(None, layout, "full")
     made = filled(shape, fill_value, as_dtype(dtype), check_device(device, "full"), requires_grad)

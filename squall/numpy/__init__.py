@@ -71,6 +71,7 @@ _FROM = {
     "polynomials": ("poly polyadd polyder polydiv polyfit polyint polymul polysub polyval roots vander"),
     "poly1d": ("poly1d"),
     "grids": ("c_ index_exp mgrid ogrid r_ s_"),
+    "memory": ("may_share_memory shares_memory"),
     "sets": (
         "ediff1d intersect1d isin setdiff1d setxor1d union1d unique unique_all unique_counts unique_inverse "
         "unique_values"
