@@ -120,7 +120,7 @@ def packing(step: ContractStep, sizes: dict[str, int]) -> tuple[KernelStep, int]
     kept = _planned(contraction, step.isa, threads, epilogue, "", True).choice
     if kept.cycles >= now.cycles or (now.b_mode == IN_PLACE and not now.oriented.swapped):  # streams as well as packed
         return None
-    planned = nest.plan(contraction, step.isa, 1, pack_first=True)
+    planned = nest.assemble(contraction, ISAS[kept.isa or step.isa], kept, pack_first=True)
     made = planned.steps[0]
     words = tuple(Word("name", w) if isinstance(w, str) else Word("int", w) for w in made.words)
     return KernelStep(made.library, nest.program(made.library), words, made.units, made.grain, "pack",

@@ -70,7 +70,7 @@ class KeptBinding(Binding):
             return None
         call, nbytes = found
         dims = tuple(d[:2] + d[3:4] for d in step.contraction.dims if d.kind in "nk" or d.b_stride)
-        key = (id(node), word.offset, step.isa, dims)
+        key = (id(node), word.offset, call.key, dims)
         packed = _packed.get(key)
         if packed is None:
             packed = _packed[key] = Packed(allocate(nbytes), node)

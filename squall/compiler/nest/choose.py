@@ -25,17 +25,20 @@ STAGE_BYTES = 1 << 19
 KEPT_BYTES = 1 << 23  # of a packed A that is kept for all columns of a unit
 KEPT_ROWS = 768  # not fewer rows than this at once for its sake
 MOST_COLUMNS = 1 << 14  # then
+FETCHED_ROWS = 128  # up to so many a packed B is read panel by panel
 NEAR_BYTES = 3 << 13  # an operand of at most this stays in the first-level cache while it is used
 UNIT_CYCLES = 30_000.0  # work shorter than this is not worth handing to another thread
 SERIAL_CYCLES = 60_000.0  # nor is a whole contraction shorter than this
 OTHER_CYCLES, OTHER_GAIN = 4e6, 0.97  # from where another shape of tiles is worth compiling, and what it must save
+OTHER_PACKED = 2e5  # the same where B comes packed: such programs are compiled to be run often
 OTHER_COLUMNS = 512  # up to so many it need not, where A is read in place: its tiles read fewer rows at once
 READ_BYTES = 8.0  # a cycle, from farther caches or memory
 UNIT_OVERHEAD = 1500.0
 UNITS_PER_THREAD = 4
 MOST_UNITS = 8  # per thread, where the extents do not ask for more
 HELD_UP = 0.1
-COLD, PASSED = 0.5, 0.1  # cycles per element to pack what was written elsewhere, and to read A past a panel
+# cycles per element to pack what was written elsewhere, to read what was packed beforehand, and to read A past a panel
+COLD, STREAM, PASSED = 0.5, 0.25, 0.1
 
 # cycles per element moved: packed by copies, in pieces, transposed, one by one; converted; read where it lies, along k
 # or a line of rows at each k
@@ -180,7 +183,8 @@ def choose(contraction: Contraction, isa: Isa, threads: int = 1, epilogue: bool 
     candidates = [False, True] if swapped is None else [swapped]
     choices = [_choose(contraction, isa, threads, epilogue, prepacked, s) for s in candidates]
     best = min(choices, key=lambda choice: choice.cycles)
-    if not isa.other or prepacked or contraction.triangle or best.sweep_rows or best.cycles < OTHER_CYCLES:
+    enough = OTHER_PACKED if prepacked and best.oriented.extent("m") > isa.tile.rows else OTHER_CYCLES
+    if not isa.other or contraction.triangle or best.sweep_rows or best.cycles < enough:
         return best
     other = _choose(contraction, ISAS[isa.other], threads, epilogue, prepacked, best.oriented.swapped)
     even = best.a_mode == words.IN_PLACE and best.oriented.extent("n") <= OTHER_COLUMNS
@@ -227,13 +231,16 @@ def _choose(contraction: Contraction, isa: Isa, threads: int, epilogue: bool, pr
     b_pack, a_pack = (cost * lanes / 16 * depth * batch for cost in (b_cost * columns, a_cost * rows))
     busy = max(work, (rows + columns) * depth * batch * BYTES[scalar] / READ_BYTES)
     parallel = threads if busy > SERIAL_CYCLES else 1
-    packs = [max(cost, 0.0 if mode in (words.IN_PLACE, words.PREPACKED) else COLD * count * depth * batch)
+    cold = {words.IN_PLACE: 0.0, words.PREPACKED: STREAM}
+    packs = [max(cost, cold.get(mode, COLD) * count * depth * batch)
              for cost, mode, count in ((b_pack, b_mode, columns), (a_pack, a_mode, rows))]
     packs[1] = max(packs[1], PASSED * rows * depth * batch)
     (block_rows, block_columns), longest = split(isa, (rows, columns), width, most, batch, parallel, work, packs)
     fits = a_mode != words.IN_PLACE and block_columns <= packed
     if fits or b_mode not in (words.BY_VECTORS, words.BY_TRANSPOSING):
         part = block_columns
+    if a_mode == words.IN_PLACE and b_mode == words.PREPACKED and isa.tile.rows < block_rows <= FETCHED_ROWS:
+        part = width  # a panel after the other, each brought near while the one before is multiplied
     part = _ceiling(_ceiling(block_columns, _ceiling(block_columns, part)), width) * width
     if c_mode != words.DIRECT and not (c_mode == words.EPILOGUE and depth <= deep):
         limit = max(isa.tile.rows, STAGE_BYTES // (part * size) // isa.tile.rows * isa.tile.rows)

@@ -20,7 +20,7 @@ from squall.compiler.nest.common import (
     strips_together,
 )
 from squall.compiler.nest.isa import ISAS, MOST_ROWS, Isa
-from squall.compiler.nest.microkernel import AHEAD, EVEN, PACKING, all_microkernels, name_of
+from squall.compiler.nest.microkernel import AHEAD, EVEN, FETCHING, PACKING, all_microkernels, name_of
 from squall.compiler.nest.pack import (
     copy_panel,
     copy_strips,
@@ -37,8 +37,8 @@ from squall.compiler.nest.store import store_rows, store_transposed
 from squall.compiler.nest.stream import stream_name, stream_tile, streamed
 from squall.compiler.nest.sweep import DEPTH as SWEEP_DEPTH
 from squall.compiler.nest.sweep import FOLLOW, follow, store_sums, sweep, sweep_name, sweep_rows
-from squall.compiler.nest.tables import fill_offsets, fill_ramp, find_runs
-from squall.ir.linear import I64, PTR, Builder, Function, Program, Reg
+from squall.compiler.nest.tables import fill_offsets, fill_ramp, find_runs, find_step
+from squall.ir.linear import BYTES, I64, PTR, Builder, Function, Program, Reg
 
 
 def build(library: Library) -> Program:
@@ -51,7 +51,7 @@ def build(library: Library) -> Program:
     else:
         if strips_together(isa, accumulate) > 1:
             functions += [make(isa, dtype, accumulate) for make in (pack_strips, copy_strips, pack_group)]
-        functions += all_microkernels(isa, accumulate)
+        functions += [find_step(isa.register_bytes // 8), *all_microkernels(isa, accumulate)]
         functions += [stream_tile(isa, dtype, accumulate, rows) for rows in streamed(isa)]
         if isa.flat:
             functions += [sweep(isa, accumulate, rows) for rows in sweep_rows(isa)]
@@ -148,6 +148,7 @@ class Driver:
         with b.loop(b.int(0), columns, args["part_columns"]) as part:
             self.column0, self.first_part = b.add(first, part), b.compare("eq", part, b.int(0))
             self.columns = b.op("min", args["part_columns"], b.sub(columns, part))
+            self.is_last_part = b.compare("ge", b.add(part, args["part_columns"]), columns)
             self.columns_b, self.columns_c = (b.gep(args.scratch(name), part, "i64")
                                               for name in ("columns_b", "columns_c"))
             self._part()
@@ -185,6 +186,9 @@ class Driver:
         """One block of k: its tables, what is to be packed, its tiles."""
         b, args, k = self.b, self.args, self.args.group("k")
         fill(b, k, words.STRIDE_A, self.start, self.length, args.scratch("k_a"))
+        self.a_step = b.var(args["a_step"])
+        with b.when(b.op("and", self.a_in_place, b.compare("eq", args["a_step"], b.int(0)))):
+            b.set(self.a_step, b.call("find_step", (args.scratch("k_a"), self.length), I64))
         self.runs_a = b.var(b.int(0))
         with b.when(b.compare("ne", self.a_transposing, b.int(0))):
             b.set(self.runs_a, b.call("find_runs", (args.scratch("k_a"), self.length, b.int(self.lanes),
@@ -209,11 +213,29 @@ class Driver:
         self.packed_a = b.gep(args.scratch("packed_a"), b.select(self.kept, b.mul(strips, before), b.int(0)),
                               self.library.accumulate)
         packing = b.op("and", b.op("not", self.a_in_place), b.op("or", self.first_part, b.op("not", self.kept)))
+        self._plan_fetching()
         with b.loop(b.int(0), self.rows, b.int(height)) as row:
             due = b.compare("eq", b.op("rem", row, b.int(most)), b.int(0))
             with b.when(b.op("and", packing, due)):
                 self._pack_a(row, b.op("min", b.int(most), b.sub(self.rows, row)))
             self._strip(row, b.op("min", b.int(height), b.sub(self.rows, row)))
+
+    def _plan_fetching(self) -> None:
+        """What full tiles of a B packed beforehand fetch ahead: the same panels of the unit's next block, each strip
+        its share. `later` is where these begin, `share` how many elements of them a step brings."""
+        b, args = self.b, self.args
+        whole = b.mul(ceiling(b, args["columns"], b.int(self.width)), b.int(self.width))
+        following = b.add(self.start, self.length)
+        start = b.select(self.last_block, b.int(0), following)
+        column = b.select(self.last_block, b.add(self.column0, args["part_columns"]), self.column0)
+        self.later_depth = b.op("min", args["block_depth"], b.sub(args["depth"], start))
+        self.later = b.add(b.mul(start, whole), b.mul(column, self.later_depth))
+        strips = b.op("div", self.rows, b.int(self.isa.tile.rows))
+        steps = b.op("max", b.int(1), b.mul(strips, self.length))
+        self.share = b.op("min", b.int(64 // BYTES[self.library.accumulate]),
+                          ceiling(b, b.mul(self.later_depth, b.int(self.width)), steps))
+        more = b.op("not", b.op("and", self.last_block, self.is_last_part))
+        self.fetching = b.op("and", b.op("and", self.b_prepacked, more), b.compare("gt", strips, b.int(1)))
 
     def _pack_a(self, row: Reg, count: Reg) -> None:
         """The rows of some strips, k-major. A vector wider than a single strip runs over into the next k."""
@@ -387,7 +409,7 @@ class Driver:
                 b.set(pointer, b.select(self.b_prepacked, b.gep(self.packed, before, accumulate),
                                         b.gep(args.scratch("packed_b"), place, accumulate)))
         out = b.gep(self.out, column, accumulate)
-        height, step = self.isa.tile.rows, args["a_step"]
+        height, step = self.isa.tile.rows, b.get(self.a_step)
         full = b.op("and", b.compare("eq", count, b.int(height)),
                     b.compare("eq", vectors, b.int(self.isa.tile.vectors)))
         full = b.op("and", full, b.op("and", b.compare("ne", step, b.int(0)), b.op("not", lying)))
@@ -404,7 +426,13 @@ class Driver:
             depth = self._depth(column)
             line = b.gep(b.get(pointer), b.mul(self.k_begin, b.int(self.width)), accumulate)
             start = b.gep(self.strip_a, b.add(self.start_a, b.mul(self.k_begin, step)), accumulate)
-            b.call(EVEN, (start, rows, step, line, depth, out, out_rows, count, last, self.adding))
+            given = (start, rows, step, line, depth, out, out_rows, count, last, self.adding)
+            with b.when_else(self.fetching) as plain:
+                share = b.mul(b.mul(b.op("div", row, b.int(height)), self.length), self.share)
+                place = b.add(b.add(self.later, b.mul(column, self.later_depth)), share)
+                b.call(FETCHING, (*given, b.gep(self.packed, place, accumulate), self.share))
+                plain()
+                b.call(EVEN, given)
             otherwise()
             with b.when(b.op("not", b.get(done))):
                 index = b.add(b.mul(b.sub(vectors, b.int(1)), b.int(height + 1)), count)

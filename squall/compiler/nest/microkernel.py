@@ -17,6 +17,8 @@ from squall.ir.linear import BYTES, I64, PTR, Builder, Function, Reg, Type
 PARAMETERS = (PTR, PTR, PTR, PTR, PTR, I64, PTR, PTR, I64, I64, I64)
 # a, row offsets, a's k step, b, and the rest as above from depth on
 EVEN_PARAMETERS = (PTR, PTR, I64, PTR, I64, PTR, PTR, I64, I64, I64)
+# the same, then what of b will be read later, and how many elements of it to fetch at a step
+FETCHING_PARAMETERS = (*EVEN_PARAMETERS, PTR, I64)
 # where B is packed to, b where it lies and its k offsets, and the rest as above
 PACKING_PARAMETERS = (PTR, PTR, PTR, *EVEN_PARAMETERS[:3], *EVEN_PARAMETERS[4:])
 
@@ -25,7 +27,7 @@ AHEAD_VECTORS = 48  # not more than these where rows are long
 
 AHEAD_A = 128  # elements that a packed A is prefetched ahead
 LINE = 64  # bytes of a cache line
-EVEN, PACKING = "tile_even", "tile_packing"
+EVEN, FETCHING, PACKING = "tile_even", "tile_fetching", "tile_packing"
 
 
 def name_of(rows: int, vectors: int, lying: bool = False) -> str:
@@ -78,19 +80,26 @@ def microkernel(isa: Isa, accumulate: str, rows: int, vectors: int, lying: bool 
     return b.finish()
 
 
-def even_microkernel(isa: Isa, accumulate: str) -> Function:
-    """Build the microkernel of full tiles over a packed B and an evenly strided A: `EVEN_PARAMETERS`."""
+def even_microkernel(isa: Isa, accumulate: str, fetching: bool = False) -> Function:
+    """Build the microkernel of full tiles over a packed B and an evenly strided A: `EVEN_PARAMETERS`.
+
+    `fetching` (`FETCHING_PARAMETERS`): it also brings what is needed later into the second-level cache, a little at
+    every step, so that tiles of a B from farther away do not wait for it.
+    """
     rows, vectors = isa.tile
-    b = Builder(EVEN, EVEN_PARAMETERS)
-    a, row_table, a_step, bp, depth, c, c_table, valid, last, add = b.parameters
+    b = Builder(FETCHING if fetching else EVEN, FETCHING_PARAMETERS if fetching else EVEN_PARAMETERS)
+    a, row_table, a_step, bp, depth, c, c_table, valid, last, add, *later = b.parameters
     vector, width = isa.vector(accumulate), isa.columns(accumulate)
     sums, pointers = begin_tile(b, vector, rows, vectors, a, row_table, c, c_table)
-    offset = b.var(b.int(0))
+    offset, fetched = b.var(b.int(0)), b.var(b.int(0))
     with b.loop(b.int(0), depth) as k:
         here = b.get(offset)
         line = b.gep(bp, b.mul(k, b.int(width)), accumulate)
         fetch(b, b.gep(line, b.int(AHEAD * width), accumulate), width, accumulate)
         fetch(b, b.gep(b.gep(pointers[0], here, accumulate), b.int(AHEAD_A), accumulate), 1, accumulate)
+        if fetching:
+            b.emit("prefetch", None, (b.gep(later[0], b.get(fetched), accumulate),), (False, 2))
+            b.set(fetched, b.add(b.get(fetched), later[1]))
         columns = [b.load(vector, b.gep(line, b.int(j * vector.lanes), accumulate)) for j in range(vectors)]
         for row, pointer in zip(sums, pointers, strict=True):
             element = b.splat(b.load(Type(accumulate), b.gep(pointer, here, accumulate)), vector.lanes)
@@ -211,5 +220,6 @@ def all_microkernels(isa: Isa, accumulate: str) -> list[Function]:
     for vectors in range(isa.tile.vectors, 0, -1):
         for rows in isa.rows_wide if vectors == isa.tile.vectors else isa.rows_narrow:
             made.append(microkernel(isa, accumulate, rows, vectors))
-    made += [even_microkernel(isa, accumulate), packing_microkernel(isa, accumulate)]
+    made += [even_microkernel(isa, accumulate), even_microkernel(isa, accumulate, True)]
+    made.append(packing_microkernel(isa, accumulate))
     return made + [microkernel(isa, accumulate, *tile, True) for tile in (*isa.flat, isa.tile) if isa.flat]

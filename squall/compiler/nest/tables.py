@@ -95,6 +95,25 @@ def find_runs() -> Function:
     return b.finish()
 
 
+def find_step(lanes: int) -> Function:
+    """`find_step(table, length) -> step`: the step between neighbouring offsets if it is the same for all, else 0."""
+    b = Builder("find_step", (PTR, I64), I64)
+    table, length = b.parameters
+    step = b.sub(b.load(I64, b.gep(table, b.int(1), "i64")), b.load(I64, table))
+    vector = Type("i64", lanes)
+    steps, uneven = b.splat(step, lanes), b.var(b.const(0, vector))
+    pairs = b.sub(length, b.int(1))
+    with b.loop(b.int(0), pairs, b.int(lanes)) as k:
+        here, following = (b.load(vector, b.gep(table, b.add(k, b.int(i)), "i64")) for i in (0, 1))
+        other = b.op("xor", b.sub(following, here), steps)
+        other = b.select(b.mask_below(b.sub(pairs, k), lanes), other, b.const(0, vector))
+        b.set(uneven, b.op("or", b.get(uneven), other))
+    even = b.compare("eq", b.reduce(b.get(uneven), "or"), b.int(0))
+    even = b.op("and", even, b.compare("gt", length, b.int(1)))
+    b.emit("return", None, (b.select(even, step, b.int(0)),))
+    return b.finish()
+
+
 def fill_ramp(b: Builder, out: Reg, length: Reg, step: int | Reg, lanes: int) -> None:
     """Write 0, step, 2 step, ... inline; up to `lanes` entries beyond the end are overwritten."""
     stride = b.int(step) if isinstance(step, int) else step

@@ -48,6 +48,14 @@ def test_batches_of_weights():
     assert pair.held() == [1]
 
 
+@pytest.mark.parametrize("filters, side, channels", [(64, 26, 40), (128, 9, 270)])
+def test_convolutions_have_the_same_bits(filters, side, channels):
+    weight = sq.randn(filters, channels, 3, 3)
+    pair = Pair(lambda x: sq.nn.functional.conv2d(x, weight, padding=1).relu())
+    pair.check(sq.randn(1, channels, side, side), 4)
+    assert pair.held() == [1]
+
+
 def model():
     return sq.nn.Sequential(sq.nn.Linear(96, 128), sq.nn.ReLU(), sq.nn.Linear(128, 64))
 
