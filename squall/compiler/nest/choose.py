@@ -236,12 +236,7 @@ def _choose(contraction: Contraction, isa: Isa, threads: int, epilogue: bool, pr
              for cost, mode, count in ((b_pack, b_mode, columns), (a_pack, a_mode, rows))]
     packs[1] = max(packs[1], PASSED * rows * depth * batch)
     (block_rows, block_columns), longest = split(isa, (rows, columns), width, most, batch, parallel, work, packs)
-    fits = a_mode != words.IN_PLACE and block_columns <= packed
-    if fits or b_mode not in (words.BY_VECTORS, words.BY_TRANSPOSING):
-        part = block_columns
-    if a_mode == words.IN_PLACE and b_mode == words.PREPACKED and isa.tile.rows < block_rows <= FETCHED_ROWS:
-        part = width  # a panel after the other, each brought near while the one before is multiplied
-    part = _ceiling(_ceiling(block_columns, _ceiling(block_columns, part)), width) * width
+    part = _part(isa, (a_mode, b_mode), (block_rows, block_columns), (packed, part), width)
     if c_mode != words.DIRECT and not (c_mode == words.EPILOGUE and depth <= deep):
         limit = max(isa.tile.rows, STAGE_BYTES // (part * size) // isa.tile.rows * isa.tile.rows)
         block_rows = min(block_rows, limit)
@@ -255,6 +250,17 @@ def _choose(contraction: Contraction, isa: Isa, threads: int, epilogue: bool, pr
         grain = max(1, min(int(UNIT_CYCLES * units / busy), _ceiling(units, threads * UNITS_PER_THREAD)))
     return Choice(oriented, a_mode, b_mode, c_mode, deep, block_rows, block_columns, part, units, grain, cycles,
                   *sweep)
+
+
+def _part(isa: Isa, modes: tuple[int, int], block: tuple[int, int], most: tuple[int, int], width: int) -> int:
+    """Columns of a unit that are done at once. `most` of B: what stays in the cache, and what is packed at once."""
+    (a_mode, b_mode), (rows, columns), (packed, part) = modes, block, most
+    fits = a_mode != words.IN_PLACE and columns <= packed
+    if fits or b_mode not in (words.BY_VECTORS, words.BY_TRANSPOSING):
+        part = columns
+    if a_mode == words.IN_PLACE and b_mode == words.PREPACKED and isa.tile.rows < rows <= FETCHED_ROWS:
+        part = width  # a panel after the other, each brought near while the one before is multiplied
+    return _ceiling(_ceiling(columns, _ceiling(columns, part)), width) * width
 
 
 def _most(isa: Isa, extents: tuple[int, int, int], packed: int, a_mode: int, sweeps: bool) -> tuple[int, int]:
