@@ -1,4 +1,4 @@
-"""Matrix products of many shapes: squares, transposed operands, few rows against a transformer's weights, bfloat16.
+"""Matrix products of many shapes: squares, transposed operands, rows against a transformer's weights, bfloat16.
 
 A name says dtype, rows x columns x depth and how the operands are stored: "n" as written, "t" transposed.
 """
@@ -80,6 +80,25 @@ def frozen_product(product: Product) -> Callable[[], Program]:
     return make
 
 
+def torch_prepacked(product: Product) -> Callable[[], Program]:
+    """The same in PyTorch, the second operand packed beforehand by oneDNN."""
+
+    def make() -> Program:
+        import torch
+
+        a, b = (torch.tensor(value).to(getattr(torch, DTYPES[product.dtype])) for value in product.arrays())
+        weight = b if product.layout[1] == "t" else b.T.contiguous()
+        packed = torch.ops.mkldnn._reorder_linear_weight(weight, product.m)
+
+        def call() -> Any:
+            with torch.no_grad():
+                return torch.ops.mkldnn._linear_pointwise(a, packed, None, "none", [], "")
+
+        return Program(call, lambda: [call().float().numpy()])
+
+    return make
+
+
 def jax_product(product: Product) -> Callable[[], Program]:
     """The same in JAX, jitted."""
 
@@ -129,8 +148,9 @@ def add(product: Product) -> None:
         "squall": own_product("squall", product), "torch eager": own_product("torch", product),
         "jax": jax_product(product),
     }  # fmt: skip
+    if product.layout[0] == "n":
+        contenders |= {"squall frozen": frozen_product(product), "torch prepacked": torch_prepacked(product)}
     if product.dtype == "f32":
-        contenders["squall frozen"] = frozen_product(product)
         contenders["onnxruntime"] = onnx_product(product)
     m, n, k = product[1:4]
     name = f"gemm-{product.dtype}-{m}x{n}x{k}-{product.layout}"
@@ -142,12 +162,14 @@ def add(product: Product) -> None:
 for edge in (64, 128, 256, 512, 768, 1024, 2048):
     for stored in ("nn", "nt", "tn"):
         add(Product("f32", edge, edge, edge, stored))
-for rows in (1, 8, 32, 128):
+for rows in (1, 8, 32, 128, 512):
     for columns, deep in ((768, 768), (3072, 768), (768, 3072)):
         for stored in ("nn", "nt"):
             add(Product("f32", rows, columns, deep, stored))
-for edge in (64, 256, 768, 1024):
+for shape in ((10000, 64, 64), (64, 64, 4096), (100, 100, 100), (1, 384, 384)):
+    add(Product("f32", *shape, "nn"))
+for edge in (64, 256, 512, 768, 1024):
     for stored in ("nn", "nt", "tn"):
         add(Product("bf16", edge, edge, edge, stored))
-for rows in (1, 32, 512):
+for rows in (1, 8, 32, 512):
     add(Product("bf16", rows, 3072, 768, "nt"))

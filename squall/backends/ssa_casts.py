@@ -43,6 +43,8 @@ def _from_real(w, operand: str, source: Type, target: Type) -> str:
     zero = "0.0" if source.lanes == 1 else "zeroinitializer"
     if b == "bool":
         return w.value(f"fcmp une {spell(source)} {operand}, {zero}")
+    if WIDTH[b] < 32 and _truncates(w, source):
+        return _narrowed(w, operand, source, target)
     through = target.with_scalar("i64" if WIDTH[b] == 64 or b == "u32" else "i32")
     signed = _saturated(w, "si", operand, source, through)
     if b != "u64":
@@ -61,10 +63,44 @@ def _saturated(w, sign: str, operand: str, source: Type, target: Type) -> str:
     return w.value(f"call {spell(target)} @{function}({spell(source)} {operand})")
 
 
+def _truncates(w, source: Type) -> bool:
+    """Whether the processor truncates such vectors in one instruction."""
+    return source.scalar == "f32" and source.lanes > 1 and source.lanes in w.table.truncating
+
+
+def _truncated(w, operand: str, source: Type) -> str:
+    """float32 as int32 by that instruction: what does not fit, and NaN, gives the smallest number."""
+    text, real, lanes = spell(source.with_scalar("i32")), spell(source), source.lanes
+    name = {4: "sse2.cvttps2dq", 8: "avx.cvtt.ps2dq.256", 16: "avx512.mask.cvttps2dq.512"}[lanes]
+    more = [text, "i16", "i32"] if lanes == 16 else []
+    w.declared[name] = f"declare {text} @llvm.x86.{name}({', '.join([real, *more])})"
+    given = f", {text} zeroinitializer, i16 -1, i32 4" if lanes == 16 else ""
+    return w.value(f"call {text} @llvm.x86.{name}({real} {operand}{given})")
+
+
+def _above(w, operand: str, source: Type) -> str:
+    """Whether numbers are too large for int32."""
+    return w.value(f"fcmp oge {spell(source)} {operand}, splat (float {_LIMITS[32][1]})")
+
+
+def _narrowed(w, operand: str, source: Type, target: Type) -> str:
+    """Narrow integers: the smallest int32 wraps to 0 as NaN has to, and the largest to -1."""
+    word = source.with_scalar("i32")
+    text, condition = spell(word), spell(source.with_scalar("bool"))
+    above, whole = _above(w, operand, source), _truncated(w, operand, source)
+    kept = w.value(f"select {condition} {above}, {text} {integer(word, -1)}, {text} {whole}")
+    return cast(w, kept, word, target)
+
+
 def _saturated_lanes(w, operand: str, source: Type, target: Type) -> str:
     """The same by comparisons: LLVM's intrinsic goes through lanes one by one, with a branch for each."""
     real, text, condition = spell(source), spell(target), spell(target.with_scalar("bool"))
     bits = WIDTH[target.scalar]
+    if bits == 32 and _truncates(w, source):
+        above, whole = _above(w, operand, source), _truncated(w, operand, source)
+        kept = w.value(f"select {condition} {above}, {text} {integer(target, (1 << 31) - 1)}, {text} {whole}")
+        is_nan = w.value(f"fcmp uno {real} {operand}, zeroinitializer")
+        return w.value(f"select {condition} {is_nan}, {text} zeroinitializer, {text} {kept}")
     element = "float" if source.scalar == "f32" else "double"
     low, high = (f"splat ({element} {limit})" for limit in _LIMITS[bits])
     above = w.value(f"fcmp oge {real} {operand}, {low}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 from math import prod
-from typing import Any
+from typing import Any, NamedTuple
 
 from squall.base import config
 from squall.base.dim import evaluate
@@ -70,7 +70,7 @@ def _planned(contraction: nest.Contraction, isa: str, threads: int, epilogue: bo
 @lru_cache(maxsize=4096)
 def _planned_in(contraction: nest.Contraction, isa: str, threads: int, epilogue: bool, tiles: str, prepacked: bool,
                 epoch: int) -> nest.NestPlan:
-    choice = None if fits_tiles(contraction, tiles) and not prepacked else tuned.choice_of(
+    choice = None if fits_tiles(contraction, tiles) else tuned.choice_of(
         Asked(contraction, isa, threads, epilogue, prepacked))
     if choice is not None:
         return nest.assemble(contraction, ISAS[choice.isa], choice)
@@ -80,7 +80,7 @@ def _planned_in(contraction: nest.Contraction, isa: str, threads: int, epilogue:
 def asked_of(step: ContractStep, sizes: dict[str, int], prepacked: bool = False) -> Asked | None:
     """What of a step can be timed; None for products on matrix tiles or dots, which know one way."""
     contraction = _concrete(step, sizes)
-    if not prepacked and fits_tiles(contraction, beside_vectors(step.isa)):
+    if fits_tiles(contraction, beside_vectors(step.isa)):
         return None
     return Asked(contraction, step.isa, native().state()["threads"], step.epilogue is not None, prepacked)
 
@@ -106,25 +106,38 @@ def _concrete(step: ContractStep, sizes: dict[str, int]) -> nest.Contraction:
     return step.contraction._replace(dims=dims)
 
 
-def packing(step: ContractStep, sizes: dict[str, int]) -> tuple[KernelStep, int] | None:
-    """How the second operand of a contraction is packed once for many runs, where that is worth it.
+class Packing(NamedTuple):
+    """How the second operand of a contraction is packed once for many runs.
 
-    Result: the kernel call, whose words name the operand "b" and the memory "packed" as Words of kind "name", and the
-    bytes of that memory; or None. The form depends on the operand's own extents and strides alone.
+    `call`: the kernel, whose words name the operand "b" and the memory "packed" as Words of kind "name"; `nbytes` of
+    that memory; `form`: what it holds, by what it was made of: equal forms of one operand are the same bytes.
     """
+
+    call: KernelStep
+    nbytes: int
+    form: tuple
+
+
+def packing(step: ContractStep, sizes: dict[str, int]) -> Packing | None:
+    """How the second operand of a contraction is packed once for many runs, where that is worth it, else None."""
     contraction, threads = _concrete(step, sizes), native().state()["threads"]
     tiles, epilogue = beside_vectors(step.isa), step.epilogue is not None
-    if contraction.triangle or fits_tiles(contraction, tiles):
+    if contraction.triangle:
         return None
     now = _planned(contraction, step.isa, threads, epilogue, tiles).choice
-    kept = _planned(contraction, step.isa, threads, epilogue, "", True).choice
+    kept = _planned(contraction, step.isa, threads, epilogue, tiles, True).choice
     if kept.cycles >= now.cycles or (now.b_mode == IN_PLACE and not now.oriented.swapped):  # streams as well as packed
         return None
-    planned = nest.assemble(contraction, ISAS[kept.isa or step.isa], kept, pack_first=True)
-    made = planned.steps[0]
+    if fits_tiles(contraction, tiles):
+        planned = nest.plan(contraction, step.isa, 1, pack_first=True, tiles=tiles)
+    else:
+        planned = nest.assemble(contraction, ISAS[kept.isa or step.isa], kept, pack_first=True)
+    made, groups = planned.steps[0], planned.choice.oriented.groups
     words = tuple(Word("name", w) if isinstance(w, str) else Word("int", w) for w in made.words)
-    return KernelStep(made.library, nest.program(made.library), words, made.units, made.grain, "pack",
-                      made.scratch_bytes), planned.workspace_bytes
+    call = KernelStep(made.library, nest.program(made.library), words, made.units, made.grain, "pack",
+                      made.scratch_bytes)
+    dims = tuple((d.kind, d.extent, d.b_stride) for kind in ("batch", "n", "k") for d in groups[kind])
+    return Packing(call, planned.workspace_bytes, (made.library._replace(result=""), dims))
 
 
 def split_key() -> tuple[int, int]:
@@ -137,7 +150,7 @@ def resolve(step: ContractStep, sizes: dict[str, int], packed: int = 0) -> list[
     packs it, if there is that."""
     contraction = _concrete(step, sizes)
     planned = _planned(contraction, step.isa, native().state()["threads"], step.epilogue is not None,
-                       "" if packed else beside_vectors(step.isa), packed != 0)
+                       beside_vectors(step.isa), packed != 0)
     names: dict[str, Word] = dict(zip(("a", "b", "c"), step.operands, strict=True))
     names |= {"epilogue": Word("kernel", step.epilogue), "epilogue_args": Word("int", 0), "packed": Word("int", packed)}
     out = []

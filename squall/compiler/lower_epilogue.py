@@ -12,7 +12,7 @@ from squall.compiler.lower_walk import Walker
 from squall.compiler.nest import EPILOGUE_PARAMETERS
 from squall.compiler.reducers import Reducer
 from squall.compiler.spec import Spec, Value
-from squall.ir.linear import Builder, Program, Reg, Type
+from squall.ir.linear import BYTES, Builder, Program, Reg, Type
 
 AHEAD = 8  # rows
 
@@ -71,8 +71,8 @@ class Epilogue(Walker):
         processor foresees."""
         b, e = self.b, self.e
         for key, (access, scalar) in e.accesses.items():
-            if key == self.made.sums or access.inner != "unit" or not access.strides:
-                continue
+            if key == self.made.sums or access.inner != "unit" or not access.strides or BYTES[scalar] == 1:
+                continue  # bytes: several vectors lie in one line
             stride = e.words[access.strides[0][1]]
             later = b.add(j, b.mul(stride, b.int(AHEAD)))
             b.emit("prefetch", None, (b.gep(e.places[key], later, scalar),), (isinstance(key, tuple), 3))

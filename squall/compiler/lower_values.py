@@ -15,6 +15,9 @@ from squall.compiler.spec import ELEMENT, KERNEL, LINE, ROW, Access, Spec, Value
 from squall.ir.linear import BYTES, COMPARE, I64, PTR, Builder, Reg, Type
 from squall.ir.op import op_named
 
+NARROW = ("i8", "u8", "i16", "u16")
+_BOUNDS = {"maximum": ("maximum",), "minimum": ("minimum",), "clamp": ("maximum", "minimum")}
+
 
 def number_of(text: str, scalar: str) -> Any:
     """The Python number a constant's text stands for."""
@@ -51,6 +54,29 @@ def instruction(b: Builder, name: str, attrs: tuple, scalar: str, args: list[Reg
     return rounded(b, made, scalar)
 
 
+def _clamped(spec: Spec, number: int) -> tuple[int, list[tuple[str, int]]] | None:
+    """Of a cast of float32 to narrow integers the value that comes in and the bounds it is clamped by, in their order:
+    `maximum` or `minimum` and a value of the kernel; None if it is none."""
+    v = spec.values[number]
+    if v.scalar not in NARROW or v.level != ELEMENT or not (v.op == "convert" or _is_inst(v, "cast")):
+        return None
+    bounds: list[tuple[str, int]] = []
+    source = v.operands[0]
+    while _is_inst(inner := spec.values[source], *_BOUNDS) and inner.scalar == "f32":
+        names = _BOUNDS[inner.attr[0]]
+        others = [n for n in inner.operands if spec.values[n].level != KERNEL]
+        fixed = [n for n in inner.operands if n not in others]
+        if len(others) != 1 or (len(names) == 2 and others[0] != inner.operands[0]):
+            break
+        bounds[:0] = zip(names, fixed, strict=True)
+        source = others[0]
+    return (source, bounds) if bounds else None
+
+
+def _is_inst(v: Value, *names: str) -> bool:
+    return v.op == "inst" and v.attr[0] in names
+
+
 class Emitter:
     """Writes the values of one kernel.
 
@@ -78,6 +104,8 @@ class Emitter:
                 self.accesses[number] = v.attr, "i64"
         for position, s in enumerate(spec.stores):
             self.accesses["store", position] = s.access, s.scalar
+        self.clamped = {n: found for n in range(len(spec.values)) if (found := _clamped(spec, n)) is not None}
+        self.sound: dict[int, Reg] = {}
         self.to_spread = {n for v in spec.values if v.level == ELEMENT for n in v.operands
                           if spec.values[n].level < ELEMENT and spec.values[n].op != "const"}
         self.to_spread |= {s.value for s in spec.stores if s.level == ELEMENT and spec.values[s.value].level < ELEMENT}
@@ -106,6 +134,8 @@ class Emitter:
         for key, (access, _) in self.accesses.items():
             self.places[key] = self.words[access.word]
         self.emit_level(KERNEL, 0)
+        for number, (_, bounds) in self.clamped.items():
+            self.sound[number] = self._are_numbers([n for _, n in bounds])
 
     def advance(self, indices: dict[int, Reg], first: int, last: int) -> None:
         """Move every place by the indices of loops first <= number < last that it depends on."""
@@ -174,6 +204,8 @@ class Emitter:
         if v.op == "select" and v.operands[0] in self.sure:
             return self.operand(v.operands[1], local, lanes)
         args = [self.operand(n, local, lanes) for n in v.operands]
+        if number in self.sound and lanes > 1:
+            args = [self._clamp(number, local)]
         if v.op == "inst":
             return self.instruction(v, args)
         if v.op == "inside":
@@ -204,6 +236,25 @@ class Emitter:
             kept = b.bitcast(b.cast(args[0], args[0].type.with_scalar(source)), args[0].type.with_scalar(v.scalar))
             return b.cast(kept, kept.type.with_scalar(compute_scalar(v.scalar)))
         return instruction(b, name, attrs, v.scalar, args)
+
+    def _are_numbers(self, numbers: list[int]) -> Reg:
+        """Whether none of some values of the kernel is NaN, for each lane."""
+        b, all_are = self.b, None
+        for number in numbers:
+            reg = self.operand(number, {}, 1)
+            one = b.compare("eq", reg, reg)
+            all_are = one if all_are is None else b.op("and", all_are, one)
+        return b.splat(all_are, self.lanes)  # type: ignore[arg-type]
+
+    def _clamp(self, number: int, local: dict[int, Reg]) -> Reg:
+        """The operand of a cast to narrow integers, clamped. NaN need not be passed on at each bound, since it gives 0
+        like any number between -1 and 1: it stays what it is, and where a bound is NaN all is made 0."""
+        b, (source, bounds) = self.b, self.clamped[number]
+        reg = self.operand(source, local, self.lanes)
+        for name, bound in bounds:
+            limit = self.operand(bound, local, self.lanes)
+            reg = b.select(b.compare("gt" if name == "maximum" else "lt", limit, reg), limit, reg)
+        return b.select(self.sound[number], reg, b.const(0, reg.type))
 
     # memory
     def _indirect(self, access: Access, local: dict[int, Reg], lanes: int) -> list[Reg]:

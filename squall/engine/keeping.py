@@ -68,13 +68,11 @@ class KeptBinding(Binding):
         found = packing(step, self.sizes) if node is not None else None
         if node is None or found is None:
             return None
-        call, nbytes = found
-        dims = tuple(d[:2] + d[3:4] for d in step.contraction.dims if d.kind in "nk" or d.b_stride)
-        key = (id(node), word.offset, call.key, dims)
+        key = (id(node), word.offset, found.form)
         packed = _packed.get(key)
         if packed is None:
-            packed = _packed[key] = Packed(allocate(nbytes), node)
-            self._pack(call, node.buffer.pointer + word.offset, packed)
+            packed = _packed[key] = Packed(allocate(found.nbytes), node)
+            self._pack(found.call, node.buffer.pointer + word.offset, packed)
         return packed
 
     def _pack(self, call: KernelStep, source: int, packed: Packed) -> None:

@@ -15,11 +15,14 @@ class Table(NamedTuple):
     Args:
         half: the CPU converts float16 itself (x86 with F16C, every AArch64); otherwise integer operations do.
         mask_registers: masks are bits in registers of their own (AVX-512), best made from an integer.
+        truncating: lanes of the vectors of float32 that one instruction truncates to int32, giving the smallest number
+            for what does not fit (x86).
         header: lines put before everything else, such as a target triple.
     """
 
     half: bool = True
     mask_registers: bool = False
+    truncating: tuple[int, ...] = ()
     header: str = ""
 
 
@@ -36,5 +39,7 @@ def table_for(architecture: str, features: str | Iterable[str] = "") -> Table:
     """
     if isinstance(features, str):
         features = [name[1:] for name in features.split(",") if name.startswith("+")]
-    half = not architecture.startswith(("x86", "i386", "i686")) or "f16c" in features
-    return Table(half, mask_registers="avx512f" in features)
+    is_x86 = architecture.startswith(("x86", "i386", "i686"))
+    half = not is_x86 or "f16c" in features
+    truncating = tuple(n for n, needed in ((4, "sse2"), (8, "avx"), (16, "avx512f")) if is_x86 and needed in features)
+    return Table(half, mask_registers="avx512f" in features, truncating=truncating)

@@ -5,8 +5,8 @@ How a contraction becomes a call (each file one stage):
     spec         the contraction as data; its normal form (merged, ordered, oriented)
     choose       cost model: orientation, what is packed, blocks and units (`tile_choose` for matrix tiles)
     plan         `plan(contraction, isa, threads) -> NestPlan`: steps with args words, units, scratch
-    driver       the kernel of a step, for any extents and strides (`prepack`: packs B beforehand; `tile_driver`:
-                 matrix tiles, `byte_dots`: what stands in for them for bytes); calls
+    driver       the kernel of a step, for any extents and strides (`prepack`: packs B beforehand; `tile_driver`,
+                 `tile_prepack`: matrix tiles, `byte_dots`: what stands in for them for bytes); calls
     tables       offsets of many strided dimensions as one flat index
     pack         blocks of an operand into vectors, dtypes converted on the way (`tile_pack`)
     microkernel  the tile: registers, multiply-adds (few rows: `stream`, B transposed as it is read; `sweep`)

@@ -32,7 +32,8 @@ class _Product:
 
     def __init__(self, b: Builder, columns: int):
         self.b, self.columns = b, range(columns)
-        self.a, self.other, self.apart, self.count, self.c, self.stride, self.adding = b.parameters
+        self.a, self.line, self.step, self.apart_a, self.other, self.apart, self.count, self.c, self.stride, \
+            self.adding = b.parameters
 
     def lines(self, tile: Reg, word: Reg) -> list[Reg]:
         """A line of B for each tile of columns."""
@@ -53,7 +54,7 @@ class _Product:
         """Some rows of a tile of A."""
         b = self.b
         sums = [[b.var(b.const(0, SUMS)) for _ in self.columns] for _ in range(height)]
-        start = b.gep(b.gep(self.a, b.mul(self.apart, b.int(group)), "i8"), b.int(first * LINE_BYTES), "i8")
+        start = b.gep(b.gep(self.a, b.mul(self.apart_a, b.int(group)), "i8"), b.int(first * LINE_BYTES), "i8")
         with b.loop(b.int(0), self.count) as tile, b.loop(b.int(0), b.int(SIDE)) as word:
             lines = self.lines(tile, word)
             at = b.gep(start, b.add(b.mul(tile, b.int(TILE_BYTES)), b.mul(word, b.int(4))), "i8")
@@ -80,7 +81,7 @@ def multiply_bytes(dtype: str, rows: int, columns: int) -> Function:
     """`tiles_RxC` as `tile_driver.multiply_tiles` makes it, of signed bytes."""
     if dtype != "i8":
         raise ValueError(f"sums of products of signed bytes, not of {dtype}")
-    b = Builder(f"tiles_{rows}x{columns}", (PTR, PTR, I64, I64, PTR, I64, I64))
+    b = Builder(f"tiles_{rows}x{columns}", (PTR, I64, I64, I64, PTR, I64, I64, PTR, I64, I64))
     product = _Product(b, columns)
     excess, height = product.excess(), HEIGHT if columns > 1 else SIDE
     for group in range(rows):

@@ -12,9 +12,11 @@ from squall.compiler.nest.common import Library, strip_shape, strips_together
 from squall.compiler.nest.driver import build
 from squall.compiler.nest.isa import ISAS, Isa
 from squall.compiler.nest.quick import path_of
-from squall.compiler.nest.spec import TRIANGLES, Contraction, Dimension, check
-from squall.compiler.nest.tile_choose import choose_tiles, fits_tiles, tile_scratch
+from squall.compiler.nest.spec import TRIANGLES, Contraction, Dimension, Oriented, check
+from squall.compiler.nest.tile_choose import choose_tiles, fits_tiles, pack_mode, tile_scratch
 from squall.compiler.nest.tile_driver import DOTS, TILES, build_tiles, tiled
+from squall.compiler.nest.tile_pack import SIDE, TILE_BYTES, tile_steps
+from squall.compiler.nest.tile_prepack import PACK_TILES, build_prepacking
 from squall.ir.linear import BYTES, I64, PTR, Program, Type
 
 # the epilogue's parameters: its own args, the finished tile (accumulate dtype), the tile's row stride in elements,
@@ -54,6 +56,8 @@ class NestPlan(NamedTuple):
 @lru_cache(maxsize=256)
 def program(library: Library) -> Program:
     """The linear IR of a library, to be compiled once and kept."""
+    if library.role == PACK_TILES:
+        return build_prepacking(ISAS[library.isa], library)
     return build_tiles(library) if library.role in (TILES, DOTS) else build(library)
 
 
@@ -77,9 +81,9 @@ def plan(contraction: Contraction, isa: str, threads: int = 1, epilogue: bool = 
     """
     check(contraction)
     target = ISAS[isa]
-    if fits_tiles(contraction, tiles) and not prepacked and not pack_first:
-        choice = choose_tiles(contraction, target, threads, epilogue, swapped, tiles)
-        return assemble_tiles(contraction, target, choice, tiles)
+    if fits_tiles(contraction, tiles):
+        choice = choose_tiles(contraction, target, threads, epilogue, swapped, tiles, prepacked or pack_first)
+        return assemble_tiles(contraction, target, choice, tiles, pack_first)
     choice = choose(contraction, target, threads, epilogue, prepacked or pack_first, swapped)
     return assemble(contraction, ISAS[choice.isa or isa], choice, pack_first)
 
@@ -88,34 +92,49 @@ def assemble(contraction: Contraction, isa: Isa, choice: Choice, pack_first: boo
     """The steps of a choice; tests also call it with choices of their own."""
     oriented, result = choice.oriented, contraction.result or contraction.dtype
     library = Library("contract", contraction.dtype, contraction.accumulate, result, isa.name)
-    steps, workspace = [], 0
-    packed = _packed_strides(isa, contraction.accumulate, choice)
+    accumulate, width = contraction.accumulate, isa.columns(contraction.accumulate)
+    steps, workspace, packed = [], 0, (0,) * len(oriented.groups["batch"])
     if choice.b_mode == words.PREPACKED:
-        steps_first, workspace = _pack_step(isa, contraction, choice, library, packed)
+        panel = width * oriented.extent("k")
+        packed, workspace = _packed_strides(oriented, width, panel), _packed_bytes(oriented, width, panel, accumulate)
         if pack_first:
-            steps.append(steps_first)
-    tables = _scratch(isa, contraction.accumulate, choice)
-    step, _ = strip_shape(isa, contraction.accumulate)
-    path = path_of(contraction, isa, choice, _step(oriented.groups["k"], "a"))
+            mode, _ = pack_cost(isa, isa.lanes(accumulate), contraction.dtype, accumulate,
+                                inner_run(oriented.groups["n"], "b"), inner_run(oriented.groups["k"], "b"))
+            steps.append(_pack_step(isa, library._replace(role="pack"), _packing(choice, mode, width), packed))
+    tables = _scratch(isa, accumulate, choice)
+    in_place = _step(oriented.groups["k"], "a")
+    step = in_place if choice.a_mode == words.IN_PLACE else strip_shape(isa, accumulate)[0]
+    path = path_of(contraction, isa, choice, in_place)
     block = _words(choice, oriented.groups, tables, packed, step, TRIANGLES.index(contraction.triangle), path)
     steps.append(Step(library, block, choice.units, choice.grain, tables["total"]))
     order = oriented.order
     return NestPlan(tuple(steps), workspace, order["batch"], order["m"], order["n"], choice)
 
 
-def assemble_tiles(contraction: Contraction, isa: Isa, choice: Choice, role: str = TILES) -> NestPlan:
-    """The step of a choice for matrix tiles, or for what stands in for them."""
+def assemble_tiles(contraction: Contraction, isa: Isa, choice: Choice, role: str = TILES,
+                   pack_first: bool = False) -> NestPlan:
+    """The steps of a choice for matrix tiles, or for what stands in for them."""
     dtype, accumulate, result = contraction.dtype, contraction.accumulate, contraction.result or contraction.dtype
     library = Library(role, dtype, accumulate, result, isa.name)
-    groups, order = choice.oriented.groups, choice.oriented.order
+    oriented = choice.oriented
+    groups, order = oriented.groups, oriented.order
     tables = _scratch(tiled(isa), accumulate, choice, tile_scratch(choice, dtype))
-    block = _words(choice, groups, tables, (0,) * len(groups["batch"]), 0)
-    step = Step(library, block, choice.units, choice.grain, tables["total"])
-    return NestPlan((step,), 0, order["batch"], order["m"], order["n"], choice)
+    steps, workspace, strides = [], 0, (0,) * len(groups["batch"])
+    if choice.b_mode == words.PREPACKED:
+        panel = -(-oriented.extent("k") // tile_steps(dtype)) * TILE_BYTES // BYTES[accumulate]
+        strides = _packed_strides(oriented, SIDE, panel)
+        if pack_first:
+            mode, _ = pack_mode(groups["n"], groups["k"], "b", tile_steps(dtype), True)
+            made = Library(PACK_TILES, dtype, accumulate, dtype, isa.name)
+            steps.append(_pack_step(tiled(isa), made, _packing(choice, mode, SIDE), strides))
+        workspace = _packed_bytes(oriented, SIDE, panel, accumulate)
+    block = _words(choice, groups, tables, strides, _step(groups["m"], "a"))
+    steps.append(Step(library, block, choice.units, choice.grain, tables["total"]))
+    return NestPlan(tuple(steps), workspace, order["batch"], order["m"], order["n"], choice)
 
 
 def _words(choice: Choice, groups: dict, tables: dict[str, int], packed: tuple[int, ...],
-           packed_step: int, triangle: int = 0, path: int = words.GENERAL) -> tuple[int | str, ...]:
+           a_step: int, triangle: int = 0, path: int = words.GENERAL) -> tuple[int | str, ...]:
     oriented = choice.oriented
     a, b = ("b", "a") if oriented.swapped else ("a", "b")
     values: dict[str, int | str] = {"a": a, "b": b, "c": "c", "packed": 0, "epilogue": 0, "epilogue_args": 0,
@@ -127,10 +146,8 @@ def _words(choice: Choice, groups: dict, tables: dict[str, int], packed: tuple[i
     values.update(depth=oriented.extent("k"), rows=oriented.extent("m"), columns=oriented.extent("n"),
                   block_depth=choice.block_depth, block_rows=choice.block_rows, block_columns=choice.block_columns,
                   a_mode=choice.a_mode, b_mode=choice.b_mode, c_mode=choice.c_mode, triangle=triangle,
-                  part_columns=choice.part_columns, a_step=_step(groups["k"], "a"), a_kept=int(is_kept(choice)),
+                  part_columns=choice.part_columns, a_step=a_step, a_kept=int(is_kept(choice)),
                   sweep_rows=choice.sweep_rows, sweep_columns=choice.sweep_columns, path=path)
-    if choice.a_mode != words.IN_PLACE:
-        values["a_step"] = packed_step
     values.update((name, tables[name]) for name in words.SCRATCH)
     block: list[int | str] = [0] * words.FIRST_RECORD
     for name, word in words.WORDS.items():
@@ -153,36 +170,41 @@ def _step(dims: tuple[Dimension, ...], operand: str) -> int:
     return strides[-1][1] if even else 0
 
 
-def _packed_strides(isa: Isa, accumulate: str, choice: Choice) -> tuple[int, ...]:
-    """Per batch dimension, the stride of packed B: nothing for dimensions B does not have."""
-    width, oriented = isa.columns(accumulate), choice.oriented
-    size = -(-oriented.extent("n") // width) * width * oriented.extent("k")
-    strides = []
+def _packed_strides(oriented: Oriented, width: int, panel: int) -> tuple[int, ...]:
+    """Per batch dimension, the stride of packed B: nothing for dimensions B does not have. `panel` elements are packed
+    for every `width` columns."""
+    size, strides = -(-oriented.extent("n") // width) * panel, []
     for dim in reversed(oriented.groups["batch"]):
         strides.append(size if dim.b_stride else 0)
         size *= dim.extent if dim.b_stride else 1
     return tuple(reversed(strides))
 
 
-def _pack_step(isa: Isa, contraction: Contraction, choice: Choice, library: Library,
-               packed: tuple[int, ...]) -> tuple[Step, int]:
-    accumulate, oriented = contraction.accumulate, choice.oriented
-    width = isa.columns(accumulate)
-    mode, _ = pack_cost(isa, isa.lanes(accumulate), contraction.dtype, accumulate,
-                        inner_run(oriented.groups["n"], "b"), inner_run(oriented.groups["k"], "b"))
-    single = choice._replace(b_mode=mode, block_rows=1, block_columns=width, part_columns=width, c_mode=words.DIRECT)
-    tables = _scratch(isa, accumulate, single)
+def _panels(oriented: Oriented, width: int) -> int:
+    """Panels of B of all batches it has."""
+    panels = -(-oriented.extent("n") // width)
+    for dim in oriented.groups["batch"]:
+        panels *= dim.extent if dim.b_stride else 1
+    return panels
+
+
+def _packed_bytes(oriented: Oriented, width: int, panel: int, accumulate: str) -> int:
+    return _panels(oriented, width) * panel * BYTES[accumulate]
+
+
+def _packing(choice: Choice, mode: int, width: int) -> Choice:
+    """The choice of the step that packs B for another."""
+    return choice._replace(b_mode=mode, block_rows=1, block_columns=width, part_columns=width, c_mode=words.DIRECT)
+
+
+def _pack_step(isa: Isa, library: Library, single: Choice, packed: tuple[int, ...]) -> Step:
+    """The step that packs B: a unit for each panel."""
+    oriented, tables = single.oriented, _scratch(isa, library.accumulate, single)
     kept = [(d, s) for d, s in zip(oriented.groups["batch"], packed, strict=True) if d.b_stride]
     batch = tuple(d for d, _ in kept) or (Dimension("batch", 1),)
     block = list(_words(single, {**oriented.groups, "batch": batch}, tables, tuple(s for _, s in kept) or (0,), 0))
     block[words.WORDS["packed"]] = "packed"
-    batches = 1
-    for dim in batch:
-        batches *= dim.extent
-    panels = -(-oriented.extent("n") // width)
-    bytes_needed = batches * panels * width * oriented.extent("k") * BYTES[accumulate]
-    step = Step(library._replace(role="pack"), tuple(block), batches * panels, choice.grain, tables["total"])
-    return step, bytes_needed
+    return Step(library, tuple(block), _panels(oriented, single.block_columns), single.grain, tables["total"])
 
 
 def _scratch(isa: Isa, accumulate: str, choice: Choice, own: dict[str, int] | None = None) -> dict[str, int]:

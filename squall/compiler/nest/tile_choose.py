@@ -18,17 +18,18 @@ from squall.compiler.nest.choose import (
 )
 from squall.compiler.nest.isa import MOST_ROWS, Isa
 from squall.compiler.nest.spec import Contraction, Dimension, orient
-from squall.compiler.nest.tile_driver import DOTS, PAIR, TILES, tiled
-from squall.compiler.nest.tile_pack import SIDE, TILE_BYTES, tile_steps
+from squall.compiler.nest.tile_driver import DOTS, GROUP, PAIR, TILES, tiled
+from squall.compiler.nest.tile_pack import LINE_BYTES, SIDE, TILE_BYTES, tile_steps
 from squall.ir.linear import BYTES, TILE_DOTS
 
 DEPTH = 1 << 12  # the deepest block of k
 PACKED_BYTES = 5 << 18  # of packed B: it stays in the second-level cache
 STAGE_BYTES = 1 << 19
+EVEN_BYTES = 1 << 10  # rows of A are at most multiples of this apart where tiles of it are loaded in place
 TILE_CYCLES = 24.0  # of one tile's multiplication, with its share of loads and stores
 DOTS_CYCLES = 200.0  # of the same by sums of products of bytes
-# cycles per element packed: by the lines of a tile, by its words, one by one
-LINES, TURNED, ELEMENTS = 0.06, 0.14, 2.5
+# cycles per element packed: by the lines of a tile, by its words, one by one; of one that is loaded where it lies
+LINES, TURNED, ELEMENTS, NEAR = 0.06, 0.14, 2.5, 0.02
 STORE, STORE_TRANSPOSED = 0.1, 0.3
 
 
@@ -40,13 +41,14 @@ def fits_tiles(contraction: Contraction, tiles: str = TILES) -> bool:
 
 
 def choose_tiles(contraction: Contraction, isa: Isa, threads: int = 1, epilogue: bool = False,
-                 swapped: bool | None = None, tiles: str = TILES) -> Choice:
+                 swapped: bool | None = None, tiles: str = TILES, prepacked: bool = False) -> Choice:
     """The cheapest way to run a contraction that `fits_tiles`; arguments and result as `choose`."""
-    candidates, each = [False, True] if swapped is None else [swapped], TILE_CYCLES if tiles == TILES else DOTS_CYCLES
-    return min((_choose(contraction, isa, threads, epilogue, s, each) for s in candidates), key=lambda c: c.cycles)
+    candidates = [swapped] if swapped is not None else [False] if prepacked else [False, True]
+    return min((_choose(contraction, isa, threads, epilogue, s, tiles, prepacked) for s in candidates),
+               key=lambda c: c.cycles)
 
 
-def _pack_mode(across: tuple[Dimension, ...], along: tuple[Dimension, ...], operand: str, steps: int,
+def pack_mode(across: tuple[Dimension, ...], along: tuple[Dimension, ...], operand: str, steps: int,
                by_words: bool) -> tuple[int, float]:
     """How an operand is packed, and cycles per element."""
     run, depth = inner_run(along, operand), 1
@@ -59,21 +61,37 @@ def _pack_mode(across: tuple[Dimension, ...], along: tuple[Dimension, ...], oper
     return words.BY_VECTORS, ELEMENTS
 
 
-def _choose(contraction: Contraction, isa: Isa, threads: int, epilogue: bool, swapped: bool,
-            each: float) -> Choice:
+def _lies_in_tiles(across: tuple[Dimension, ...], along: tuple[Dimension, ...], size: int) -> bool:
+    """Whether tiles of A can be loaded where A lies: its rows are whole lines of tiles, evenly apart, and not such
+    powers of two that lines crowd into a few sets of the first-level cache."""
+    depth = inner_run(along, "a")
+    if len(along) != 1 or depth != along[0].extent or depth * size % LINE_BYTES or len(across) != 1:
+        return False
+    step = across[0].a_stride * size
+    return step > 0 and (step & -step) <= EVEN_BYTES
+
+
+def _choose(contraction: Contraction, isa: Isa, threads: int, epilogue: bool, swapped: bool, tiles_are: str,
+            prepacked: bool) -> Choice:
     oriented = orient(contraction, swapped, SIDE)
     groups = oriented.groups
     batch, rows, columns, depth = (oriented.extent(kind) for kind in ("batch", "m", "n", "k"))
     steps, size = tile_steps(contraction.dtype), BYTES[contraction.dtype]
-    a_mode, a_cost = _pack_mode(groups["m"], groups["k"], "a", steps, False)
-    b_mode, b_cost = _pack_mode(groups["n"], groups["k"], "b", steps, True)
+    a_mode, a_cost = pack_mode(groups["m"], groups["k"], "a", steps, False)
+    b_mode, b_cost = pack_mode(groups["n"], groups["k"], "b", steps, True)
+    if tiles_are == TILES and _lies_in_tiles(groups["m"], groups["k"], size):
+        a_mode, a_cost = words.IN_PLACE, NEAR
+    if prepacked:
+        b_mode, b_cost = words.PREPACKED, 0.0
     c_mode, _ = result_mode(contraction, groups, epilogue)
     c_mode = words.STAGED if c_mode == words.DIRECT else c_mode
     deep = max(steps, min(DEPTH, -(-depth // steps) * steps))
     most_columns = max(2 * PAIR, PACKED_BYTES // (deep * size) // PAIR * PAIR)
     most_rows = MOST_ROWS
     if depth > deep or c_mode == words.STAGED_TRANSPOSED:  # all rows are staged
-        most_rows = max(PAIR, STAGE_BYTES // (4 * min(most_columns, -(-max(1, columns) // PAIR) * PAIR)) // PAIR * PAIR)
+        staged = 4 * min(most_columns, -(-max(1, columns) // GROUP) * GROUP)
+        most_rows = max(PAIR, STAGE_BYTES // staged // PAIR * PAIR)
+    each = TILE_CYCLES if tiles_are == TILES else DOTS_CYCLES
     tiles = -(-rows // SIDE) * -(-columns // SIDE) * -(-depth // steps)
     store = STORE_TRANSPOSED if c_mode == words.STAGED_TRANSPOSED else STORE
     work = (tiles * each + store * rows * columns) * batch
@@ -95,8 +113,8 @@ def tile_scratch(choice: Choice, dtype: str) -> dict[str, int]:
     """Bytes of a unit's packed operands and its stage, by the names of `arguments.SCRATCH`."""
     oriented = choice.oriented
     rows = -(-max(1, min(choice.block_rows, oriented.extent("m"))) // PAIR) * PAIR
-    columns = -(-max(1, min(choice.block_columns, oriented.extent("n"))) // PAIR) * PAIR
+    columns = -(-max(1, min(choice.block_columns, oriented.extent("n"))) // GROUP) * GROUP
     along = -(-min(choice.block_depth, max(1, oriented.extent("k"))) // tile_steps(dtype)) * TILE_BYTES
     whole = oriented.extent("k") <= choice.block_depth and choice.c_mode != words.STAGED_TRANSPOSED
-    return {"packed_a": PAIR // SIDE * along, "packed_b": columns // SIDE * along,
+    return {"packed_a": PAIR // SIDE * along, "packed_b": (choice.b_mode != words.PREPACKED) * columns // SIDE * along,
             "stage": (PAIR if whole else rows) * columns * 4}

@@ -2,7 +2,8 @@
 that have none but add up products of bytes (`byte_dots`), for i8.
 
 It shares units, tables, stores and epilogues with the other driver. What differs is what happens inside a block of k:
-both operands are packed into tiles (`tile_pack`), and results of two by two tiles are summed at a time. Integers give
+both operands are packed into tiles (`tile_pack`), unless B comes packed (weights that are kept, `tile_prepack`) or A's
+rows can be loaded as tiles where they lie, and results of two by two tiles are summed at a time. Integers give
 the bits of the other driver. For bf16 an element is a chain over tiles of 32 steps of k, in ascending order, of what
 the `tile` instruction of `ir/linear` says: other bits than multiply-adds in float32 give, but the same for any blocks,
 units, orientation and layout, since k is filled with zeros to whole tiles.
@@ -21,9 +22,12 @@ from squall.compiler.nest.tables import fill_offsets, find_runs
 from squall.compiler.nest.tile_pack import LINE_BYTES, SIDE, TILE_BYTES, pack_name, pack_tile, tile_steps
 from squall.ir.linear import BYTES, I64, PTR, Builder, Function, Instr, Program, Reg
 
+# of `tiles_RxC`
+PARAMETERS = (PTR, I64, I64, I64, PTR, I64, I64, PTR, I64, I64)
 TILES, DOTS = "tiles", "dots"  # the roles of libraries: by matrix tiles, or by sums of products of bytes
 NEAR_TILES = 8  # along k: two rows of so many tiles of A stay in the first-level cache
 PAIR = 2 * SIDE  # rows and columns of a step: two tiles of each operand, four of the result
+GROUP = 2 * PAIR  # columns that are staged together, and stored while they are in the first-level cache
 
 
 def tiled(isa: Isa) -> Isa:
@@ -45,12 +49,14 @@ def build_tiles(library: Library) -> Program:
 
 
 def multiply_tiles(dtype: str, rows: int, columns: int) -> Function:
-    """`tiles_RxC(a, b, apart, count, c, bytes between c's rows, adding)`: up to two by two tiles of a result.
+    """`tiles_RxC(a, line, step, apart, b, apart, count, c, bytes between c's rows, adding)`: up to two by two tiles of
+    a result.
 
-    Packed tiles follow one another along k, those of the next 16 rows or columns `apart` bytes later.
+    Tiles of A have their lines `line` bytes apart and follow one another along k after `step` bytes, those of B are
+    packed; those of the next 16 rows or columns are `apart` bytes later.
     """
-    b = Builder(f"tiles_{rows}x{columns}", (PTR, PTR, I64, I64, PTR, I64, I64))
-    a, other, apart, count, c, stride, adding = b.parameters
+    b = Builder(f"tiles_{rows}x{columns}", PARAMETERS)
+    a, line_a, step_a, apart_a, other, apart_b, count, c, stride, adding = b.parameters
     line, results = b.int(LINE_BYTES), [(i, j) for i in range(rows) for j in range(columns)]
 
     def place(i: int, j: int) -> Reg:
@@ -63,11 +69,12 @@ def multiply_tiles(dtype: str, rows: int, columns: int) -> Function:
         for i, j in results:
             b.emit("tile", None, (), ("zero", 2 * i + j))
     with b.loop(b.int(0), count) as t:
-        offset = b.mul(t, b.int(TILE_BYTES))
-        for start, first, n in ((a, 4, rows), (other, 6, columns)):
+        sides = ((a, b.mul(t, step_a), apart_a, line_a, 4, rows),
+                 (other, b.mul(t, b.int(TILE_BYTES)), apart_b, line, 6, columns))
+        for start, offset, apart, lines, first, n in sides:
             for i in range(n):
                 here = b.gep(b.gep(start, offset, "i8"), b.mul(apart, b.int(i)), "i8")
-                b.emit("tile", None, (here, line), ("load", first + i))
+                b.emit("tile", None, (here, lines), ("load", first + i))
         for i, j in results:
             b.emit("tile", None, (), ("dot", 2 * i + j, 4 + i, 6 + j, dtype))
     for i, j in results:
@@ -77,6 +84,10 @@ def multiply_tiles(dtype: str, rows: int, columns: int) -> Function:
 
 class _TileDriver(Driver):
     """Writes the kernel."""
+
+    def __init__(self, isa: Isa, library: Library):
+        super().__init__(isa, library)
+        self.width = GROUP  # of the stage
 
     def build(self) -> Function:
         if self.library.role == DOTS:
@@ -92,29 +103,48 @@ class _TileDriver(Driver):
         """One block of k: B packed, then strips of rows, each packed and multiplied."""
         b, args = self.b, self.args
         fill(b, args.group("k"), words.STRIDE_A, self.start, self.length, args.scratch("k_a"))
-        fill(b, args.group("k"), words.STRIDE_B, self.start, self.length, args.scratch("k_b"))
         self.tiles = ceiling(b, self.length, b.int(tile_steps(self.library.dtype)))
         self.apart = b.mul(self.tiles, b.int(TILE_BYTES))
-        self._pack(True, self.source, self.columns_b, self.columns, args.scratch("packed_b"))
-        whole = b.op("and", b.compare("le", args["depth"], args["block_depth"]),
-                     b.compare("ne", args["c_mode"], b.int(words.STAGED_TRANSPOSED)))
+        first = b.op("div", self.column0, b.int(SIDE))
+        before = b.mul(b.op("div", self.start, b.int(tile_steps(self.library.dtype))), b.int(TILE_BYTES))
+        before = b.add(b.mul(before, ceiling(b, args["columns"], b.int(SIDE))), b.mul(first, self.apart))
+        self.packed_b = b.select(self.b_prepacked, b.gep(self.packed, before, "i8"), args.scratch("packed_b"))
+        with b.when(b.op("not", self.b_prepacked)):
+            fill(b, args.group("k"), words.STRIDE_B, self.start, self.length, args.scratch("k_b"))
+            self._pack(True, self.source, self.columns_b, self.columns, args.scratch("packed_b"))
+        self.transposed = b.compare("eq", args["c_mode"], b.int(words.STAGED_TRANSPOSED))
+        whole = b.op("and", b.compare("le", args["depth"], args["block_depth"]), b.op("not", self.transposed))
         with b.loop(b.int(0), self.rows, b.int(PAIR)) as row:
             count = b.op("min", b.int(PAIR), b.sub(self.rows, row))
-            self._pack(False, self.a, b.gep(args.scratch("rows_a"), row, "i64"), count, args.scratch("packed_a"))
-            if self.library.role == DOTS:
-                b.call(FLIP, (args.scratch("packed_a"), b.mul(ceiling(b, count, b.int(SIDE)), self.apart)))
+            self._meet_rows(row, count)
             staged = b.mul(b.select(whole, b.int(0), row), self.stage_width)
             stage = b.gep(args.scratch("stage"), staged, self.library.accumulate)
             with (b.loop(b.int(0), b.op("max", b.int(1), self.tiles), b.int(NEAR_TILES)) as tile,
-                  b.loop(b.int(0), self.columns, b.int(PAIR)) as column):
-                self._multiply(count, column, stage, tile)
-            with b.when(self.last_block):
-                self._finish(row, count, stage)
+                  b.loop(b.int(0), self.columns, b.int(GROUP)) as column):
+                self._group(row, count, column, stage, tile)
+
+    def _meet_rows(self, row: Reg, count: Reg) -> None:
+        """Where the tiles of a strip of A are: in place, where its rows fill tiles and lie in even steps, or packed."""
+        b, args = self.b, self.args
+        size = b.int(BYTES[self.library.dtype])
+        rows = b.gep(args.scratch("rows_a"), row, "i64")
+        packed = args.scratch("packed_a")
+        offset = b.add(b.load(I64, rows), b.load(I64, args.scratch("k_a")))
+        step = b.mul(args["a_step"], size)
+        lying = b.op("and", self.a_in_place, b.compare("eq", b.op("rem", count, b.int(SIDE)), b.int(0)))
+        self.rows_a = (b.select(lying, b.gep(self.a, offset, self.library.dtype), packed),
+                       b.select(lying, step, b.int(LINE_BYTES)),
+                       b.select(lying, b.int(LINE_BYTES), b.int(TILE_BYTES)),
+                       b.select(lying, b.mul(step, b.int(SIDE)), self.apart))
+        with b.when(b.op("not", lying)):
+            self._pack(False, self.a, rows, count, packed)
+            if self.library.role == DOTS:
+                b.call(FLIP, (packed, b.mul(ceiling(b, count, b.int(SIDE)), self.apart)))
 
     def _pack(self, is_b: bool, source: Reg, table: Reg, count: Reg, target: Reg) -> None:
         """Some rows of A or columns of B. What is contiguous across k is read in long lines, for that k is outside."""
         b, args, steps = self.b, self.args, tile_steps(self.library.dtype)
-        along = self.b_transposing if is_b else self.a_transposing
+        along = self.b_transposing if is_b else b.select(self.a_in_place, b.int(1), self.a_transposing)
         groups, k_table = ceiling(b, count, b.int(SIDE)), args.scratch("k_b" if is_b else "k_a")
         lengthwise = b.compare("ne", along, b.int(0))
         outer, inner = b.select(lengthwise, groups, self.tiles), b.select(lengthwise, self.tiles, groups)
@@ -126,16 +156,30 @@ class _TileDriver(Driver):
                                      b.op("min", b.int(SIDE), b.sub(count, first)), b.gep(k_table, k, "i64"),
                                      b.sub(self.length, k), along, place))
 
-    def _multiply(self, count: Reg, column: Reg, stage: Reg, tile: Reg) -> None:
-        """Some tiles of k, so few that those of A stay in the first-level cache, for two by two of the result."""
-        b, args, size = self.b, self.args, BYTES[self.library.accumulate]
-        before, adding = b.mul(tile, b.int(TILE_BYTES)), b.cast(b.compare("ne", tile, b.int(0)), I64)
-        other = b.gep(args.scratch("packed_b"), b.mul(b.op("div", column, b.int(SIDE)), self.apart), "i8")
+    def _group(self, row: Reg, count: Reg, column: Reg, strip: Reg, tile: Reg) -> None:
+        """Some tiles of k, so few that those of A stay in the first-level cache, for some columns of a strip, whose
+        sums lie together unless they will be stored transposed; the last of k's have them stored."""
+        b = self.b
+        columns = b.op("min", b.int(GROUP), b.sub(self.columns, column))
+        stage = b.gep(strip, b.select(self.transposed, column, b.mul(column, b.int(PAIR))), self.library.accumulate)
+        width = b.select(self.transposed, self.stage_width, b.int(GROUP))
+        with b.loop(b.int(0), columns, b.int(PAIR)) as j:
+            self._multiply(count, b.add(column, j), b.gep(stage, j, self.library.accumulate), width, tile)
+        done = b.compare("ge", b.add(tile, b.int(NEAR_TILES)), self.tiles)
+        with b.when(b.op("and", self.last_block, done)):
+            self._finish(row, count, column, columns, stage, width)
+
+    def _multiply(self, count: Reg, column: Reg, stage: Reg, width: Reg, tile: Reg) -> None:
+        """Two by two tiles of the result."""
+        b, size = self.b, BYTES[self.library.accumulate]
+        a, line, step, apart = self.rows_a
+        adding = b.cast(b.compare("ne", tile, b.int(0)), I64)
+        other = b.gep(self.packed_b, b.mul(b.op("div", column, b.int(SIDE)), self.apart), "i8")
         tall = b.compare("gt", count, b.int(SIDE))
         wide = b.compare("gt", b.sub(self.columns, column), b.int(SIDE))
-        given = (b.gep(args.scratch("packed_a"), before, "i8"), b.gep(other, before, "i8"), self.apart,
-                 b.op("min", b.int(NEAR_TILES), b.sub(self.tiles, tile)),
-                 b.gep(stage, column, self.library.accumulate), b.mul(self.stage_width, b.int(size)),
+        given = (b.gep(a, b.mul(tile, step), "i8"), line, step, apart,
+                 b.gep(other, b.mul(tile, b.int(TILE_BYTES)), "i8"), self.apart,
+                 b.op("min", b.int(NEAR_TILES), b.sub(self.tiles, tile)), stage, b.mul(width, b.int(size)),
                  b.op("or", self.adding, adding))
         for rows in (1, 2):
             for columns in (1, 2):
@@ -143,16 +187,12 @@ class _TileDriver(Driver):
                 with b.when(b.op("and", high, broad)):
                     b.call(f"tiles_{rows}x{columns}", given)
 
-    def _finish(self, row: Reg, count: Reg, stage: Reg) -> None:
-        """Store a finished strip, or give it to the epilogue in pieces as the other driver's."""
+    def _finish(self, row: Reg, count: Reg, column: Reg, columns: Reg, stage: Reg, width: Reg) -> None:
+        """Store some columns of a finished strip, or give them to the epilogue."""
         b, args = self.b, self.args
         with b.when(b.compare("eq", args["c_mode"], b.int(words.STAGED))):
-            b.call("store_lines", (stage, self.stage_width, count, self.columns, self.c,
-                                  b.gep(args.scratch("rows_c"), row, "i64"), self.columns_c))
+            b.call("store_lines", (stage, width, count, columns, self.c, b.gep(args.scratch("rows_c"), row, "i64"),
+                                  b.gep(self.columns_c, column, "i64")))
         with b.when(b.compare("eq", args["c_mode"], b.int(words.EPILOGUE))):
-            height = ISAS[self.library.isa].tile.rows
-            with b.loop(b.int(0), count, b.int(height)) as at:
-                source = b.gep(stage, b.mul(at, self.stage_width), self.library.accumulate)
-                b.call(args["epilogue"], (self.epilogue_args, source, self.stage_width, self.batch,
-                                          b.add(b.add(self.row0, row), at), self.column0,
-                                          b.op("min", b.int(height), b.sub(count, at)), self.columns))
+            b.call(args["epilogue"], (self.epilogue_args, stage, width, self.batch, b.add(self.row0, row),
+                                      b.add(self.column0, column), count, columns))

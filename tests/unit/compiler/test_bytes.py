@@ -67,6 +67,25 @@ def test_frozen_weights_stay_bytes(rows):
     assert "x500 i8" in str(sq.explain(function, x))
 
 
+SPECIAL = [np.nan, np.inf, -np.inf, 3e9, -3e9, 2.0**31, -(2.0**31), 127.5, -128.5, 0.0, -0.0, 0.49, 300.0, -300.0]
+
+
+@pytest.mark.parametrize("isa", host_isas())
+@pytest.mark.parametrize("kind", [sq.int8, sq.uint8, sq.int16])
+@pytest.mark.parametrize("bounds", [(-128.0, 127.0), (5.0, -5.0), (np.nan, 3.0), (-3.0, np.nan), (-1e10, 1e10),
+                                    (-np.inf, np.inf)])
+def test_clamped_and_cast_as_in_two_steps(bounds, kind, isa):
+    x = sq.tensor(np.resize(np.array(SPECIAL, "f4"), (3, 37)))
+    low, high = bounds
+    forms = [lambda x: x.clamp(low, high), lambda x: sq.minimum(sq.maximum(x, sq.tensor(low)), sq.tensor(high)),
+             lambda x: sq.maximum(sq.minimum(x, sq.tensor(high)), sq.tensor(low)), lambda x: x.clamp(min=low)]
+    with config.options(isa=isa):
+        for form in forms:
+            apart = sq.tensor(sq.compile(form)(x).numpy())
+            together = sq.compile(lambda x, form=form: form(x).to(kind))(x)
+            np.testing.assert_array_equal(together.numpy(), apart.to(kind).numpy())
+
+
 @pytest.mark.parametrize("kinds", [("i1", "i1"), ("u1", "u1"), ("u1", "i1")])
 def test_sums_are_exact_whatever_moves_the_bytes(kinds):
     a, b = drawn(0, 3, 20, 70, kind=kinds[0]), drawn(1, 70, 30, kind=kinds[1])

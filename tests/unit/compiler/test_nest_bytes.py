@@ -39,6 +39,17 @@ def test_the_python_backend_gives_the_same_bits(shape, ta, tb):
 
 
 @with_dots
+@settings(max_examples=30, deadline=None)
+@given(contractions("i8"), st.integers(1, 3))
+def test_packed_beforehand_they_give_the_same(contraction, threads):
+    problem = Problem(contraction._replace(result="i32"))
+    made = nest.plan(problem.contraction, "avx512", threads, tiles=nest.DOTS, pack_first=True)
+    assert [step.library.role for step in made.steps] == ["pack_tiles", nest.DOTS]
+    wanted = problem.run(nest.plan(problem.contraction, "avx2"))
+    np.testing.assert_array_equal(problem.run(made, split=2), wanted)
+
+
+@with_dots
 def test_extremes_do_not_saturate():
     problem = Problem(nest.matmul(20, 40, 6000, "i8", False, True)._replace(result="i32"))
     for low, high in ((-128, -128), (-128, 127), (127, 127)):

@@ -66,6 +66,37 @@ def test_integers_have_the_bits_of_other_kernels(shape, dtype, transposed):
     np.testing.assert_array_equal(problem.run(plan(problem.contraction, 2), split=3), wanted)
 
 
+@pytest.mark.parametrize("dtype", ["bf16", "i8", "u8"])
+@settings(max_examples=40, deadline=None)
+@given(data=st.data())
+def test_packed_beforehand_they_have_the_same_bits(dtype, data):
+    contraction = data.draw(contractions(dtype))._replace(result="" if dtype == "bf16" else "i32")
+    problem = Problem(contraction, 1)
+    wanted = problem.run(nest.plan(contraction, "avx512", tiles=nest.TILES, swapped=False))
+    made = nest.plan(contraction, "avx512", data.draw(st.integers(1, 3)), tiles=nest.TILES, pack_first=True)
+    assert [step.library.role for step in made.steps] == ["pack_tiles", "tiles"]
+    np.testing.assert_array_equal(bits(problem.run(made, split=data.draw(st.integers(1, 4)))), bits(wanted))
+
+
+@pytest.mark.parametrize("tb", [False, True])
+@pytest.mark.parametrize("dtype", ["bf16", "i8"])
+@pytest.mark.parametrize("m, n, k", [(64, 70, 128), (75, 33, 256), (16, 16, 9024), (33, 300, 64)])
+def test_rows_that_lie_in_tiles_are_not_packed(m, n, k, dtype, tb):
+    contraction = nest.matmul(m, n, k, dtype, False, tb)._replace(result="f32" if dtype == "bf16" else "i32")
+    problem = Problem(contraction, 6)
+    lying = choose_tiles(contraction, ISA, 1, swapped=False)
+    assert lying.a_mode == words.IN_PLACE
+    wanted = problem.run(assemble_tiles(contraction, ISA, lying._replace(a_mode=words.BY_TRANSPOSING)))
+    np.testing.assert_array_equal(bits(problem.run(assemble_tiles(contraction, ISA, lying))), bits(wanted))
+    packed = nest.plan(contraction, "avx512", 2, tiles=nest.TILES, pack_first=True)
+    np.testing.assert_array_equal(bits(problem.run(packed, split=2)), bits(wanted))
+
+
+def test_rows_that_crowd_into_sets_of_the_cache_are_packed():
+    for k, mode in ((1024, words.IN_PLACE), (4096, words.BY_TRANSPOSING), (1000, words.BY_TRANSPOSING)):
+        assert choose_tiles(nest.matmul(64, 64, k, "i8"), ISA, 1, swapped=False).a_mode == mode
+
+
 @pytest.mark.parametrize("ta", [False, True])
 @pytest.mark.parametrize("tb", [False, True])
 @pytest.mark.parametrize("m, n, k", [(1, 300, 500), (300, 1, 500), (64, 64, 64), (13, 77, 9000), (257, 130, 259)])

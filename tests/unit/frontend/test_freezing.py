@@ -8,6 +8,8 @@ from squall.base import config
 from squall.base.errors import ArgumentError
 from squall.engine import keeping
 from squall.engine.bind import Binding
+from squall.runtime import matrix_tiles
+from tests.unit.compiler.nest_support import host_isas
 
 pytestmark = pytest.mark.skipif(config.get("backend") != "cpu", reason="packs for compiled kernels")
 
@@ -39,6 +41,32 @@ def test_linear_layers_and_products_have_the_same_bits(rows, shape):
     pair = Pair(lambda x: sq.nn.functional.gelu(sq.nn.functional.linear(x, weight, bias)) @ along_columns)
     pair.check(sq.randn(rows, depth), 4)
     assert pair.held() in ([1], [2])
+
+
+@pytest.mark.parametrize("rows", [1, 17, 64])
+@pytest.mark.parametrize("isa", ["", *host_isas()])
+def test_products_of_16_bits_and_bytes_have_the_same_bits(rows, isa):
+    brain, small = sq.randn(70, 130).to(sq.bfloat16), sq.randint(-128, 128, (70, 130), dtype=sq.int8)
+    wide = sq.nn.functional
+    with config.options(isa=isa):
+        pair = Pair(lambda x: wide.gelu(x @ brain.T).to(sq.float32))
+        pair.check(sq.randn(rows, 130).to(sq.bfloat16), 4)
+        bytes_of = Pair(lambda x: ((x.to(sq.int32) @ small.to(sq.int32).T).to(sq.float32) * 0.01).round()
+                        .clamp(-128, 127).to(sq.int8))
+        bytes_of.check(sq.randint(-128, 128, (rows, 130), dtype=sq.int8), 4)
+        if isa == "" and matrix_tiles.granted():
+            assert pair.held() == bytes_of.held() == [1]
+            with sq.no_grad():
+                brain[3], small[3] = 1.5, 7
+            pair.check(sq.randn(rows, 130).to(sq.bfloat16), 2)
+            bytes_of.check(sq.randint(-128, 128, (rows, 130), dtype=sq.int8), 2)
+
+
+def test_a_packed_form_is_that_of_the_instruction_set():
+    weight, x = sq.randint(-128, 128, (64, 64), dtype=sq.int8), sq.randint(-128, 128, (8, 64), dtype=sq.int8)
+    for isa in ("", *host_isas(), ""):
+        with config.options(isa=isa):
+            Pair(lambda x: x.to(sq.int32) @ weight.to(sq.int32).T).check(x, 4)
 
 
 def test_batches_of_weights():
