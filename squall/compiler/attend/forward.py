@@ -8,6 +8,8 @@ Every query is a lane from the scores to the result. Nothing is kept but the res
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from squall.compiler.attend import softmax, tiles
 from squall.compiler.attend.block import Block, fill, helpers
 from squall.compiler.attend.spec import AttentionSpec, Scratch, rounded
@@ -21,7 +23,7 @@ def program(spec: AttentionSpec) -> Program:
     """The forward kernel, before expansion."""
     isa, scalar = tiles.target_isa(spec.isa), spec.scalar
     functions = tiles.products(isa, scalar, ("product", "scaled", "highest"))
-    functions += [*helpers(spec), softmax.advance(isa, scalar), _finish_rows(isa, scalar)]
+    functions += [*helpers(spec), softmax.advance(isa, scalar), finish_rows(isa, scalar)]
     functions += [tiles.fetch(spec.stored), entry(spec)]
     return Program(tuple(functions), "attention_forward")
 
@@ -59,8 +61,9 @@ def entry(spec: AttentionSpec) -> Function:
             with b.when(b.compare("le", rows, b.int(FEW))):
                 _fetch_next(u, b, at, key, most)
             k = u.lying("k", at["k"], key, keys, room_k)
-            _scores(u, b, at, (*k, turned_q, u.step, w["features"], scores, u.step, keys, columns, highest),
-                    (first, rows, key, whole), (space, turned))
+            product = (*k, turned_q, u.step, w["features"], scores, u.step, keys, columns, highest)
+            settle_scores(u, lambda kind, product=product: b.call(kind, product), at["mask"] if spec.mask else None,
+                          product[-5:], (first, rows, key, whole), (space, turned))
             b.call("advance", (columns, highest, held, sums, shift, factors))
             b.call("weights", (scores, keys, columns, shift, sums))
             if spec.dropout:
@@ -69,36 +72,38 @@ def entry(spec: AttentionSpec) -> Function:
             b.call("scaled", (start, step, row, scores, u.step, keys, result, u.step, w["width"], columns,
                                       factors))
         b.call("finish_rows", (result, w["width"], columns, held, sums, shift))
-        _store(u, b, w.row("out", at["out"], first), b.add(b.mul(lead, u.queries), first), rows, columns,
+        store_result(u, w.row("out", at["out"], first), b.add(b.mul(lead, u.queries), first), rows, columns,
                (result, rows_out, shift))
     return b.finish()
 
 
-def _scores(u: Block, b: Builder, at: dict, product: tuple, place: tuple, rooms: tuple) -> None:
+def settle_scores(u: Block, make: Callable[[str], object], mask_at: Reg | None, where: tuple, place: tuple,
+                  rooms: tuple) -> None:
     """The scores of a block after masks and the user's functions, and the maximum they raise.
 
     Args:
-        product: what makes them (see `tiles.product`). place: the block's first query, how many, its first key, whether
-        all of it is kept. rooms: for masks.
+        make: writes the product; "highest" raises the maxima as well, "product" does not. where: the scores, width of
+        their rows, keys, columns, maxima. place: the block's first query, how many, its first key, whether all of it is
+        kept. rooms: for masks.
     """
-    scores, _, keys, columns, highest = product[-5:]
+    b, (scores, _, keys, columns, highest) = u.b, where
     first, rows, key, whole = place
     ahead = b.sub(key, first)
     if u.spec.flex:
-        b.call("product", product)
+        make("product")
         u.modified(scores, scores, highest, keys, columns, first, key, whole)
-    elif u.spec.mask:
-        b.call("product", product)
-        b.call("adjust", (scores, keys, columns, highest, ahead, *u.score_mask(at["mask"], first, rows, key, keys,
+    elif mask_at is not None:
+        make("product")
+        b.call("adjust", (scores, keys, columns, highest, ahead, *u.score_mask(mask_at, first, rows, key, keys,
                                                                                *rooms)))
     elif u.spec.causal:
         with b.when_else(b.compare("gt", b.add(key, keys), first)) as otherwise:
-            b.call("product", product)
+            make("product")
             b.call("adjust", (scores, keys, columns, highest, ahead, *u.no_mask()))
-            otherwise()
-            b.call("highest", product)
+            otherwise()  # type: ignore[operator]
+            make("highest")
     else:
-        b.call("highest", product)
+        make("highest")
 
 
 def _fetch_next(u: Block, b: Builder, at: dict, key: Reg, most: Reg) -> None:
@@ -109,9 +114,9 @@ def _fetch_next(u: Block, b: Builder, at: dict, key: Reg, most: Reg) -> None:
         b.call("fetch", (w.row(tensor, at[tensor], start), w[f"{tensor}_row"], rows, w[size]))
 
 
-def _store(u: Block, b: Builder, out: Reg, row: Reg, rows: Reg, columns: Reg, places: tuple) -> None:
+def store_result(u: Block, out: Reg, row: Reg, rows: Reg, columns: Reg, places: tuple) -> None:
     """Store a block's result, which lies features by queries, and the logarithms of its rows' sums."""
-    w, (result, rows_out, logs) = u.words, places
+    b, w, (result, rows_out, logs) = u.b, u.words, places
     b.call("turn", (result, u.step, rows_out, u.width, u.width, columns))
     b.call("store_rows", (rows_out, u.width, rows, w["width"], out, w["out_row"], w["out_step"], u.one))
     target = b.gep(w["lse"], row, u.scalar)
@@ -119,7 +124,7 @@ def _store(u: Block, b: Builder, out: Reg, row: Reg, rows: Reg, columns: Reg, pl
         b.store(b.load(Type(u.scalar), b.gep(logs, i, u.scalar)), b.gep(target, i, u.scalar))
 
 
-def _finish_rows(isa: tiles.Isa, scalar: str) -> Function:
+def finish_rows(isa: tiles.Isa, scalar: str) -> Function:
     """`finish_rows(result, width, columns, held, sums, logs)`: divide by the sums (0 where nothing was attended to),
     and leave the base-2 logarithms of the rows' sums."""
     b = Builder("finish_rows", (PTR, I64, I64, PTR, PTR, PTR))

@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from math import prod
 from typing import Any
 
+from squall.base import config
 from squall.base.dtypes import float32
 from squall.base.shapes import contiguous_strides
-from squall.compiler.attend import backward, few, forward
+from squall.compiler.attend import backward, few, forward, forward_tiles
 from squall.compiler.attend.dots import lanes_of
 from squall.compiler.attend.few import BESIDE, FEW, ROW, STRETCH
+from squall.compiler.attend.pieces import STEP
 from squall.compiler.attend.spec import AttentionSpec, Flex
 from squall.compiler.attend.tiles import COMPUTE, KEYS, QUERIES
 from squall.compiler.group import Special
@@ -27,6 +29,7 @@ from squall.ir.plan import KernelStep, Word
 from squall.ops.attention import attributes, split, threshold
 from squall.ops.common import as_dtype_of
 from squall.ops.flex_attention import parts
+from squall.runtime import matrix_tiles
 
 FORWARD = ("attention", "attention_dropout", "flex_attention")
 BACKWARD = tuple(f"{name}_backward" for name in FORWARD)
@@ -34,8 +37,10 @@ GRAIN_PRODUCTS = 1 << 20  # multiply-adds worth handing to another thread
 GRAIN_ELEMENTS = 1 << 16  # of keys and values that few queries meet: as many are worth another thread
 GRAIN_COMBINED = 64  # leading indices whose stretches are worth it
 LARGE = 1 << 40  # above any number of queries or keys
-_PROGRAMS = {"forward": forward.program, "backward": backward.program, "few": few.program,
-             "combine": few.combine_program}
+GROUP = 8  # blocks of queries of a unit on matrix tiles: keys and values are put into parts once for them
+UNITS = 8  # as many units are wanted before they grow to that
+_PROGRAMS = {"forward": forward.program, "tiles": forward_tiles.program, "backward": backward.program,
+             "few": few.program, "combine": few.combine_program}
 
 
 class _Operands:
@@ -97,7 +102,8 @@ def attend(work: Work, node: Node, picks: list[Node | None]) -> None:
     mask, drawn = ((), ()) if flex else split(rest, p)
     lead = len(q.shape) - 2
     spec = AttentionSpec("forward" if is_forward else "backward", q.dtype.short, work.isa, lead, causal,
-                         mask[0].dtype.short if mask else "", bool(drawn), functions(node, rest) if flex else None)
+                         mask[0].dtype.short if mask else "", bool(drawn), functions(node, rest) if flex else None,
+                         is_forward and has_tiles(work.isa) and COMPUTE[q.dtype.short] == "f32")
     o = _Operands(work, node)
     given = [("q", q), ("k", k), ("v", v), *(("mask", m) for m in mask)]
     for name, value in given:
@@ -123,16 +129,19 @@ def attend(work: Work, node: Node, picks: list[Node | None]) -> None:
     is_few = 1 - _exceeds(q.shape[-2], FEW) if is_forward and not drawn and not flex else 0
     steps = _by_stretches(o, spec, is_few, q, k, v) if _can_be(is_few, 1) else []
     if _can_be(is_few, 0):
-        units, grain = _units(q, k, v, is_forward)
-        steps.append(_step(o, spec, units * (1 - is_few), grain, _scratch(spec, q, k, v)))
+        group = _group(spec, q) if spec.tiles else 1
+        o.words["group"] = Word("int", group)
+        units, grain = _units(q, k, v, is_forward, group)
+        steps.append(_step(o, spec, units * (1 - is_few), grain, _scratch(spec, q, k, v, group)))
     work.add(Special(node.op.name, o.reads, steps, o.places), [node], node)
 
 
 def _step(o: _Operands, spec: AttentionSpec, units: Any, grain: Any, scratch: Any) -> KernelStep:
     """A kernel call over the operands."""
     words = tuple(o.words[name] for name in spec.names)
+    make = _PROGRAMS["tiles" if spec.tiles else spec.role]
     name = {"few": "attention_few", "combine": "attention_combine"}.get(spec.role, o.node.op.name)
-    return KernelStep(spec, once(spec, lambda: _PROGRAMS[spec.role](spec)), words, units, grain, name, scratch)
+    return KernelStep(spec, once(spec, lambda: make(spec)), words, units, grain, name, scratch)
 
 
 def _exceeds(size: Any, most: int) -> Any:
@@ -146,7 +155,7 @@ def _can_be(indicator: Any, value: int) -> bool:
 
 def _by_stretches(o: _Operands, whole: AttentionSpec, is_few: Any, q: Node, k: Node, v: Node) -> list[KernelStep]:
     """The steps of few queries: each stretch of keys, and what adds them up where there are several."""
-    spec = whole._replace(role="few")
+    spec = whole._replace(role="few", tiles=False)
     lead, keys, size = prod(q.shape[:-2]), k.shape[-2], BYTES[spec.scalar]
     stretches = (keys + (STRETCH - 1)) // STRETCH if not isinstance(keys, int) else max(1, -(-keys // STRETCH))
     several = is_few * _exceeds(keys, STRETCH)
@@ -211,19 +220,37 @@ def _dense(o: _Operands, node: Node, picks: list[Node | None], is_forward: bool)
     return copy
 
 
-def _units(q: Node, k: Node, v: Node, is_forward: bool) -> tuple[Any, Any]:
+def has_tiles(isa: str) -> bool:
+    """Whether float32 products are summed by matrix tiles: where the machine has them and the `isa` knob does not name
+    the instruction set."""
+    return isa == "avx512" and not config.get("isa") and matrix_tiles.granted()
+
+
+def _group(spec: AttentionSpec, q: Node) -> int:
+    """Blocks of queries of a unit. Each has a list of its own where blocks of keys are listed."""
+    blocks, leads = (q.shape[-2] + (QUERIES - 1)) // QUERIES, prod(q.shape[:-2])
+    if spec.flex and spec.flex.listed:
+        return 1
+    if not isinstance(blocks, int) or not isinstance(leads, int):
+        return GROUP
+    return max(1, min(GROUP, blocks, blocks * leads // UNITS))
+
+
+def _units(q: Node, k: Node, v: Node, is_forward: bool, group: int) -> tuple[Any, Any]:
     """Units, and the grain: how many are worth a thread."""
-    leads = prod(q.shape[:-2])
-    units = leads * ((q.shape[-2] + (QUERIES - 1)) // QUERIES) if is_forward else leads
-    rows = QUERIES if is_forward else q.shape[-2]
+    leads, queries = prod(q.shape[:-2]), QUERIES * group
+    units = leads * ((q.shape[-2] + (queries - 1)) // queries) if is_forward else leads
+    rows = queries if is_forward else q.shape[-2]
     each = rows * k.shape[-2] * (q.shape[-1] + v.shape[-1]) * (1 if is_forward else 2)
     return units, max(1, GRAIN_PRODUCTS // max(1, each)) if isinstance(each, int) else 1
 
 
-def _scratch(spec: AttentionSpec, q: Node, k: Node, v: Node) -> Any:
+def _scratch(spec: AttentionSpec, q: Node, k: Node, v: Node, group: int) -> Any:
     """Bytes of workspace: a bound of what the kernels take."""
-    lanes = ISAS[spec.isa].lanes(spec.scalar)
+    lanes = STEP if spec.tiles else ISAS[spec.isa].lanes(spec.scalar)
     f, w = (((n + (lanes - 1)) // lanes) * lanes for n in (q.shape[-1], v.shape[-1]))
+    if spec.tiles:
+        return forward_tiles.words(f, w, group) * BYTES["f32"]
     blocks = 5 * (f + w) * max(QUERIES, KEYS) + 5 * KEYS * QUERIES + 8 * QUERIES
     if spec.role == "backward":
         blocks = blocks + k.shape[-2] * (f + w)

@@ -88,24 +88,27 @@ def higher(b: Builder, best: Reg, value: Reg) -> Reg:
     return b.select(b.compare("gt", value, best), value, best)
 
 
-def product(isa: Isa, scalar: str, kind: str) -> Function:
+def product(isa: Isa, scalar: str, kind: str, shape: tuple[int, int]) -> Function:
     """`{kind}(a, a_row, a_step, b, b_width, depth, c, c_width, rows, columns, extra)`: all tiles of C; columns are
-    whole vectors."""
+    whole vectors. The largest tile has a shape."""
     b = Builder(kind, (PTR, I64, I64, PTR, I64, I64, PTR, I64, I64, I64, PTR))
     a, a_row, a_step, bp, b_width, depth, c, c_width, rows, columns, extra = b.parameters
-    lanes, (most, vectors) = isa.lanes(scalar), SHAPES[isa.name]
+    lanes, (most, vectors) = isa.lanes(scalar), shape
     wide = b.sub(columns, b.op("rem", columns, b.int(vectors * lanes)))
     tall = b.select(b.compare("eq", wide, b.int(0)), b.sub(rows, b.op("rem", rows, b.int(TALL))), b.int(0))
+    parts = [(b.int(0), wide, vectors), (wide, columns, 1)]
+    if vectors == 1:
+        tall, parts = b.int(0), [(b.int(0), columns, 1)]
     first = b.var(tall)
     with b.loop(b.int(0), tall, b.int(TALL)) as i, b.loop(b.int(0), columns, b.int(lanes)) as j:
-        b.call(f"{kind}_{TALL}x1", (b.gep(a, b.mul(i, a_row), scalar), a_row, a_step, b.gep(bp, j, scalar), b_width,
-                                    depth, b.gep(c, b.add(b.mul(i, c_width), j), scalar), c_width,
-                                    b.gep(extra, j, scalar)))
+        name = f"{kind}_{TALL if vectors > 1 else 1}x1"
+        b.call(name, (b.gep(a, b.mul(i, a_row), scalar), a_row, a_step, b.gep(bp, j, scalar), b_width, depth,
+                      b.gep(c, b.add(b.mul(i, c_width), j), scalar), c_width, b.gep(extra, j, scalar)))
     for count in counts(most):
         end = b.sub(rows, b.op("rem", b.sub(rows, b.get(first)), b.int(count)))
         with b.loop(b.get(first), end, b.int(count)) as i:
             source, target = b.gep(a, b.mul(i, a_row), scalar), b.gep(c, b.mul(i, c_width), scalar)
-            for low, high, width in ((b.int(0), wide, vectors), (wide, columns, 1)):
+            for low, high, width in parts:
                 with b.loop(low, high, b.int(width * lanes)) as j:
                     b.call(f"{kind}_{count}x{width}", (source, a_row, a_step, b.gep(bp, j, scalar), b_width, depth,
                                                        b.gep(target, j, scalar), c_width, b.gep(extra, j, scalar)))
@@ -113,14 +116,14 @@ def product(isa: Isa, scalar: str, kind: str) -> Function:
     return b.finish()
 
 
-def products(isa: Isa, scalar: str, kinds: tuple[str, ...]) -> list[Function]:
-    """The functions of `product` and the tiles they call."""
-    most, vectors = SHAPES[isa.name]
+def products(isa: Isa, scalar: str, kinds: tuple[str, ...], small: bool = False) -> list[Function]:
+    """The functions of `product` and the tiles they call; `small` ones where they are rarely called."""
+    most, vectors = shape = (4, 1) if small else SHAPES[isa.name]
     made = []
     for kind in kinds:
-        made += [tile(isa, scalar, kind, n, width) for n in counts(most) for width in (vectors, 1)]
-        made.append(tile(isa, scalar, kind, TALL, 1))
-        made.append(product(isa, scalar, kind))
+        made += [tile(isa, scalar, kind, n, width) for n in counts(most) for width in dict.fromkeys((vectors, 1))]
+        made += [] if small else [tile(isa, scalar, kind, TALL, 1)]
+        made.append(product(isa, scalar, kind, shape))
     return made
 
 

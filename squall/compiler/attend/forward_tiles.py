@@ -1,0 +1,269 @@
+"""Attention forward on matrix tiles: one unit is some blocks of queries, which meet the keys together.
+
+    queries, transposed, in parts -> for every block of keys: keys and values, in parts -> for every block of queries:
+    scores (a product on tiles) -> masks -> running maximum, powers of two in parts -> result += values by weights
+
+The order of work, and what a query's bits depend on, is that of `forward`; products are those of `pieces`. What comes
+with infinities, NaN or numbers that bfloat16 does not reach is multiplied as `forward` does it, a block at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from squall.compiler.attend import pieces, softmax, tiles
+from squall.compiler.attend.block import Block, fill, helpers
+from squall.compiler.attend.forward import finish_rows, settle_scores, store_result
+from squall.compiler.attend.pieces import PARTS, SIDE, STEP
+from squall.compiler.attend.spec import AttentionSpec, Scratch, rounded
+from squall.compiler.attend.tiles import KEYS, QUERIES
+from squall.ir.linear import BOOL, I64, Builder, Function, Program, Reg
+
+STATE = ("highest", "held", "sums", "shift", "factors")  # a line of numbers for each block of queries
+
+
+def program(spec: AttentionSpec) -> Program:
+    """The kernel, before expansion."""
+    isa, scalar = tiles.target_isa(spec.isa), spec.scalar
+    functions = [*tiles.products(isa, scalar, ("product", "scaled"), small=True), *pieces.products(spec.dropout)]
+    functions += [pieces.split_lines(), pieces.split_pairs(), pieces.rescale()]
+    functions += [*helpers(spec), softmax.advance(isa, scalar), pieces.highest_of(), finish_rows(isa, scalar)]
+    return Program((*functions, _Entry(spec).build()), "attention_forward")
+
+
+def words(features: Any, width: Any, group: int) -> Any:
+    """Words of workspace: what `_Entry` takes, with rooms for masks; both sizes are multiples of `STEP`."""
+    return group * (160 * features + 64 * width + 336) + 224 * features + 352 * width + 28816
+
+
+class _Entry:
+    """Writes the kernel's entry."""
+
+    def __init__(self, spec: AttentionSpec):
+        self.b = b = Builder.kernel("attention_forward")
+        b.emit("tile", None, (), ("begin",))
+        self.u = u = Block(b, spec)
+        self.spec, self.words, self.group = spec, u.words, u.words["group"]
+        s = Scratch(b, u.scalar)
+        self.features = rounded(b, u.words["features"], STEP)
+        self.steps = b.op("shr", self.features, b.int(5))
+        self.width = rounded(b, u.words["width"], SIDE)
+        f, w, g = self.features, self.width, self.group
+        self.line = b.mul(b.int(PARTS), b.op("shr", f, b.int(1)))  # words of a row in parts
+        self.turned_q, self.parts_q = s.take(g, f, QUERIES), s.take(g, self.line, QUERIES)
+        self.result, self.state = s.take(g, w, QUERIES), s.take(g, len(STATE) * QUERIES)
+        self.totals = s.take(2 * QUERIES)
+        self.rows, self.rows_k = s.take(QUERIES, b.op("max", f, w)), s.take(KEYS, f)
+        self.rows_v, self.turned_v = s.take(KEYS, w), s.take(KEYS, w)
+        self.parts_k, self.parts_v = s.take(self.line, KEYS), s.take(w, KEYS // STEP * PARTS * SIDE)
+        self.parts_p = s.take(2 * KEYS // STEP * PARTS * SIDE, QUERIES)
+        self.scores, self.fresh = s.take(2 * KEYS, QUERIES), s.take(w, QUERIES)
+        self.rooms = (s.take(KEYS, QUERIES), s.take(KEYS, QUERIES)) if spec.mask else (None, None)
+
+    def build(self) -> Function:
+        """The kernel: units are `group` blocks of queries, of one leading index after the other."""
+        b, u = self.b, self.u
+        blocks = u.ceiling(u.queries)
+        units = b.op("div", b.add(blocks, b.sub(self.group, b.int(1))), self.group)
+        with b.loop(b.begin, b.end) as unit:
+            self.lead = b.op("div", unit, units)
+            number = b.sub(unit, b.mul(self.lead, units))
+            if self.spec.causal:  # the longest first
+                number = b.sub(b.sub(units, b.int(1)), number)
+            self.at = self.words.leads(self.lead)
+            u.enter(self.lead)
+            block = b.mul(number, self.group)
+            self.first = b.mul(block, u.step)
+            last = b.op("min", u.queries, b.add(self.first, b.mul(self.group, u.step)))
+            self.count = u.ceiling(b.sub(last, self.first))
+            self.top_q = b.var(b.int(0))
+            fill(b, u.scalar, u.lanes, self.totals, b.int(2 * QUERIES), 0.0)
+            with b.loop(b.int(0), self.count) as g:
+                self._begin(*self._block(g))
+            most = b.op("min", u.keys, last) if self.spec.causal else u.keys
+            with u.meetings(block, most) as (key, keys, whole):
+                self._meet(key, keys, whole)
+            with b.loop(b.int(0), self.count) as g:
+                self._finish(*self._block(g))
+        b.emit("tile", None, (), ("end",))
+        return b.finish()
+
+    def _block(self, g: Reg) -> tuple[Reg, Reg, Reg, Reg]:
+        """A block of queries: its number, first query, how many, and that as whole vectors."""
+        b, u = self.b, self.u
+        first = b.add(self.first, b.mul(g, u.step))
+        rows = b.op("min", b.sub(u.queries, first), u.step)
+        return g, first, rows, rounded(b, rows, u.lanes)
+
+    def _of(self, place: Reg, g: Reg, *sizes: Reg | int) -> Reg:
+        """What belongs to a block of queries among as much for each."""
+        total = g
+        for size in sizes:
+            total = self.b.mul(total, self.b.int(size) if isinstance(size, int) else size)
+        return self.b.gep(place, total, self.u.scalar)
+
+    def _state(self, g: Reg) -> dict[str, Reg]:
+        start = self._of(self.state, g, len(STATE) * QUERIES)
+        return {name: self.b.gep(start, self.b.int(i * QUERIES), self.u.scalar) for i, name in enumerate(STATE)}
+
+    def _zero_rows(self, place: Reg, low: Reg, high: Reg, width: Reg) -> None:
+        b, u = self.b, self.u
+        fill(b, u.scalar, u.lanes, b.gep(place, b.mul(low, width), u.scalar), b.mul(b.sub(high, low), width), 0.0)
+
+    def _begin(self, g: Reg, first: Reg, rows: Reg, columns: Reg) -> None:
+        """Queries of a block in parts, and nothing attended to."""
+        b, u, w = self.b, self.u, self.words
+        u.load("q", self.at["q"], first, rows, w["features"], self.features, self.rows, u.factor)
+        self._zero_rows(self.rows, rows, columns, self.features)
+        turned = self._of(self.turned_q, g, self.features, QUERIES)
+        b.call("turn", (self.rows, self.features, turned, u.step, columns, self.features))
+        top = b.call("split_pairs", (turned, self.steps, columns, self._of(self.parts_q, g, self.line, QUERIES)), I64)
+        b.set(self.top_q, b.op("max", b.get(self.top_q), top))
+        state = self._state(g)
+        for name, value in (("highest", softmax.NOTHING), ("held", softmax.NOTHING), ("sums", 0.0)):
+            fill(b, u.scalar, u.lanes, state[name], columns, value)
+        fill(b, u.scalar, u.lanes, self._of(self.result, g, self.width, QUERIES), b.mul(self.width, u.step), 0.0)
+
+    def _meet(self, key: Reg, keys: Reg, whole: Reg | None) -> None:
+        """A block of keys and values in parts, and every block of queries that sees it."""
+        b, u = self.b, self.u
+        self.key, self.keys, self.whole = key, keys, whole
+        largest = b.op("max", b.get(self.top_q), b.op("max", self._keys(), self._values()))
+        low = b.int(0)
+        if self.spec.causal:
+            low = b.op("max", low, b.op("div", b.sub(key, self.first), u.step))
+        with b.when_else(b.compare("gt", largest, b.int(pieces.HUGE))) as otherwise:
+            self._load_keys()
+            self._load_values()
+            with b.loop(low, self.count) as g:
+                self._by_vectors(self._block(g))
+            otherwise()  # type: ignore[operator]
+            first = self._block(low)
+            b.call("tile_product", self._scores_of(first))
+            self._settle(first)
+            with b.loop(low, self.count) as g:
+                self._by_tiles(self._block(g), low)
+            self._add_values(self._block(b.sub(self.count, b.int(1))), lambda given: b.call("tile_product", given))
+
+    def _keys(self) -> Reg:
+        """Keys in parts; the largest size."""
+        b, u, w = self.b, self.u, self.words
+        place, width = b.var(self.rows_k), b.var(self.features)
+        direct = b.op("and", b.compare("eq", w["k_step"], b.int(1)), b.compare("eq", w["features"], self.features))
+        with b.when_else(direct if u.in_place else b.const(False, BOOL)) as otherwise:
+            b.set(place, w.row("k", self.at["k"], self.key))
+            b.set(width, w["k_row"])
+            otherwise()  # type: ignore[operator]
+            self._load_keys()
+        return b.call("split_lines", (b.get(place), b.get(width), self.keys, self.steps, self.parts_k), I64)
+
+    def _load_keys(self) -> None:
+        self.u.load("k", self.at["k"], self.key, self.keys, self.words["features"], self.features, self.rows_k,
+                    self.u.one)
+
+    def _values(self) -> Reg:
+        """Values in parts, features by keys; the largest size."""
+        b, u, w = self.b, self.u, self.words
+        place, width = b.var(self.rows_v), b.var(self.width)
+        direct = b.op("and", b.compare("eq", w["v_step"], b.int(1)), b.compare("eq", w["width"], self.width))
+        direct = b.op("and", direct, b.compare("eq", self.keys, u.reach))
+        with b.when_else(direct if u.in_place else b.const(False, BOOL)) as otherwise:
+            b.set(place, w.row("v", self.at["v"], self.key))
+            b.set(width, w["v_row"])
+            otherwise()  # type: ignore[operator]
+            self._load_values()
+        b.call("turn", (b.get(place), b.get(width), self.turned_v, u.reach, u.reach, self.width))
+        return b.call("split_lines", (self.turned_v, u.reach, self.width, b.int(KEYS // STEP), self.parts_v), I64)
+
+    def _load_values(self) -> None:
+        u = self.u
+        u.load("v", self.at["v"], self.key, self.keys, self.words["width"], self.width, self.rows_v, u.one)
+        self._zero_rows(self.rows_v, self.keys, u.reach, self.width)
+
+    def _scores_at(self, g: Reg) -> Reg:
+        """Where the scores of a block are: those of the next are made while these are in use."""
+        return self._of(self.scores, self._parity(g), KEYS, QUERIES)
+
+    def _weights_at(self, g: Reg) -> Reg:
+        """The same of its weights in parts."""
+        return self._of(self.parts_p, self._parity(g), KEYS // STEP * PARTS * SIDE, QUERIES)
+
+    def _parity(self, g: Reg) -> Reg:
+        return self.b.op("and", g, self.b.int(1))
+
+    def _scores_of(self, block: tuple) -> tuple[Reg, ...]:
+        """What `tile_product` makes a block's scores of."""
+        g, _, _, columns = block
+        return (self.parts_k, self._of(self.parts_q, g, self.line, QUERIES), self.steps, self._scores_at(g),
+                self.keys, columns)
+
+    def _settle(self, block: tuple, make: Callable[[str], object] = lambda kind: None) -> None:
+        """What comes between scores and their powers of two."""
+        b, u, (g, first, rows, columns) = self.b, self.u, block
+        state, scores = self._state(g), self._scores_at(g)
+
+        def made(kind: str) -> None:
+            make("product")
+            if kind == "highest":
+                b.call("highest_of", (scores, self.keys, columns, state["highest"]))
+
+        settle_scores(u, made, self.at["mask"] if self.spec.mask else None,
+                      (scores, u.step, self.keys, columns, state["highest"]), (first, rows, self.key, self.whole),
+                      self.rooms)
+        b.call("advance", (columns, *(state[name] for name in STATE)))
+        if self.spec.dropout:
+            b.call("weights", (scores, self.keys, columns, state["shift"], state["sums"]))
+            u.dropped(scores, scores, self.keys, columns, b.add(b.mul(self.lead, u.queries), first), self.key)
+        nothing = 0.0 if self.spec.dropout else softmax.NOTHING  # rows up to whole tiles
+        end = b.gep(scores, b.mul(self.keys, u.step), u.scalar)
+        fill(b, u.scalar, u.lanes, end, b.mul(b.sub(u.reach, self.keys), u.step), nothing)
+
+    def _by_tiles(self, block: tuple, low: Reg) -> None:
+        """Weights of a block: one half while the scores of the next are multiplied, one while values are by the weights
+        of the one before."""
+        b, (g, _, _, columns) = self.b, block
+        whole = b.op("shl", columns, b.int(1))
+        given = self._scores_at(g), self._state(g)["shift"], self._of(self.totals, self._parity(g), QUERIES), \
+            self._weights_at(g)
+        halves = (b.int(0), columns, *given), (columns, whole, *given)
+        following, previous = (self._block(n) for n in (b.add(g, b.int(1)), b.sub(g, b.int(1))))
+        with b.when_else(b.compare("lt", following[0], self.count)) as otherwise:
+            b.call("woven_product", (*self._scores_of(following), *halves[0]))
+            self._settle(following)
+            otherwise()  # type: ignore[operator]
+            b.call("split_weights", halves[0])
+        with b.when_else(b.compare("gt", g, low)) as otherwise:
+            self._add_values(previous, lambda given: b.call("woven_product", (*given, *halves[1])))
+            otherwise()  # type: ignore[operator]
+            b.call("split_weights", halves[1])
+
+    def _add_values(self, block: tuple, multiply: Callable[[tuple], object]) -> None:
+        """Add values by a block's weights to its result."""
+        b, (g, _, _, columns) = self.b, block
+        state, totals = self._state(g), self._of(self.totals, self._parity(g), QUERIES)
+        multiply((self.parts_v, self._weights_at(g), b.int(KEYS // STEP), self.fresh, self.width, columns))
+        b.call("rescale", (self._of(self.result, g, self.width, QUERIES), self.fresh, self.words["width"], columns,
+                           state["factors"], state["sums"], totals))
+
+    def _by_vectors(self, block: tuple) -> None:
+        """The same of numbers that have no parts."""
+        b, u, w, (g, _, _, columns) = self.b, self.u, self.words, block
+        state, scores = self._state(g), self._scores_at(g)
+        turned = self._of(self.turned_q, g, self.features, QUERIES)
+        self._settle(block, lambda kind: b.call("product", (
+            self.rows_k, self.features, b.int(1), turned, u.step, w["features"], scores, u.step, self.keys, columns,
+            state["highest"])))
+        if not self.spec.dropout:
+            b.call("weights", (scores, self.keys, columns, state["shift"], state["sums"]))
+        b.call("scaled", (self.rows_v, b.int(1), self.width, scores, u.step, self.keys,
+                          self._of(self.result, g, self.width, QUERIES), u.step, w["width"], columns,
+                          state["factors"]))
+
+    def _finish(self, g: Reg, first: Reg, rows: Reg, columns: Reg) -> None:
+        """Store a block's result."""
+        b, u, w, state = self.b, self.u, self.words, self._state(g)
+        result = self._of(self.result, g, self.width, QUERIES)
+        b.call("finish_rows", (result, w["width"], columns, state["held"], state["sums"], state["shift"]))
+        store_result(u, w.row("out", self.at["out"], first), b.add(b.mul(self.lead, u.queries), first), rows, columns,
+                     (result, self.rows, state["shift"]))

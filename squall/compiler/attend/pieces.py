@@ -1,0 +1,254 @@
+"""Float32 products on matrix tiles: each number is the sum of three of bfloat16, whose products are exact.
+
+A tile instruction multiplies bfloat16 and adds up in float32. A float32 has 24 bits, three bfloat16 hold 8 each:
+`x = h + m + l` without a rest. Of the nine products of two numbers six count, from `l h` and `h l` to `h h`; the others
+are below 2**-24 of the whole, what one rounding of float32 leaves out anyway. Parts below 2**-126 count as zero.
+
+Both operands lie as tiles: 16 lines of 16 words, and a word holds two numbers of the dimension that is summed, `i` and
+`i + 16` of the 32 of a step. Which two does not matter as long as both operands agree; these come from two vectors by a
+shift and a mask. A group of 16 rows (or columns) has for each step the tiles of h, m and l.
+"""
+
+from __future__ import annotations
+
+from squall.compiler.attend.softmax import power
+from squall.compiler.attend.tiles import QUERIES, higher
+from squall.ir.linear import I64, PTR, Builder, Function, Reg, Type
+
+SIDE = 16  # lines of a tile, and words of a line
+STEP = 32  # of the summed dimension
+PARTS = 3
+WORDS = SIDE * SIDE
+WOVEN = 2  # lines of weights for four tile instructions, which take about as long
+HUGE = 0x7F7F7FFF  # bits of the largest number that rounds to a finite bfloat16; those above have no parts
+VECTOR, BITS = Type("f32", SIDE), Type("u32", SIDE)
+HIGH, HALF = 0xFFFF0000, 0x8000
+# Parts of A and of B in the order they are multiplied, smallest products first: one of both stays from one to the next.
+ORDER = ((2, 0), (1, 0), (1, 1), (0, 1), (0, 2), (0, 0))
+
+
+def _part(b: Builder, x: Reg, nearest: bool) -> Reg:
+    """The bits of the bfloat16 in a float32's upper half: the nearest, or the next towards zero."""
+    bits = b.bitcast(x, BITS)
+    if nearest:
+        bits = b.add(bits, b.const(HALF, BITS))
+    return b.op("and", bits, b.const(HIGH, BITS))
+
+
+def split(b: Builder, first: Reg, second: Reg, nearest: bool) -> list[Reg]:
+    """The words of each part of two vectors, the first in the lower halves.
+
+    Rounding to the nearest leaves products out that are smaller and of either sign; of weights, which are many and meet
+    values that were rounded, cutting is as good.
+    """
+    words, sixteen = [], b.const(16, BITS)
+    for part in range(PARTS):
+        last = part == PARTS - 1  # what is left fits, whatever is done to the bits behind
+        heads = [_part(b, x, nearest and not last) for x in (first, second)]
+        words.append(b.op("or", b.op("shr", heads[0], sixteen), heads[1]))
+        if not last:
+            first, second = (b.sub(x, b.bitcast(h, VECTOR)) for x, h in zip((first, second), heads, strict=True))
+    return words
+
+
+def _store(b: Builder, words: list[Reg], place: Reg) -> None:
+    """One line of each part's tile; the tiles follow one another."""
+    for part, value in enumerate(words):
+        b.store(value, b.gep(place, b.int(part * WORDS), "u32"), align=64)
+
+
+def _raise(b: Builder, top: Reg, vectors: tuple[Reg, Reg]) -> None:
+    """Keep the largest bits of sizes."""
+    for x in vectors:
+        size = b.op("and", b.bitcast(x, BITS), b.const(0x7FFFFFFF, BITS))
+        b.set(top, b.op("max", b.get(top), size))
+
+
+def split_lines() -> Function:
+    """`split_lines(source, width, rows, steps, target) -> i64`: tiles of A, whose summed dimension lies along rows of
+    `width` elements. The result is the largest size met, as bits."""
+    b = Builder("split_lines", (PTR, I64, I64, I64, PTR), I64)
+    source, width, rows, steps, target = b.parameters
+    top = b.var(b.const(0, BITS))
+    with b.loop(b.int(0), rows) as r, b.loop(b.int(0), steps) as s:
+        line = b.gep(source, b.add(b.mul(r, width), b.mul(s, b.int(STEP))), "f32")
+        pair = b.load(VECTOR, line), b.load(VECTOR, b.gep(line, b.int(SIDE), "f32"))
+        _raise(b, top, pair)
+        group, within = b.op("shr", r, b.int(4)), b.op("and", r, b.int(SIDE - 1))
+        tile = b.mul(b.add(b.mul(group, steps), s), b.int(PARTS * WORDS))
+        _store(b, split(b, *pair, True), b.gep(target, b.add(tile, b.mul(within, b.int(SIDE))), "u32"))
+    return _with_top(b, top)
+
+
+def split_pairs() -> Function:
+    """`split_pairs(source, steps, columns, target) -> i64`: tiles of B, of rows of `QUERIES` elements of which each
+    belongs to one index of the summed dimension. The result is the largest size met, as bits."""
+    b = Builder("split_pairs", (PTR, I64, I64, PTR), I64)
+    source, steps, columns, target = b.parameters
+    top = b.var(b.const(0, BITS))
+    with b.loop(b.int(0), columns, b.int(SIDE)) as j, b.loop(b.int(0), steps) as s:
+        tile = _tile_of(b, target, j, steps, s)
+        with b.loop(b.int(0), b.int(SIDE)) as w:
+            first, second = _pair_of(b, source, s, w, j)
+            pair = b.load(VECTOR, first), b.load(VECTOR, second)
+            _raise(b, top, pair)
+            _store(b, split(b, *pair, True), b.gep(tile, b.mul(w, b.int(SIDE)), "u32"))
+    return _with_top(b, top)
+
+
+def _with_top(b: Builder, top: Reg) -> Function:
+    largest = b.cast(b.reduce(b.get(top), "max"), I64)
+    b.emit("return", None, (largest,))
+    return b.finish()
+
+
+def _tile_of(b: Builder, target: Reg, column: Reg, steps: Reg, step: Reg) -> Reg:
+    """The first tile of a step, of the columns that begin at a multiple of 16."""
+    group = b.op("shr", column, b.int(4))
+    return b.gep(target, b.mul(b.add(b.mul(group, steps), step), b.int(PARTS * WORDS)), "u32")
+
+
+def _pair_of(b: Builder, source: Reg, step: Reg, word: Reg, column: Reg) -> tuple[Reg, Reg]:
+    """The two vectors that make a line of words."""
+    row = b.add(b.mul(step, b.int(STEP)), word)
+    first = b.gep(source, b.add(b.mul(row, b.int(QUERIES)), column), "f32")
+    return first, b.gep(first, b.int(SIDE * QUERIES), "f32")
+
+
+def _line(b: Builder, number: Reg, given: tuple, dropped: bool) -> None:
+    """One line of words of a block's weights: lines of a tile first, then steps, then columns."""
+    scores, shift, totals, target = given
+    column = b.op("shl", b.op("shr", number, b.int(5)), b.int(4))
+    within = b.op("and", number, b.int(SIDE - 1))
+    row = b.add(b.op("shl", b.op("and", number, b.int(SIDE)), b.int(1)), within)
+    first = b.gep(scores, b.add(b.op("shl", row, b.int(6)), column), "f32")
+    pair = [b.load(VECTOR, first), b.load(VECTOR, b.gep(first, b.int(SIDE * QUERIES), "f32"))]
+    if not dropped:
+        down, place = b.load(VECTOR, b.gep(shift, column, "f32")), b.gep(totals, column, "f32")
+        pair = [power(b, b.sub(x, down)) for x in pair]
+        b.store(b.add(b.load(VECTOR, place), b.add(*pair)), place)
+    tile = b.mul(b.op("shr", number, b.int(4)), b.int(PARTS * WORDS))
+    _store(b, split(b, *pair, False), b.gep(target, b.add(tile, b.op("shl", within, b.int(4))), "u32"))
+
+
+def split_weights(dropped: bool) -> Function:
+    """`split_weights(low, high, scores, shift, totals, target)`: some lines of tiles of B, of the powers of two of
+    `KEYS` rows of scores, which are added to `totals`; or of weights as they are, where dropout came between. There are
+    32 lines for each 16 columns."""
+    b = Builder("split_weights", (I64, I64, PTR, PTR, PTR, PTR))
+    low, high, *given = b.parameters
+    with b.loop(low, high) as number:
+        _line(b, number, tuple(given), dropped)
+    return b.finish()
+
+
+def _tiles(rows: int, columns: int, dropped: bool | None) -> Function:
+    """`tiles_RxC(a, b, steps, c, bytes between c's rows)`: up to two by two tiles of a product.
+
+    Where `dropped` says of which kind, `woven_RxC` has the operands of `split_weights` behind and does some of it after
+    every four products of tiles: vectors are computed while tiles are multiplied. The result is the first line left.
+    """
+    kinds, woven = (PTR, PTR, I64, PTR, I64), dropped is not None
+    b = Builder(f"{'woven' if woven else 'tiles'}_{rows}x{columns}",
+                (*kinds, I64, I64, PTR, PTR, PTR, PTR) if woven else kinds, I64 if woven else None)
+    a, other, steps, c, stride, *work = b.parameters
+    line, results = b.int(4 * SIDE), [(i, j) for i in range(rows) for j in range(columns)]
+    apart = b.mul(steps, b.int(PARTS * WORDS))
+    done = b.var(work[0]) if woven else None
+    for i, j in results:
+        b.emit("tile", None, (), ("zero", 2 * i + j))
+    def load(step: Reg, wanted: tuple[int, int], held: tuple[int, int]) -> None:
+        for (start, first, n), part, old in zip(((a, 4, rows), (other, 6, columns)), wanted, held, strict=True):
+            for i in range(n if part != old else 0):
+                words = b.add(b.mul(apart, b.int(i)), b.add(b.mul(step, b.int(PARTS * WORDS)), b.int(part * WORDS)))
+                b.emit("tile", None, (b.gep(start, words, "u32"), line), ("load", first + i))
+
+    load(b.int(0), ORDER[0], (-1, -1))
+    with b.loop(b.int(0), steps) as s:
+        for number, parts in enumerate(ORDER):
+            for i, j in results:
+                b.emit("tile", None, (), ("dot", 2 * i + j, 4 + i, 6 + j, "bf16"))
+            if parts != ORDER[-1]:
+                load(s, ORDER[number + 1], parts)
+            else:
+                load(b.op("min", b.add(s, b.int(1)), b.sub(steps, b.int(1))), ORDER[0], (-1, -1))
+            if done is not None:
+                low = b.get(done)
+                high = b.op("min", b.add(low, b.int(WOVEN)), work[1])
+                with b.loop(low, high) as number_of_line:
+                    _line(b, number_of_line, tuple(work[2:]), bool(dropped))
+                b.set(done, b.op("max", low, high))
+    for i, j in results:
+        place = b.gep(b.gep(c, b.mul(stride, b.int(i * SIDE)), "i8"), b.int(4 * j * SIDE), "i8")
+        b.emit("tile", None, (place, stride), ("store", 2 * i + j))
+    if done is not None:
+        b.emit("return", None, (b.get(done),))
+    return b.finish()
+
+
+def _product(woven: bool) -> Function:
+    """`tile_product(a, b, steps, c, rows, columns)`: a product, by whole tiles; rows of C have `QUERIES` elements.
+    `woven_product` has the operands of `split_weights` behind and does that meanwhile."""
+    kinds = (PTR, PTR, I64, PTR, I64, I64)
+    name = "woven_product" if woven else "tile_product"
+    b = Builder(name, (*kinds, I64, I64, PTR, PTR, PTR, PTR) if woven else kinds)
+    a, other, steps, c, rows, columns, *work = b.parameters
+    apart, pair = b.mul(steps, b.int(PARTS * WORDS // SIDE)), b.int(2 * SIDE)
+    done = b.var(work[0]) if woven else None
+    with b.loop(b.int(0), rows, pair) as i, b.loop(b.int(0), columns, pair) as j:
+        given = (b.gep(a, b.mul(i, apart), "u32"), b.gep(other, b.mul(j, apart), "u32"), steps,
+                 b.gep(c, b.add(b.mul(i, b.int(QUERIES)), j), "f32"), b.int(4 * QUERIES))
+        tall = b.compare("gt", b.sub(rows, i), b.int(SIDE))
+        wide = b.compare("gt", b.sub(columns, j), b.int(SIDE))
+
+        with b.when_else(tall) as low:
+            for count in (2, 1):
+                with b.when_else(wide) as narrow:
+                    if done is not None and count == 2:
+                        b.set(done, b.call("woven_2x2", (*given, b.get(done), *work[1:]), I64))
+                    else:
+                        b.call(f"tiles_{count}x2", given)
+                    narrow()  # type: ignore[operator]
+                    b.call(f"tiles_{count}x1", given)
+                if count == 2:
+                    low()  # type: ignore[operator]
+    if done is not None:
+        b.call("split_weights", (b.get(done), *work[1:]))
+    return b.finish()
+
+
+def products(dropped: bool) -> list[Function]:
+    """`tile_product`, `woven_product`, `split_weights`, and what they call."""
+    plain = [_tiles(rows, columns, None) for rows in (1, 2) for columns in (1, 2)]
+    return [split_weights(dropped), *plain, _product(False), _tiles(2, 2, dropped), _product(True)]
+
+
+def rescale() -> Function:
+    """`rescale(result, fresh, width, columns, factors, sums, totals)`: `result` times factors plus `fresh`; `totals`
+    are added to `sums` and forgotten."""
+    b = Builder("rescale", (PTR, PTR, I64, I64, PTR, PTR, PTR))
+    result, fresh, width, columns, factors, sums, totals = b.parameters
+    with b.loop(b.int(0), columns, b.int(SIDE)) as j:
+        factor, place, total = (b.gep(p, j, "f32") for p in (factors, sums, totals))
+        b.store(b.add(b.load(VECTOR, place), b.load(VECTOR, total)), place)
+        b.store(b.const(0.0, VECTOR), total)
+        by = b.load(VECTOR, factor)
+        with b.loop(b.int(0), width) as d:
+            at = b.add(b.mul(d, b.int(QUERIES)), j)
+            place = b.gep(result, at, "f32")
+            b.store(b.fma(b.load(VECTOR, place), by, b.load(VECTOR, b.gep(fresh, at, "f32"))), place)
+    return b.finish()
+
+
+def highest_of() -> Function:
+    """`highest_of(scores, rows, columns, highest)`: the maxima of columns at `highest` are raised (NaN is left out)."""
+    b = Builder("highest_of", (PTR, I64, I64, PTR))
+    scores, rows, columns, highest = b.parameters
+    with b.loop(b.int(0), columns, b.int(SIDE)) as j:
+        place = b.gep(highest, j, "f32")
+        best = b.var(b.load(VECTOR, place))
+        with b.loop(b.int(0), rows) as r:
+            at = b.gep(scores, b.add(b.mul(r, b.int(QUERIES)), j), "f32")
+            b.set(best, higher(b, b.get(best), b.load(VECTOR, at)))
+        b.store(b.get(best), place)
+    return b.finish()
