@@ -54,6 +54,7 @@ KNOBS = {
         Knob("fuse", bool, True, True, "fuse elementwise work and reductions into one kernel"),
         Knob("donate", bool, True, False, "overwrite buffers nobody can see any more"),
         Knob("pool_megabytes", int, 4096, False, "freed memory the allocator keeps for reuse"),
+        Knob("hurry", bool, True, False, "small new kernels first run code made in a hurry, soon replaced by better"),
         Knob("tune", bool, False, True, "time kernel variants on this machine and keep the winners"),
     )
 }

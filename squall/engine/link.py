@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 from squall.backends.cpu.build import assembly_of, compile_functions
@@ -11,13 +11,16 @@ from squall.backends.cpu.target import host_target
 from squall.backends.python.execute import Executor
 from squall.backends.ssa_text import write
 from squall.base import config, trace
+from squall.compiler.spec import Spec
 from squall.ir.linear import Program
 from squall.ir.plan import ChooseStep, ContractStep, KernelStep, LoopStep, Plan
+
+LONG = 50_000.0  # cycles of a plan's calls of a kernel: beyond, the code it runs decides how long the first run takes
 
 
 def link(plan: Plan, backend: str) -> dict[Any, Any]:
     """What runs each kernel of the plan, by key: an address, or for the python backend an executor."""
-    return build(_programs(plan), backend)
+    return build(_programs(plan), backend, _short(plan) if config.get("hurry") else ())
 
 
 def _programs(plan: Plan) -> dict[Any, Program]:
@@ -35,8 +38,18 @@ def _programs(plan: Plan) -> dict[Any, Program]:
     return programs
 
 
-def build(programs: dict[Any, Program], backend: str) -> dict[Any, Any]:
-    """Addresses (or executors) of programs by key."""
+def _short(plan: Plan) -> set[Any]:
+    """Keys of the kernels, those of contractions apart, that take no time to speak of wherever the plan runs them."""
+    cycles: dict[Any, float] = {}
+    for step in plan.steps:
+        if isinstance(step, KernelStep) and isinstance(step.key, Spec):
+            known = isinstance(step.units, int) and isinstance(step.cycles, int) and step.cycles
+            cycles[step.key] = cycles.get(step.key, 0) + (step.units * step.cycles if known else LONG)
+    return {key for key, total in cycles.items() if total < LONG}
+
+
+def build(programs: dict[Any, Program], backend: str, hurried: Collection[Any] = ()) -> dict[Any, Any]:
+    """Addresses (or executors) of programs by key; `hurried` as in `compile_functions`."""
     if not programs:
         return {}
     if backend == "python":
@@ -48,7 +61,7 @@ def build(programs: dict[Any, Program], backend: str) -> dict[Any, Any]:
         return lambda: _shown(program, write(program, table))
 
     texts = {key: (text_of(program), (program.entry,)) for key, program in programs.items()}
-    found = compile_functions(texts)
+    found = compile_functions(texts, hurried=hurried)
     return {key: found[key][program.entry] for key, program in programs.items()}
 
 

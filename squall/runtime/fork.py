@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from typing import Any
 
 _hooks: list[Callable[[], None]] = []
+_locks: list[Callable[[], Any]] = []
+_held: list[Any] = []
 
 
 def in_child(hook: Callable[[], None]) -> Callable[[], None]:
@@ -23,10 +26,38 @@ def in_child(hook: Callable[[], None]) -> Callable[[], None]:
     return hook
 
 
+def around(lock: Callable[[], Any]) -> Callable[[], Any]:
+    """Hold the lock that `lock` returns while the process forks; what it guards is at rest in the child, whose hooks
+    have to replace it. Returns its argument, so it can decorate.
+
+    Example:
+        >>> import threading
+        >>> mine = threading.Lock()
+        >>> @around
+        ... def at_rest():
+        ...     return mine
+    """
+    _locks.append(lock)
+    return lock
+
+
+def _before() -> None:
+    for lock in _locks:
+        held = lock()
+        held.acquire()
+        _held.append(held)
+
+
+def _parent() -> None:
+    while _held:
+        _held.pop().release()
+
+
 def _child() -> None:
+    _held.clear()
     for hook in _hooks:
         hook()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_child)
+    os.register_at_fork(before=_before, after_in_parent=_parent, after_in_child=_child)

@@ -26,8 +26,10 @@ NEEDED = {"avx512": frozenset(("avx512f", "avx512bw", "avx512dq", "avx512vl", "a
 _UNITS_PER_PART = 4  # fewer are not worth a thread
 # The text is already vectorised and scheduled: these few passes give the code of O2 in half the time.
 SHORT_PASSES = ("sroa", "instruction_combine", "simplify_cfg")
+HURRIED_PASSES, HURRIED_LEVEL = ("sroa",), 0  # less than half the time again, for code that is soon replaced
 
 _lock = threading.RLock()
+_later_lock = threading.RLock()  # of code that is made beside the program: nobody waits for it
 _library_numbers = itertools.count()
 _loaded: list[Any] = []  # resource trackers; dropping one would unload its code
 _binding: Any = None
@@ -71,7 +73,7 @@ def compiler_version() -> str:
 
 def _machine(target: CodeTarget, level: int, part: int = 0, depth: int = 0) -> Any:
     """A target machine; threads that generate code at once need one each, and so does a compilation inside of another
-    (`depth`): that of a signal handler, which runs while the first one's helpers go on."""
+    (`depth`): that of a signal handler, which runs while the first one's helpers go on. Depth -1 is `later`."""
     key = (target, level, part, depth)
     if key not in _machines:
         llvm = binding()
@@ -186,7 +188,7 @@ def _split(units: Sequence[Unit], parts: int) -> list[list[Unit]]:
 
 @leaving.run
 def compile_objects(units: Sequence[Unit], target: CodeTarget, passes: tuple[str, ...] = SHORT_PASSES,
-                    level: int = 2, verify: bool = False, parts: int = 1) -> list[bytes]:
+                    level: int = 2, verify: bool = False, parts: int = 1, later: bool = False) -> list[bytes]:
     """Objects that together hold all units' code.
 
     Args:
@@ -195,11 +197,15 @@ def compile_objects(units: Sequence[Unit], target: CodeTarget, passes: tuple[str
         passes: names of llvmlite passes without `add_` and `_pass`, or ("O1",), ("O2",), ("O3",), or ().
         level: effort of code generation, 0 to 3. verify: check modules first.
         parts: most objects to make, each in a thread of its own.
+        later: whether this runs beside compilations that the program waits for, which then do not wait for this.
 
     Raises:
         CompileError: for text that LLVM rejects, or that lacks an entry.
     """
     global _depth
+    if later:
+        with _later_lock, _module(units, _machine(target, level, 0, -1), passes, verify) as module:
+            return [_emit(_machine(target, level, 0, -1), module)]
     with _lock:
         started = time.perf_counter()
         work = _split(units, parts)
@@ -299,10 +305,16 @@ def load_by_llvm(blobs: Iterable[bytes], names: Iterable[str]) -> dict[str, int]
         return {name: library[name] for name in names}
 
 
+@fork.around
+def _at_rest() -> Any:
+    """The lock of code made beside the program: who forks holds it, so that the child finds LLVM at rest."""
+    return _later_lock
+
+
 @fork.in_child
 def _reset_lock() -> None:
-    global _lock
-    _lock = threading.RLock()
+    global _lock, _later_lock
+    _lock, _later_lock = threading.RLock(), threading.RLock()
     if _binding is not None:  # another thread may have been inside llvmlite, holding its lock
         lock = getattr(_binding.ffi.lib, "_lock", None)
         if hasattr(lock, "_lock"):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Collection, Hashable, Mapping
 from functools import lru_cache
 from pathlib import Path
 
@@ -49,8 +49,8 @@ def generator_version() -> str:
 
 
 def compile_functions(texts: Mapping[Hashable, tuple[str | Callable[[], str], tuple[str, ...] | list[str]]],
-                      target: Target | None = None,
-                      passes: tuple[str, ...] = SHORT_PASSES) -> dict[Hashable, dict[str, int]]:
+                      target: Target | None = None, passes: tuple[str, ...] = SHORT_PASSES,
+                      hurried: Collection[Hashable] = ()) -> dict[Hashable, dict[str, int]]:
     """Native addresses of kernels, compiling those that no cache knows as one module.
 
     Args:
@@ -60,6 +60,7 @@ def compile_functions(texts: Mapping[Hashable, tuple[str | Callable[[], str], tu
             are part of the disk key). Names may repeat between texts; functions not asked for become private.
         target: whose code; this machine, cut down by the `isa` knob, by default.
         passes: see `machine_code.compile_objects`.
+        hurried: keys whose first run is so short that code made in a hurry is best for it; see `objects`.
 
     Returns:
         For each key {function name: address}. The code is never unloaded.
@@ -77,7 +78,7 @@ def compile_functions(texts: Mapping[Hashable, tuple[str | Callable[[], str], tu
     if not target.is_host:
         raise DeviceError(f"code for {target.code.triple} does not run on {host.facts().triple}")
     requests = {key: Request(text, tuple(names)) for key, (text, names) in texts.items()}
-    return _store(target, passes).functions(requests)
+    return _store(target, passes).functions(requests, hurried)
 
 
 def assembly_of(text: str, names: tuple[str, ...] | list[str], target: Target | None = None,
