@@ -1,8 +1,8 @@
 """What every test stands on: Ctrl-C interrupts, also where the run was started with it ignored.
 
 A shell starts background work with the interrupt signal ignored; processes inherit that, and the tests that interrupt
-squall would wait for nothing. And kernels are made once: code in a hurry would be made twice in nearly every test; it has
-tests of its own.
+squall would wait for nothing. And kernels are made once: code in a hurry would be made again in nearly every test, and
+has tests of its own.
 """
 
 import os

@@ -7,7 +7,6 @@ could ever spare. What was made so is handed in here as a piece of work, which m
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import os
 import sys
@@ -17,8 +16,7 @@ from collections import deque
 from collections.abc import Callable
 
 from squall.base import config, trace
-from squall.runtime import fork
-from squall.runtime.leaving import PATIENCE
+from squall.runtime import fork, leaving
 
 MOMENT = 0.05  # seconds without a new piece
 LONGEST = 1.0  # seconds that a piece waits though new ones keep coming
@@ -52,7 +50,7 @@ def later(piece: Callable[[], None]) -> None:
         _wake.notify_all()
 
 
-def finish(patience: float = PATIENCE) -> bool:
+def finish(patience: float = leaving.PATIENCE) -> bool:
     """Do what is left in this thread, and wait for what is being done; whether all was within `patience` seconds."""
     end = time.monotonic() + patience
     while time.monotonic() < end:
@@ -97,7 +95,7 @@ def _work() -> None:
                 _wake.notify_all()
 
 
-@atexit.register
+@leaving.last
 def _leave() -> None:
     """A process that ends has its new kernels on disk for the next."""
     global _leaving

@@ -24,6 +24,7 @@ PATIENCE = 5.0  # seconds; a kernel that runs longer is left alone with memory t
 F = TypeVar("F", bound=Callable[..., Any])
 _inside: dict[int, int] = {}  # by thread, how deep it is in runs
 _leaver: int | None = None
+_last: list[Callable[[], object]] = []
 
 
 def run(function: F) -> F:
@@ -67,6 +68,24 @@ def leave(patience: float = PATIENCE) -> bool:
     return True
 
 
+def last(function: F) -> F:
+    """Call a function as the process is left, when nothing of other threads runs any more; returns it.
+
+    Example:
+        >>> @last
+        ... def write():
+        ...     pass
+    """
+    _last.append(function)
+    return function
+
+
+def _leave() -> None:
+    leave()
+    for function in _last:
+        function()
+
+
 def keep(held: Any) -> Any:
     """Keep an object, and what it refers to, until the process is gone; returns it.
 
@@ -89,4 +108,4 @@ def stay() -> None:
 
 # for native code: whether the process is being left, native flushes in flight
 words = keep((ctypes.c_int64 * 2)())
-atexit.register(leave)
+atexit.register(_leave)
