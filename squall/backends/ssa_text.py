@@ -15,7 +15,8 @@ from collections.abc import Callable
 from squall.backends import ssa_memory, ssa_shape
 from squall.backends.ssa_arithmetic import spell
 from squall.base.errors import CompileError
-from squall.ir.linear import Function, Instr, Program
+from squall.ir.linear import Function, Instr
+from squall.ir.unwritten import AnyProgram
 
 
 class Writer:
@@ -96,7 +97,7 @@ def _types(instruction: Instr) -> str:
     return ", ".join(str(r.type) for r in instruction.operands) or str(instruction.result and instruction.result.type)
 
 
-def write(program: Program, table) -> str:
+def write(program: AnyProgram, table) -> str:
     """The LLVM text of a program for the machine a table describes.
 
     Args:

@@ -1,4 +1,7 @@
-"""Specs to programs, each once: the memo of lowered and expanded kernels, and the measure of what lowering costs."""
+"""Specs to programs: what a plan holds is unwritten and becomes text only where the disk has no code of it.
+
+The memo of lowered and expanded kernels is here, and the measure of what lowering costs.
+"""
 
 from __future__ import annotations
 
@@ -13,24 +16,38 @@ from squall.compiler.spec import Spec
 from squall.ir.linear import Program
 from squall.ir.linear_text import print_program
 from squall.ir.linear_verify import verify
+from squall.ir.unwritten import AnyProgram, Unwritten
 
-programs = Cache("lowered kernels", 4096)
+programs = Cache("lowered kernels", 256)
+_known = Cache("kernels of plans", 4096)
 _LOWERINGS = {"rows": lower_rows.lower, "columns": lower_columns.lower}
 
 
-def program_of(spec: Spec) -> Program:
+def program_of(spec: Spec) -> AnyProgram:
     """The program of a spec, over the core instruction set."""
-    return once(spec, lambda: _LOWERINGS[spec.kind](spec))
+    scratch = lower_rows.scratch_bytes(spec) if spec.kind == "rows" else 0
+    return unwritten(spec, "rows", lambda: _LOWERINGS[spec.kind](spec), scratch)
 
 
-def epilogue_program(made: lower_epilogue.EpilogueSpec) -> Program:
+def epilogue_program(made: lower_epilogue.EpilogueSpec) -> AnyProgram:
     """The program of an epilogue of the nest."""
-    return once(made, lambda: lower_epilogue.lower(made), kernel=False)
+    return unwritten(made, "epilogue", lambda: lower_epilogue.lower(made), kernel=False)
 
 
-def sequence_program(spec: sequence.SequenceSpec) -> Program:
+def sequence_program(spec: sequence.SequenceSpec) -> AnyProgram:
     """The program of a sequence spec."""
-    return once(spec, lambda: sequence.lower(spec))
+    return unwritten(spec, "sequence", lambda: sequence.lower(spec))
+
+
+def unwritten(spec: Hashable, entry: str, make: Callable[[], Program], scratch_bytes: int = 0,
+              kernel: bool = True) -> AnyProgram:
+    """The one program of a spec, which `make` lowers when it is needed.
+
+    Args:
+        spec: what it is made from. entry: the name of its entry. scratch_bytes: that it will declare.
+        kernel: whether the entry follows the kernel ABI.
+    """
+    return _known.get_or_make(spec, lambda: Unwritten(entry, spec, lambda: _once(spec, make, kernel), scratch_bytes))
 
 
 def _checked(program: Program, kernel: bool) -> Program:
@@ -44,7 +61,7 @@ def _checked(program: Program, kernel: bool) -> Program:
     return expanded
 
 
-def once(spec: Hashable, make: Callable[[], Program], kernel: bool = True) -> Program:
+def _once(spec: Hashable, make: Callable[[], Program], kernel: bool) -> Program:
     """The program of a key over the core set: made once, checked when the `verify` knob is on."""
     found = programs.get(spec)
     if found is None:

@@ -21,6 +21,11 @@ from squall.ir.linear import BYTES, I64, Program, Reg, Type
 TOTALS = 16
 
 
+def scratch_bytes(spec: Spec) -> int:
+    """What each thread needs for values that a kernel keeps from one walk over a row to the next."""
+    return len(spec.scratch) * scratch.STEP
+
+
 class Rows(Walker):
     """Writes one "rows" kernel."""
 
@@ -37,7 +42,7 @@ class Rows(Walker):
             self._streamed()
         else:
             self._all()
-        return Program((b.finish(),), "rows", len(spec.scratch) * scratch.STEP)
+        return Program((b.finish(),), "rows", scratch_bytes(spec))
 
     def _streamed(self) -> None:
         """Everything, stored past the caches where results begin on cache lines, as memory of the user's may not."""

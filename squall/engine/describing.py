@@ -18,8 +18,8 @@ from squall.compiler.nest.common import Library
 from squall.compiler.nest.isa import ISAS
 from squall.compiler.nest.variants import Variant
 from squall.engine.roofline import work_of
-from squall.ir.linear import Program
 from squall.ir.plan import ChooseStep, ContractStep, KernelStep, LoopStep, Plan
+from squall.ir.unwritten import AnyProgram
 
 _READ = {arguments.IN_PLACE: "in place", arguments.BY_VECTORS: "packed", arguments.BY_TRANSPOSING: "packed, transposed",
          arguments.PREPACKED: "packed beforehand", arguments.STREAMED: "transposed as it is read"}  # fmt: skip
@@ -100,9 +100,9 @@ def memory(plan: Plan, sizes: dict[str, int]) -> str:
     return f"arena of {int(evaluate(plan.arena_bytes, sizes)):,} bytes for {values} of {asked:,} bytes"
 
 
-def programs(plan: Plan, wanted: str = "") -> dict[str, Program]:
+def programs(plan: Plan, wanted: str = "") -> dict[str, AnyProgram]:
     """Kernels by label, those whose label holds `wanted`; the contraction nest only when it is asked for by name."""
-    found: dict[str, Program] = {}
+    found: dict[str, AnyProgram] = {}
     seen = set()
     for _, step in steps_of(plan):
         if isinstance(step, KernelStep) and wanted in step.label and step.key not in seen:
@@ -115,19 +115,19 @@ def programs(plan: Plan, wanted: str = "") -> dict[str, Program]:
     return found
 
 
-def _free(label: str, taken: dict[str, Program]) -> str:
+def _free(label: str, taken: dict[str, AnyProgram]) -> str:
     """A label nobody has."""
     if label not in taken:
         return label
     return next(name for i in range(2, len(taken) + 3) if (name := f"{label} ({i})") not in taken)
 
 
-def llvm_of(program: Program) -> str:
+def llvm_of(program: AnyProgram) -> str:
     """The LLVM text of a kernel for this machine."""
     target = host_target()
     return write(program, table_for(target.architecture, target.features))
 
 
-def code_of(program: Program) -> str:
+def code_of(program: AnyProgram) -> str:
     """The assembly of a kernel for this machine."""
     return assembly_of(llvm_of(program), (program.entry,))

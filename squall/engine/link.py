@@ -12,8 +12,8 @@ from squall.backends.python.execute import Executor
 from squall.backends.ssa_text import write
 from squall.base import config, trace
 from squall.compiler.spec import Spec
-from squall.ir.linear import Program
 from squall.ir.plan import ChooseStep, ContractStep, KernelStep, LoopStep, Plan
+from squall.ir.unwritten import AnyProgram
 
 LONG = 50_000.0  # cycles of a plan's calls of a kernel: beyond, the code it runs decides how long the first run takes
 
@@ -23,9 +23,9 @@ def link(plan: Plan, backend: str) -> dict[Any, Any]:
     return build(_programs(plan), backend, _short(plan) if config.get("hurry") else ())
 
 
-def _programs(plan: Plan) -> dict[Any, Program]:
+def _programs(plan: Plan) -> dict[Any, AnyProgram]:
     """The programs of a plan and of the plans its steps run, by key."""
-    programs: dict[Any, Program] = {}
+    programs: dict[Any, AnyProgram] = {}
     for step in plan.steps:
         if isinstance(step, KernelStep):
             programs[step.key] = step.program
@@ -48,7 +48,7 @@ def _short(plan: Plan) -> set[Any]:
     return {key for key, total in cycles.items() if total < LONG}
 
 
-def build(programs: dict[Any, Program], backend: str, hurried: Collection[Any] = ()) -> dict[Any, Any]:
+def build(programs: dict[Any, AnyProgram], backend: str, hurried: Collection[Any] = ()) -> dict[Any, Any]:
     """Addresses (or executors) of programs by key; `hurried` as in `compile_functions`."""
     if not programs:
         return {}
@@ -57,7 +57,7 @@ def build(programs: dict[Any, Program], backend: str, hurried: Collection[Any] =
     target = host_target()
     table = table_for(target.architecture, target.features)
 
-    def text_of(program: Program) -> Callable[[], str]:
+    def text_of(program: AnyProgram) -> Callable[[], str]:
         return lambda: _shown(program, write(program, table))
 
     texts = {key: (text_of(program), (program.entry,)) for key, program in programs.items()}
@@ -65,7 +65,7 @@ def build(programs: dict[Any, Program], backend: str, hurried: Collection[Any] =
     return {key: found[key][program.entry] for key, program in programs.items()}
 
 
-def _shown(program: Program, text: str) -> str:
+def _shown(program: AnyProgram, text: str) -> str:
     """The LLVM text of a kernel that is in no cache, printed on its way as `SQUALL_DEBUG` asks."""
     trace.debug(4, text)
     if config.get("debug") >= 5:

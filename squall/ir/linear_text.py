@@ -19,9 +19,10 @@ import re
 
 from squall.base.errors import CompileError
 from squall.ir.linear import SCALARS, Function, Instr, Program, Reg, Type
+from squall.ir.unwritten import AnyProgram
 
 
-def print_program(program: Program) -> str:
+def print_program(program: AnyProgram) -> str:
     """The text of a program."""
     lines = [f"program {program.entry} scratch={program.scratch_bytes}"]
     for function in program.functions:

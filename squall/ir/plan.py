@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from squall.base.dim import Dim
 from squall.base.dtypes import DType
 from squall.base.shapes import Shape
-from squall.ir.linear import Program
+from squall.ir.unwritten import AnyProgram
 
 Size = int | Dim
 GRAIN_CYCLES = 20_000  # work worth handing to another thread
@@ -36,7 +36,7 @@ class Word(NamedTuple):
     "slot": address of slot `value` plus `offset` bytes. "int": the size expression `value`. "float": the double
     `value`. "scalar": the run-time scalar number `value` (as f64 for floating leaves, i64 otherwise; `offset` unused).
     "stride": the element stride of input `value`, dimension `offset` (run-time, for inputs of general layout).
-    "kernel": the address of the program `value` (a Program). "status": the plan's status block.
+    "kernel": the address of the program `value` (a program). "status": the plan's status block.
     """
 
     kind: str
@@ -50,7 +50,7 @@ class KernelStep(NamedTuple):
     """
 
     key: Any
-    program: Program
+    program: AnyProgram
     words: tuple[Word, ...]
     units: Size
     grain: Size = 1
@@ -70,7 +70,7 @@ class ContractStep(NamedTuple):
     operands: tuple[Word, Word, Word]
     isa: str
     label: str = ""
-    epilogue: Program | None = None
+    epilogue: AnyProgram | None = None
     words: tuple[Word, ...] = ()
 
 

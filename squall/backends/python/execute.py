@@ -13,7 +13,8 @@ from typing import Any
 from squall.backends.python.values import STORAGE, arithmetic, cast, compare
 from squall.base.errors import CompileError
 from squall.ir.bits import encode
-from squall.ir.linear import ARITHMETIC, BYTES, COMPARE, Function, Instr, Program, Type
+from squall.ir.linear import ARITHMETIC, BYTES, COMPARE, Function, Instr, Type
+from squall.ir.unwritten import AnyProgram
 
 # Addresses of functions, which cannot be mistaken for memory: the topmost ones.
 _FUNCTION_BASE = 0xFFFF_FFFF_5000_0000
@@ -51,7 +52,7 @@ class Executor:
         >>> Executor(Program((b.finish(),), "nothing"))(0, 0, 1, 0)
     """
 
-    def __init__(self, program: Program):
+    def __init__(self, program: AnyProgram):
         import numpy as np
 
         self.np = np
@@ -103,7 +104,7 @@ class Executor:
         return None
 
 
-def execute(program: Program, args: int, begin: int, end: int, scratch: int = 0) -> None:
+def execute(program: AnyProgram, args: int, begin: int, end: int, scratch: int = 0) -> None:
     """Run a program's entry once; see `Executor`."""
     Executor(program)(args, begin, end, scratch)
 

@@ -16,7 +16,7 @@ from squall.compiler.attend.pieces import STEP
 from squall.compiler.attend.spec import AttentionSpec, Flex
 from squall.compiler.attend.tiles import COMPUTE, KEYS, QUERIES
 from squall.compiler.group import Special
-from squall.compiler.lower import once
+from squall.compiler.lower import unwritten
 from squall.compiler.movement import is_one
 from squall.compiler.nest.isa import ISAS
 from squall.compiler.pull import Home
@@ -41,6 +41,8 @@ GROUP = 8  # blocks of queries of a unit on matrix tiles: keys and values are pu
 UNITS = 8  # as many units are wanted before they grow to that
 _PROGRAMS = {"forward": forward.program, "tiles": forward_tiles.program, "backward": backward.program,
              "few": few.program, "combine": few.combine_program}
+_ENTRIES = {"forward": "attention_forward", "backward": "attention_backward", "few": "attention_few",
+            "combine": "attention_combine"}
 
 
 class _Operands:
@@ -141,7 +143,8 @@ def _step(o: _Operands, spec: AttentionSpec, units: Any, grain: Any, scratch: An
     words = tuple(o.words[name] for name in spec.names)
     make = _PROGRAMS["tiles" if spec.tiles else spec.role]
     name = {"few": "attention_few", "combine": "attention_combine"}.get(spec.role, o.node.op.name)
-    return KernelStep(spec, once(spec, lambda: make(spec)), words, units, grain, name, scratch)
+    program = unwritten(spec, _ENTRIES[spec.role], lambda: make(spec))
+    return KernelStep(spec, program, words, units, grain, name, scratch)
 
 
 def _exceeds(size: Any, most: int) -> Any:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from squall.compiler.nest import arguments as words
 from squall.compiler.nest.choose import Choice, choose, inner_run, is_kept, is_strip_staged, pack_cost
-from squall.compiler.nest.common import Library, strip_shape, strips_together
+from squall.compiler.nest.common import Library, entry_name, strip_shape, strips_together
 from squall.compiler.nest.driver import build
 from squall.compiler.nest.isa import ISAS, Isa
 from squall.compiler.nest.quick import path_of
@@ -18,6 +18,7 @@ from squall.compiler.nest.tile_driver import DOTS, TILES, build_tiles, tiled
 from squall.compiler.nest.tile_pack import SIDE, TILE_BYTES, tile_steps
 from squall.compiler.nest.tile_prepack import PACK_TILES, build_prepacking
 from squall.ir.linear import BYTES, I64, PTR, Program, Type
+from squall.ir.unwritten import AnyProgram, Unwritten
 
 # the epilogue's parameters: its own args, the finished tile (accumulate dtype), the tile's row stride in elements,
 # flat batch index, first row, first column, rows, columns
@@ -54,8 +55,13 @@ class NestPlan(NamedTuple):
 
 
 @lru_cache(maxsize=256)
-def program(library: Library) -> Program:
-    """The linear IR of a library, to be compiled once and kept."""
+def program(library: Library) -> AnyProgram:
+    """The linear IR of a library, written only where no cache has its code."""
+    return Unwritten(entry_name(library), library, lambda: _written(library))
+
+
+@lru_cache(maxsize=8)
+def _written(library: Library) -> Program:
     if library.role == PACK_TILES:
         return build_prepacking(ISAS[library.isa], library)
     return build_tiles(library) if library.role in (TILES, DOTS) else build(library)

@@ -101,7 +101,8 @@ def test_lowering_a_kernel_takes_milliseconds():
     before = dict(trace.counters)
     for name in CASES:
         leaves = Leaf()
-        Built(CASES[name][1](leaves(normal(37, 70)), leaves(normal(70)), leaves(normal(70))))
+        built = Built(CASES[name][1](leaves(normal(37, 70)), leaves(normal(70)), leaves(normal(70))))
+        assert all(step.program.functions for step in built.plan.steps)
     made = trace.counters["kernels lowered"] - before.get("kernels lowered", 0)
     spent = trace.counters["lowering microseconds"] - before.get("lowering microseconds", 0)
     assert made >= 8 and spent / made < 15_000  # about 700 on a quiet machine
