@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from squall.base import config
+from squall.runtime import disk_cache
 from squall.runtime.disk_cache import MAGIC, DiskCache, default_folder, pack, unpack
 
 KEY = "ab" + "0" * 62
@@ -139,3 +140,19 @@ def test_several_processes_write_and_trim_at_once(tmp_path):
     command = [sys.executable, "-W", "error", "-c", script, str(tmp_path)]
     running = [subprocess.Popen(command, cwd=root) for _ in range(3)]
     assert [process.wait(60) for process in running] == [0, 0, 0]
+
+
+def test_a_large_folder_is_measured_by_some_of_its_files(tmp_path, monkeypatch):
+    monkeypatch.setattr(disk_cache, "_SAMPLE", 40)
+    for number in range(1024):
+        DiskCache(tmp_path, 1 << 30).path(f"{number % 256:02x}{number:06x}").parent.mkdir(parents=True, exist_ok=True)
+        DiskCache(tmp_path, 1 << 30).path(f"{number % 256:02x}{number:06x}").write_bytes(bytes(1000))
+    looked = []
+    real = DiskCache._entries
+    monkeypatch.setattr(DiskCache, "_entries", lambda self, parts: looked.extend(parts) or real(self, parts))
+    cache = DiskCache(tmp_path, 1 << 30)
+    assert cache.put("00ff", bytes(100))
+    assert len(looked) <= 11 and 1_000_000 < cache.size < 1_100_000
+    small = DiskCache(tmp_path, 500_000)
+    assert small.put("00fe", b"x") and small.size <= 400_000  # trimmed, and then known exactly
+    assert sum(f.stat().st_size for f in tmp_path.rglob("*") if f.is_file()) == small.size
