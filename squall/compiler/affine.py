@@ -164,10 +164,18 @@ def quotient(expression: Affine, size: Size) -> tuple[Affine, Affine]:
 
 def flatten(index: Index, strides: tuple[Size, ...], offset: Size = 0) -> Affine:
     """The address of a position in elements."""
-    total = Affine({}, offset)
-    for position, stride in zip(index, strides, strict=True):
-        total = total + position * stride
-    return total
+    terms: dict[Any, Size] = {}
+    for position, stride in zip(index, strides, strict=True):  # in place: compiling spends much time here
+        if isinstance(stride, int) and stride == 0:
+            continue
+        for variable, c in position.terms.items():
+            total = terms.get(variable, 0) + c * stride
+            if isinstance(total, int) and total == 0:
+                terms.pop(variable, None)
+            else:
+                terms[variable] = total
+        offset = offset + position.constant * stride
+    return Affine(terms, offset)
 
 
 def unravel(flat: Affine, shape: tuple[Size, ...]) -> Index:

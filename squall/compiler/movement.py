@@ -24,7 +24,7 @@ def is_one(size: Any) -> bool:
 
 def canonical(index: Index, shape: tuple) -> Index:
     """Positions of dimensions of size 1 are 0."""
-    return tuple(ZERO if is_one(n) else e for e, n in zip(index, shape, strict=True))
+    return tuple([ZERO if n.__class__ is int and n == 1 else e for e, n in zip(index, shape, strict=True)])
 
 
 def broadcast(index: Index, shape: tuple) -> Index:
