@@ -14,7 +14,7 @@ from squall.base.version import VERSION as __version__  # noqa: N811
 
 _MODULES = (
     "nn", "optim", "data", "io", "models", "cli", "autograd", "func", "linalg", "special", "signal", "masked", "fft",
-    "base", "ir", "ops", "numpy", "interop",
+    "base", "ir", "ops", "numpy", "interop", "amp", "testing", "random",
 )  # fmt: skip
 _DTYPES = (
     "complex64", "complex128", "cfloat", "cdouble",
@@ -24,6 +24,13 @@ _DTYPES = (
 _FROM = {
     "frontend.tensor": "Tensor",
     "frontend.size": "Size",
+    "frontend.storage": "UntypedStorage is_storage",
+    "nn.functional.shuffle": "native_channel_shuffle",
+    "nn.functional.convolution": "conv_tbc",
+    "frontend.typed": (
+        "FloatTensor DoubleTensor HalfTensor BFloat16Tensor ByteTensor CharTensor ShortTensor IntTensor LongTensor "
+        "BoolTensor typename set_default_tensor_type"
+    ),
     "frontend.conversion": "Device",
     "frontend.creation": (
         "tensor as_tensor full zeros ones empty full_like zeros_like ones_like empty_like arange linspace "
@@ -39,6 +46,13 @@ _FROM = {
         "no_grad enable_grad set_grad_enabled inference_mode set_detect_anomaly is_grad_enabled "
         "is_inference_mode_enabled set_eager"
     ),
+    "frontend.autocast": (
+        "autocast autocast_decrement_nesting autocast_increment_nesting clear_autocast_cache get_autocast_cpu_dtype "
+        "get_autocast_dtype is_autocast_cache_enabled is_autocast_cpu_enabled is_autocast_enabled "
+        "set_autocast_cache_enabled set_autocast_cpu_dtype set_autocast_cpu_enabled set_autocast_dtype "
+        "set_autocast_enabled"
+    ),
+    "frontend.grad_scaling": "GradScaler",
     "frontend.evaluation": "flush",
     "frontend.display": "set_printoptions",
     "frontend.functions": "allclose equal isclose is_tensor numel result_type promote_types finfo iinfo",
@@ -73,7 +87,8 @@ _FROM = {
     "frontend.functions_complex": (
         "complex polar conj conj_physical resolve_conj resolve_neg angle isreal sgn"
     ),
-    "frontend.complex_views": "real imag view_as_real view_as_complex",
+    "frontend.linalg_norms": "frobenius_norm nuclear_norm norm_except_dim",
+    "frontend.complex_views": "view_as_real_copy view_as_complex_copy real imag view_as_real view_as_complex",
     "frontend.functions_matrix": (
         "addmv addr addbmm baddbmm mv vdot ger inner kron chain_matmul trace dist renorm cdist cross block_diag "
         "cartesian_prod combinations cov corrcoef vander matrix_power"
@@ -84,7 +99,7 @@ _FROM = {
         "atleast_3d dstack column_stack broadcast_shapes tril_indices triu_indices fill constant_pad_nd "
         "as_strided as_strided_scatter as_strided_copy alias_copy detach_copy diagonal_copy expand_copy narrow_copy "
         "permute_copy select_copy split_copy split_with_sizes_copy squeeze_copy t_copy transpose_copy unbind_copy "
-        "unfold_copy unsqueeze_copy view_copy"
+        "slice_copy unfold_copy unsqueeze_copy view_copy"
     ),
     "frontend.functions_statistics": (
         "var_mean std_mean aminmax nansum nanmean count_nonzero nanmedian kthvalue mode quantile nanquantile msort "
@@ -95,6 +110,8 @@ _FROM = {
     ),
     "frontend.hashing": "hash_tensor",
     "frontend.settings": (
+        "get_deterministic_debug_mode set_deterministic_debug_mode set_warn_always is_warn_always_enabled "
+        "set_anomaly_enabled is_anomaly_check_nan_enabled "
         "are_deterministic_algorithms_enabled asarray can_cast frombuffer get_default_device "
         "get_float32_matmul_precision initial_seed is_anomaly_enabled is_deterministic_algorithms_warn_only_enabled "
         "set_default_device set_float32_matmul_precision use_deterministic_algorithms"
@@ -104,17 +121,23 @@ _FROM = {
         "segment_reduce unravel_index"
     ),
     "nn.functional": (
-        "celu celu_ hardshrink prelu rrelu rrelu_ selu_ threshold threshold_ "
-        "adaptive_avg_pool1d adaptive_max_pool1d alpha_dropout avg_pool1d batch_norm bilinear "
-        "binary_cross_entropy_with_logits channel_shuffle conv1d conv2d conv3d conv_transpose1d conv_transpose2d "
-        "conv_transpose3d cosine_embedding_loss cosine_similarity ctc_loss dropout embedding embedding_bag group_norm "
-        "hinge_embedding_loss kl_div layer_norm margin_ranking_loss max_pool1d max_pool1d_with_indices max_pool2d "
-        "max_pool3d pairwise_distance pdist pixel_shuffle pixel_unshuffle poisson_nll_loss rms_norm selu "
-        "triplet_margin_loss"
+        "celu celu_ hardshrink prelu rrelu rrelu_ selu_ threshold threshold_ adaptive_avg_pool1d adaptive_max_pool1d "
+        "avg_pool1d bilinear channel_shuffle conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d "
+        "cosine_similarity embedding_bag max_pool1d max_pool1d_with_indices max_pool2d max_pool3d pairwise_distance "
+        "pdist pixel_shuffle pixel_unshuffle rms_norm selu"
     ),
-    "nn.functional.vision": "grid_sampler grid_sampler_2d grid_sampler_3d",
+    "nn.functional.top_level": (
+        "batch_norm group_norm layer_norm embedding dropout alpha_dropout ctc_loss kl_div "
+        "binary_cross_entropy_with_logits cosine_embedding_loss hinge_embedding_loss margin_ranking_loss "
+        "poisson_nll_loss triplet_margin_loss instance_norm embedding_renorm_ dropout_ alpha_dropout_ feature_dropout "
+        "feature_dropout_ feature_alpha_dropout feature_alpha_dropout_ native_dropout convolution"
+    ),
+    "nn.functional.vision": "affine_grid_generator grid_sampler grid_sampler_2d grid_sampler_3d",
     "nn.functional.spectra": "stft istft",
     "nn.functional.native_normalization": "native_layer_norm native_group_norm native_batch_norm",
+    "nn.recurrent_functions": (
+        "lstm lstm_cell gru gru_cell rnn_tanh rnn_tanh_cell rnn_relu rnn_relu_cell"
+    ),
     "frontend.functions_special": "igamma igammac",
     "frontend.linalg_systems": "logdet inverse slogdet det triangular_solve cholesky_solve cholesky_inverse",
     "frontend.linalg_factors": "geqrf orgqr ormqr svd_lowrank pca_lowrank lu_unpack matrix_exp",
@@ -140,7 +163,7 @@ _FROM = {
     "frontend.profiler": "profile",
     "base.dim": "Dim",
     "base.dtypes": "set_default_dtype",
-    "base.formats": "contiguous_format preserve_format channels_last channels_last_3d strided",
+    "base.formats": "legacy_contiguous_format contiguous_format preserve_format channels_last channels_last_3d strided",
     "base.config": "set_option options",
     "runtime.native": "set_num_threads get_num_threads",
     "runtime.memory": "empty_cache",
@@ -149,13 +172,15 @@ _FROM = {
 _METHODS = {
     "frontend.tensor": (
         "arccos_ arccosh_ arcsin_ arcsinh_ arctan_ arctanh_ clip_ conj_physical_ fix_ i0_ negative_ "
-        "abs_ acos_ acosh_ addmv_ asin_ asinh_ atan_ atanh_ ceil_ clamp_ clamp_max_ clamp_min_ cos_ cosh_ "
+        "as_strided_ abs_ acos_ acosh_ addmv_ asin_ asinh_ atan_ atanh_ ceil_ clamp_ clamp_max_ clamp_min_ cos_ cosh_ "
         "deg2rad_ detach_ erf_ erfc_ exp_ exp2_ expm1_ fill_ floor_ frac_ gcd_ index_put_ lcm_ ldexp_ log_ "
         "log10_ log1p_ log2_ logit_ nan_to_num_ neg_ rad2deg_ reciprocal_ relu_ resize_as_ round_ rsqrt_ "
         "sigmoid_ sin_ sinc_ sinh_ sqrt_ square_ tan_ tanh_ trunc_ xlogy_ zero_ is_floating_point is_complex "
         "is_conj is_neg is_nonzero is_same_size is_signed is_inference get_device unsafe_split_with_sizes"
     )
 }
+# Classes under the names that PyTorch has for them.
+_TYPES = {"layout": "Layout", "memory_format": "MemoryFormat"}
 _METHODS_AS_FUNCTIONS = _METHODS["frontend.tensor"].split()
 _NAMES = {name: module for module, names in _FROM.items() for name in names.split()}
 
@@ -173,6 +198,8 @@ def __getattr__(name: str) -> Any:
         from squall.base.dtypes import dtype_named
 
         value = dtype_named(name)
+    elif name in _TYPES:
+        value = getattr(importlib.import_module("squall.base.formats"), _TYPES[name])
     elif name in ("bool", "dtype", "device"):
         from squall.base import dtypes
 
@@ -193,7 +220,8 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_NAMES, *_METHODS_AS_FUNCTIONS, *_MODULES, *_DTYPES, "bool", "dtype", "device"})
+    own = ("bool", "dtype", "device")
+    return sorted({*globals(), *_NAMES, *_METHODS_AS_FUNCTIONS, *_MODULES, *_DTYPES, *_TYPES, *own})
 
 
 def synchronize() -> None:

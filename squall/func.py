@@ -2,9 +2,10 @@
 
 from squall.frontend.batching import vmap
 from squall.frontend.branching import cond
-from squall.frontend.checkpointing import checkpoint
+from squall.frontend.checkpointing import checkpoint, checkpoint_sequential
 from squall.frontend.custom_linear import custom_jvp
 from squall.frontend.custom_rules import custom_vjp
+from squall.frontend.ensembles import replace_all_batch_norm_modules_, stack_module_state
 from squall.frontend.functional import functional_call
 from squall.frontend.jacobians import hessian, jacfwd, jacrev
 from squall.frontend.mapping import map
@@ -33,6 +34,7 @@ __all__ = [
     "SelectiveCheckpointContext",
     "checkpoint",
     "checkpoint_name",
+    "checkpoint_sequential",
     "cond",
     "create_selective_checkpoint_contexts",
     "custom_jvp",
@@ -47,8 +49,10 @@ __all__ = [
     "jvp",
     "linearize",
     "map",
+    "replace_all_batch_norm_modules_",
     "save_only_these_names",
     "scan",
+    "stack_module_state",
     "stop_gradient",
     "value_and_grad",
     "vjp",

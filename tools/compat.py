@@ -56,7 +56,7 @@ def page(folder: Path = EXPECT) -> str:
         return INTRODUCTION + "\nNothing is recorded yet.\n"
     lines = [INTRODUCTION, "| dtype | operators | of them with gradients compared |", "|---|---|---|"]
     lines += [f"| {dtype} | {values} | {gradients} |" for dtype, (values, gradients) in dtypes.items()]
-    lines += remaining(operators)
+    lines += remaining(operators) + absent()
     for space in sorted(operators):
         lines += ["", f"## {space}", "", "| operator | dtypes |", "|---|---|"]
         lines += [
@@ -75,6 +75,19 @@ def remaining(operators: dict) -> list[str]:
             reasons[reason].append(f"`{name}`")
     lines = ["", "## What does not pass in float32, and why", "", "| reason | operators |", "|---|---|"]
     return [*lines, *(f"| {reason} | {', '.join(names)} |" for reason, names in sorted(reasons.items()))]
+
+
+def absent(path: Path = EXPECT / "absent.txt") -> list[str]:
+    """The section on names that squall has not, by reason."""
+    reasons: dict[str, list[str]] = {}
+    for line in path.read_text(encoding="utf-8").splitlines():
+        if line.startswith("## "):
+            reasons[reason := line.removeprefix("## ")] = []
+        elif line and not line.startswith("#"):
+            space, _, words = line.partition(": ")
+            reasons[reason] += [f"`{space}.{word}`" for word in words.split()]
+    lines = ["", "## Public names that squall has not, and why", "", "| reason | names |", "|---|---|"]
+    return [*lines, *(f"| {reason} | {', '.join(names)} |" for reason, names in reasons.items())]
 
 
 def write_page() -> None:

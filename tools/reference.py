@@ -16,6 +16,7 @@ MODULES = (
     "squall.nn.attention", "squall.optim", "squall.optim.lr_scheduler", "squall.optim.swa_utils",
     "squall.autograd", "squall.autograd.forward_ad", "squall.autograd.functional", "squall.func",
     "squall.linalg", "squall.fft", "squall.special", "squall.signal.windows", "squall.masked",
+    "squall.amp", "squall.random", "squall.testing",
     "squall.data", "squall.io", "squall.models", "squall.numpy", "squall.numpy.linalg",
     "squall.numpy.fft", "squall.numpy.random", "squall.interop",
 )  # fmt: skip

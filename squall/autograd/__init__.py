@@ -13,10 +13,12 @@ from squall.frontend.state import (
     set_detect_anomaly,
     set_grad_enabled,
 )
+from squall.frontend.variable import Variable
 
 __all__ = [
     "Function",
     "RemovableHandle",
+    "Variable",
     "backward",
     "detect_anomaly",
     "enable_grad",

@@ -18,6 +18,10 @@ class DtypeError(SquallError, NotImplementedError):
     """A dtype the operation does not take, or dtypes that do not go together."""
 
 
+class LinAlgError(SquallError, RuntimeError):
+    """A matrix without the inverse, solution or factor that was asked for."""
+
+
 class DeviceError(SquallError, RuntimeError):
     """A device that is missing, or that cannot run an operation."""
 

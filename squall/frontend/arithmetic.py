@@ -6,6 +6,7 @@ from typing import Any
 
 from squall.base.dtypes import bool_, promote
 from squall.base.errors import ArgumentError, ShapeError
+from squall.frontend.autocast import lowered
 from squall.frontend.core import (
     Handle,
     Native,
@@ -154,6 +155,11 @@ def matmul(a: Any, b: Any) -> Any:
             return out
     if not (isinstance(a, Handle) and isinstance(b, Handle)):
         a, b = as_tensor_operand(a), as_tensor_operand(b)
+    return product(*lowered(a, b))
+
+
+def product(a: Any, b: Any) -> Any:
+    """`matmul` of Tensors in the dtype they have, whatever autocast says."""
     x, y = a.node.type.dtype, b.node.type.dtype
     if x is not y:
         raise ShapeError(
@@ -187,7 +193,7 @@ def dot(a: Any, b: Any) -> Any:
         raise ShapeError(
             f"dot: expected two vectors of one size, got shapes {list(a.node.shape)} and {list(b.node.shape)}"
         )
-    return matmul(a, b)
+    return product(a, b)
 
 
 def outer(a: Any, b: Any) -> Any:
@@ -197,5 +203,6 @@ def outer(a: Any, b: Any) -> Any:
 
 def addmm(x: Any, a: Any, b: Any, beta: float, alpha: float) -> Any:
     """beta * x + alpha * a @ b."""
-    product = mm(a, b)
-    return add(x if beta == 1 else scaled(x, beta), product if alpha == 1 else scaled(product, alpha))
+    x, a, b = lowered(x, a, b)
+    made = mm(a, b)
+    return add(x if beta == 1 else scaled(x, beta), made if alpha == 1 else scaled(made, alpha))

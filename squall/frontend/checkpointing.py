@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from squall.base import pytree
-from squall.base.errors import AutogradError
+from squall.base.errors import ArgumentError, AutogradError
 from squall.frontend.core import Handle, result, wrap
 from squall.frontend.evaluation import evaluate_tensors
 from squall.frontend.lifting import edge_type, frontier
@@ -220,3 +220,41 @@ class _Again:
 
 def _ignore(leaf: Leaf, gradient: Any) -> None:
     """Gradients are returned, not gathered."""
+
+
+def checkpoint_sequential(
+    functions: Any, segments: int, input: Any, use_reentrant: bool | None = None, preserve_rng_state: bool = True
+) -> Any:
+    """Run a chain of modules in segments, all but the last of which are checkpointed.
+
+    Args:
+        functions: a `nn.Sequential`, or functions of one value each. segments: how many; the last takes what division
+            leaves over. input: for the first. use_reentrant, preserve_rng_state: as for `checkpoint`.
+
+    Returns:
+        What the last gives.
+
+    Raises:
+        ArgumentError: for fewer functions than segments.
+
+    Example:
+        >>> import squall as sq
+        >>> net = sq.nn.Sequential(*[sq.nn.Linear(2, 2) for _ in range(4)])
+        >>> sq.func.checkpoint_sequential(net, 2, sq.ones(1, 2)).shape
+        squall.Size([1, 2])
+    """
+    chain = list(functions.children()) if hasattr(functions, "children") else list(functions)
+    size = len(chain) // segments if segments > 0 else 0
+    if not size:
+        raise ArgumentError(f"checkpoint_sequential: {len(chain)} functions cannot be cut into {segments} segments")
+
+    def run(part: list, value: Any) -> Any:
+        for function in part:
+            value = function(value)
+        return value
+
+    for start in range(0, size * (segments - 1), size):
+        part = chain[start : start + size]
+        input = checkpoint(lambda value, part=part: run(part, value), input, use_reentrant=use_reentrant,
+                           preserve_rng_state=preserve_rng_state)
+    return run(chain[size * (segments - 1) :], input)

@@ -11,7 +11,7 @@ from squall.base.dtypes import float32, float64
 from squall.base.errors import DtypeError, ShapeError
 from squall.frontend.declaring import of_tensor
 from squall.frontend.functions_complex import is_complex_tensor
-from squall.frontend.out import checked
+from squall.frontend.out import checked, into
 from squall.frontend.views import make_view
 from squall.ir.op import ops
 
@@ -82,3 +82,13 @@ def view_as_complex(input: Any) -> Any:
 
 
 __all__ = ["imag", "real", "view_as_complex", "view_as_real"]
+
+
+def view_as_real_copy(input: Any, *, out: Any = None) -> Any:
+    """Real and imaginary parts as a last dimension of 2, with memory of its own; see `view_as_real`."""
+    return into(out, view_as_real(input).clone(), "view_as_real_copy")
+
+
+def view_as_complex_copy(input: Any, *, out: Any = None) -> Any:
+    """Complex numbers of a last dimension of 2, with memory of their own; see `view_as_complex`."""
+    return into(out, view_as_complex(input).clone(), "view_as_complex_copy")

@@ -12,6 +12,7 @@ from squall.base.formats import check_format
 from squall.frontend.arrays import array_view, computed, literal
 from squall.frontend.core import Handle, cast, category_of, operand, record, result, scalar_node, wrap
 from squall.frontend.evaluation import evaluate_tensors
+from squall.frontend.factories import factory
 from squall.frontend.interop import from_numpy
 from squall.frontend.movement import shape_argument
 from squall.frontend.out import into
@@ -39,6 +40,7 @@ def require_grad(tensor: Any, wanted: bool, function: str = "tensor") -> Any:
     return tensor
 
 
+@factory
 def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Any:
     """A new Tensor that copies data.
 
@@ -131,6 +133,7 @@ def _fitting(value: Any, dtype: DType) -> Any:
     return value
 
 
+@factory
 def full(
     size: Any,
     fill_value: Any,
@@ -151,6 +154,7 @@ def full(
     return into(out, made, "full")
 
 
+@factory
 def zeros(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False, out: Any = None,
           layout: Any = None, pin_memory: bool = False, memory_format: Any = None) -> Any:
     """A Tensor of zeros.
@@ -165,6 +169,7 @@ def zeros(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool
     return into(out, made, "zeros")
 
 
+@factory
 def ones(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False, out: Any = None,
          layout: Any = None, pin_memory: bool = False, memory_format: Any = None) -> Any:
     """A Tensor of ones."""
@@ -173,6 +178,7 @@ def ones(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool 
     return into(out, made, "ones")
 
 
+@factory
 def empty(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False, out: Any = None,
           layout: Any = None, pin_memory: bool = False, memory_format: Any = None) -> Any:
     """A Tensor whose values mean nothing yet (they are zeros: results never depend on old memory)."""
@@ -185,6 +191,7 @@ def _float_dtype(dtype: Any) -> DType:
     return default_dtype() if dtype is None else as_dtype(dtype)
 
 
+@factory
 def full_like(input: Any, fill_value: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False,
               layout: Any = None, memory_format: Any = None) -> Any:
     """A Tensor of one value, shaped and typed like another."""
@@ -194,6 +201,7 @@ def full_like(input: Any, fill_value: Any, *, dtype: Any = None, device: Any = N
     return filled(node.shape, fill_value, node.dtype if dtype is None else as_dtype(dtype), node.device, requires_grad)
 
 
+@factory
 def zeros_like(input: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False, layout: Any = None,
                memory_format: Any = None) -> Any:
     """Zeros, shaped and typed like another Tensor."""
@@ -201,6 +209,7 @@ def zeros_like(input: Any, *, dtype: Any = None, device: Any = None, requires_gr
                      memory_format=memory_format)
 
 
+@factory
 def ones_like(input: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False, layout: Any = None,
               memory_format: Any = None) -> Any:
     """Ones, shaped and typed like another Tensor."""
@@ -208,6 +217,7 @@ def ones_like(input: Any, *, dtype: Any = None, device: Any = None, requires_gra
                      memory_format=memory_format)
 
 
+@factory
 def empty_like(input: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False, layout: Any = None,
                memory_format: Any = None) -> Any:
     """Values that mean nothing yet (they are zeros), shaped and typed like another Tensor."""
@@ -215,6 +225,7 @@ def empty_like(input: Any, *, dtype: Any = None, device: Any = None, requires_gr
                      memory_format=memory_format)
 
 
+@factory
 def arange(
     start: Any,
     end: Any = None,
@@ -282,6 +293,7 @@ def check_ends(function: str, start: Any, end: Any, steps: Any) -> None:
                              f"{list(value.shape)}")
 
 
+@factory
 def linspace(
     start: float,
     end: float,
@@ -302,6 +314,7 @@ def linspace(
     return require_grad(wrap(computed(values)), requires_grad, "linspace")
 
 
+@factory
 def eye(n: int, m: int | None = None, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Any:
     """Ones on the diagonal of an n by m matrix."""
     import numpy

@@ -13,7 +13,7 @@ from squall.base.shapes import normalize_dim, numel
 from squall.frontend import creation
 from squall.frontend.arrays import computed
 from squall.frontend.core import wrap
-from squall.frontend.declaring import with_out
+from squall.frontend.factories import factory
 from squall.frontend.movement import shape_argument
 
 
@@ -27,7 +27,7 @@ def _made(values: Any, dtype: Any, device: Any, requires_grad: bool, function: s
     return creation.require_grad(out, requires_grad, function)
 
 
-@with_out
+@factory
 def logspace(start: Any, end: Any, steps: int, base: float = 10.0, *, dtype: Any = None, device: Any = None,
              layout: Any = None, requires_grad: bool = False) -> Any:
     """base to the power of `steps` evenly spaced numbers from start to end."""
@@ -46,7 +46,7 @@ def logspace(start: Any, end: Any, steps: int, base: float = 10.0, *, dtype: Any
     return _made(values, dtype, device, requires_grad, "logspace")
 
 
-@with_out
+@factory
 def range(start: float = 0, end: float | None = None, step: float = 1, *, dtype: Any = None, device: Any = None,
           layout: Any = None, requires_grad: bool = False) -> Any:
     """Numbers from start to end by step, the end included."""
@@ -60,6 +60,7 @@ def range(start: float = 0, end: float | None = None, step: float = 1, *, dtype:
     return _made(values, dtype, device, requires_grad, "range")
 
 
+@factory
 def scalar_tensor(s: Any, *, dtype: Any = None, device: Any = None, layout: Any = None,
                   requires_grad: bool = False) -> Any:
     """A number as a Tensor without dimensions, of the default dtype unless given."""
@@ -117,18 +118,21 @@ def _cosines(length: int, periodic: bool, factors: tuple) -> Any:
     return sum((-1) ** k * a * numpy.cos(k * angle) for k, a in enumerate(factors))
 
 
+@factory
 def hann_window(window_length: int, periodic: bool = True, *, dtype: Any = None, device: Any = None,
                 layout: Any = None, requires_grad: bool = False) -> Any:
     """A raised cosine that falls to 0 at its ends."""
     return _made(_cosines(window_length, periodic, (0.5, 0.5)), dtype, device, requires_grad, "hann_window")
 
 
+@factory
 def hamming_window(window_length: int, periodic: bool = True, alpha: float = 0.54, beta: float = 0.46, *,
                    dtype: Any = None, device: Any = None, layout: Any = None, requires_grad: bool = False) -> Any:
     """alpha - beta cos(2 pi n / N)."""
     return _made(_cosines(window_length, periodic, (alpha, beta)), dtype, device, requires_grad, "hamming_window")
 
 
+@factory
 def blackman_window(window_length: int, periodic: bool = True, *, dtype: Any = None, device: Any = None,
                     layout: Any = None, requires_grad: bool = False) -> Any:
     """0.42 - 0.5 cos(2 pi n / N) + 0.08 cos(4 pi n / N)."""
@@ -136,6 +140,7 @@ def blackman_window(window_length: int, periodic: bool = True, *, dtype: Any = N
     return _made(values, dtype, device, requires_grad, "blackman_window")
 
 
+@factory
 def bartlett_window(window_length: int, periodic: bool = True, *, dtype: Any = None, device: Any = None,
                     layout: Any = None, requires_grad: bool = False) -> Any:
     """A triangle that falls to 0 at its ends."""
@@ -146,6 +151,7 @@ def bartlett_window(window_length: int, periodic: bool = True, *, dtype: Any = N
     return _made(values, dtype, device, requires_grad, "bartlett_window")
 
 
+@factory
 def kaiser_window(window_length: int, periodic: bool = True, beta: float = 12.0, *, dtype: Any = None,
                   device: Any = None, layout: Any = None, requires_grad: bool = False) -> Any:
     """I0(beta sqrt(1 - x^2)) / I0(beta) over [-1, 1]."""

@@ -16,6 +16,7 @@ from squall.base.dtypes import default_dtype, int64
 from squall.base.errors import DtypeError
 from squall.frontend import arithmetic
 from squall.frontend.core import Handle, cast, common_dtype, operand
+from squall.frontend.factories import extended
 from squall.frontend.out import checked, into
 
 
@@ -28,7 +29,7 @@ def of_tensor(function: Callable) -> Callable[..., Any]:
         value = function(input if isinstance(input, Handle) else checked(input, name), *args, **keywords)
         return value if out is None else into(out, value, name)
 
-    return run
+    return extended(run, function, "out")
 
 
 def of_operands(function: Callable) -> Callable[..., Any]:
@@ -42,7 +43,7 @@ def of_operands(function: Callable) -> Callable[..., Any]:
         value = function(input, other, *args, **keywords)
         return value if out is None else into(out, value, name)
 
-    return run
+    return extended(run, function, "out")
 
 
 def of_two_tensors(function: Callable) -> Callable[..., Any]:
@@ -55,7 +56,7 @@ def of_two_tensors(function: Callable) -> Callable[..., Any]:
         value = function(checked(input, name), checked(other, name, second), **keywords)
         return value if out is None else into(out, value, name)
 
-    return run
+    return extended(run, function, "out")
 
 
 def with_exact_out(function: Callable) -> Callable[..., Any]:
@@ -66,7 +67,7 @@ def with_exact_out(function: Callable) -> Callable[..., Any]:
         value = function(*args, **keywords)
         return value if out is None else into(out, value, function.__name__, exact=True)
 
-    return run
+    return extended(run, function, "out")
 
 
 def with_out(function: Callable) -> Callable[..., Any]:
@@ -77,7 +78,7 @@ def with_out(function: Callable) -> Callable[..., Any]:
         value = function(*args, **keywords)
         return value if out is None else into(out, value, function.__name__)
 
-    return run
+    return extended(run, function, "out")
 
 
 def in_place(function: Callable) -> Callable[..., Any]:

@@ -12,6 +12,7 @@ from typing import Any
 
 from squall.base.errors import ShapeError
 from squall.base.shapes import normalize_dim
+from squall.frontend.autocast import lowered
 from squall.frontend.core import cast, common_dtype, record
 from squall.frontend.out import checked, into
 from squall.ir.op import ops
@@ -142,6 +143,8 @@ def _contract_pair(first: tuple[Any, str], second: tuple[Any, str], keep: set[st
     first = _sum_away(first, keep | set(second[1]))
     second = _sum_away(second, keep | set(first[1]))
     (a, x), (b, y) = first, second
+    if len(keep & {*x, *y}) < len({*x, *y}):  # a product of matrices, not of elements
+        a, b = lowered(a, b)
     letters = [c for c in dict.fromkeys(x + y) if c in keep]
     result = "".join(c for c in order if c in letters) if order else "".join(letters)
     return record(ops.contract, (a, b), (f"{x},{y}->{result}", "", False)), result

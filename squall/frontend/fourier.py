@@ -12,6 +12,7 @@ from squall.base.dtypes import as_dtype, complex_of, default_dtype
 from squall.base.errors import ArgumentError, DtypeError, IndexRangeError, ShapeError
 from squall.base.shapes import normalize_dim
 from squall.frontend import creation
+from squall.frontend.autocast import full_precision
 from squall.frontend.core import cast, record
 from squall.frontend.functions_complex import conj
 from squall.frontend.out import checked, into
@@ -111,6 +112,7 @@ def _one(n: Any) -> Any:
 
 
 # ---------------------------------------------------------------- complex
+@full_precision
 def fft(input: Any, n: int | None = None, dim: int = -1, norm: str | None = None, *, out: Any = None) -> Any:
     """The discrete Fourier transform along one dimension.
 
@@ -132,32 +134,38 @@ def fft(input: Any, n: int | None = None, dim: int = -1, norm: str | None = None
     return _c2c(input, _one(n), (dim,), norm, True, "fft", out)
 
 
+@full_precision
 def ifft(input: Any, n: int | None = None, dim: int = -1, norm: str | None = None, *, out: Any = None) -> Any:
     """The inverse of `fft`."""
     return _c2c(input, _one(n), (dim,), norm, False, "ifft", out)
 
 
+@full_precision
 def fft2(input: Any, s: Any = None, dim: Any = (-2, -1), norm: str | None = None, *, out: Any = None) -> Any:
     """The transform along two dimensions."""
     return _c2c(input, s, dim, norm, True, "fft2", out)
 
 
+@full_precision
 def ifft2(input: Any, s: Any = None, dim: Any = (-2, -1), norm: str | None = None, *, out: Any = None) -> Any:
     """The inverse of `fft2`."""
     return _c2c(input, s, dim, norm, False, "ifft2", out)
 
 
+@full_precision
 def fftn(input: Any, s: Any = None, dim: Any = None, norm: str | None = None, *, out: Any = None) -> Any:
     """The transform along several dimensions: all, or the last `len(s)`, unless given."""
     return _c2c(input, s, dim, norm, True, "fftn", out)
 
 
+@full_precision
 def ifftn(input: Any, s: Any = None, dim: Any = None, norm: str | None = None, *, out: Any = None) -> Any:
     """The inverse of `fftn`."""
     return _c2c(input, s, dim, norm, False, "ifftn", out)
 
 
 # ---------------------------------------------------------------- real input
+@full_precision
 def rfft(input: Any, n: int | None = None, dim: int = -1, norm: str | None = None, *, out: Any = None) -> Any:
     """The transform of real numbers: its first n // 2 + 1 values, which tell the others.
 
@@ -169,57 +177,68 @@ def rfft(input: Any, n: int | None = None, dim: int = -1, norm: str | None = Non
     return _r2c(input, _one(n), (dim,), norm, True, "rfft", out)
 
 
+@full_precision
 def irfft(input: Any, n: int | None = None, dim: int = -1, norm: str | None = None, *, out: Any = None) -> Any:
     """The inverse of `rfft`; n, the size of the result, is 2 (m - 1) of m values unless given."""
     return _c2r(input, _one(n), (dim,), norm, False, "irfft", out)
 
 
+@full_precision
 def rfft2(input: Any, s: Any = None, dim: Any = (-2, -1), norm: str | None = None, *, out: Any = None) -> Any:
     """`rfft` along the last of two dimensions, `fft` along the other."""
     return _r2c(input, s, dim, norm, True, "rfft2", out)
 
 
+@full_precision
 def irfft2(input: Any, s: Any = None, dim: Any = (-2, -1), norm: str | None = None, *, out: Any = None) -> Any:
     """The inverse of `rfft2`."""
     return _c2r(input, s, dim, norm, False, "irfft2", out)
 
 
+@full_precision
 def rfftn(input: Any, s: Any = None, dim: Any = None, norm: str | None = None, *, out: Any = None) -> Any:
     """`rfft` along the last of several dimensions, `fft` along the others."""
     return _r2c(input, s, dim, norm, True, "rfftn", out)
 
 
+@full_precision
 def irfftn(input: Any, s: Any = None, dim: Any = None, norm: str | None = None, *, out: Any = None) -> Any:
     """The inverse of `rfftn`."""
     return _c2r(input, s, dim, norm, False, "irfftn", out)
 
 
 # ---------------------------------------------------------------- Hermitian input
+@full_precision
 def hfft(input: Any, n: int | None = None, dim: int = -1, norm: str | None = None, *, out: Any = None) -> Any:
     """The transform, which is real, of a signal of which half is given: the other half is its conjugate."""
     return _c2r(input, _one(n), (dim,), norm, True, "hfft", out)
 
 
+@full_precision
 def ihfft(input: Any, n: int | None = None, dim: int = -1, norm: str | None = None, *, out: Any = None) -> Any:
     """The inverse of `hfft`."""
     return _r2c(input, _one(n), (dim,), norm, False, "ihfft", out)
 
 
+@full_precision
 def hfft2(input: Any, s: Any = None, dim: Any = (-2, -1), norm: str | None = None, *, out: Any = None) -> Any:
     """`hfft` along the last of two dimensions, `fft` along the other."""
     return _c2r(input, s, dim, norm, True, "hfft2", out)
 
 
+@full_precision
 def ihfft2(input: Any, s: Any = None, dim: Any = (-2, -1), norm: str | None = None, *, out: Any = None) -> Any:
     """The inverse of `hfft2`."""
     return _r2c(input, s, dim, norm, False, "ihfft2", out)
 
 
+@full_precision
 def hfftn(input: Any, s: Any = None, dim: Any = None, norm: str | None = None, *, out: Any = None) -> Any:
     """`hfft` along the last of several dimensions, `fft` along the others."""
     return _c2r(input, s, dim, norm, True, "hfftn", out)
 
 
+@full_precision
 def ihfftn(input: Any, s: Any = None, dim: Any = None, norm: str | None = None, *, out: Any = None) -> Any:
     """The inverse of `hfftn`."""
     return _r2c(input, s, dim, norm, False, "ihfftn", out)

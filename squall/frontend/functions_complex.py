@@ -11,6 +11,7 @@ from typing import Any
 from squall.base.dtypes import bool_, complex_of, float32, float64
 from squall.base.errors import DtypeError
 from squall.frontend import arithmetic, creation
+from squall.frontend.autocast import full_precision
 from squall.frontend.core import cast, record
 from squall.frontend.declaring import floating, of_tensor, with_exact_out, with_out
 from squall.frontend.out import checked
@@ -55,6 +56,7 @@ def complex(real: Any, imag: Any) -> Any:
 
 
 @with_out
+@full_precision
 def polar(abs: Any, angle: Any) -> Any:
     """Complex numbers from distances from 0 and angles.
 

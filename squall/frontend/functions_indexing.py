@@ -8,6 +8,7 @@ from squall.base.dtypes import bool_, int64
 from squall.base.errors import ArgumentError, DtypeError, ShapeError
 from squall.base.shapes import broadcast, normalize_dim
 from squall.frontend import arithmetic, creation, indexing, scatter
+from squall.frontend.autocast import promoted
 from squall.frontend.core import Handle, cast, record
 from squall.frontend.declaring import of_tensor, only_floating
 from squall.ir.op import ops
@@ -84,6 +85,7 @@ def _slices(x: Any, dim: int, index: Any, source: Any, function: str) -> Any:
 @of_tensor
 def index_copy(input: Any, dim: int, index: Any, source: Any) -> Any:
     """A copy with slices along a dimension replaced by those of source."""
+    input, source = promoted(input, source)
     _same_dtype(input, source, "index_copy")
     return _slices(input, dim, index, source, "index_copy")
 

@@ -11,6 +11,7 @@ from squall.base.shapes import broadcast, normalize_dim
 from squall.frontend import complex_views, creation, joining, movement
 from squall.frontend.core import Handle, cast, record, scalar_node, wrap
 from squall.frontend.declaring import of_tensor, with_out
+from squall.frontend.factories import factory
 from squall.frontend.out import checked, into
 from squall.frontend.size import Size
 from squall.frontend.views import write_back
@@ -84,6 +85,22 @@ def slice_scatter(input: Any, src: Any, dim: int = 0, start: int | None = None, 
     first, last, step = slice(start, end, step).indices(input.node.shape[d])
     count = max(0, -(-(last - first) // step))
     return _written(input, (ops.slice, ((d,), (count,), (step,)), (scalar_node(first, int64),)), src, "slice_scatter")
+
+
+@of_tensor
+def slice_copy(input: Any, dim: int = 0, start: int | None = None, end: int | None = None, step: int = 1) -> Any:
+    """A slice of a dimension, with memory of its own.
+
+    Args:
+        start, end, step: as in `x[start:end:step]`; step above 0.
+
+    Raises:
+        ShapeError: for a step that is not positive.
+    """
+    if step < 1:
+        raise ShapeError(f"slice_copy: slice step must be positive, got {step}")
+    d = normalize_dim(dim, input.ndim, "slice_copy")
+    return input[(slice(None),) * d + (slice(start, end, step),)].clone()
 
 
 # ---------------------------------------------------------------- turned
@@ -259,14 +276,14 @@ def sum_to_size(input: Any, *size: Any) -> Any:
     return (input.sum(dims, True) if dims else input).reshape(target)
 
 
-@with_out
+@factory
 def tril_indices(row: int, col: int, offset: int = 0, *, dtype: Any = None, device: Any = None,
                  layout: Any = None) -> Any:
     """Rows and columns of a matrix' lower triangle, as a 2 by n matrix."""
     return _triangle("tril_indices", row, col, offset, dtype, device, lambda i, j: j - i <= offset)
 
 
-@with_out
+@factory
 def triu_indices(row: int, col: int, offset: int = 0, *, dtype: Any = None, device: Any = None,
                  layout: Any = None) -> Any:
     """Rows and columns of a matrix' upper triangle, as a 2 by n matrix."""

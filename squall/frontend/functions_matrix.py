@@ -11,6 +11,7 @@ from squall.base.dtypes import int64, real_of
 from squall.base.errors import ArgumentError, DtypeError, ShapeError
 from squall.base.shapes import broadcast, normalize_dim
 from squall.frontend import arithmetic, creation
+from squall.frontend.autocast import full_precision, lowered
 from squall.frontend.core import cast, common_dtype, record
 from squall.frontend.declaring import of_tensor, with_out
 from squall.frontend.einsum import tensordot
@@ -63,19 +64,21 @@ def addr(input: Any, vec1: Any, vec2: Any, *, beta: float = 1, alpha: float = 1)
 @of_tensor
 def baddbmm(input: Any, batch1: Any, batch2: Any, *, beta: float = 1, alpha: float = 1) -> Any:
     """beta * input + alpha * batch1 @ batch2, of batches of matrices."""
+    input, batch1, batch2 = lowered(input, batch1, batch2)
     return _blend(input, arithmetic.bmm(batch1, batch2), beta, alpha)
 
 
 @of_tensor
 def addbmm(input: Any, batch1: Any, batch2: Any, *, beta: float = 1, alpha: float = 1) -> Any:
     """beta * input + alpha * the sum of batch1 @ batch2 over the batch."""
+    input, batch1, batch2 = lowered(input, batch1, batch2)
     return _blend(input, cast(arithmetic.bmm(batch1, batch2).sum(0), batch1.node.dtype), beta, alpha)
 
 
 @of_tensor
 def mv(input: Any, vec: Any) -> Any:
     """A matrix times a vector."""
-    return arithmetic.matmul(_rank("mv", "input", input, 2), _rank("mv", "vec", vec, 1))
+    return arithmetic.product(_rank("mv", "input", input, 2), _rank("mv", "vec", vec, 1))
 
 
 @of_tensor
@@ -156,6 +159,7 @@ def _in_order(parts: list, split: dict, i: int, j: int) -> Any:
 
 # ---------------------------------------------------------------- sums and distances
 @of_tensor
+@full_precision
 def trace(input: Any) -> Any:
     """The sum of a matrix' diagonal."""
     return _rank("trace", "input", input, 2).diagonal().sum()
@@ -180,6 +184,7 @@ def renorm(input: Any, p: float, dim: int, maxnorm: float) -> Any:
 
 
 @with_out
+@full_precision
 def cdist(x1: Any, x2: Any, p: float = 2.0, compute_mode: str = "use_mm_for_euclid_dist_if_necessary") -> Any:
     """The p-norm of the difference of each row of x1 and each row of x2, of batches of matrices.
 

@@ -8,6 +8,7 @@ from squall.base.dtypes import as_dtype, bool_, float64, int64
 from squall.base.errors import ArgumentError, DtypeError, IndexRangeError, ShapeError
 from squall.base.shapes import normalize_dim
 from squall.frontend import arithmetic, creation
+from squall.frontend.autocast import full_precision
 from squall.frontend.core import Handle, cast, record
 from squall.frontend.declaring import of_tensor, only_floating, with_exact_out, with_out
 from squall.frontend.functions_searching import searchsorted
@@ -132,6 +133,7 @@ _METHODS = ("linear", "lower", "higher", "midpoint", "nearest")
 
 
 @of_tensor
+@full_precision
 def quantile(input: Any, q: Any, dim: int | None = None, keepdim: bool = False, *,
              interpolation: str = "linear") -> Any:
     """Values below which fractions q of the elements lie, along dim or of everything; NaN where there is one.
@@ -144,6 +146,7 @@ def quantile(input: Any, q: Any, dim: int | None = None, keepdim: bool = False, 
 
 
 @of_tensor
+@full_precision
 def nanquantile(input: Any, q: Any, dim: int | None = None, keepdim: bool = False, *,
                 interpolation: str = "linear") -> Any:
     """`quantile` of what is not NaN."""

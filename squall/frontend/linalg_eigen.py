@@ -7,6 +7,7 @@ from typing import Any
 from squall.base.dtypes import int32
 from squall.base.errors import DtypeError, ShapeError
 from squall.base.shapes import broadcast
+from squall.frontend.autocast import full_precision
 from squall.frontend.core import cast, record
 from squall.frontend.declaring import with_out
 from squall.frontend.linalg_systems import matrices
@@ -17,6 +18,7 @@ from squall.ir.op import ops
 
 
 @with_out
+@full_precision
 def eig(A: Any) -> Eig:
     """(eigenvalues, eigenvectors) of square matrices that need not be symmetric: A V = V diag(L).
 
@@ -45,6 +47,7 @@ def eig(A: Any) -> Eig:
 
 
 @with_out
+@full_precision
 def eigvals(A: Any) -> Any:
     """Eigenvalues of square matrices that need not be symmetric: complex, in no order; see `eig`.
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from squall.base.dtypes import float32, int32
-from squall.base.errors import ShapeError
+from squall.base.errors import LinAlgError, ShapeError
 from squall.frontend import arithmetic, creation
+from squall.frontend.autocast import full_precision
 from squall.frontend.core import cast, record
 from squall.frontend.declaring import of_tensor, with_out
 from squall.frontend.functions_movement import cat
@@ -20,6 +21,7 @@ from squall.ir.op import ops
 
 # ---------------------------------------------------------------- cholesky
 @with_out
+@full_precision
 def cholesky(A: Any, *, upper: bool = False) -> Any:
     """The triangular factor of Hermitian positive definite matrices: L with L L^H = A, or with `upper` L^H.
 
@@ -30,12 +32,13 @@ def cholesky(A: Any, *, upper: bool = False) -> Any:
 
 
 @with_out
+@full_precision
 def cholesky_ex(A: Any, *, upper: bool = False, check_errors: bool = False) -> MatrixInfo:
     """(factor, info): info is not 0 for matrices that are not positive definite."""
     found = cholesky(A, upper=upper)
     info = no_errors(found)
     if check_errors and bool(info.any()):
-        raise ShapeError("linalg.cholesky_ex: a matrix is not positive definite")
+        raise LinAlgError("linalg.cholesky_ex: a matrix is not positive definite")
     return MatrixInfo(found, info)
 
 
@@ -48,6 +51,7 @@ def _completed(q: Any, m: int) -> Any:
 
 
 @with_out
+@full_precision
 def qr(A: Any, mode: str = "reduced") -> QR:
     """(Q, R): orthonormal columns and an upper triangle with Q R = A.
 
@@ -68,12 +72,14 @@ def qr(A: Any, mode: str = "reduced") -> QR:
 
 
 @with_out
+@full_precision
 def geqrf(input: Any) -> tuple:
     """(a, tau): R in the upper triangle, and Householder's vectors below it with their factors."""
     return record(ops.householder_qr, (matrices(input, "geqrf").detach(),), ())
 
 
 @of_tensor
+@full_precision
 def householder_product(A: Any, tau: Any) -> Any:
     """The first columns of the product of Householder reflections I - tau v v^T, whose vectors are columns of A."""
     x = matrices(A, "linalg.householder_product")
@@ -103,6 +109,7 @@ def _reflections(x: Any, tau: Any) -> list[tuple[Any, Any]]:
 
 
 @of_tensor
+@full_precision
 def ormqr(input: Any, tau: Any, other: Any, left: bool = True, transpose: bool = False) -> Any:
     """The product of Householder reflections times another matrix: Q other, other Q, or with the adjoint of Q."""
     parts = _reflections(matrices(input, "ormqr"), tau.conj() if transpose else tau)
@@ -118,6 +125,7 @@ def ormqr(input: Any, tau: Any, other: Any, left: bool = True, transpose: bool =
 
 # ---------------------------------------------------------------- svd and eigenvalues
 @with_out
+@full_precision
 def svd(A: Any, full_matrices: bool = True, *, driver: str | None = None) -> SVD:
     """(U, S, Vh): orthonormal vectors and singular values, in descending order, with U diag(S) Vh = A.
 
@@ -129,6 +137,7 @@ def svd(A: Any, full_matrices: bool = True, *, driver: str | None = None) -> SVD
 
 
 @with_out
+@full_precision
 def svdvals(A: Any, *, driver: str | None = None) -> Any:
     """Singular values, in descending order."""
     return record(ops.svd, (matrices(A, "linalg.svdvals"),), (False,))[1]
@@ -141,6 +150,7 @@ def _symmetric(A: Any, UPLO: str, function: str) -> tuple[Any, bool]:
 
 
 @with_out
+@full_precision
 def eigh(A: Any, UPLO: str = "L") -> Eigh:
     """(eigenvalues, eigenvectors) of symmetric matrices, in ascending order; vectors are columns.
 
@@ -152,6 +162,7 @@ def eigh(A: Any, UPLO: str = "L") -> Eigh:
 
 
 @with_out
+@full_precision
 def eigvalsh(A: Any, UPLO: str = "L") -> Any:
     """Eigenvalues of symmetric matrices, in ascending order."""
     x, is_upper = _symmetric(A, UPLO, "linalg.eigvalsh")
@@ -185,6 +196,7 @@ def pca_lowrank(A: Any, q: int | None = None, center: bool = True, niter: int = 
 
 # ---------------------------------------------------------------- lu
 @with_out
+@full_precision
 def lu_factor(A: Any, *, pivot: bool = True) -> LUFactor:
     """(LU, pivots): both triangular factors in one matrix, and the row each row was exchanged with, from 1."""
     found, pivots, _ = record(ops.lu_factor, (matrices(A, "linalg.lu_factor"),), (bool(pivot),))
@@ -242,6 +254,7 @@ def lu_unpack(LU_data: Any, LU_pivots: Any, unpack_data: bool = True,
 
 
 @with_out
+@full_precision
 def lu_solve(LU: Any, pivots: Any, B: Any, *, left: bool = True, adjoint: bool = False) -> Any:
     """X with A X = B from what `lu_factor` gives of A; X A = B unless `left`; of the adjoint of A with `adjoint`."""
     if not left:

@@ -9,6 +9,7 @@ from squall.base.dtypes import as_dtype
 from squall.base.errors import DtypeError, ShapeError
 from squall.base.shapes import normalize_dim
 from squall.frontend import arithmetic, creation
+from squall.frontend.autocast import full_precision, lowered
 from squall.frontend.core import cast, record
 from squall.frontend.declaring import of_tensor, with_out
 from squall.frontend.functions_matrix import cross as older_cross
@@ -98,6 +99,7 @@ def norm(A: Any, ord: Any = None, dim: Any = None, keepdim: bool = False, *, dty
 def vecdot(x: Any, y: Any, *, dim: int = -1) -> Any:
     """Inner products of vectors along dim."""
     a, b = checked(x, "linalg.vecdot", "x"), checked(y, "linalg.vecdot", "y")
+    a, b = lowered(a, b)
     if a.node.dtype is not b.node.dtype:
         raise DtypeError(f"linalg.vecdot: x and y must have one dtype, got {a.node.dtype} and {b.node.dtype}")
     return cast((a.conj() * b).sum(dim), a.node.dtype)
@@ -116,6 +118,7 @@ def diagonal(A: Any, *, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Any:
 
 
 @with_out
+@full_precision
 def cond(A: Any, p: Any = None) -> Any:
     """The condition numbers of matrices: the norm times that of the inverse."""
     x = matrices(A, "linalg.cond", square=p not in (None, 2, -2))
@@ -129,6 +132,7 @@ def cond(A: Any, p: Any = None) -> Any:
 
 
 @with_out
+@full_precision
 def matrix_rank(A: Any, tol: Any = None, *, atol: Any = None, rtol: Any = None, hermitian: bool = False) -> Any:
     """How many singular values of each matrix are larger than the larger of `atol` and `rtol` times the largest one.
 
@@ -166,3 +170,45 @@ def cross(input: Any, other: Any, *, dim: int = -1) -> Any:
         raise ShapeError(f"linalg.cross: inputs dimension {dim} must have length 3, got shapes {shapes[0]} and "
                          f"{shapes[1]}")
     return older_cross(input, other, d)
+
+
+@of_tensor
+def frobenius_norm(input: Any, dim: Any = (), keepdim: bool = False) -> Any:
+    """The root of the sum of squares over dimensions, all of them for none.
+
+    Args:
+        dim: one or two dimensions, or none. keepdim: keep them with size 1.
+
+    Raises:
+        ShapeError: for more than two.
+    """
+    dims = (dim,) if isinstance(dim, int) else tuple(dim)
+    if len(dims) > 2:
+        raise ShapeError(f"frobenius_norm: expected at most 2 dimensions, got {dims}")
+    return vector_norm(input, 2, dims or None, keepdim)
+
+
+@of_tensor
+def nuclear_norm(input: Any, dim: Any = None, keepdim: bool = False) -> Any:
+    """The sum of the singular values of matrices.
+
+    Args:
+        dim: the two dimensions of the matrices; those of a matrix by default. keepdim: keep them with size 1.
+
+    Raises:
+        ShapeError: for another number of dimensions.
+    """
+    dims = (0, 1) if dim is None and input.ndim == 2 else () if dim is None or isinstance(dim, int) else tuple(dim)
+    if len(dims) != 2:
+        raise ShapeError(f"nuclear_norm: expected two dimensions of matrices, got dim {dim} and "
+                         f"{input.ndim} dimensions")
+    return matrix_norm(input, "nuc", dims, keepdim)
+
+
+def norm_except_dim(v: Any, pow: float = 2, dim: int | None = 0) -> Any:
+    """The norm over all dimensions but one, which are kept with size 1; over all of them for None or -1."""
+    if dim is None or dim == -1:
+        return v.norm(pow)
+    dim = dim % v.dim()
+    others = tuple(d for d in range(v.dim()) if d != dim)
+    return v.norm(pow, others, keepdim=True) if others else v.abs()

@@ -6,9 +6,10 @@ from math import prod
 from typing import Any
 
 from squall.base.dtypes import int32, int64
-from squall.base.errors import DtypeError, ShapeError, TraceError
+from squall.base.errors import DtypeError, LinAlgError, ShapeError, TraceError
 from squall.base.shapes import broadcast, normalize_dim
 from squall.frontend import arithmetic, creation
+from squall.frontend.autocast import full_precision
 from squall.frontend.core import cast, record
 from squall.frontend.declaring import of_tensor, with_out
 from squall.frontend.functions import finfo
@@ -79,6 +80,7 @@ def logdet(input: Any) -> Any:
 
 
 @with_out
+@full_precision
 def inv(A: Any) -> Any:
     """The inverses of square matrices; NaN for singular ones."""
     return record(ops.inverse, (matrices(A, "linalg.inv", square=True),), ())
@@ -88,6 +90,7 @@ inverse = inv
 
 
 @with_out
+@full_precision
 def inv_ex(A: Any, *, check_errors: bool = False) -> MatrixInfo:
     """(inverse, info): info is not 0 for singular matrices."""
     return _with_info(inv(A), check_errors, "linalg.inv_ex")
@@ -96,7 +99,7 @@ def inv_ex(A: Any, *, check_errors: bool = False) -> MatrixInfo:
 def _with_info(found: Any, check: bool, function: str) -> MatrixInfo:
     info = no_errors(found)
     if check and bool(info.any()):
-        raise ShapeError(f"{function}: a matrix is singular, or not positive definite, and has no result")
+        raise LinAlgError(f"{function}: a matrix is singular, or not positive definite, and has no result")
     return MatrixInfo(found, info)
 
 
@@ -107,6 +110,7 @@ def _right_side(a: Any, b: Any) -> bool:
 
 
 @with_out
+@full_precision
 def solve(A: Any, B: Any, *, left: bool = True) -> Any:
     """X with A X = B, or X A = B unless `left`; B holds vectors or matrices.
 
@@ -146,6 +150,7 @@ def solve_triangular(A: Any, B: Any, *, upper: bool, left: bool = True,
 
 
 @with_out
+@full_precision
 def triangular_solve(b: Any, A: Any, upper: bool = True, transpose: bool = False,
                      unitriangular: bool = False) -> TriangularSolve:
     """(solution, A): X with A X = b of triangular matrices, or with A transposed."""
@@ -156,6 +161,7 @@ def triangular_solve(b: Any, A: Any, upper: bool = True, transpose: bool = False
 
 
 @of_tensor
+@full_precision
 def cholesky_solve(B: Any, L: Any, upper: bool = False) -> Any:
     """X with A X = B, from the triangular factor of A."""
     factor = matrices(L, "cholesky_solve", "L", square=True)
@@ -164,6 +170,7 @@ def cholesky_solve(B: Any, L: Any, upper: bool = False) -> Any:
 
 
 @of_tensor
+@full_precision
 def cholesky_inverse(L: Any, upper: bool = False) -> Any:
     """The inverse of A, from its triangular factor."""
     factor = matrices(L, "cholesky_inverse", "L", square=True)
@@ -199,6 +206,7 @@ def pinv(A: Any, rtol: Any = None, *, atol: Any = None, rcond: Any = None, hermi
     return record(ops.pinv, (x,), (float(least or 0.0), float(relative)))
 
 
+@full_precision
 def lstsq(A: Any, B: Any, rcond: float | None = None, *, driver: str | None = None) -> LeastSquares:
     """(solution, residuals, rank, singular_values): the X of least |A X - B|, and of those of least |X|.
 
@@ -229,6 +237,7 @@ def lstsq(A: Any, B: Any, rcond: float | None = None, *, driver: str | None = No
 
 # ---------------------------------------------------------------- tensors as matrices
 @with_out
+@full_precision
 def tensorinv(A: Any, ind: int = 2) -> Any:
     """The inverse of a Tensor as the matrix from its last dimensions to its first `ind`."""
     a = checked(A, "linalg.tensorinv", "A")
@@ -240,6 +249,7 @@ def tensorinv(A: Any, ind: int = 2) -> Any:
 
 
 @with_out
+@full_precision
 def tensorsolve(A: Any, B: Any, dims: Any = None) -> Any:
     """X with tensordot(A, X, X.ndim) = B, after moving `dims` of A to its end."""
     a, b = checked(A, "linalg.tensorsolve", "A"), checked(B, "linalg.tensorsolve", "B")

@@ -117,6 +117,18 @@ class ArithmeticMethods:
         """In place."""
         return self.pow_(other)
 
+    def __ilshift__(self, other: Any) -> Tensor:
+        """In place."""
+        return arithmetic.in_place(self, self << other, "__ilshift__")
+
+    def __irshift__(self, other: Any) -> Tensor:
+        """In place."""
+        return arithmetic.in_place(self, self >> other, "__irshift__")
+
+    def __reversed__(self) -> Tensor:
+        """All dimensions reversed."""
+        return self.flip(tuple(range(self.dim())))
+
     def __iand__(self, other: Any) -> Tensor:
         """In place."""
         return self.bitwise_and_(other)
@@ -342,7 +354,7 @@ class ArithmeticMethods:
 
     def mv(self, vec: Tensor) -> Tensor:
         """Matrix times vector."""
-        return arithmetic.matmul(self, vec)
+        return arithmetic.product(self, vec)
 
     def dot(self, other: Tensor) -> Tensor:
         """Inner product of two vectors."""

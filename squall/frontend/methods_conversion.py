@@ -17,6 +17,7 @@ from squall.frontend import (
     functions_movement,
     movement,
     reductions,
+    typed,
 )
 from squall.frontend.core import cast
 from squall.frontend.declaring import in_place
@@ -183,6 +184,7 @@ class FactMethods:
     __slots__ = ()
     is_cpu = True
     is_cuda = is_sparse = is_quantized = is_meta = is_mps = is_nested = False
+    is_xpu = is_xla = is_mtia = is_maia = is_ipu = is_vulkan = is_mkldnn = is_sparse_csr = False
     allclose, isclose, equal = functions.allclose, functions.isclose, functions.equal
     layout = strided
 
@@ -272,6 +274,34 @@ class FactMethods:
         values = [callable(v) for v in movement.reshape(self.detach(), -1).tolist()]  # type: ignore[attr-defined]
         made = creation.tensor(values, dtype=self.node.dtype)  # type: ignore[attr-defined]
         return self.copy_(made.reshape(self.node.shape))  # type: ignore[attr-defined]
+
+    def map2_(self, x: Tensor, y: Tensor, callable: Any) -> Tensor:
+        """In place: a Python function of each number and those of two other Tensors (evaluates all; for small ones)."""
+        shape = self.node.shape  # type: ignore[attr-defined]
+        given = [movement.reshape(t.detach().expand(*shape), -1).tolist() for t in (self, x, y)]  # type: ignore[attr-defined]
+        made = [callable(a, b, c) for a, b, c in zip(*given, strict=True)]
+        return self.copy_(creation.tensor(made, dtype=self.node.dtype).reshape(shape))  # type: ignore[attr-defined]
+
+    def to_dense(self, dtype: Any = None, *, masked_grad: bool | None = None) -> Tensor:
+        """Itself, as every Tensor is dense; in another dtype when one is given."""
+        return self if dtype is None else self.to(dtype)  # type: ignore[attr-defined]
+
+    def as_subclass(self, cls: type) -> Any:
+        """The same memory and history as an instance of a subclass of Tensor."""
+        if not (isinstance(cls, type) and issubclass(cls, FactMethods)):
+            raise TypeError(f"as_subclass: expected a subclass of Tensor, got {cls}")
+        shown = movement.view(self, *self.node.shape)  # type: ignore[attr-defined]
+        out = object.__new__(cls)
+        out._node, out._cell, out._view, out._edge = shown._node, shown._cell, shown._view, shown._edge  # type: ignore[attr-defined]
+        return out
+
+    def module_load(self, other: Tensor, assign: bool = False) -> Any:
+        """What `load_state_dict` puts in its place: itself with the other's values, or with `assign` the other."""
+        return other.detach() if assign else self.copy_(other).detach()  # type: ignore[attr-defined]
+
+    def new(self, *args: Any) -> Tensor:
+        """A Tensor of this dtype of sizes (values mean nothing) or data, as `torch.Tensor(...)` makes it."""
+        return typed.made(args, self.node.dtype)  # type: ignore[attr-defined]
 
     def map_(self, tensor: Tensor, callable: Any) -> Tensor:
         """In place: a Python function of each number and that of another Tensor (evaluates both; for small ones)."""

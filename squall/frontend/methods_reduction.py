@@ -7,6 +7,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from squall.frontend import reductions
+from squall.frontend.autocast import full_precision
 from squall.frontend.entries import Native
 from squall.ir.op import ops
 
@@ -23,6 +24,7 @@ class ReductionMethods:
         """Sum over dims."""
         return reductions.reduce_op(ops.sum, self, dim, keepdim, dtype)
 
+    @full_precision
     def prod(self, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
         """Product over dims."""
         return reductions.reduce_op(ops.prod, self, dim, keepdim, dtype)

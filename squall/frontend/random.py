@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from squall.base.dtypes import as_dtype, default_dtype, int64
+from squall.base.dtypes import as_dtype, default_dtype, int64, real_of
 from squall.base.errors import ArgumentError, DtypeError
 from squall.base.formats import check_format
 from squall.base.shapes import broadcast, numel
@@ -17,6 +17,7 @@ from squall.frontend import creation
 from squall.frontend.conversion import clone as conversion_clone
 from squall.frontend.conversion import copy_
 from squall.frontend.core import cast, record, result, scalar_node
+from squall.frontend.factories import factory
 from squall.frontend.movement import shape_argument
 from squall.frontend.out import into
 from squall.frontend.state import local
@@ -120,6 +121,21 @@ def _words(dtype: Any) -> int:
     return 2 if dtype.itemsize == 8 else 1
 
 
+def _numbers(op: Any, shape: tuple, dtype: Any, generator: Generator | None, function: str) -> Any:
+    """A Tensor of `op` over shape; of a complex dtype both parts are drawn, normal ones with variance 1 together."""
+    kind = default_dtype() if dtype is None else as_dtype(dtype)
+    if kind.category < 2 or kind.is_float8:
+        raise DtypeError(f"{function}: argument 'dtype' must be floating (16 bits or more) or complex, got {kind}")
+    if kind.category == 2:
+        return draw(op, shape, kind, generator, _words(kind))
+    part = real_of(kind)
+    parts = [draw(op, shape, part, generator, _words(part)) for _ in range(2)]
+    if op is ops.normal:
+        parts = [p * 0.5**0.5 for p in parts]
+    return record(ops.complex, tuple(parts), ())
+
+
+@factory
 def rand(
     *size: Any,
     generator: Generator | None = None,
@@ -129,11 +145,11 @@ def rand(
 ) -> Any:
     """Uniform numbers in [0, 1)."""
     creation.check_device(device, "rand")
-    kind = default_dtype() if dtype is None else as_dtype(dtype)
-    out = draw(ops.uniform, shape_argument(size, "rand"), kind, generator, _words(kind))
-    return creation.require_grad(out, requires_grad, "rand")
+    made = _numbers(ops.uniform, shape_argument(size, "rand"), dtype, generator, "rand")
+    return creation.require_grad(made, requires_grad, "rand")
 
 
+@factory
 def randn(
     *size: Any,
     generator: Generator | None = None,
@@ -149,11 +165,11 @@ def randn(
         True
     """
     creation.check_device(device, "randn")
-    kind = default_dtype() if dtype is None else as_dtype(dtype)
-    out = draw(ops.normal, shape_argument(size, "randn"), kind, generator, _words(kind))
-    return creation.require_grad(out, requires_grad, "randn")
+    made = _numbers(ops.normal, shape_argument(size, "randn"), dtype, generator, "randn")
+    return creation.require_grad(made, requires_grad, "randn")
 
 
+@factory
 def rand_like(input: Any, *, dtype: Any = None, generator: Generator | None = None, device: Any = None,
               requires_grad: bool = False, layout: Any = None, memory_format: Any = None) -> Any:
     """Uniform numbers, shaped and typed like another Tensor."""
@@ -162,6 +178,7 @@ def rand_like(input: Any, *, dtype: Any = None, generator: Generator | None = No
                 requires_grad=requires_grad)
 
 
+@factory
 def randn_like(input: Any, *, dtype: Any = None, generator: Generator | None = None, device: Any = None,
                requires_grad: bool = False, layout: Any = None, memory_format: Any = None) -> Any:
     """Standard normal numbers, shaped and typed like another Tensor."""
@@ -170,6 +187,7 @@ def randn_like(input: Any, *, dtype: Any = None, generator: Generator | None = N
                  requires_grad=requires_grad)
 
 
+@factory
 def randint_like(input: Any, low: int, high: Any = None, *, dtype: Any = None, generator: Generator | None = None,
                  device: Any = None, requires_grad: bool = False, layout: Any = None, memory_format: Any = None) -> Any:
     """Integers from low (0 when left out) below high, shaped and typed like another Tensor."""
@@ -180,6 +198,7 @@ def randint_like(input: Any, low: int, high: Any = None, *, dtype: Any = None, g
     return creation.require_grad(out, requires_grad, "randint_like")
 
 
+@factory
 def randint(low: int, high: Any = None, size: Any = None, *, generator: Generator | None = None, dtype: Any = None,
             device: Any = None, requires_grad: bool = False, layout: Any = None) -> Any:
     """Integers from low (0 when left out) below high."""
@@ -193,6 +212,7 @@ def randint(low: int, high: Any = None, size: Any = None, *, generator: Generato
     return creation.require_grad(values, requires_grad, "randint")
 
 
+@factory
 def randperm(n: int, *, generator: Generator | None = None, dtype: Any = None, device: Any = None) -> Any:
     """The numbers 0 to n - 1 in random order."""
     creation.check_device(device, "randperm")
@@ -259,6 +279,7 @@ def multinomial(input: Any, num_samples: int, replacement: bool = False, *, gene
     return into(out, made if len(input.node.shape) == 2 else made.squeeze(0), "multinomial", exact=True)
 
 
+@factory
 def normal(mean: Any, std: Any = 1.0, size: Any = None, *, generator: Generator | None = None, dtype: Any = None,
            device: Any = None, requires_grad: bool = False, layout: Any = None, out: Any = None) -> Any:
     """Normal numbers of given mean and standard deviation (numbers with a size, or Tensors)."""

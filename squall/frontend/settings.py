@@ -6,6 +6,9 @@ device: programs that set these run as they are, and what is set is what is told
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from squall.base.dtypes import as_dtype, numpy_dtype
@@ -171,9 +174,106 @@ def frombuffer(buffer: Any, *, dtype: Any, count: int = -1, offset: int = 0, req
     return creation.require_grad(made, requires_grad)
 
 
-__all__ = [
-    "are_deterministic_algorithms_enabled", "asarray", "can_cast", "frombuffer", "get_default_device",
-    "get_float32_matmul_precision", "initial_seed", "is_anomaly_enabled",
-    "is_deterministic_algorithms_warn_only_enabled", "set_default_device", "set_float32_matmul_precision",
-    "use_deterministic_algorithms",
-]  # fmt: skip
+def get_deterministic_debug_mode() -> int:
+    """0, 1 (warn) or 2 (error): what was asked of operations that are not deterministic; there are none here."""
+    return 0 if not _told["deterministic"] else 1 if _told["warn_only"] else 2
+
+
+def set_deterministic_debug_mode(debug_mode: int | str) -> None:
+    """Ask for the same results from run to run: 0 or "default", 1 or "warn", 2 or "error".
+
+    Raises:
+        TypeError: for neither a number nor a name. RuntimeError: for another one.
+
+    Example:
+        >>> import squall as sq
+        >>> sq.set_deterministic_debug_mode("warn")
+        >>> sq.get_deterministic_debug_mode(), sq.is_deterministic_algorithms_warn_only_enabled()
+        (1, True)
+        >>> sq.set_deterministic_debug_mode(0)
+    """
+    if not isinstance(debug_mode, (int, str)):
+        raise TypeError(f"set_deterministic_debug_mode: expected str or int, got {type(debug_mode).__name__}")
+    known = {"default": 0, "warn": 1, "error": 2}
+    level = known.get(debug_mode, -1) if isinstance(debug_mode, str) else debug_mode
+    if level not in (0, 1, 2):
+        raise RuntimeError(f"set_deterministic_debug_mode: expected 0, 1, 2 or {', '.join(known)}, got {debug_mode!r}")
+    use_deterministic_algorithms(level > 0, warn_only=level == 1)
+
+
+def set_warn_always(b: bool) -> None:
+    """Show every warning each time rather than once a place (`warnings.simplefilter`); False goes back.
+
+    Example:
+        >>> import squall as sq
+        >>> sq.set_warn_always(True)
+        >>> sq.is_warn_always_enabled()
+        True
+        >>> sq.set_warn_always(False)
+    """
+    if b and not is_warn_always_enabled():
+        warnings.simplefilter("always")
+        _told["warn_filter"] = warnings.filters[0]
+    elif not b and is_warn_always_enabled():
+        kept = _told.pop("warn_filter")
+        if kept in warnings.filters:
+            warnings.filters.remove(kept)  # type: ignore[attr-defined]  # a list, as the module says
+
+
+def is_warn_always_enabled() -> bool:
+    """Whether `set_warn_always(True)` holds."""
+    return "warn_filter" in _told
+
+
+def set_anomaly_enabled(mode: bool, check_nan: bool = True) -> None:
+    """Turn checks of every gradient in backward on or off, as `autograd.set_detect_anomaly` does for a block.
+
+    Args:
+        check_nan: must be True: NaN is what is checked.
+
+    Raises:
+        ArgumentError: for `check_nan=False`.
+
+    Example:
+        >>> import squall as sq
+        >>> sq.set_anomaly_enabled(True)
+        >>> sq.is_anomaly_enabled(), sq.is_anomaly_check_nan_enabled()
+        (True, True)
+        >>> sq.set_anomaly_enabled(False)
+    """
+    if not check_nan:
+        raise ArgumentError("set_anomaly_enabled: check_nan=False leaves nothing to check; pass mode=False instead")
+    local.state.anomaly = bool(mode)
+    local.state.update()
+
+
+def is_anomaly_check_nan_enabled() -> bool:
+    """Whether backward looks for NaN, which it does whenever anomaly mode is on."""
+    return is_anomaly_enabled()
+
+
+@contextmanager
+def fork_rng(devices: Any = None, enabled: bool = True) -> Iterator[None]:
+    """Inside, random numbers are drawn from where the default generator stands, which then goes back there.
+
+    Args:
+        devices: other devices' numbers; there are none. enabled: False does nothing.
+
+    Raises:
+        DeviceError: when devices are given.
+
+    Example:
+        >>> import squall as sq
+        >>> with sq.random.fork_rng():
+        ...     a = sq.rand(2)
+        >>> a.equal(sq.rand(2))
+        True
+    """
+    for device in devices or ():
+        creation.check_device(device, "fork_rng")
+    state = default_generator.get_state() if enabled else None
+    try:
+        yield
+    finally:
+        if state is not None:
+            default_generator.set_state(state)

@@ -1,7 +1,7 @@
 """Per-thread state: the grad mode, what is being traced, and the weak list of results nobody has computed yet.
 
 `state.level` folds the modes into one number so that recording asks one question: 0 plain, 1 grad mode on, 2 and more
-something that needs the careful path (tracing, eager evaluation, inference mode).
+something that needs the careful path (tracing, eager evaluation, inference mode, autocast).
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ class ThreadState:
         level: 0, 1 or 2 as the module says. grad: whether history is recorded. inference: inference mode.
         trace: the innermost abstract trace, or None. pending: weak references to Tensors and cells recorded since
             the last flush.
+        autocast: what `autocast.py` casts to, or None.
         limit: pending length at which a flush is forced. anomaly: detect-anomaly mode. flushing: a flush is going on.
         broken: a flush failed; values are evaluated apart. rhythm, anchor: what `evaluation.pressure` hears of a
             loop, and where in it it flushed. retained: bytes of new leaves since the last flush.
@@ -64,7 +65,8 @@ class ThreadState:
     def modes_with(self, attribute: str, value: bool) -> tuple[bool, bool, bool, int]:
         """Grad, inference and anomaly mode and the level, with one of them changed."""
         modes = {"grad": self.grad, "inference": self.inference, "anomaly": self.anomaly, attribute: value}
-        special = self.trace is not None or self.eager or modes["inference"] or modes["anomaly"]
+        careful = self.trace is not None or self.eager or self.autocast is not None
+        special = careful or modes["inference"] or modes["anomaly"]
         return modes["grad"], modes["inference"], modes["anomaly"], 2 if special else int(modes["grad"])
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from squall.base.dtypes import DType, as_dtype, default_dtype
+from squall.base.dtypes import DType, default_dtype
 from squall.base.errors import ArgumentError, AutogradError, DtypeError, ShapeError
-from squall.base.formats import channels_last, channels_last_3d, contiguous_format
+from squall.base.formats import channels_last, channels_last_3d, contiguous_format, preserve_format
 from squall.base.shapes import is_contiguous, normalize_dim, numel
-from squall.frontend import autograd, conversion, creation, interop, tracing
+from squall.frontend import autograd, conversion, creation, interop, tracing, typed
 from squall.frontend.core import Handle, apply, cast, record, set_tensor_class, wrap
 from squall.frontend.display import render
 from squall.frontend.evaluation import value_of
@@ -16,21 +16,24 @@ from squall.frontend.methods_arithmetic import ArithmeticMethods
 from squall.frontend.methods_conversion import DtypeMethods, FactMethods, ShapingMethods
 from squall.frontend.methods_more import ElementwiseMethods, MatrixMethods, PlacingMethods
 from squall.frontend.methods_movement import MovementMethods
+from squall.frontend.methods_of_layers import LayerMethods
 from squall.frontend.methods_random import RandomMethods
 from squall.frontend.methods_reduction import ReductionMethods
 from squall.frontend.methods_unary import UnaryMethods
 from squall.frontend.size import Size
 from squall.frontend.state import local
+from squall.frontend.storage import StorageMethods
 from squall.frontend.tape import Leaf
 from squall.frontend.views import alias, layout_of, rare, write
 from squall.ir.op import ops
 
 
 class Tensor(Handle, ArithmeticMethods, UnaryMethods, ReductionMethods, MovementMethods, RandomMethods,
-             ElementwiseMethods, MatrixMethods, PlacingMethods, DtypeMethods, ShapingMethods, FactMethods):
+             ElementwiseMethods, MatrixMethods, PlacingMethods, DtypeMethods, ShapingMethods, FactMethods,
+             StorageMethods, LayerMethods):
     """A multi-dimensional array that records what is done with it, with PyTorch's names and semantics.
 
-    Made by `sq.tensor`, `sq.zeros`, `sq.from_numpy` and every operation; not by calling the class with sizes.
+    Made by `sq.tensor`, `sq.zeros`, `sq.from_numpy` and every operation.
 
     Example:
         >>> import squall as sq
@@ -44,8 +47,8 @@ class Tensor(Handle, ArithmeticMethods, UnaryMethods, ReductionMethods, Movement
     __array_priority__ = 1000
 
     def __new__(cls, data: Any = None, *args: Any, **kwargs: Any) -> Any:
-        """A float32 Tensor of nested data, as `torch.Tensor(data)`."""
-        made = creation.tensor([] if data is None else data, dtype=default_dtype())
+        """A Tensor of the default dtype of nested data, or of sizes (values mean nothing), as `torch.Tensor(...)`."""
+        made = typed.made(() if data is None else (data, *args), default_dtype())
         out = object.__new__(cls)
         out._node, out._cell, out._view, out._edge = made._node, None, None, None
         return out
@@ -347,17 +350,17 @@ class Tensor(Handle, ArithmeticMethods, UnaryMethods, ReductionMethods, Movement
         """Another dtype or device: `to(dtype)`, `to(device)`, `to(other)`."""
         return conversion.to(self, *args, **kwargs)
 
-    def type(self, dtype: Any) -> Tensor:
-        """Another dtype."""
-        return cast(self, as_dtype(dtype))
+    def type(self, dtype: Any = None, non_blocking: bool = False) -> Any:
+        """The name of its type, such as "squall.FloatTensor"; with a dtype or such a name, the Tensor in it."""
+        return typed.type_of(self, dtype)
 
     def type_as(self, other: Tensor) -> Tensor:
         """The dtype of another tensor."""
         return cast(self, other.node.dtype)
 
-    def cpu(self) -> Tensor:
+    def cpu(self, memory_format: Any = preserve_format) -> Tensor:
         """Itself: this is the CPU."""
-        return self
+        return self if memory_format is preserve_format else self.contiguous(memory_format)
 
 
 set_tensor_class(Tensor)

@@ -35,6 +35,7 @@ from squall.nn.batch_normalization import (
 from squall.nn.classifiers import AdaptiveLogSoftmaxWithLoss, LinearCrossEntropyLoss
 from squall.nn.containers import ModuleDict, ModuleList, Sequential
 from squall.nn.convolution import Conv1d, Conv2d, Conv3d
+from squall.nn.described import factory_kwargs
 from squall.nn.dropout import AlphaDropout, Dropout, Dropout1d, Dropout2d, Dropout3d, FeatureAlphaDropout
 from squall.nn.embedding import Embedding, EmbeddingBag
 from squall.nn.lazy import (
@@ -51,7 +52,9 @@ from squall.nn.lazy import (
     LazyInstanceNorm2d,
     LazyInstanceNorm3d,
     LazyLinear,
+    UninitializedBuffer,
     UninitializedParameter,
+    is_lazy,
 )
 from squall.nn.linear import Bilinear, Identity, Linear
 from squall.nn.loss import (
@@ -136,8 +139,8 @@ from squall.nn.reshaping import (
     UpsamplingBilinear2d,
     UpsamplingNearest2d,
 )
-from squall.nn.rnn import GRU, LSTM, RNN
-from squall.nn.rnn_cells import GRUCell, LSTMCell, RNNCell
+from squall.nn.rnn import GRU, LSTM, RNN, RNNBase
+from squall.nn.rnn_cells import GRUCell, LSTMCell, RNNCell, RNNCellBase
 from squall.nn.summary import summary
 from squall.nn.thresholds import CELU, GLU, Hardshrink, PReLU, RReLU, Softshrink, Tanhshrink, Threshold
 from squall.nn.transformer import (
@@ -268,7 +271,9 @@ __all__ = [
     "PoissonNLLLoss",
     "RMSNorm",
     "RNN",
+    "RNNBase",
     "RNNCell",
+    "RNNCellBase",
     "RReLU",
     "ReLU",
     "ReLU6",
@@ -302,6 +307,7 @@ __all__ = [
     "TripletMarginWithDistanceLoss",
     "Unflatten",
     "Unfold",
+    "UninitializedBuffer",
     "UninitializedParameter",
     "Upsample",
     "UpsamplingBilinear2d",
@@ -310,7 +316,9 @@ __all__ = [
     "ZeroPad2d",
     "ZeroPad3d",
     "functional",
+    "factory_kwargs",
     "init",
+    "is_lazy",
     "summary",
     "utils",
 ]

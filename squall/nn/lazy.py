@@ -16,7 +16,7 @@ from squall.nn.batch_normalization import (
 from squall.nn.convolution import Conv1d, Conv2d, Conv3d
 from squall.nn.linear import Linear
 from squall.nn.module import Module
-from squall.nn.parameter import Parameter
+from squall.nn.parameter import Buffer, Parameter
 from squall.nn.transposed_convolution import ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
 
 
@@ -47,6 +47,49 @@ class UninitializedParameter(Parameter):
 
     def __repr__(self) -> str:
         return "<UninitializedParameter>"
+
+
+class UninitializedBuffer(Buffer):
+    """A buffer whose shape is not known yet; `materialize` makes it an ordinary Tensor, the same object.
+
+    Example:
+        >>> import squall as sq
+        >>> b = UninitializedBuffer()
+        >>> b.materialize((2, 3))
+        >>> type(b).__name__, tuple(b.shape)
+        ('Buffer', (2, 3))
+    """
+
+    __slots__ = ()
+
+    def __new__(
+        cls, requires_grad: bool = False, device: Any = None, dtype: Any = None, persistent: bool = True, **_: Any
+    ) -> UninitializedBuffer:
+        """An empty Tensor of the dtype it will have."""
+        made = super().__new__(cls, sq.empty(0, device=device, dtype=dtype), persistent=persistent)
+        return made.requires_grad_(requires_grad)  # type: ignore[return-value]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        pass
+
+    def materialize(self, shape: Any, device: Any = None, dtype: Any = None) -> None:
+        """Take a shape; the values are whatever the memory holds."""
+        self.data = sq.empty(tuple(shape), device=device or self.device, dtype=dtype or self.dtype)
+        object.__setattr__(self, "__class__", Buffer)
+
+    def __repr__(self) -> str:
+        return "<UninitializedBuffer>"
+
+
+def is_lazy(param: Any) -> bool:
+    """Whether a parameter or buffer has no shape yet.
+
+    Example:
+        >>> import squall as sq
+        >>> sq.nn.is_lazy(sq.nn.LazyLinear(2).weight)
+        True
+    """
+    return isinstance(param, (UninitializedParameter, UninitializedBuffer))
 
 
 class _Lazy(Module):

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import squall as sq
+from squall.frontend.autocast import lowered
 
 
 class Weights(NamedTuple):
@@ -108,3 +109,55 @@ def run(
         return tuple(sq.where(given[1], a, b) for a, b in zip(after, before, strict=True)), made
 
     return sq.scan(masked, state, (part, inside), reverse=reverse)
+
+
+def run_layers(
+    step_of: Callable,
+    gates: int,
+    weights: list[list[Weights]],
+    input: Any,
+    starts: tuple,
+    dropout: float = 0.0,
+    training: bool = False,
+    lengths: Any = None,
+) -> tuple[Any, tuple]:
+    """All layers, each reading the outputs of the one before.
+
+    Args:
+        step_of: gives bias and step of `Weights`. gates: how many there are. weights: by layer and direction.
+        input: (time, batch, features). starts: the first states, of shape (layers * directions, batch, hidden) each.
+        dropout: on the outputs of all layers but the last when training. lengths: as for `run`.
+
+    Returns:
+        tuple: (outputs of shape (time, batch, hidden * directions), last states like `starts`).
+    """
+    last: list[tuple] = []
+    for layer, directions in enumerate(weights):
+        made = []
+        for direction, given in enumerate(directions):
+            state = tuple(s[len(last)] for s in starts)
+            if gates != 3:  # the state of gated recurrent units keeps its dtype, as in PyTorch
+                input, given, state = lowered(input)[0], Weights(*lowered(*given)), lowered(*state)
+            bias, step = step_of(given)
+            after, output = run(step, bias, given, gates, input, state, direction == 1, lengths)
+            last.append(after)
+            made.append(output)
+        input = made[0] if len(made) == 1 else sq.cat(made, -1)
+        if dropout and layer < len(weights) - 1:
+            input = sq.nn.functional.dropout(input, dropout, training)
+    return input, tuple(sq.stack([after[k] for after in last]) for k in range(len(starts)))
+
+
+def cell(gates: int, step: Callable, input: Any, state: tuple, weights: Weights) -> tuple:
+    """The next states of one step.
+
+    Args:
+        gates: how many there are. step: of weights and hidden size. input: (batch, features). state: (batch, hidden)
+            each.
+    """
+    hidden = weights.ih.shape[0] // gates
+    bias, run = step(weights, hidden)
+    part = sq.einsum("bi,gki->gbk", input, weights.ih.view(gates, hidden, weights.ih.shape[1]))
+    (bias,) = lowered(bias)
+    part = part if bias is None else part + bias.view(gates, 1, hidden)
+    return run(state, part)[0]

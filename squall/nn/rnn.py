@@ -10,11 +10,10 @@ from typing import Any
 
 import squall as sq
 from squall.base.errors import ShapeError
-from squall.nn import functional as F
 from squall.nn import init
 from squall.nn.module import Module
 from squall.nn.parameter import Parameter
-from squall.nn.recurrence import Weights, gru_step, lstm_step, run, simple_step
+from squall.nn.recurrence import Weights, gru_step, lstm_step, run_layers, simple_step
 from squall.nn.utils.rnn import PackedSequence, pack, unpack
 
 
@@ -136,22 +135,12 @@ class RNNBase(Module):
     def _run(self, input: Any, hx: Any, lengths: Any = None) -> tuple:
         """Outputs (time, batch, out) and last states of shape (layers * directions, batch, hidden)."""
         self._check_input(input)
+        weights = [[self._weights(s) for s in self._suffixes(layer)] for layer in range(self.num_layers)]
         starts = self._starts(input, hx)
-        last: list[tuple] = []
-        for layer in range(self.num_layers):
-            made = []
-            for direction, suffix in enumerate(self._suffixes(layer)):
-                weights, number = self._weights(suffix), len(last)
-                bias, step = self._step(weights)
-                state = tuple(s[number] for s in starts)
-                after, output = run(step, bias, weights, self.gates, input, state, direction == 1, lengths)
-                last.append(after)
-                made.append(output)
-            input = made[0] if len(made) == 1 else sq.cat(made, -1)
-            if self.dropout and layer < self.num_layers - 1:
-                input = F.dropout(input, self.dropout, self.training)
-        states = tuple(sq.stack([after[k] for after in last]) for k in range(self.states))
-        return input, states if self.states > 1 else states[0]
+        output, states = run_layers(
+            self._step, self.gates, weights, input, starts, self.dropout, self.training, lengths
+        )
+        return output, states if self.states > 1 else states[0]
 
     def _check_input(self, input: Any) -> None:
         if input.shape[-1] != self.input_size:

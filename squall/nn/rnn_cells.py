@@ -10,7 +10,7 @@ from squall.base.errors import ShapeError
 from squall.nn import init
 from squall.nn.module import Module
 from squall.nn.parameter import Parameter
-from squall.nn.recurrence import Weights, gru_step, lstm_step, simple_step
+from squall.nn.recurrence import Weights, cell, gru_step, lstm_step, simple_step
 
 
 class RNNCellBase(Module):
@@ -60,11 +60,8 @@ class RNNCellBase(Module):
         for h in state:
             if tuple(h.shape) != wanted:
                 raise ShapeError(f"{name}: Expected hidden of shape {list(wanted)}, got {list(h.shape)}")
-        bias, step = self._step(Weights(self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh))
-        weight = self.weight_ih.view(self.gates, self.hidden_size, self.input_size)
-        part = sq.einsum("bi,gki->gbk", rows, weight)
-        part = part if bias is None else part + bias.view(self.gates, 1, self.hidden_size)
-        after, _ = step(state, part)
+        weights = Weights(self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh)
+        after = cell(self.gates, lambda given, _: self._step(given), rows, state, weights)
         after = tuple(h.squeeze(0) for h in after) if single else after
         return after if self.states > 1 else after[0]
 

@@ -9,7 +9,8 @@ import squall as sq
 from squall.optim.lr_scheduler.base import LRScheduler, for_each_group
 from squall.optim.optimizer import Optimizer
 
-_AVERAGES = ("AveragedModel", "get_ema_avg_fn", "get_swa_avg_fn", "update_bn")
+_AVERAGES = ("AveragedModel", "get_ema_avg_fn", "get_ema_multi_avg_fn", "get_swa_avg_fn",
+             "get_swa_multi_avg_fn", "update_bn")
 
 
 def __getattr__(name: str) -> Any:

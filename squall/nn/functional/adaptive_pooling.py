@@ -7,6 +7,7 @@ from typing import Any
 
 import squall as sq
 from squall.base.errors import ArgumentError
+from squall.frontend.autocast import full_precision
 from squall.nn.functional.core import ShapeError, apply, check_tensor, many, ops
 from squall.ops.pooling import lowest
 
@@ -52,6 +53,7 @@ def adaptive_avg_pool2d(input: Any, output_size: Any) -> Any:
     return _adaptive_avg(2, input, output_size)
 
 
+@full_precision
 def adaptive_avg_pool3d(input: Any, output_size: Any) -> Any:
     """The mean of windows chosen so that the result has a given depth, height and width."""
     return _adaptive_avg(3, input, output_size)
@@ -115,10 +117,47 @@ def adaptive_max_pool2d(input: Any, output_size: Any, return_indices: bool = Fal
     return found if return_indices else found[0]
 
 
+@full_precision
 def adaptive_max_pool3d(input: Any, output_size: Any, return_indices: bool = False) -> Any:
     """The largest element of windows chosen so that the result has a given depth, height and width."""
     found = _adaptive_max(3, input, output_size)
     return found if return_indices else found[0]
+
+
+def adaptive_max_pool1d_with_indices(input: Any, output_size: Any, return_indices: bool = False) -> tuple[Any, Any]:
+    """Largest elements over one dimension, always with where each stood; see `adaptive_max_pool2d`.
+
+    Args:
+        output_size: as there. return_indices: not asked; the indices are given in any case.
+
+    Returns:
+        tuple: (values, flat indices).
+    """
+    return adaptive_max_pool1d(input, output_size, True)
+
+
+def adaptive_max_pool2d_with_indices(input: Any, output_size: Any, return_indices: bool = False) -> tuple[Any, Any]:
+    """Largest elements over two dimensions, always with where each stood; see `adaptive_max_pool2d`.
+
+    Args:
+        output_size: as there. return_indices: not asked; the indices are given in any case.
+
+    Returns:
+        tuple: (values, flat indices).
+    """
+    return adaptive_max_pool2d(input, output_size, True)
+
+
+def adaptive_max_pool3d_with_indices(input: Any, output_size: Any, return_indices: bool = False) -> tuple[Any, Any]:
+    """Largest elements over three dimensions, always with where each stood; see `adaptive_max_pool2d`.
+
+    Args:
+        output_size: as there. return_indices: not asked; the indices are given in any case.
+
+    Returns:
+        tuple: (values, flat indices).
+    """
+    return adaptive_max_pool3d(input, output_size, True)
 
 
 # ---------------------------------------------------------------- unpooling
@@ -151,6 +190,7 @@ def max_unpool1d(input: Any, indices: Any, kernel_size: Any, stride: Any = None,
     return _unpool(1, input, indices, kernel_size, stride, padding, output_size)
 
 
+@full_precision
 def max_unpool2d(input: Any, indices: Any, kernel_size: Any, stride: Any = None, padding: Any = 0,
                  output_size: Any = None) -> Any:
     """Maxima put back where `max_pool2d` found them, zeros elsewhere.
@@ -161,6 +201,7 @@ def max_unpool2d(input: Any, indices: Any, kernel_size: Any, stride: Any = None,
     return _unpool(2, input, indices, kernel_size, stride, padding, output_size)
 
 
+@full_precision
 def max_unpool3d(input: Any, indices: Any, kernel_size: Any, stride: Any = None, padding: Any = 0,
                  output_size: Any = None) -> Any:
     """Maxima put back where `max_pool3d` found them, zeros elsewhere."""
@@ -202,6 +243,7 @@ def _fractional(spatial: int, input: Any, kernel_size: Any, output_size: Any, ou
     return found if batched else tuple(t.squeeze(0) for t in found)  # type: ignore[return-value]
 
 
+@full_precision
 def fractional_max_pool2d(input: Any, kernel_size: Any, output_size: Any = None, output_ratio: Any = None,
                           return_indices: bool = False, _random_samples: Any = None) -> Any:
     """The largest element of windows at random distances, as many as the result has elements.
@@ -214,6 +256,7 @@ def fractional_max_pool2d(input: Any, kernel_size: Any, output_size: Any = None,
     return found if return_indices else found[0]
 
 
+@full_precision
 def fractional_max_pool3d(input: Any, kernel_size: Any, output_size: Any = None, output_ratio: Any = None,
                           return_indices: bool = False, _random_samples: Any = None) -> Any:
     """The largest element of windows at random distances; see `fractional_max_pool2d`."""

@@ -6,6 +6,7 @@ from typing import Any
 
 import squall as sq
 from squall.base.shapes import broadcast
+from squall.frontend.autocast import lowered
 from squall.frontend.core import wrap
 from squall.nn.functional.activation import softmax
 from squall.nn.functional.core import ShapeError, apply, check_floating, ops
@@ -55,6 +56,7 @@ def scaled_dot_product_attention(
     Returns:
         Shape (..., L, V).
     """
+    query, key, value, attn_mask = lowered(query, key, value, attn_mask)
     _check(query, key, value)
     if is_causal and attn_mask is not None:
         raise RuntimeError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from squall.base.errors import ArgumentError
+from squall.frontend.autocast import lowered
 from squall.nn.functional.core import DtypeError, ShapeError, apply, check_tensor, many, ops
 
 
@@ -47,6 +48,7 @@ def _convolve(
     spatial: int, input: Any, weight: Any, bias: Any, stride: Any, padding: Any, dilation: Any, groups: int
 ) -> Any:
     function = f"conv{spatial}d"
+    input, weight, bias = lowered(input, weight, bias)
     _check(function, spatial, input, weight, bias, groups)
     stride = many(stride, spatial, function, "stride")
     dilation = many(dilation, spatial, function, "dilation")
@@ -158,6 +160,7 @@ def _transposed(
     dilation: Any,
 ) -> Any:
     function = f"conv_transpose{spatial}d"
+    input, weight, bias = lowered(input, weight, bias)
     check_tensor(function, "input", input)
     check_tensor(function, "weight", weight)
     if weight.dim() != spatial + 2 or input.dim() not in (spatial + 1, spatial + 2):
@@ -237,3 +240,22 @@ def conv_transpose2d(
         ShapeError, DtypeError: naming the argument, what was given and what was expected.
     """
     return _transposed(2, input, weight, bias, stride, padding, output_padding, groups, dilation)
+
+
+def conv_tbc(input: Any, weight: Any, bias: Any, pad: int = 0) -> Any:
+    """A convolution over the first dimension of (time, batch, channels).
+
+    Args:
+        input: (time, batch, in). weight: (kernel, in, out). bias: (out,). pad: zeros at both ends of time.
+
+    Returns:
+        Tensor: (time', batch, out).
+
+    Raises:
+        ShapeError: for operands that do not fit.
+    """
+    for name, value, rank in (("input", input, 3), ("weight", weight, 3), ("bias", bias, 1)):
+        check_tensor("conv_tbc", name, value)
+        if value.dim() != rank:
+            raise ShapeError(f"conv_tbc: argument {name!r} must have {rank} dimensions, got {list(value.shape)}")
+    return conv1d(input.permute(1, 2, 0), weight.permute(2, 1, 0), bias, padding=pad).permute(2, 0, 1)

@@ -9,11 +9,13 @@ from __future__ import annotations
 from typing import Any
 
 import squall as sq
+from squall.frontend.autocast import full_precision
 from squall.nn.functional.core import ShapeError, check_floating, check_reduction
 
 IMPOSSIBLE = -1e30
 
 
+@full_precision
 def ctc_loss(
     log_probs: Any,
     targets: Any,

@@ -7,10 +7,12 @@ from typing import Any
 
 import squall as sq
 from squall.base.errors import ArgumentError
+from squall.frontend.autocast import full_precision
 from squall.nn.functional.core import check_floating, reduce_loss
 from squall.nn.functional.old_reductions import chosen_reduction
 
 
+@full_precision
 def poisson_nll_loss(
     input: Any, target: Any, log_input: bool = True, full: bool = False, size_average: Any = None,
     eps: float = 1e-8, reduce: Any = None, reduction: str = "mean",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import squall as sq
+from squall.frontend.autocast import lowered
 from squall.nn.functional.core import DtypeError, Native, ShapeError, apply, check_tensor, ops
 
 
@@ -31,12 +32,16 @@ def linear(input: Any, weight: Any, bias: Any = None) -> Any:
 
 def _linear(input: Any, weight: Any, bias: Any) -> Any:
     check_tensor("linear", "input", input)
+    input, weight, bias = lowered(input, weight, bias)
     given = input.node.type.shape
     if not given or given[-1] != weight.node.type.shape[-1]:
         raise ShapeError(
             f"linear: argument 'input' of shape {tuple(input.shape)} must end in {weight.shape[-1]}, "
             f"the last size of 'weight' of shape {tuple(weight.shape)}"
         )
+    if input.dtype is not weight.dtype or (bias is not None and bias.dtype is not weight.dtype):
+        given = ", ".join(str(t.dtype) for t in (input, weight, bias) if t is not None)
+        raise ShapeError(f"linear: input, weight and bias must have the same dtype, got {given}; cast them with .to()")
     return apply(ops.linear, (input, weight) if bias is None else (input, weight, bias))
 
 

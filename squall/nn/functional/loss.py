@@ -7,6 +7,7 @@ from typing import Any
 
 import squall as sq
 from squall.base.errors import ArgumentError
+from squall.frontend.autocast import full_precision
 from squall.nn.functional.activation import log_softmax
 from squall.nn.functional.core import (
     DtypeError,
@@ -78,6 +79,7 @@ def cross_entropy(
     return Native.call(_cross_entropy, input, target, weight, ignore_index, reduction, label_smoothing)
 
 
+@full_precision
 def _cross_entropy(
     input: Any, target: Any, weight: Any, ignore_index: int, reduction: str, label_smoothing: float
 ) -> Any:
@@ -124,6 +126,7 @@ def nll_loss(
     return Native.call(_nll_loss, input, target, weight, ignore_index, reduction)
 
 
+@full_precision
 def _nll_loss(input: Any, target: Any, weight: Any, ignore_index: int, reduction: str) -> Any:
     check_reduction("nll_loss", reduction)
     operands = _with_classes("nll_loss", input, target, weight)
@@ -177,6 +180,7 @@ def mse_loss(
     return Native.call(_mse_loss, input, target, reduction, weight)
 
 
+@full_precision
 def _mse_loss(input: Any, target: Any, reduction: str, weight: Any) -> Any:
     input, target = _broadcast("mse_loss", input, target)
     return _weighed("mse_loss", ops.mse_loss, input, target, reduction, weight)
@@ -198,6 +202,7 @@ def _weighed(
     return loss.sum() / weight.sum() if reduction == "mean" else reduce_loss(function, loss, reduction)
 
 
+@full_precision
 def l1_loss(
     input: Any, target: Any, size_average: Any = None, reduce: Any = None, reduction: str = "mean",
     weight: Any = None,
@@ -211,6 +216,7 @@ def l1_loss(
     return _weighed("l1_loss", ops.l1_loss, input, target, reduction, weight)
 
 
+@full_precision
 def smooth_l1_loss(
     input: Any, target: Any, size_average: Any = None, reduce: Any = None, reduction: str = "mean",
     beta: float = 1.0,
@@ -225,6 +231,7 @@ def smooth_l1_loss(
     return _pointwise("smooth_l1_loss", ops.smooth_l1_loss, input, target, reduction, beta=float(beta))
 
 
+@full_precision
 def huber_loss(
     input: Any, target: Any, reduction: str = "mean", delta: float = 1.0, weight: Any = None
 ) -> Any:
@@ -235,6 +242,7 @@ def huber_loss(
     return _weighed("huber_loss", ops.huber_loss, input, target, reduction, weight, delta=float(delta))
 
 
+@full_precision
 def binary_cross_entropy(
     input: Any, target: Any, weight: Any = None, size_average: Any = None, reduce: Any = None,
     reduction: str = "mean",
@@ -247,6 +255,7 @@ def binary_cross_entropy(
     return reduce_loss(function, _pointwise(function, ops.bce_loss, input, target, "none") * weight, reduction)
 
 
+@full_precision
 def binary_cross_entropy_with_logits(
     input: Any, target: Any, weight: Any = None, size_average: Any = None, reduce: Any = None,
     reduction: str = "mean", pos_weight: Any = None,
@@ -271,10 +280,12 @@ def binary_cross_entropy_with_logits(
     return reduce_loss(function, loss if weight is None else loss * weight, reduction)
 
 
+@full_precision
 def _bce_with_logits(input: Any, target: Any, reduction: str) -> Any:
     return _pointwise("binary_cross_entropy_with_logits", ops.bce_with_logits, input, target, reduction)
 
 
+@full_precision
 def kl_div(
     input: Any, target: Any, size_average: Any = None, reduce: Any = None, reduction: str = "mean",
     log_target: bool = False,

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import squall as sq
+from squall.frontend.autocast import full_precision
 from squall.nn.functional.activation import logsigmoid
 from squall.nn.functional.core import (
     DtypeError,
@@ -19,6 +20,7 @@ from squall.nn.functional.distance import pairwise_distance
 from squall.nn.functional.old_reductions import chosen_reduction
 
 
+@full_precision
 def hinge_embedding_loss(
     input: Any, target: Any, margin: float = 1.0, size_average: Any = None, reduce: Any = None,
     reduction: str = "mean",
@@ -31,6 +33,7 @@ def hinge_embedding_loss(
     return reduce_loss("hinge_embedding_loss", near + far, reduction)
 
 
+@full_precision
 def margin_ranking_loss(
     input1: Any, input2: Any, target: Any, margin: float = 0.0, size_average: Any = None, reduce: Any = None,
     reduction: str = "mean",
@@ -45,6 +48,7 @@ def margin_ranking_loss(
     return reduce_loss("margin_ranking_loss", (margin - target * (input1 - input2)).clamp(min=0), reduction)
 
 
+@full_precision
 def soft_margin_loss(
     input: Any, target: Any, size_average: Any = None, reduce: Any = None, reduction: str = "mean"
 ) -> Any:
@@ -64,6 +68,7 @@ def _rows(function: str, input: Any) -> Any:
     return input.reshape(1, -1) if input.dim() < 2 else input
 
 
+@full_precision
 def multi_margin_loss(
     input: Any, target: Any, p: int = 1, margin: float = 1.0, weight: Any = None, size_average: Any = None,
     reduce: Any = None, reduction: str = "mean",
@@ -96,6 +101,7 @@ def multi_margin_loss(
     return reduce_loss("multi_margin_loss", loss if batched else loss.view(()), reduction)
 
 
+@full_precision
 def multilabel_margin_loss(
     input: Any, target: Any, size_average: Any = None, reduce: Any = None, reduction: str = "mean"
 ) -> Any:
@@ -143,6 +149,7 @@ def multilabel_soft_margin_loss(
     return reduce_loss("multilabel_soft_margin_loss", loss.sum(-1) / input.shape[-1], reduction)
 
 
+@full_precision
 def cosine_embedding_loss(
     input1: Any, input2: Any, target: Any, margin: float = 0.0, size_average: Any = None, reduce: Any = None,
     reduction: str = "mean",
@@ -166,6 +173,7 @@ def cosine_embedding_loss(
     return reduce_loss("cosine_embedding_loss", loss, reduction)
 
 
+@full_precision
 def triplet_margin_loss(
     anchor: Any, positive: Any, negative: Any, margin: float = 1.0, p: float = 2, eps: float = 1e-6,
     swap: bool = False, size_average: Any = None, reduce: Any = None, reduction: str = "mean",

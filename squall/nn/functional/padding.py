@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import squall as sq
+from squall.frontend.autocast import widened
 from squall.nn.functional.core import ShapeError, apply, check_tensor, ops
 
 MODES = ("constant", "reflect", "replicate", "circular")
@@ -49,6 +50,8 @@ def pad(
         tensor([0., 1., 1.])
     """
     check_tensor("pad", "input", input)
+    if mode in ("reflect", "replicate"):
+        input = widened(input)
     rank, pads = input.dim(), tuple(pad)
     if len(pads) % 2 or len(pads) // 2 > rank:
         raise ShapeError(

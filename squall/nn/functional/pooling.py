@@ -6,6 +6,7 @@ from math import prod
 from typing import Any
 
 from squall.base.errors import ArgumentError
+from squall.frontend.autocast import full_precision
 from squall.nn.functional.core import ShapeError, apply, check_tensor, many, ops
 
 
@@ -113,6 +114,7 @@ def max_pool2d(
     return found if return_indices else found[0]
 
 
+@full_precision
 def max_pool3d(
     input: Any,
     kernel_size: Any,
@@ -213,6 +215,7 @@ def avg_pool2d(
     return _avg_pool(2, input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
 
 
+@full_precision
 def avg_pool3d(
     input: Any,
     kernel_size: Any,

@@ -73,3 +73,15 @@ def channel_shuffle(input: Any, groups: int) -> Any:
             f"groups={groups}"
         )
     return input.reshape(batch, groups, channels // groups, *sizes).transpose(1, 2).reshape(input.shape)
+
+
+def native_channel_shuffle(input: Any, groups: int) -> Any:
+    """`channel_shuffle` under the name of PyTorch's kernel.
+
+    Args:
+        input: (batch, channels, ...). groups: divides the channels.
+
+    Raises:
+        ShapeError: for channels that the groups do not divide.
+    """
+    return channel_shuffle(input, groups)

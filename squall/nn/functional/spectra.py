@@ -6,6 +6,7 @@ from typing import Any
 
 import squall as sq
 from squall.base.errors import ArgumentError
+from squall.frontend.autocast import full_precision
 from squall.frontend.state import local
 from squall.nn.functional.core import DtypeError, ShapeError, apply, check_tensor, ops
 from squall.nn.functional.padding import pad
@@ -13,6 +14,7 @@ from squall.nn.functional.padding import pad
 LEAST = 1e-11  # of the sum of squared windows at a position: below, nothing is known of the signal there
 
 
+@full_precision
 def stft(
     input: Any,
     n_fft: int,

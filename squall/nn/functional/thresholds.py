@@ -7,6 +7,7 @@ from typing import Any
 import squall as sq
 from squall.base.errors import ArgumentError
 from squall.frontend.arithmetic import in_place
+from squall.frontend.autocast import lowered
 from squall.nn.functional.activation import placed, relu, sigmoid, softmax
 from squall.nn.functional.core import ShapeError, apply, check_floating, check_tensor, normalize_dim, ops
 
@@ -86,6 +87,7 @@ def prelu(input: Any, weight: Any) -> Any:
     Raises:
         ShapeError: for another number of weights.
     """
+    input, weight = lowered(input, weight)
     check_floating("prelu", "input", input)
     if weight.dim() > 1:
         raise ShapeError(f"prelu: argument 'weight' must have 0 or 1 dimensions, got shape {tuple(weight.shape)}")

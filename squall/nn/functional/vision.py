@@ -7,6 +7,7 @@ from math import floor, prod
 from typing import Any
 
 import squall as sq
+from squall.frontend.autocast import full_precision
 from squall.nn.functional.adaptive_pooling import (
     adaptive_avg_pool1d,
     adaptive_avg_pool2d,
@@ -241,6 +242,7 @@ def _sampled(plane: Any, at: list, sizes: tuple, mode: str, padding: str, align:
     return total
 
 
+@full_precision
 def grid_sample(input: Any, grid: Any, mode: str = "bilinear", padding_mode: str = "zeros",
                 align_corners: bool | None = None) -> Any:
     """An image read at the points of a grid.
@@ -281,9 +283,23 @@ def grid_sample(input: Any, grid: Any, mode: str = "bilinear", padding_mode: str
 _INTERPOLATIONS, _PADDINGS = ("bilinear", "nearest", "bicubic"), ("zeros", "border", "reflection")
 
 
+@full_precision
 def grid_sampler(input: Any, grid: Any, interpolation_mode: int, padding_mode: int, align_corners: bool) -> Any:
     """`grid_sample` with its modes by number: (bilinear, nearest, bicubic) and (zeros, border, reflection)."""
     return grid_sample(input, grid, _INTERPOLATIONS[interpolation_mode], _PADDINGS[padding_mode], align_corners)
 
 
 grid_sampler_2d = grid_sampler_3d = grid_sampler
+
+
+def affine_grid_generator(theta: Any, size: Any, align_corners: bool) -> Any:
+    """Where `grid_sample` reads for affine maps: `affine_grid` as PyTorch's `torch.affine_grid_generator`.
+
+    Args:
+        theta: (batch, 2, 3), or (batch, 3, 4) for volumes. size: (batch, channels, sizes...). align_corners: whether -1
+            and 1 are the middles of the outermost elements.
+
+    Raises:
+        ShapeError: for operands of other shapes.
+    """
+    return affine_grid(theta, size, align_corners)

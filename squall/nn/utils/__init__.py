@@ -15,10 +15,12 @@ from squall.nn.utils.gradients import (
 )
 from squall.nn.utils.normalized_weights import remove_weight_norm, weight_norm
 from squall.nn.utils.parametrizations import spectral_norm
+from squall.nn.utils.small import clip_grad_norm, remove_spectral_norm, skip_init
 from squall.nn.utils.vectors import parameters_to_vector, vector_to_parameters
 
 __all__ = [
     "averaging",
+    "clip_grad_norm",
     "clip_grad_norm_",
     "clip_grad_value_",
     "clip_grads_with_norm_",
@@ -30,8 +32,10 @@ __all__ = [
     "parameters_to_vector",
     "parametrizations",
     "parametrize",
+    "remove_spectral_norm",
     "remove_weight_norm",
     "rnn",
+    "skip_init",
     "spectral_norm",
     "vector_to_parameters",
     "weight_norm",

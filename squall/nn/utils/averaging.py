@@ -23,6 +23,44 @@ def get_swa_avg_fn() -> Callable:
     return lambda average, current, count: average + (current - average) / (count + 1)
 
 
+def get_ema_multi_avg_fn(decay: float = 0.999) -> Callable:
+    """`multi_avg_fn` for an exponential moving average that keeps `decay` of itself each time, in place.
+
+    Raises:
+        ValueError: for a decay outside of [0, 1].
+
+    Example:
+        >>> import squall as sq
+        >>> averages = [sq.zeros(1)]
+        >>> sq.optim.swa_utils.get_ema_multi_avg_fn(0.75)(averages, [sq.ones(1)], 1)
+        >>> averages
+        [tensor([0.2500])]
+    """
+    return _for_each(get_ema_avg_fn(decay))
+
+
+def get_swa_multi_avg_fn() -> Callable:
+    """`multi_avg_fn` for the mean of all updates, in place.
+
+    Example:
+        >>> import squall as sq
+        >>> averages = [sq.zeros(1)]
+        >>> sq.optim.swa_utils.get_swa_multi_avg_fn()(averages, [sq.ones(1)], 1)
+        >>> averages
+        [tensor([0.5000])]
+    """
+    return _for_each(get_swa_avg_fn())
+
+
+def _for_each(average: Callable) -> Callable:
+    def update(averages: Any, current: Any, count: Any) -> None:
+        with sq.no_grad():
+            for own, other in zip(averages, current, strict=True):
+                own.copy_(average(own, other, count))
+
+    return update
+
+
 class AveragedModel(Module):
     """A copy of a model whose parameters are averages of the model's over several updates.
 

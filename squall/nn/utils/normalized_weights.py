@@ -5,19 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import squall as sq
+from squall.frontend.linalg_norms import norm_except_dim
 from squall.nn.functional import normalize
 from squall.nn.module import Module
 from squall.nn.parameter import Parameter
 from squall.nn.utils.computed import compute, stop_computing
-
-
-def norm_except_dim(v: Any, pow: float = 2, dim: int | None = 0) -> Any:
-    """The norm over all dimensions but one, which are kept with size 1; over all of them for None or -1."""
-    if dim is None or dim == -1:
-        return v.norm(pow)
-    dim = dim % v.dim()
-    others = tuple(d for d in range(v.dim()) if d != dim)
-    return v.norm(pow, others, keepdim=True) if others else v.abs()
 
 
 class WeightNorm(Module):

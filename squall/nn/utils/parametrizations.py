@@ -1,9 +1,11 @@
-"""Parametrizations that are ready to use: weight_norm and spectral_norm."""
+"""Parametrizations that are ready to use: weight_norm, spectral_norm and orthogonal."""
 
 from __future__ import annotations
 
+import squall as sq
 from squall.nn.module import Module
 from squall.nn.utils.normalized_weights import SpectralNorm, WeightNorm, rows_dimension
+from squall.nn.utils.orthogonal import MAPS, Orthogonal
 from squall.nn.utils.parametrize import register_parametrization
 
 
@@ -42,3 +44,37 @@ def spectral_norm(
         raise ValueError(f"Module '{module}' has no parameter or buffer with name '{name}'")
     rule = SpectralNorm(weight, n_power_iterations, rows_dimension(module, dim), eps)
     return register_parametrization(module, name, rule)
+
+
+def orthogonal(
+    module: Module, name: str = "weight", orthogonal_map: str | None = None, *, use_trivialization: bool = True
+) -> Module:
+    """Keep the columns of a weight (its rows, when it is wide) orthonormal while it is trained.
+
+    Args:
+        module: whose weight it is. name: of the weight, of two dimensions or more. orthogonal_map: "matrix_exp" (by
+            default for square and complex ones), "cayley" or "householder" (for others). use_trivialization: turn the
+            weight as it was assigned last rather than the identity.
+
+    Returns:
+        The module.
+
+    Raises:
+        ValueError: for a name that is none, fewer than two dimensions or another map.
+
+    Example:
+        >>> import squall as sq
+        >>> layer = orthogonal(sq.nn.Linear(3, 3))
+        >>> sq.testing.assert_close(layer.weight.detach() @ layer.weight.detach().T, sq.eye(3), atol=1e-5, rtol=0)
+    """
+    weight = getattr(module, name, None)
+    if not isinstance(weight, sq.Tensor):
+        raise ValueError(f"Module '{module}' has no parameter or buffer with name '{name}'")
+    if weight.ndim < 2:
+        raise ValueError(f"Expected a matrix or batch of matrices. Got a tensor of {weight.ndim} dimensions.")
+    if orthogonal_map is None:
+        square = weight.shape[-2] == weight.shape[-1] or weight.is_complex()
+        orthogonal_map = "matrix_exp" if square else "householder"
+    if orthogonal_map not in MAPS:
+        raise ValueError(f"orthogonal_map has to be one of {', '.join(MAPS)}. Got: {orthogonal_map}")
+    return register_parametrization(module, name, Orthogonal(weight, orthogonal_map, use_trivialization), unsafe=True)

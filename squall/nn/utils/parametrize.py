@@ -43,7 +43,7 @@ class ParametrizationList(ModuleList):
     def __init__(self, modules: list[Module], original: Any, unsafe: bool = False) -> None:
         super().__init__(modules)
         self.unsafe, self.is_tensor, self.ntensors = unsafe, True, 0
-        started = self._inverse(original)
+        started = self._inverse(original, False)
         trained = isinstance(original, Parameter) and original.requires_grad
         self.is_tensor = isinstance(started, sq.Tensor)
         if self.is_tensor:
@@ -60,14 +60,19 @@ class ParametrizationList(ModuleList):
         else:
             self.register_buffer(name, value)
 
-    def _inverse(self, value: Any) -> Any:
-        """What the functions turn into a value."""
+    def _inverse(self, value: Any, assigned: bool) -> Any:
+        """What the functions turn into a value, which is assigned or was there before."""
         for position in reversed(range(len(self))):
             function = getattr(self[position], "right_inverse", None)
             if function is None:
                 continue
-            with sq.no_grad():
-                value = function(value)
+            try:
+                with sq.no_grad():
+                    value = function(value)
+            except NotImplementedError:  # what is there begins as it is
+                if assigned:
+                    raise
+                return value
             if position and not isinstance(value, sq.Tensor):
                 raise ValueError(
                     "right_inverse of every parametrization but the first gives one Tensor, not "
@@ -77,7 +82,7 @@ class ParametrizationList(ModuleList):
 
     def right_inverse(self, value: Any) -> None:
         """Give the originals the values that lead to this one."""
-        started = self._inverse(value)
+        started = self._inverse(value, True)
         with sq.no_grad():
             if self.is_tensor:
                 self.original.copy_(started)
@@ -216,3 +221,56 @@ def remove_parametrizations(
     else:
         module.register_buffer(tensor_name, value)
     return module
+
+
+def type_before_parametrizations(module: Module) -> type:
+    """The class of a module, whether it is parametrized or not (parametrizing changes no class here).
+
+    Example:
+        >>> import squall as sq
+        >>> layer = sq.nn.utils.parametrizations.weight_norm(sq.nn.Linear(2, 2))
+        >>> type_before_parametrizations(layer) is sq.nn.Linear
+        True
+    """
+    return type(module)
+
+
+def transfer_parametrizations_and_params(
+    from_module: Module, to_module: Module, tensor_name: str | None = None
+) -> Module:
+    """Give a module the parametrizations of another, and the values they act on.
+
+    Args:
+        from_module: whose parametrizations are taken. to_module: gets them (the same objects); what is parametrized in
+            it already gets those on top. tensor_name: of one Tensor; all by default.
+
+    Returns:
+        `to_module`.
+
+    Raises:
+        ValueError: when the Tensor is not parametrized, or `to_module` has none of its name.
+
+    Example:
+        >>> import squall as sq
+        >>> a = sq.nn.utils.parametrizations.orthogonal(sq.nn.Linear(2, 2))
+        >>> b = transfer_parametrizations_and_params(a, sq.nn.Linear(2, 2))
+        >>> a.weight.equal(b.weight)
+        True
+    """
+    if not is_parametrized(from_module, tensor_name):
+        raise ValueError(f"transfer_parametrizations_and_params: {type(from_module).__name__} has no parametrization "
+                         f"of {tensor_name or 'anything'}")
+    names = [tensor_name] if tensor_name is not None else list(from_module.parametrizations)
+    for name in names:
+        if not hasattr(to_module, name):
+            raise ValueError(f"transfer_parametrizations_and_params: {type(to_module).__name__} has no Tensor {name!r}")
+        held = from_module.parametrizations[name]
+        for rule in held:
+            register_parametrization(to_module, name, rule, unsafe=True)
+        other = to_module.parametrizations[name]
+        with sq.no_grad():
+            own = dict(other.named_parameters(recurse=False)) | dict(other.named_buffers(recurse=False))
+            given = dict(held.named_parameters(recurse=False)) | dict(held.named_buffers(recurse=False))
+            for key, value in given.items():
+                own[key].copy_(value)
+    return to_module

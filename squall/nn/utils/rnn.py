@@ -176,3 +176,65 @@ def pack_sequence(sequences: Any, enforce_sorted: bool = True) -> PackedSequence
     """
     sequences = list(sequences)
     return pack_padded_sequence(pad_sequence(sequences), [s.shape[0] for s in sequences], False, enforce_sorted)
+
+
+def invert_permutation(permutation: Any) -> Any:
+    """The permutation that undoes one; None for None.
+
+    Args:
+        permutation: int64 of the numbers 0 to n - 1, of shape (n,).
+
+    Raises:
+        RuntimeError: for more than one dimension.
+
+    Example:
+        >>> import squall as sq
+        >>> sq.nn.utils.rnn.invert_permutation(sq.tensor([2, 0, 1])).tolist()
+        [1, 2, 0]
+    """
+    if permutation is None:
+        return None
+    if permutation.dim() != 1:
+        raise RuntimeError(f"invert_permutation: expected one dimension, got shape {tuple(permutation.shape)}")
+    return permutation.argsort()
+
+
+def unpad_sequence(padded_sequences: Any, lengths: Any, batch_first: bool = False) -> list:
+    """The inverse of `pad_sequence`.
+
+    Args:
+        padded_sequences: (time, batch, ...), or (batch, time, ...) with `batch_first`. lengths: of the sequences,
+            numbers or a Tensor.
+
+    Returns:
+        list: Tensors (length, ...).
+
+    Raises:
+        ValueError: for another number of lengths than sequences.
+
+    Example:
+        >>> import squall as sq
+        >>> [s.tolist() for s in sq.nn.utils.rnn.unpad_sequence(sq.tensor([[1.0, 3.0], [2.0, 0.0]]), [2, 1])]
+        [[1.0, 2.0], [3.0]]
+    """
+    counts = _lengths(lengths)
+    rows = padded_sequences if batch_first else padded_sequences.transpose(0, 1)
+    if len(counts) != rows.shape[0]:
+        raise ValueError(f"unpad_sequence: expected {rows.shape[0]} lengths, got {len(counts)}")
+    return [row.narrow(0, 0, n) for row, n in zip(rows.unbind(0), counts, strict=True)]
+
+
+def unpack_sequence(packed_sequences: PackedSequence) -> list:
+    """The inverse of `pack_sequence`: a list of Tensors (length, ...), in their original order.
+
+    Args:
+        packed_sequences: packed.
+
+    Example:
+        >>> import squall as sq
+        >>> packed = sq.nn.utils.rnn.pack_sequence([sq.ones(1), sq.zeros(2)], enforce_sorted=False)
+        >>> [s.tolist() for s in sq.nn.utils.rnn.unpack_sequence(packed)]
+        [[1.0], [0.0, 0.0]]
+    """
+    padded, lengths = pad_packed_sequence(packed_sequences, batch_first=True)
+    return unpad_sequence(padded, lengths, batch_first=True)

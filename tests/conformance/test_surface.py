@@ -1,0 +1,32 @@
+"""Every public name of PyTorch is here, or stands in a list with the reason; arguments are the same or listed.
+
+A list that has a name too many must lose it, and a name that squall loses fails: so neither comes or goes unseen.
+"""
+
+from tests.conformance import surface
+
+
+def by_space(names) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for name in sorted(names):
+        space, _, last = name.rpartition(".")
+        found.setdefault(space, []).append(last)
+    return found
+
+
+def test_absent_names_are_the_listed_ones():
+    listed, absent = set(surface.listed("absent.txt")), surface.absent()
+    assert not absent - listed, f"PyTorch has these names, squall has not: {by_space(absent - listed)}"
+    assert not listed - absent, f"squall has these; take them out of absent.txt: {by_space(listed - absent)}"
+
+
+def test_every_absent_name_has_a_reason():
+    assert all(len(reason) > 10 for reason in surface.listed("absent.txt").values())
+
+
+def test_the_audit_sees_what_is_there_and_what_is_not():
+    assert not {"torch.add", "torch.nn.Linear", "torch.Tensor.add_", "torch.linalg.svd"} & surface.absent()
+    assert "torch.sparse_coo_tensor" in surface.absent()
+    assert {"torch.nn.Linear", "torch.Tensor.__add__", "torch.fft.rfft"} <= {
+        f"{space}.{name}" for space in surface.PLACES for name in surface.public(space)
+    }
