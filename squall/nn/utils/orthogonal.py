@@ -5,9 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import squall as sq
+from squall.base.errors import SquallError
 from squall.nn.module import Module
 
 MAPS = ("matrix_exp", "cayley", "householder")
+
+
+class NoInverseError(SquallError, NotImplementedError):
+    """A weight assigned through a map whose inverse nobody knows."""
 
 
 def _random_completion(matrix: Any, columns: int) -> Any:
@@ -76,7 +81,7 @@ class Orthogonal(Module):
         """The original that gives a matrix with orthonormal columns, or the nearest of such.
 
         Raises:
-            ValueError: for another shape. NotImplementedError: for "matrix_exp" and "cayley" without trivialization.
+            ValueError: for another shape. NoInverseError: for "matrix_exp" and "cayley" without trivialization.
         """
         if tuple(Q.shape) != self.shape:
             raise ValueError(
@@ -91,7 +96,7 @@ class Orthogonal(Module):
                 start.diagonal(dim1=-2, dim2=-1).fill_(-1.0)  # reflections by -1 are what makes the identity
                 return start
             if self.orthogonal_map != "householder":
-                raise NotImplementedError(
+                raise NoInverseError(
                     f"A weight cannot be assigned through {self.orthogonal_map!r} when use_trivialization=False."
                 )
             packed, factors = sq.geqrf(tall)
