@@ -220,7 +220,7 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    own = ("bool", "dtype", "device")
+    own = ("bool", "dtype", "device", "get_default_dtype")
     return sorted({*globals(), *_NAMES, *_METHODS_AS_FUNCTIONS, *_MODULES, *_DTYPES, *_TYPES, *own})
 
 
