@@ -166,8 +166,15 @@ def _status(w, i: Instr) -> None:
 
 
 def _dot(w, i: Instr) -> str:
-    w.needed = DOT_FEATURES
     total, *parts = (w.operands[r.number] for r in i.operands)
+    if i.result.type.scalar == "f32":  # type: ignore[union-attr]
+        w.needed = BRAIN_FEATURES
+        pairs = [w.value(f"bitcast <32 x i16> {p} to <32 x bfloat>") for p in parts]
+        name = "llvm.x86.avx512bf16.dpbf16ps.512"
+        w.declared[name] = f"declare <16 x float> @{name}(<16 x float>, <32 x bfloat>, <32 x bfloat>)"
+        return w.value(f"call <16 x float> @{name}(<16 x float> {total}, "
+                       f"<32 x bfloat> {pairs[0]}, <32 x bfloat> {pairs[1]})")
+    w.needed = DOT_FEATURES
     name = "llvm.x86.avx512.vpdpbusd.512"
     w.declared[name] = f"declare <16 x i32> @{name}(<16 x i32>, <64 x i8>, <64 x i8>)"
     return w.value(f"call <16 x i32> @{name}(<16 x i32> {total}, <64 x i8> {parts[0]}, <64 x i8> {parts[1]})")
@@ -175,9 +182,10 @@ def _dot(w, i: Instr) -> str:
 
 # Matrix tiles of x86: eight of 16 rows of 64 bytes, told to the processor as a block of 64 bytes.
 _TILE_CONFIGURATION = (1, *[0] * 15, *[64, 0] * 8, *[0] * 16, *[16] * 8, *[0] * 8)
-# What a function that uses tiles, or sums of products of bytes, says it needs.
+# What a function that uses tiles, or sums of products of bytes or of bfloat16, says it needs.
 TILE_FEATURES = "+amx-tile,+amx-bf16,+amx-int8,+avx512f,+avx512bw,+avx512dq,+avx512vl,+fma"
 DOT_FEATURES = "+avx512f,+avx512bw,+avx512dq,+avx512vl,+avx512vnni,+fma"
+BRAIN_FEATURES = "+avx512f,+avx512bw,+avx512dq,+avx512vl,+avx512bf16,+fma"
 _TILE_DOTS = {"bf16": "tdpbf16ps", "i8": "tdpbssd", "u8": "tdpbuud"}
 
 

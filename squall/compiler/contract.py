@@ -87,12 +87,13 @@ def asked_of(step: ContractStep, sizes: dict[str, int], prepacked: bool = False)
 
 def beside_vectors(isa: str) -> str:
     """What plans for an instruction set use beside vectors: "tiles" where the machine has them and the `isa` knob does
-    not name the set, else "dots" where it has those, else "". Integers have the same bits by all of them."""
+    not name the set, else "dots", or those of bytes, where it has them, else "". Integers have the same bits by all of
+    them, bfloat16 by all but tiles."""
     if isa != "avx512":
         return ""
     if not config.get("isa") and matrix_tiles.granted():
         return nest.TILES
-    return nest.DOTS if matrix_tiles.adds_bytes() else ""
+    return nest.DOTS if matrix_tiles.adds_pairs_fast() else nest.BYTES_ONLY if matrix_tiles.adds_bytes() else ""
 
 
 def _cycles(contraction: nest.Contraction, isa: str) -> int:
@@ -137,7 +138,8 @@ def packing(step: ContractStep, sizes: dict[str, int]) -> Packing | None:
     call = KernelStep(made.library, nest.program(made.library), words, made.units, made.grain, "pack",
                       made.scratch_bytes)
     dims = tuple((d.kind, d.extent, d.b_stride) for kind in ("batch", "n", "k") for d in groups[kind])
-    return Packing(call, planned.workspace_bytes, (made.library._replace(result=""), dims))
+    form = made.library._replace(result=""), planned.choice.block_depth, dims
+    return Packing(call, planned.workspace_bytes, form)
 
 
 def split_key() -> tuple[int, int]:

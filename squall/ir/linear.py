@@ -91,7 +91,9 @@ class Instr(NamedTuple):
     * `gep`: (ptr, i64 index), attr scalar name: ptr + index * size. `alloca`: attr (Type, count), a ptr.
       `prefetch`: (ptr,), attr (write, locality). `status`: (ptr, i64 code, i64 detail): keep the first failure.
     * `dot`: (i32 lanes, u8 lanes, i8 lanes), four bytes for each sum: lane i plus the products of bytes 4 i to 4 i + 3,
-      wrapping; of 16 sums, on processors that do it in one instruction.
+      wrapping; of 16 sums, on processors that do it in one instruction. Or (f32 lanes, bf16 lanes, bf16 lanes), two
+      for each sum: lane i plus the product of elements 2 i + 1, rounded, plus that of elements 2 i, rounded; subnormal
+      numbers count as zero.
     * `tile`: matrix tiles 0 to 7 of 16 rows of 64 bytes, of processors that have them, by attr: ("begin",) and
       ("end",) around their use by an entry and what it calls; ("zero", t); ("load", t) and ("store", t): (ptr, i64
       bytes between rows); ("dot", c, a, b, kind of `TILE_DOTS`): c[i, j] += the sum over words w of the dot product of

@@ -308,8 +308,9 @@ def _tile(c: _Check, i: Instr, t: Types) -> None:
 
 def _dot(c: _Check, i: Instr, t: Types) -> None:
     _count(t, 3)
-    wanted = [Type("i32", 16), Type("u8", 64), Type("i8", 64)]
-    need(t == wanted and i.result.type == wanted[0], f"takes {', '.join(map(str, wanted))}")  # type: ignore[union-attr]
+    kinds = [Type("i32", 16), Type("u8", 64), Type("i8", 64)], [Type("f32", 16), Type("bf16", 32), Type("bf16", 32)]
+    names = " or ".join(", ".join(map(str, kind)) for kind in kinds)
+    need(t in kinds and i.result.type == t[0], f"takes {names}")  # type: ignore[union-attr]
 
 
 def _loop(c: _Check, i: Instr, t: Types) -> None:

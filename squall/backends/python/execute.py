@@ -289,6 +289,8 @@ def _tile(f: Frame, i: Instr, v: list) -> None:
 
 def _dot(f: Frame, i: Instr, v: list) -> Any:
     total, a, b = v
+    if i.result.type.scalar == "f32":  # type: ignore[union-attr]
+        return dot_pairs(f.np, total, a, b)
     parts = (f.np.asarray(x).reshape(-1, 4).astype("i4") for x in (a, b))
     return (total + f.np.multiply(*parts).sum(1, dtype="i4")).astype("i4")
 
@@ -299,16 +301,28 @@ def tile_dot(np: Any, c: Any, a: Any, b: Any, kind: str) -> Any:
         parts = [t.view("i1" if kind == "i8" else "u1").reshape(16, 16, 4).astype("i4") for t in (a, b)]
         return (c.view("i4") + np.einsum("iwp,wjp->ij", *parts, dtype="i4")).astype("i4").view("u1")
 
-    def flushed(x: Any) -> Any:
-        return np.where(abs(x) < np.float32(2.0**-126), np.copysign(np.float32(0), x), x)
-
-    wide = [flushed((t.view("u2").astype("u4") << 16).view("f4").reshape(16, 16, 2)) for t in (a, b)]
+    wide = [_flushed(np, (t.view("u2").astype("u4") << 16).view("f4").reshape(16, 16, 2)) for t in (a, b)]
     chains = [np.zeros((16, 16), "f4") for _ in range(2)]
     for w in range(16):  # a product is exact in float32, but for those too small or too large
         for p in range(2):
             exact = wide[0][:, w, p, None].astype("f8") * wide[1][w, None, :, p] + chains[p]
-            chains[p] = flushed(exact.astype("f4"))
-    return flushed(flushed(c.view("f4")) + flushed(chains[0] + chains[1])).astype("f4").view("u1")
+            chains[p] = _flushed(np, exact.astype("f4"))
+    total = _flushed(np, c.view("f4")) + _flushed(np, chains[0] + chains[1])
+    return _flushed(np, total).astype("f4").view("u1")
+
+
+def _flushed(np: Any, x: Any) -> Any:
+    """Subnormal numbers as zeros."""
+    return np.where(abs(x) < np.float32(2.0**-126), np.copysign(np.float32(0), x), x)
+
+
+def dot_pairs(np: Any, total: Any, a: Any, b: Any) -> Any:
+    """Sums plus the products of pairs of bfloat16 numbers, the second of each pair first; see `Instr`."""
+    wide = [_flushed(np, (np.asarray(x).view("u2").astype("u4") << 16).view("f4").reshape(-1, 2)) for x in (a, b)]
+    total = _flushed(np, np.asarray(total, "f4"))
+    for p in (1, 0):  # a product is exact in float64, and its sum rounded there first all but never matters
+        total = _flushed(np, (wide[0][:, p].astype("f8") * wide[1][:, p] + total).astype("f4"))
+    return total.astype("f4")
 
 
 def _set(f: Frame, i: Instr, v: list) -> None:

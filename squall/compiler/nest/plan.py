@@ -75,8 +75,8 @@ def plan(contraction: Contraction, isa: str, threads: int = 1, epilogue: bool = 
     Arguments: the contraction; the instruction set's name in `ISAS`; threads of the pool; `epilogue`: tiles go to an
     epilogue (words "epilogue" and "epilogue_args") instead of C; `prepacked`: "packed" already holds B, packed by an
     earlier plan's first step with the same extents; `swapped`: force an orientation, None chooses; `pack_first`: pack
-    B in a step of its own into a workspace; `tiles`: what the machine has beside vectors, "tiles" or "dots" (the roles
-    of `tile_driver`), which is used for contractions it can do.
+    B in a step of its own into a workspace; `tiles`: what the machine has beside vectors, "tiles", "dots" or
+    "dots of bytes" (see `tile_driver`), which is used for contractions it can do.
     Result: a `NestPlan`. A contraction without elements has no units; without depth it gives zeros.
     Raises ValueError for dims whose strides contradict their kind, or more than `MAX_DIMS` unmergeable dims of a kind.
 
@@ -89,7 +89,7 @@ def plan(contraction: Contraction, isa: str, threads: int = 1, epilogue: bool = 
     target = ISAS[isa]
     if fits_tiles(contraction, tiles):
         choice = choose_tiles(contraction, target, threads, epilogue, swapped, tiles, prepacked or pack_first)
-        return assemble_tiles(contraction, target, choice, tiles, pack_first)
+        return assemble_tiles(contraction, target, choice, TILES if tiles == TILES else DOTS, pack_first)
     choice = choose(contraction, target, threads, epilogue, prepacked or pack_first, swapped)
     return assemble(contraction, ISAS[choice.isa or isa], choice, pack_first)
 
@@ -127,7 +127,9 @@ def assemble_tiles(contraction: Contraction, isa: Isa, choice: Choice, role: str
     tables = _scratch(tiled(isa), accumulate, choice, tile_scratch(choice, dtype))
     steps, workspace, strides = [], 0, (0,) * len(groups["batch"])
     if choice.b_mode == words.PREPACKED:
-        panel = -(-oriented.extent("k") // tile_steps(dtype)) * TILE_BYTES // BYTES[accumulate]
+        blocks, rest = divmod(oriented.extent("k"), choice.block_depth)
+        tiles = sum(n * -(-k // tile_steps(dtype)) for n, k in ((blocks, choice.block_depth), (1, rest)))
+        panel = tiles * TILE_BYTES // BYTES[accumulate]
         strides = _packed_strides(oriented, SIDE, panel)
         if pack_first:
             mode, _ = pack_mode(groups["n"], groups["k"], "b", tile_steps(dtype), True)

@@ -11,14 +11,16 @@ from squall.compiler.nest.choose import (
     UNIT_CYCLES,
     UNITS_PER_THREAD,
     Choice,
+    block_depth,
     inner_run,
     least_stride,
     result_mode,
     split,
 )
+from squall.compiler.nest.dots import DTYPES
 from squall.compiler.nest.isa import MOST_ROWS, Isa
 from squall.compiler.nest.spec import Contraction, Dimension, orient
-from squall.compiler.nest.tile_driver import DOTS, GROUP, PAIR, TILES, tiled
+from squall.compiler.nest.tile_driver import BYTES_ONLY, GROUP, PAIR, TILES, tiled
 from squall.compiler.nest.tile_pack import LINE_BYTES, SIDE, TILE_BYTES, tile_steps
 from squall.ir.linear import BYTES, TILE_DOTS
 
@@ -27,15 +29,15 @@ PACKED_BYTES = 5 << 18  # of packed B: it stays in the second-level cache
 STAGE_BYTES = 1 << 19
 EVEN_BYTES = 1 << 10  # rows of A are at most multiples of this apart where tiles of it are loaded in place
 TILE_CYCLES = 24.0  # of one tile's multiplication, with its share of loads and stores
-DOTS_CYCLES = 200.0  # of the same by sums of products of bytes
+DOTS_CYCLES = 200.0  # of the same by sums of a few products
 # cycles per element packed: by the lines of a tile, by its words, one by one; of one that is loaded where it lies
 LINES, TURNED, ELEMENTS, NEAR = 0.06, 0.14, 2.5, 0.02
 STORE, STORE_TRANSPOSED = 0.1, 0.3
 
 
 def fits_tiles(contraction: Contraction, tiles: str = TILES) -> bool:
-    """Whether a contraction is one that matrix tiles compute, or "dots"."""
-    if not tiles or (tiles == DOTS and contraction.dtype != "i8"):
+    """Whether a contraction is one that matrix tiles compute, or dots: see `plan`."""
+    if not tiles or (tiles != TILES and contraction.dtype not in (("i8",) if tiles == BYTES_ONLY else DTYPES)):
         return False
     return TILE_DOTS.get(contraction.dtype) == contraction.accumulate and not contraction.triangle
 
@@ -86,6 +88,8 @@ def _choose(contraction: Contraction, isa: Isa, threads: int, epilogue: bool, sw
     c_mode, _ = result_mode(contraction, groups, epilogue)
     c_mode = words.STAGED if c_mode == words.DIRECT else c_mode
     deep = max(steps, min(DEPTH, -(-depth // steps) * steps))
+    if tiles_are != TILES and contraction.dtype == "bf16":
+        deep = block_depth(depth, contraction.accumulate)
     most_columns = max(2 * PAIR, PACKED_BYTES // (deep * size) // PAIR * PAIR)
     most_rows = MOST_ROWS
     if depth > deep or c_mode == words.STAGED_TRANSPOSED:  # all rows are staged

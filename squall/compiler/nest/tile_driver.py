@@ -1,30 +1,30 @@
 """The contracting kernel of processors with matrix tiles (AMX), for dtypes they multiply: bf16, i8 and u8; and of those
-that have none but add up products of bytes (`byte_dots`), for i8.
+that have none but add up products of two or four numbers (`dots`), for i8 and bf16.
 
 It shares units, tables, stores and epilogues with the other driver. What differs is what happens inside a block of k:
 both operands are packed into tiles (`tile_pack`), unless B comes packed (weights that are kept, `tile_prepack`) or A's
 rows can be loaded as tiles where they lie, and results of two by two tiles are summed at a time. Integers give
 the bits of the other driver. For bf16 an element is a chain over tiles of 32 steps of k, in ascending order, of what
 the `tile` instruction of `ir/linear` says: other bits than multiply-adds in float32 give, but the same for any blocks,
-units, orientation and layout, since k is filled with zeros to whole tiles.
+units, orientation and layout, since k is filled with zeros to whole tiles. Where there are no tiles the bits are those
+of the other driver's, by its blocks of k.
 """
 
 from __future__ import annotations
 
 from squall.compiler.nest import arguments as words
-from squall.compiler.nest.byte_dots import NAME as FLIP
-from squall.compiler.nest.byte_dots import flip, multiply_bytes
 from squall.compiler.nest.common import Library, ceiling, fill
+from squall.compiler.nest.dots import PARAMETERS, PREPARE, multiply_dots, prepare
 from squall.compiler.nest.driver import Driver
 from squall.compiler.nest.isa import ISAS, Isa, Tile
 from squall.compiler.nest.store import store_lines, store_rows, store_transposed
 from squall.compiler.nest.tables import fill_offsets, find_runs
 from squall.compiler.nest.tile_pack import LINE_BYTES, SIDE, TILE_BYTES, pack_name, pack_tile, tile_steps
-from squall.ir.linear import BYTES, I64, PTR, Builder, Function, Instr, Program, Reg
+from squall.ir.linear import BYTES, I64, Builder, Function, Instr, Program, Reg
 
-# of `tiles_RxC`
-PARAMETERS = (PTR, I64, I64, I64, PTR, I64, I64, PTR, I64, I64)
-TILES, DOTS = "tiles", "dots"  # the roles of libraries: by matrix tiles, or by sums of products of bytes
+TILES, DOTS = "tiles", "dots"  # the roles of libraries: by matrix tiles, or by sums of a few products
+BYTES_ONLY = "dots of bytes"  # what a processor has that adds up products of bytes alone
+MOST_TILES = 1 << 20
 NEAR_TILES = 8  # along k: two rows of so many tiles of A stay in the first-level cache
 PAIR = 2 * SIDE  # rows and columns of a step: two tiles of each operand, four of the result
 GROUP = 2 * PAIR  # columns that are staged together, and stored while they are in the first-level cache
@@ -37,13 +37,13 @@ def tiled(isa: Isa) -> Isa:
 
 def build_tiles(library: Library) -> Program:
     """The program of a library whose role is `TILES` or `DOTS`."""
-    isa, multiply = tiled(ISAS[library.isa]), multiply_bytes if library.role == DOTS else multiply_tiles
+    isa, multiply = tiled(ISAS[library.isa]), multiply_dots if library.role == DOTS else multiply_tiles
     functions = [fill_offsets(isa.register_bytes // 8), find_runs(),
                  *(pack_tile(library.dtype, by_words) for by_words in (False, True)),
                  *(multiply(library.dtype, rows, columns) for rows in (1, 2) for columns in (1, 2)),
                  *(make(isa, library.result, library.accumulate)
                    for make in (store_rows, store_lines, store_transposed))]
-    functions += [flip()] if library.role == DOTS else []
+    functions += [prepare(library.dtype)] if library.role == DOTS else []
     entry = _TileDriver(isa, library).build()
     return Program((*functions, entry), entry.name)
 
@@ -88,6 +88,8 @@ class _TileDriver(Driver):
     def __init__(self, isa: Isa, library: Library):
         super().__init__(isa, library)
         self.width = GROUP  # of the stage
+        # sums of bfloat16 by dots are one chain for each block of k
+        self.near = MOST_TILES if library.role == DOTS and library.dtype == "bf16" else NEAR_TILES
 
     def build(self) -> Function:
         if self.library.role == DOTS:
@@ -106,7 +108,8 @@ class _TileDriver(Driver):
         self.tiles = ceiling(b, self.length, b.int(tile_steps(self.library.dtype)))
         self.apart = b.mul(self.tiles, b.int(TILE_BYTES))
         first = b.op("div", self.column0, b.int(SIDE))
-        before = b.mul(b.op("div", self.start, b.int(tile_steps(self.library.dtype))), b.int(TILE_BYTES))
+        before = b.mul(b.mul(block, ceiling(b, args["block_depth"], b.int(tile_steps(self.library.dtype)))),
+                       b.int(TILE_BYTES))
         before = b.add(b.mul(before, ceiling(b, args["columns"], b.int(SIDE))), b.mul(first, self.apart))
         self.packed_b = b.select(self.b_prepacked, b.gep(self.packed, before, "i8"), args.scratch("packed_b"))
         with b.when(b.op("not", self.b_prepacked)):
@@ -119,7 +122,7 @@ class _TileDriver(Driver):
             self._meet_rows(row, count)
             staged = b.mul(b.select(whole, b.int(0), row), self.stage_width)
             stage = b.gep(args.scratch("stage"), staged, self.library.accumulate)
-            with (b.loop(b.int(0), b.op("max", b.int(1), self.tiles), b.int(NEAR_TILES)) as tile,
+            with (b.loop(b.int(0), b.op("max", b.int(1), self.tiles), b.int(self.near)) as tile,
                   b.loop(b.int(0), self.columns, b.int(GROUP)) as column):
                 self._group(row, count, column, stage, tile)
 
@@ -139,7 +142,7 @@ class _TileDriver(Driver):
         with b.when(b.op("not", lying)):
             self._pack(False, self.a, rows, count, packed)
             if self.library.role == DOTS:
-                b.call(FLIP, (packed, b.mul(ceiling(b, count, b.int(SIDE)), self.apart)))
+                b.call(PREPARE, (packed, b.mul(ceiling(b, count, b.int(SIDE)), self.apart)))
 
     def _pack(self, is_b: bool, source: Reg, table: Reg, count: Reg, target: Reg) -> None:
         """Some rows of A or columns of B. What is contiguous across k is read in long lines, for that k is outside."""
@@ -165,7 +168,7 @@ class _TileDriver(Driver):
         width = b.select(self.transposed, self.stage_width, b.int(GROUP))
         with b.loop(b.int(0), columns, b.int(PAIR)) as j:
             self._multiply(count, b.add(column, j), b.gep(stage, j, self.library.accumulate), width, tile)
-        done = b.compare("ge", b.add(tile, b.int(NEAR_TILES)), self.tiles)
+        done = b.compare("ge", b.add(tile, b.int(self.near)), self.tiles)
         with b.when(b.op("and", self.last_block, done)):
             self._finish(row, count, column, columns, stage, width)
 
@@ -179,7 +182,7 @@ class _TileDriver(Driver):
         wide = b.compare("gt", b.sub(self.columns, column), b.int(SIDE))
         given = (b.gep(a, b.mul(tile, step), "i8"), line, step, apart,
                  b.gep(other, b.mul(tile, b.int(TILE_BYTES)), "i8"), self.apart,
-                 b.op("min", b.int(NEAR_TILES), b.sub(self.tiles, tile)), stage, b.mul(width, b.int(size)),
+                 b.op("min", b.int(self.near), b.sub(self.tiles, tile)), stage, b.mul(width, b.int(size)),
                  b.op("or", self.adding, adding))
         for rows in (1, 2):
             for columns in (1, 2):

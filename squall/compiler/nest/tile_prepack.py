@@ -35,7 +35,8 @@ def build_prepacking(isa: Isa, library: Library) -> Program:
             length = b.op("min", args["block_depth"], b.sub(depth, start))
             fill(b, args.group("k"), words.STRIDE_B, start, length, args.scratch("k_b"))
             tiles = ceiling(b, length, b.int(steps))
-            before = b.add(b.mul(b.op("div", start, b.int(steps)), groups), b.mul(group, tiles))
+            before = b.mul(b.mul(block, ceiling(b, args["block_depth"], b.int(steps))), groups)
+            before = b.add(before, b.mul(group, tiles))
             place = b.gep(b.gep(args["packed"], target, library.accumulate), b.mul(before, b.int(TILE_BYTES)), "i8")
             with b.loop(b.int(0), tiles) as tile:
                 k = b.mul(tile, b.int(steps))
