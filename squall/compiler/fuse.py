@@ -18,7 +18,7 @@ from squall.compiler.writing import check_loops
 from squall.ir.node import Node
 
 MOST_VALUES = 300
-MOST_TARGETS = 12
+MOST_TARGETS = 16
 REACH = 400  # nodes between two groups, beyond which they are not considered together
 NEIGHBOURS = 6
 
@@ -62,7 +62,10 @@ class Fuser:
     def run(self) -> None:
         """Merge what can be: producers into consumers first, then neighbours that read the same."""
         recent: dict[tuple, list[Group]] = {}
+        parts: dict[tuple, list[Group]] = {}
         for task in list(self.work.tasks):
+            if isinstance(task, Group) and task.merged is None and not task.inside and not task.split:
+                self._neighbours(task, parts)
             if task.merged is not None or not isinstance(task, Group) or not task.inside:
                 continue
             group: Group = task

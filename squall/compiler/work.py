@@ -122,7 +122,8 @@ class Work:
         places = [self.position[id(n)] for n in nodes if id(n) in self.position] or [self.position[id(writes)]]
         task.first, task.last = min(places), max(places)
         earlier = self.writers.setdefault(id(writes), [])
-        task.after.extend(earlier)
+        if writes.op.name != "concat":  # whose parts lie side by side
+            task.after.extend(earlier)
         earlier.append(task)
         self.tasks.append(task)
 

@@ -261,8 +261,9 @@ def compile(
             once for their range. fullgraph and other options of torch.compile are accepted; capture is always
             whole. freeze: for inference; weights that a call only reads are packed once, and what depends on
             them alone is computed once. A known scale and shift of the channels behind a convolution or linear
-            layer, as of batch normalisation that evaluates, go into its weight and bias, which rounds otherwise than
-            the function does uncompiled. A weight may still be written: the next call sees it. Calls that
+            layer, as of batch normalisation that evaluates, go into its weight and bias, and 3 x 3 convolutions of
+            many channels use Winograd's filters, both of which round otherwise than the function does uncompiled.
+            A weight may still be written: the next call sees it. Calls that
             record history are as without it.
 
     Returns:

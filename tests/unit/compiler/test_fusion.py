@@ -31,7 +31,7 @@ CASES = {
         ops.sum(ops.mul(x, w), dims=(0,), keepdim=False), ops.sum(x, dims=(0,), keepdim=False)]),
     "sum and what scales it": (1, lambda x, w, b: [ops.mul(ops.sum(x, dims=(1,), keepdim=False), 0.5)]),
     "transposed copy": (1, lambda x, w, b: [ops.permute(ops.mul(x, w), dims=(1, 0))]),
-    "a concat writes its parts": (2, lambda x, w, b: [ops.concat(ops.exp(x), ops.mul(x, w), dim=1)]),
+    "a concat writes its parts": (1, lambda x, w, b: [ops.concat(ops.exp(x), ops.mul(x, w), dim=1)]),
     "sums over different dims": (2, lambda x, w, b: [
         ops.sum(x, dims=(0,), keepdim=False), ops.sum(x, dims=(1,), keepdim=False)]),
 }  # fmt: skip
