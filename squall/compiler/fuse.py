@@ -63,8 +63,9 @@ class Fuser:
         """Merge what can be: producers into consumers first, then neighbours that read the same."""
         recent: dict[tuple, list[Group]] = {}
         parts: dict[tuple, list[Group]] = {}
+        joined = self._parts_of_concats()
         for task in list(self.work.tasks):
-            if isinstance(task, Group) and task.merged is None and not task.inside and not task.split:
+            if isinstance(task, Group) and task.merged is None and task in joined:
                 self._neighbours(task, parts)
             if task.merged is not None or not isinstance(task, Group) or not task.inside:
                 continue
@@ -85,6 +86,13 @@ class Fuser:
         for task in self.work.tasks:
             if isinstance(task, Group):
                 self._drop_unread(task)  # by readers merged meanwhile
+
+    def _parts_of_concats(self) -> set[Task]:
+        """Tasks that compute parts of concats in their places: what reads the same may be one kernel."""
+        work = self.work
+        updates = {t for *_, copy, writes in work.copies for t in (copy, *writes)}
+        writers = (work.writers.get(key, ()) for key, n in work.kept.items() if n.op.name == "concat")
+        return {t for found in writers for t in found if isinstance(t, Group) and not t.inside} - updates
 
     def _only_for(self, producer: Group, group: Group) -> bool:
         """Whether elementwise work is there for another elementwise kernel only, as the clipping of a gradient is for

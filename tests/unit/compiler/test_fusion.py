@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+import squall as sq
 from squall.base import trace
 from squall.compiler import lower
 from squall.ir.op import ops
@@ -122,3 +123,15 @@ def test_what_is_stacked_is_computed_in_its_place():
         np.testing.assert_allclose(x, y, rtol=1e-4, atol=1e-4)
     assert same_bits(got, compiled(roots, fuse=False))
     assert kernels(roots) == 6 + 2  # tanh is the epilogue of each product
+
+
+def test_updates_of_two_values_that_read_the_same_stay_apart():
+    """Their copies may be left out each for itself, as each base is read once more before it is written over."""
+    first, second, row = sq.zeros(5, 40), sq.zeros(5, 40), sq.randn(40)
+    sq.flush()
+    for at in range(4):
+        before = first.sum(0) + second.sum(0)
+        first[at], second[at] = row, row * 1
+        total = (before + first.sum(0) + second.sum(0)).numpy()
+        np.testing.assert_allclose(total, (4 * at + 2) * row.numpy(), rtol=1e-5)
+    assert (first.numpy()[:4] == row.numpy()).all() and (second.numpy()[:4] == row.numpy()).all()
