@@ -40,8 +40,9 @@ _FROM = {
     "frontend.joining": "stack",
     "frontend.random": (
         "Generator default_generator manual_seed seed get_rng_state set_rng_state rand randn rand_like "
-        "randn_like randint randint_like randperm bernoulli multinomial normal poisson binomial"
+        "randn_like randint randint_like randperm bernoulli multinomial normal"
     ),
+    "frontend.random_counts": ("binomial poisson"),
     "frontend.state": (
         "no_grad enable_grad set_grad_enabled inference_mode set_detect_anomaly is_grad_enabled "
         "is_inference_mode_enabled set_eager"

@@ -22,7 +22,7 @@ from squall.frontend.core import record
 from squall.frontend.evaluation import evaluate_tensors
 from squall.ir.op import Op, ops
 from tools import fuzz_cases
-from tools.fuzz_cases import CONSTANT_OPERANDS, Case, Operand, arrays_of, draw_case
+from tools.fuzz_cases import CONSTANT_OPERANDS, SYMMETRIC_OPERANDS, Case, Operand, arrays_of, draw_case
 
 BLOCK = 500
 TOGETHER = 10  # cases that are recorded and compiled together
@@ -210,6 +210,9 @@ class Slope:
             if o.dtype in ("float32", "float64") and (op.name, i) not in CONSTANT_OPERANDS and arrays[i].size
         ]
         self.moves = {i: random.uniform(-1, 1, arrays[i].shape) for i in self.chosen}
+        for i in self.chosen:
+            if (op.name, i) in SYMMETRIC_OPERANDS:
+                self.moves[i] = self.moves[i] + self.moves[i].swapaxes(-1, -2)
         weights = {k: random.uniform(-1, 1, e.shape) for k, e in enumerate(expected) if e.dtype.kind == "f"}
         self.difference = self._difference(op, widened(arrays), weights)
         if self.difference is None:

@@ -23,6 +23,8 @@ SIZES = (0, 1, 2, 3, 4, 5, 7, 8, 16, 17, 33)
 LARGEST = 4000  # elements of an operand: some references integrate for each
 LAYOUTS = ("plain", "transposed", "strided", "offset", "expanded")
 VALUES = ("sample", "normal", "special")
+# Read in one triangle, with the gradient of symmetric changes: differences are taken along those.
+SYMMETRIC_OPERANDS = {("eigh", 0)}
 # Operands that a rule gives no gradient although they are floats, as in PyTorch.
 CONSTANT_OPERANDS = {("gammainc", 0), ("nll_loss", 2), ("cross_entropy", 2)}
 DIVIDING = ("floor_divide", "trunc_divide", "fmod", "remainder", "div")

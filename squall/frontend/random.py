@@ -294,36 +294,6 @@ def normal(mean: Any, std: Any = 1.0, size: Any = None, *, generator: Generator 
     return into(out, creation.require_grad(made, requires_grad, "normal"), "normal")
 
 
-def poisson(input: Any, generator: Generator | None = None) -> Any:
-    """Numbers from Poisson distributions of the given rates (evaluates them).
-
-    Counts of a unit-rate process: the number of exponential steps that fit in the rate; for rates over 64 rounded
-    normal numbers of the same mean and variance.
-    """
-    rate = cast(input.detach(), as_dtype("float64"))
-    small = rate.clamp(max=64.0)
-    top = float(small.max()) if small.numel() else 0.0
-    steps = int(top + 12 * top**0.5 + 16)
-    shape = (steps, *input.node.shape)
-    uniform = draw(ops.uniform, shape, as_dtype("float64"), generator, 2)
-    arrived = (-(1 - uniform).log()).cumsum(0) <= small
-    few = cast(arrived.sum(0), as_dtype("float64"))
-    noise = draw(ops.normal, tuple(input.node.shape), as_dtype("float64"), generator, 2)
-    many = (rate + noise * rate.sqrt()).round().clamp(min=0.0)
-    return cast(record(ops.where, (rate > 64.0, many, few), ()), input.node.dtype)
-
-
-def binomial(count: Any, prob: Any, generator: Generator | None = None) -> Any:
-    """How many of so many trials succeed, each with its probability (evaluates the counts)."""
-    shape = broadcast(tuple(count.node.shape), tuple(prob.node.shape), "binomial")
-    trials = cast(count.detach(), as_dtype("float64"))
-    most = int(float(trials.max())) if count.numel() else 0
-    uniform = draw(ops.uniform, (most, *shape), as_dtype("float64"), generator, 2)
-    number = creation.arange(most).reshape(tuple([-1] + [1] * len(shape)))
-    hits = (uniform < cast(prob.detach(), as_dtype("float64"))) & (number < trials)
-    return cast(hits.sum(0), count.node.dtype)
-
-
 def fill_random(target: Any, values: Any) -> Any:
     """Write drawn values in place; history of the target ends there."""
     return copy_(target, values)

@@ -9,16 +9,17 @@ from __future__ import annotations
 from math import inf, pi
 from typing import Any
 
-from squall.base.dtypes import float32, float64, int64
+from squall.base.dtypes import float64, int64
 from squall.base.shapes import broadcast, numel
-from squall.frontend import arithmetic
+from squall.frontend import arithmetic, random_counts
 from squall.frontend import random as streams
 from squall.numpy import linalg, sorting
-from squall.numpy.core import arr, cast, lift, of_dtype, one_axis, shape_of, taken, write_out
+from squall.numpy.core import arr, cast, lift, one_axis, shape_of, taken, write_out
 from squall.numpy.kinds import dtype_of
+from squall.numpy.random_families import Families, float_kind, not_negative
 
 
-class Generator:
+class Generator(Families):
     """Draws random arrays from one stream.
 
     Args:
@@ -36,27 +37,14 @@ class Generator:
         if stream is None:
             self.stream.seed()
 
-    def _open(self, shape: tuple, dtype: Any = float64) -> Any:
-        """Uniform numbers in (0, 1], whose logarithm is finite."""
-        return 1 - streams.rand(shape, generator=self.stream, dtype=dtype)
-
-    def _shape(self, size: Any, *parameters: Any) -> tuple:
-        """The shape of a draw, and its parameters in float64."""
-        given = [of_dtype(p, float64) if isinstance(p, (int, float)) else arr(p, float64) for p in parameters]
-        joint: tuple = ()
-        for p in given:
-            joint = broadcast(joint, tuple(p.node.shape), "random")
-        shape = joint if size is None else shape_of(size)
-        if broadcast(joint, shape, "random") != shape:
-            raise ValueError(
-                f"Output size {shape} is not compatible with broadcast dimensions of inputs {joint}."
-            )
-        return shape, *given
+    def spawn(self, n_children: int) -> list:
+        """New Generators with seeds drawn from this one."""
+        return [default_rng(seed) for seed in self.integers(0, 1 << 62, n_children).tolist()]
 
     # ------------------------------------------------------------ uniform and whole numbers
     def random(self, size: Any = None, dtype: Any = float64, out: Any = None) -> Any:
         """Uniform numbers in [0, 1)."""
-        kind = _float_kind(dtype)
+        kind = float_kind(dtype)
         shape = (
             tuple(out.shape) if out is not None and size is None else shape_of(() if size is None else size)
         )
@@ -152,7 +140,7 @@ class Generator:
     # ------------------------------------------------------------ continuous distributions
     def standard_normal(self, size: Any = None, dtype: Any = float64, out: Any = None) -> Any:
         """Normal numbers with mean 0 and deviation 1."""
-        kind = _float_kind(dtype)
+        kind = float_kind(dtype)
         shape = (
             tuple(out.shape) if out is not None and size is None else shape_of(() if size is None else size)
         )
@@ -161,7 +149,7 @@ class Generator:
     def normal(self, loc: Any = 0.0, scale: Any = 1.0, size: Any = None) -> Any:
         """Normal numbers with a mean and a deviation."""
         shape, mean, deviation = self._shape(size, loc, scale)
-        _not_negative(deviation, "scale")
+        not_negative(deviation, "scale")
         return lift(streams.randn(shape, generator=self.stream, dtype=float64) * deviation + mean)
 
     def lognormal(self, mean: Any = 0.0, sigma: Any = 1.0, size: Any = None) -> Any:
@@ -180,7 +168,7 @@ class Generator:
         """A distribution by the inverse of its cumulative function, of numbers in (0, 1]."""
         shape, *given = self._shape(size, *parameters)
         if given:
-            _not_negative(given[-1], positive)
+            not_negative(given[-1], positive)
         return lift(inverse(self._open(shape), *given).broadcast_to(shape))
 
     def standard_exponential(self, size: Any = None) -> Any:
@@ -249,17 +237,17 @@ class Generator:
     def poisson(self, lam: Any = 1.0, size: Any = None) -> Any:
         """Counts of the Poisson distribution."""
         shape, rate = self._shape(size, lam)
-        _not_negative(rate, "lam")
-        return lift(cast(streams.poisson(rate.broadcast_to(shape).clone(), self.stream), int64))
+        not_negative(rate, "lam")
+        return lift(cast(random_counts.poisson(rate.broadcast_to(shape), self.stream), int64))
 
     def binomial(self, n: Any, p: Any, size: Any = None) -> Any:
         """How many of n trials of a probability succeed."""
         shape, count, chance = self._shape(size, n, p)
         if bool(((chance < 0) | (chance > 1)).any()):
             raise ValueError("p < 0, p > 1 or p is NaN")
-        _not_negative(count, "n")
-        given = (t.broadcast_to(shape).clone() for t in (count, chance))
-        return lift(cast(streams.binomial(*given, self.stream), int64))
+        not_negative(count, "n")
+        given = (t.broadcast_to(shape) for t in (count, chance))
+        return lift(cast(random_counts.binomial(*given, self.stream), int64))
 
     def geometric(self, p: Any, size: Any = None) -> Any:
         """How many trials of a probability it takes until one succeeds."""
@@ -267,18 +255,6 @@ class Generator:
         if bool(((chance <= 0) | (chance > 1)).any()):
             raise ValueError("p <= 0, p > 1 or p contains NaNs")
         return lift(cast((self._open(shape).log() / (1 - chance).log()).ceil().clamp(min=1), int64))
-
-
-def _float_kind(dtype: Any) -> Any:
-    kind = dtype_of(dtype)
-    if kind not in (float32, float64):
-        raise TypeError(f"Unsupported dtype {kind} for random numbers; float32 or float64")
-    return kind
-
-
-def _not_negative(value: Any, name: str) -> None:
-    if bool((value < 0).any()):
-        raise ValueError(f"{name} < 0")
 
 
 def default_rng(seed: Any = None) -> Generator:
@@ -323,7 +299,54 @@ def randint(low: Any, high: Any = None, size: Any = None, dtype: Any = int64) ->
     return _own.integers(low, high, size, dtype)
 
 
-random = random_sample = _own.random
+def get_state() -> Any:
+    """Seed and position of the module's own stream, for `set_state`."""
+    return _own.stream.get_state()
+
+
+def set_state(state: Any) -> None:
+    """Continue the module's own stream from what `get_state` gave."""
+    _own.stream.set_state(state)
+
+
+def random_integers(low: int, high: int | None = None, size: Any = None) -> Any:
+    """Whole numbers from low to high, both included, or from 1 to one number."""
+    return _own.integers(*((1, low) if high is None else (low, high)), size=size, endpoint=True)
+
+
+class RandomState(Generator):
+    """A Generator with the older names of the module's functions: `rand`, `randn`, `randint`, `seed`.
+
+    Example:
+        >>> import squall.numpy as snp
+        >>> state = snp.random.RandomState(3)
+        >>> state.rand(2, 3).shape, bool((state.randint(0, 5, 10) < 5).all())
+        ((2, 3), True)
+    """
+
+    def __init__(self, seed: int | None = None):
+        super().__init__(default_rng(seed).stream)
+
+    def seed(self, seed: int | None = None) -> None:
+        """Start again from a seed."""
+        self.stream = default_rng(seed).stream
+
+    def rand(self, *shape: int) -> Any:
+        """Uniform numbers in [0, 1) of a shape."""
+        return self.random(shape)
+
+    def randn(self, *shape: int) -> Any:
+        """Normal numbers of a shape."""
+        return self.standard_normal(shape)
+
+    def randint(self, low: Any, high: Any = None, size: Any = None, dtype: Any = int64) -> Any:
+        """Whole numbers in [low, high), or [0, low) of one number."""
+        return self.integers(low, high, size, dtype)
+
+    random_sample = Generator.random
+
+
+random = random_sample = ranf = sample = _own.random
 uniform, choice, permutation, shuffle, bytes = (
     _own.uniform,
     _own.choice,
@@ -340,10 +363,22 @@ multivariate_normal, exponential, standard_exponential = (
 laplace, logistic, gumbel, rayleigh = _own.laplace, _own.logistic, _own.gumbel, _own.rayleigh
 weibull, pareto, power, standard_cauchy = _own.weibull, _own.pareto, _own.power, _own.standard_cauchy
 triangular, poisson, binomial, geometric = _own.triangular, _own.poisson, _own.binomial, _own.geometric
+standard_gamma, gamma, beta, dirichlet = _own.standard_gamma, _own.gamma, _own.beta, _own.dirichlet
+chisquare, noncentral_chisquare, f, noncentral_f = (
+    _own.chisquare,
+    _own.noncentral_chisquare,
+    _own.f,
+    _own.noncentral_f,
+)
+standard_t, wald, vonmises, zipf, logseries = _own.standard_t, _own.wald, _own.vonmises, _own.zipf, _own.logseries
+negative_binomial, multinomial, hypergeometric = _own.negative_binomial, _own.multinomial, _own.hypergeometric
 
 __all__ = [
-    "Generator", "binomial", "bytes", "choice", "default_rng", "exponential", "geometric", "gumbel", "laplace",
-    "logistic", "lognormal", "multivariate_normal", "normal", "pareto", "permutation", "poisson", "power", "rand",
-    "randint", "randn", "random", "random_sample", "rayleigh", "seed", "shuffle", "standard_cauchy",
-    "standard_exponential", "standard_normal", "triangular", "uniform", "weibull",
+    "Generator", "RandomState", "beta", "binomial", "bytes", "chisquare", "choice", "default_rng", "dirichlet",
+    "exponential", "f", "gamma", "geometric", "get_state", "gumbel", "hypergeometric", "laplace", "logistic",
+    "lognormal", "logseries", "multinomial", "multivariate_normal", "negative_binomial", "noncentral_chisquare",
+    "noncentral_f", "normal", "pareto", "permutation", "poisson", "power", "rand", "randint", "randn", "random",
+    "random_integers", "random_sample", "ranf", "rayleigh", "sample", "seed", "set_state", "shuffle",
+    "standard_cauchy", "standard_exponential", "standard_gamma", "standard_normal", "standard_t", "triangular",
+    "uniform", "vonmises", "wald", "weibull", "zipf",
 ]  # fmt: skip

@@ -40,6 +40,13 @@ def test_gradients_of_values_without_dimensions() -> None:
     assert fuzz.Attempt(case).slope.gradients
 
 
+def test_slopes_of_matrices_read_in_one_triangle_are_along_symmetric_changes() -> None:
+    matrix = fuzz_cases.Operand((3, 3), "float64", "plain")
+    for upper in (False, True):
+        case = fuzz_cases.Case("eigh", 2, {"upper": upper}, (matrix,), "sample", 0, True)
+        assert fuzz.run(case) and fuzz.Attempt(case).slope.gradients
+
+
 def test_vectors_that_complete_a_basis_have_no_slope() -> None:
     (svd,) = (op for op in fuzz_cases.all_ops() if op.name == "svd")
     compared, failure = fuzz.block(0, 5, 150, [svd])
