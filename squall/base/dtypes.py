@@ -49,6 +49,12 @@ class DType:
 
     __hash__ = object.__hash__
 
+    def __call__(self, value: object = 0) -> object:
+        """NumPy's `np.float32(0.5)`, once `squall.numpy` is imported: an array of this type."""
+        if not _makers:
+            raise TypeError(f"{self!r} is not called: sq.tensor({value!r}, dtype={self!r}) makes a Tensor of it")
+        return _makers[0](value, self)
+
     @property
     def kind(self) -> str:
         """NumPy's letter of the family: b, i, u, f or c."""
@@ -88,6 +94,14 @@ class DType:
     def is_signed(self) -> bool:
         """Whether negative numbers can be represented."""
         return self.signed
+
+
+_makers: list[Callable[[object, DType], object]] = []
+
+
+def set_maker(make: Callable[[object, DType], object]) -> None:
+    """Called once by `squall.numpy`: what makes an array when a dtype is called."""
+    _makers[:] = [make]
 
 
 bool_ = DType("bool", "bool", 1, 0, False)

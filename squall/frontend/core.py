@@ -403,7 +403,7 @@ def keeps_dtype(op: Op) -> bool:
     if found is None:
         types = (TensorType((), float32),) * 2
         try:
-            found = op.dtype is None or (callable(op.dtype) and op.dtype(types, ()) is float32)
+            found = op.dtype is None or (not isinstance(op.dtype, DType) and op.dtype(types, ()) is float32)
         except DtypeError:  # not of floating operands
             found = False
         _keeping[op] = found

@@ -64,7 +64,7 @@ _FROM = {
     ),
     "joining": (
         "append array_split atleast_1d atleast_2d atleast_3d block column_stack concat concatenate dsplit "
-        "dstack hsplit hstack split stack unstack vsplit vstack"
+        "dstack hsplit hstack row_stack split stack unstack vsplit vstack"
     ),
     "editing": ("delete insert repeat resize tile trim_zeros"),
     "sorting": ("argpartition argsort digitize lexsort partition searchsorted sort sort_complex"),
@@ -72,6 +72,19 @@ _FROM = {
     "poly1d": ("poly1d"),
     "grids": ("c_ index_exp mgrid ogrid r_ s_"),
     "memory": ("may_share_memory shares_memory"),
+    "applying": ("apply_along_axis apply_over_axes ndenumerate ndindex piecewise vectorize"),
+    "classes": ("asfortranarray common_type isfortran iterable min_scalar_type require typename"),
+    "files": ("fromfile fromstring genfromtxt load loadtxt save savetxt savez savez_compressed"),
+    "histograms": ("histogram2d histogramdd packbits unpackbits"),
+    "printing": (
+        "array2string array_repr array_str base_repr binary_repr format_float_positional "
+        "format_float_scientific get_printoptions printoptions set_printoptions"
+    ),
+    "triangles": (
+        "diag_indices diag_indices_from fill_diagonal mask_indices tril_indices tril_indices_from triu_indices "
+        "triu_indices_from"
+    ),
+    "windows": ("bartlett blackman hamming hanning i0 kaiser sinc"),
     "sets": (
         "ediff1d intersect1d isin setdiff1d setxor1d union1d unique unique_all unique_counts unique_inverse "
         "unique_values"
@@ -121,9 +134,12 @@ _OTHER_DTYPES = {
 _FAMILIES = (
     "generic", "number", "integer", "signedinteger", "unsignedinteger", "inexact", "floating", "complexfloating",
 )  # fmt: skip
-_MODULES = ("fft", "linalg", "random")
+# What is about NumPy itself, or the host
+_NUMPYS = ("errstate", "exceptions", "geterr", "little_endian", "seterr", "typecodes")
+_MODULES = ("emath", "fft", "linalg", "polynomial", "random", "testing")
 
 dtype = dtypes.DType
+dtypes.set_maker(lambda value, kind: importlib.import_module("squall.numpy.creation").array(value, kind))
 e, pi = 2.718281828459045, 3.141592653589793
 euler_gamma = 0.5772156649015329
 inf, nan = float("inf"), float("nan")
@@ -137,7 +153,7 @@ def __getattr__(name: str) -> Any:
         value = importlib.import_module(f"squall.numpy.{name}")
     elif name in _DTYPES or name in _OTHER_DTYPES:
         value = dtypes.dtype_named(_OTHER_DTYPES.get(name, name))
-    elif name in _FAMILIES:
+    elif name in _FAMILIES or name in _NUMPYS:
         value = getattr(importlib.import_module("numpy"), name)
     else:
         raise AttributeError(f"module 'squall.numpy' has no attribute {name!r}")
@@ -146,7 +162,7 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_NAMES, *_DTYPES, *_OTHER_DTYPES, *_FAMILIES, *_MODULES})
+    return sorted({*globals(), *_NAMES, *_DTYPES, *_OTHER_DTYPES, *_FAMILIES, *_NUMPYS, *_MODULES})
 
 
 __all__ = ["Info", "__array_namespace_info__", "ndarray"]

@@ -24,6 +24,7 @@ from squall.numpy.array_methods import Methods
 from squall.numpy.core import Wrapped, arr, cast, lift, set_array_class, shape_of, write_out
 from squall.numpy.flags import Flags
 from squall.numpy.kinds import dtype_of, number_category, with_number
+from squall.numpy.printing import shown
 
 
 def _accepts(value: Any) -> bool:
@@ -271,10 +272,10 @@ class ndarray(Methods):
         return int(self.item())
 
     def __repr__(self) -> str:
-        return repr(self.tensor) if local.state.trace is not None else repr(self.detach_array())
+        return repr(self.tensor) if local.state.trace is not None else shown("repr", self)
 
     def __str__(self) -> str:
-        return repr(self.tensor) if local.state.trace is not None else str(self.detach_array())
+        return repr(self.tensor) if local.state.trace is not None else shown("str", self)
 
     # ------------------------------------------------------------ operators
     __add__, __radd__, __iadd__ = _operator(el.add), _operator(el.add, True), _written(el.add)

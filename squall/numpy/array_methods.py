@@ -123,3 +123,7 @@ class Methods(Wrapped):
     def tobytes(self, order: str = "C") -> bytes:
         """The memory as bytes, row-major."""
         return self.detach_array().tobytes()
+
+    def tofile(self, fid: Any, sep: str = "", format: str = "%s") -> None:
+        """Write the elements to a file, as bytes, or as text with something between them."""
+        self.detach_array().tofile(fid, sep, format)

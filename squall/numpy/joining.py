@@ -117,6 +117,9 @@ def vstack(tup: Any, *, dtype: Any = None, casting: str = "same_kind") -> Any:
     return concat(_parts_of(tup, atleast_2d), 0, dtype=dtype, casting=casting)
 
 
+row_stack = vstack
+
+
 def hstack(tup: Any, *, dtype: Any = None, casting: str = "same_kind") -> Any:
     """Arrays joined along the second axis; vectors along the first."""
     parts = _parts_of(tup, atleast_1d)

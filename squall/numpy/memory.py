@@ -7,7 +7,7 @@ from typing import Any
 from squall.numpy.core import arr
 
 
-def shares_memory(a: Any, b: Any, max_work: int | None = None) -> bool:
+def shares_memory(a: Any, b: Any, max_work: Any = None) -> bool:
     """Whether two arrays have an element in common.
 
     Args:
@@ -27,7 +27,7 @@ def shares_memory(a: Any, b: Any, max_work: int | None = None) -> bool:
     return numpy.shares_memory(arr(a).detach_array(), arr(b).detach_array(), max_work)
 
 
-def may_share_memory(a: Any, b: Any, max_work: int | None = None) -> bool:
+def may_share_memory(a: Any, b: Any, max_work: Any = None) -> bool:
     """Whether the stretches of memory that two arrays span overlap.
 
     Example:

@@ -246,8 +246,8 @@ class Generator(Families):
         if bool(((chance < 0) | (chance > 1)).any()):
             raise ValueError("p < 0, p > 1 or p is NaN")
         not_negative(count, "n")
-        given = (t.broadcast_to(shape) for t in (count, chance))
-        return lift(cast(random_counts.binomial(*given, self.stream), int64))
+        drawn = random_counts.binomial(count.broadcast_to(shape), chance.broadcast_to(shape), self.stream)
+        return lift(cast(drawn, int64))
 
     def geometric(self, p: Any, size: Any = None) -> Any:
         """How many trials of a probability it takes until one succeeds."""
