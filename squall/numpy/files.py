@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from squall.base.dtypes import numpy_dtype
 from squall.numpy.core import arr, fresh, is_array, lift, plain_array
+from squall.numpy.kinds import dtype_of
 
 
 def _plain(value: Any) -> Any:
@@ -86,9 +88,6 @@ def _read(function: str, args: tuple, options: dict) -> Any:
     import numpy
 
     if "dtype" in options and options["dtype"] is not None:
-        from squall.base.dtypes import numpy_dtype
-        from squall.numpy.kinds import dtype_of
-
         options["dtype"] = numpy_dtype(dtype_of(options["dtype"]))
     found = getattr(numpy, function)(*args, **options)
     return tuple(lift(fresh(plain_array(f))) for f in found) if isinstance(found, (tuple, list)) else lift(

@@ -12,6 +12,7 @@ from squall.frontend import creation as making
 from squall.frontend.state import local
 from squall.numpy import creation, joining, linalg, sorting
 from squall.numpy.core import arr, cast, lift, one_axis
+from squall.numpy.kinds import common as joint
 from squall.numpy.polynomial.bases import Basis
 
 
@@ -37,8 +38,6 @@ def trimmed(x: Any) -> Any:
 
 def common(*series: Any) -> list:
     """Coefficient vectors of one dtype."""
-    from squall.numpy.kinds import common as joint
-
     found = [as_series(c) for c in series]
     kind = joint(found)
     return [cast(x, kind) for x in found]
