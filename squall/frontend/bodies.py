@@ -34,6 +34,8 @@ class BodyTrace(Passing):
         read.
     """
 
+    apart = True
+
     def __init__(self, name: str, drawing: str):
         super().__init__()
         self.name, self.drawing, self.shared = name, drawing, False

@@ -17,7 +17,7 @@ from squall.frontend.evaluation import evaluate_tensors
 from squall.frontend.lifting import edge_type, frontier
 from squall.frontend.passing import Passing, record_of
 from squall.frontend.policies import Policy, named_policy
-from squall.frontend.state import enable_grad, is_grad_enabled
+from squall.frontend.state import enable_grad, is_grad_enabled, local
 from squall.frontend.tape import GradRecord, Leaf, run_backward
 from squall.ir.node import Node, SharedType
 from squall.ir.op import ops
@@ -73,6 +73,8 @@ class Selecting(Watch):
     def made(self, tensors: Any) -> None:
         """Results were recorded."""
         super().made(tensors)
+        if self._apart():
+            return
         several = tensors if tensors.__class__ is tuple else (tensors,)
         if not several:
             return
@@ -83,8 +85,18 @@ class Selecting(Watch):
 
     def named(self, tensor: Any, name: str) -> None:
         """A Tensor got a name for policies."""
-        self._met(name, (tensor,))
+        if not self._apart():
+            self._met(name, (tensor,))
         super().named(tensor, name)
+
+    def _apart(self) -> bool:
+        """Whether a body of a loop or branch is being recorded inside, whose values have no place outside of it."""
+        trace: Any = local.state.trace
+        while trace is not None and trace is not self:
+            if trace.apart:
+                return True
+            trace = trace.around
+        return False
 
     def _met(self, op: Any, tensors: tuple) -> None:
         label = op if isinstance(op, str) else op.name

@@ -29,8 +29,10 @@ class Passing(Trace):
 
     Attributes:
         around: the trace this one is nested in, or None. records: ids of the GradRecords made inside; `kept` keeps
-        them, so that ids stay theirs.
+        them, so that ids stay theirs. apart: whether what is recorded inside lives in a graph of its own.
     """
+
+    apart = False
 
     def __init__(self, records: set[int] | None = None, kept: list | None = None):
         super().__init__()

@@ -71,6 +71,8 @@ class Region:
 class ElementTrace(Passing):
     """The thread's trace while a region's function or tape runs. What it hears it tells the trace around it too."""
 
+    apart = True
+
     def __init__(self, region: Region):
         super().__init__(region.records, region.kept)
         self.region = region

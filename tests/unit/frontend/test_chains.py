@@ -191,9 +191,7 @@ def test_each_alone(name: str) -> None:
 
 def drawn(count: int, length: int) -> list[tuple[str, ...]]:
     choose = random.Random(length)
-    # kept results do not leave the body of a loop: a policy is not drawn beneath one
-    names = [name for name in TRANSFORMS if name != "checkpoint with a policy"]
-    return [tuple(choose.choice(names) for _ in range(length)) for _ in range(count)]
+    return [tuple(choose.choice(list(TRANSFORMS)) for _ in range(length)) for _ in range(count)]
 
 
 @pytest.mark.parametrize("names", [*drawn(16, 2), *drawn(10, 3)], ids=" then ".join)
@@ -205,3 +203,9 @@ def test_chains_drawn_at_random(names: tuple[str, ...]) -> None:
 def test_what_is_stopped_inside_a_loop_stays_stopped_in_later_derivatives(loop: str) -> None:
     for after in (("hvp",), ("grad", "jvp"), ("jvp", "grad")):
         compare(("stop_gradient", loop, *after))
+
+
+@pytest.mark.parametrize("loop", ["scan", "while_loop", "cond", "map", "vmap"])
+def test_policies_keep_nothing_of_what_is_inside_a_loop(loop: str) -> None:
+    compare((loop, "checkpoint with a policy", "grad"))
+    compare((loop, "checkpoint with a policy", "hvp"))
