@@ -15,6 +15,8 @@ and `backends/python/execute` computes the same:
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from squall.ir.linear import Type
 
 NAMES = {"bool": "i1", "i8": "i8", "u8": "i8", "i16": "i16", "u16": "i16", "i32": "i32", "u32": "i32", "i64": "i64",
@@ -179,6 +181,40 @@ _INTEGER_SPECIAL = {
     "abs": _absolute, "fma": _multiply_add, "mulhi": _multiply_high, "neg": _negate, "not": _invert,
     "floor": _same, "ceil": _same, "trunc": _same, "rint": _same,
 }  # fmt: skip
+
+
+_SCALING = {"scale": ("scalef", "{a}, {b}, {none}, {mask} -1{round}"),
+            "fraction": ("reduce", "{a}, i32 9, {none}, {mask} -1{round}")}  # fmt: skip
+
+
+def scaling(w, name: str, type: Type, *operands: str) -> str:
+    """`scale` or `fraction` of float32, by AVX-512's instructions for 4, 8 and 16 lanes."""
+    lanes = type.lanes
+    if lanes > 16:
+        half = Type("f32", lanes // 2)
+        parts = [scaling(w, name, half, *(_lanes(w, type, o, range(k, k + half.lanes)) for o in operands))
+                 for k in (0, half.lanes)]
+        index = ", ".join(f"i32 {k}" for k in range(lanes))
+        return w.value(f"shufflevector {spell(half)} {parts[0]}, {spell(half)} {parts[1]}, <{lanes} x i32> <{index}>")
+    if lanes < 4:
+        four = [w.value(f"insertelement <4 x float> poison, float {o}, i64 0") if lanes == 1
+                else _lanes(w, type, o, (0, 1, 0, 1)) for o in operands]
+        made = scaling(w, name, Type("f32", 4), *four)
+        return w.value(f"extractelement <4 x float> {made}, i64 0") if lanes == 1 else _lanes(
+            w, Type("f32", 4), made, (0, 1))
+    text, (known, form) = spell(type), _SCALING[name]
+    function = f"llvm.x86.avx512.mask.{known}.ps.{32 * lanes}"
+    given = {"a": f"{text} {operands[0]}", "b": f"{text} {operands[-1]}", "none": f"{text} zeroinitializer",
+             "mask": "i16" if lanes == 16 else "i8", "round": ", i32 4" if lanes == 16 else ""}
+    kinds = [text, text if name == "scale" else "i32 immarg", text, given["mask"], *["i32 immarg"] * (lanes == 16)]
+    w.declared[function] = f"declare {text} @{function}({', '.join(kinds)})"
+    return w.value(f"call {text} @{function}({form.format(**given)})")
+
+
+def _lanes(w, type: Type, operand: str, picked: Iterable[int]) -> str:
+    index = [f"i32 {k}" for k in picked]
+    return w.value(f"shufflevector {spell(type)} {operand}, {spell(type)} poison, <{len(index)} x i32> "
+                   f"<{', '.join(index)}>")  # fmt: skip
 
 
 def compare(w, name: str, type: Type, a: str, b: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from squall.backends.ssa_arithmetic import NAMES, arithmetic, compare, integer, intrinsic, spell
+from squall.backends.ssa_arithmetic import NAMES, arithmetic, compare, integer, intrinsic, scaling, spell
 from squall.backends.ssa_casts import cast
 from squall.ir.bits import encode, round_single
 from squall.ir.linear import ARITHMETIC, BYTES, COMPARE, Instr, Type
@@ -172,8 +172,13 @@ def _function(w, i: Instr) -> str:
     return f"@{i.attr}"
 
 
+def _scaling(w, i: Instr) -> str:
+    return scaling(w, i.name, i.result.type, *[w.operands[r.number] for r in i.operands])  # type: ignore[union-attr]
+
+
 HANDLERS = {
     **dict.fromkeys(ARITHMETIC, _arithmetic), **dict.fromkeys(COMPARE, _compare),
     "const": _const, "cast": _cast, "bitcast": _bitcast, "select": _select, "splat": _splat, "iota": _iota,
     "extract": _extract, "insert": _insert, "shuffle": _shuffle, "reduce": _reduce, "function": _function,
+    "scale": _scaling, "fraction": _scaling,
 }  # fmt: skip

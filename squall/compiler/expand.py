@@ -25,13 +25,14 @@ class Expander(Builder):
     """A builder that continues a function's register numbers and keeps tables of constants on its stack.
 
     Args:
-        function: the function whose body is rewritten.
+        function: the function whose body is rewritten. scales: whether the processor has `scale` (see `ir/linear`).
     """
 
-    def __init__(self, function: Function):
+    def __init__(self, function: Function, scales: bool):
         super().__init__(function.name, (), function.result)
         numbers = [i.result.number for i in function.body if i.result is not None]
         self._next = max([p.number for p in function.parameters] + numbers, default=0)
+        self.scales = scales
         self.tables: dict[tuple, Reg] = {}
         self.prologue: list[Instr] = []
 
@@ -52,10 +53,10 @@ class Expander(Builder):
         """Emit the expansion of one instruction; returns the register that holds its result."""
         name, kind = instruction.name, operands[0].type
         if kind.scalar in ("f32", "f64"):
-            return EXPANSIONS[name](Lanes(self, kind), *operands)
+            return EXPANSIONS[name](Lanes(self, kind, self.scales), *operands)
         if kind.scalar in ("f16", "bf16"):
             single = kind.with_scalar("f32")
-            made = EXPANSIONS[name](Lanes(self, single), *(self.cast(r, single) for r in operands))
+            made = EXPANSIONS[name](Lanes(self, single, self.scales), *(self.cast(r, single) for r in operands))
             return self.cast(made, kind)
         if name == "pow":
             return math_power.integer_power(self, *operands)
@@ -66,11 +67,11 @@ class Expander(Builder):
         raise CompileError(f"{self.name}: {name} takes floats, not {kind} ({instruction.result})")
 
 
-def expand_function(function: Function) -> Function:
+def expand_function(function: Function, scales: bool = False) -> Function:
     """A function without transcendental instructions; the same object when it had none."""
     if not any(i.name in _CANDIDATES for i in function.body):
         return function
-    builder, renamed = Expander(function), {}
+    builder, renamed = Expander(function, scales), {}
     for instruction in function.body:
         name, operands = instruction.name, instruction.operands
         if renamed and operands:
@@ -96,8 +97,12 @@ def _follow(builder: Expander, name: str) -> None:
         scopes.pop()
 
 
-def expand(program: Program) -> Program:
+def expand(program: Program, scales: bool = False) -> Program:
     """A program of core instructions only.
+
+    Args:
+        scales: whether the processor has `scale` (AVX-512): float32 exponentials take fewer instructions, and have bits
+            of their own.
 
     Example:
         >>> b = Builder.kernel("k")
@@ -105,7 +110,7 @@ def expand(program: Program) -> Program:
         >>> [i.name for i in expand(Program((b.finish(),), "k")).functions[0].body]
         ['const', 'const', 'div']
     """
-    functions = tuple([expand_function(f) for f in program.functions])
+    functions = tuple([expand_function(f, scales) for f in program.functions])
     if all(new is old for new, old in zip(functions, program.functions, strict=True)):
         return program
     return program._replace(functions=functions)

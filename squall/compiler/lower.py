@@ -13,6 +13,7 @@ from squall.base.caches import Cache
 from squall.compiler import lower_columns, lower_epilogue, lower_rows, sequence
 from squall.compiler.expand import expand
 from squall.compiler.spec import Spec
+from squall.compiler.target import machine
 from squall.ir.linear import Program
 from squall.ir.linear_text import print_program
 from squall.ir.linear_verify import verify
@@ -53,7 +54,7 @@ def unwritten(spec: Hashable, entry: str, make: Callable[[], Program], scratch_b
 def _checked(program: Program, kernel: bool) -> Program:
     """The program over the core set; its specification is checked before and after when the `verify` knob is on."""
     check = config.get("verify")
-    expanded = expand(verify(program, kernel=kernel) if check else program)
+    expanded = expand(verify(program, kernel=kernel) if check else program, machine().isa == "avx512")
     if check:
         verify(expanded, expanded=True, kernel=kernel)
     if config.get("debug") >= 3:
@@ -63,10 +64,11 @@ def _checked(program: Program, kernel: bool) -> Program:
 
 def _once(spec: Hashable, make: Callable[[], Program], kernel: bool) -> Program:
     """The program of a key over the core set: made once, checked when the `verify` knob is on."""
-    found = programs.get(spec)
+    key = spec, machine().isa
+    found = programs.get(key)
     if found is None:
         started = time.perf_counter()
-        found = programs.put(spec, _checked(make(), kernel))
+        found = programs.put(key, _checked(make(), kernel))
         trace.count("kernels lowered")
         trace.count("lowering microseconds", round((time.perf_counter() - started) * 1e6))
     return found

@@ -83,17 +83,19 @@ def exp(lanes: Lanes, x: Reg) -> Reg:
     """e**x. Where it is 0 (masked attention scores), nothing underflows: that costs processors a hundred cycles."""
     low, high = EXP_RANGE[lanes.scalar]
     nothing, zero = lanes.below(x, low), lanes.at(0.0)
+    if lanes.scales:
+        return lanes.select(nothing, zero, exp_near(lanes, lanes.least(high, x)))
     p, s = exp_parts(lanes, lanes.least(high, lanes.select(nothing, zero, x)))
     return lanes.select(nothing, zero, lanes.mul(lanes.mul(p, s), s))
 
 
 def exp_near(lanes: Lanes, x: Reg) -> Reg:
-    """e**x in float32 for |x| <= 80, where nothing can overflow or be lost."""
+    """e**x in float32 for |x| <= 80, where nothing can overflow or be lost; with `scale` within `EXP_RANGE`."""
     high_part, low_part = LN2["f32"]
     number, held = lanes.rounded(x, LOG2_E, BIAS["f32"])
     rest = lanes.fma(number, lanes.at(-high_part), x)
     rest = lanes.fma(number, lanes.at(-low_part), rest)
-    return lanes.mul(lanes.polynomial(rest, EXP_NEAR, (1.0, 1.0)), lanes.power_of_two(held))
+    return lanes.scaled(lanes.polynomial(rest, EXP_NEAR, (1.0, 1.0)), number, held)
 
 
 def halved_powers(lanes: Lanes, number: Reg) -> tuple[Reg, Reg]:

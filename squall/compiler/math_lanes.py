@@ -22,13 +22,14 @@ class Lanes:
     """Operations on registers of one float type.
 
     Args:
-        builder: where instructions go. type: f32 or f64 with any lane count.
+        builder: where instructions go. type: f32 or f64 with any lane count. scales: whether there is `scale`.
     """
 
-    def __init__(self, builder: Builder, type: Type):
+    def __init__(self, builder: Builder, type: Type, scales: bool = False):
         self.builder, self.type, self.emit = builder, type, builder.emit
         self.scalar = type.scalar
         self.single = type.scalar == "f32"
+        self.scales = scales and self.single
         self.integer = type.with_scalar("i32" if self.single else "i64")
         self.boolean = type.with_scalar("bool")
 
@@ -142,6 +143,12 @@ class Lanes:
     def power_of_two(self, held: Reg) -> Reg:
         """2**n of the integer that `rounded` left in the low bits, biased by the exponent's bias."""
         return self.real(self.shl(self.bits(held), MANTISSA[self.scalar]))
+
+    def scaled(self, x: Reg, number: Reg, held: Reg) -> Reg:
+        """x times 2**number, of what `rounded` gave with the exponent's bias: a normal number, or with `scale` any."""
+        if self.scales:
+            return self.emit("scale", x.type, (x, number))
+        return self.mul(x, self.power_of_two(held))
 
     def any(self, condition: Reg) -> Reg:
         """One bool: whether any lane holds."""

@@ -63,7 +63,7 @@ STRUCTURE = ("loop", "end", "if", "else", "var", "get", "set", "call", "return")
 MEMORY = ("load", "store", "gather", "scatter", "gep", "alloca", "prefetch", "fence", "status", "tile")
 TILE_DOTS = {"bf16": "f32", "i8": "i32", "u8": "i32"}  # what matrix tiles multiply, and what they add it in
 SHAPING = ("const", "cast", "bitcast", "select", "splat", "iota", "extract", "insert", "shuffle", "reduce", "function",
-           "dot")
+           "dot", "scale", "fraction")
 
 
 class Reg(NamedTuple):
@@ -94,6 +94,8 @@ class Instr(NamedTuple):
       wrapping; of 16 sums, on processors that do it in one instruction. Or (f32 lanes, bf16 lanes, bf16 lanes), two
       for each sum: lane i plus the product of elements 2 i + 1, rounded, plus that of elements 2 i, rounded; subnormal
       numbers count as zero.
+    * `scale`: (x, n), f32, any lanes: x times 2**floor(n), rounded once. `fraction`: x less its floor, rounded down;
+      0 of either sign for whole numbers and infinities. Both on processors with AVX-512, in one instruction each.
     * `tile`: matrix tiles 0 to 7 of 16 rows of 64 bytes, of processors that have them, by attr: ("begin",) and
       ("end",) around their use by an entry and what it calls; ("zero", t); ("load", t) and ("store", t): (ptr, i64
       bytes between rows); ("dot", c, a, b, kind of `TILE_DOTS`): c[i, j] += the sum over words w of the dot product of

@@ -313,6 +313,14 @@ def _dot(c: _Check, i: Instr, t: Types) -> None:
     need(t in kinds and i.result.type == t[0], f"takes {names}")  # type: ignore[union-attr]
 
 
+def _same_singles(count: int) -> Callable[[_Check, Instr, Types], None]:
+    def check(c: _Check, i: Instr, t: Types) -> None:
+        _count(t, count)
+        need(i.result.type.scalar == "f32" and set(t) == {i.result.type}, "takes float32")  # type: ignore[union-attr]
+
+    return check
+
+
 def _loop(c: _Check, i: Instr, t: Types) -> None:
     need(t == [I64, I64, I64] and i.result.type == I64, "counts in i64: low, high, step")  # type: ignore[union-attr]
     c.scopes.append({})
@@ -376,7 +384,7 @@ RULES: dict[str, Callable[[_Check, Instr, Types], None]] = {
     "splat": _splat, "iota": _iota, "extract": _extract, "insert": _extract, "shuffle": _shuffle, "reduce": _reduce,
     "function": _function, "load": _load, "store": _store, "gather": _gather, "scatter": _gather, "gep": _gep,
     "alloca": _alloca, "prefetch": _takes(PTR), "fence": _takes(), "status": _takes(PTR, I64, I64),
-    "tile": _tile, "dot": _dot,
+    "tile": _tile, "dot": _dot, "scale": _same_singles(2), "fraction": _same_singles(1),
     "loop": _loop, "end": _end, "if": _if, "else": _else, "var": _var, "get": _get, "set": _get, "call": _call,
     "return": _return,
 }  # fmt: skip

@@ -295,6 +295,19 @@ def _dot(f: Frame, i: Instr, v: list) -> Any:
     return (total + f.np.multiply(*parts).sum(1, dtype="i4")).astype("i4")
 
 
+def _scale(f: Frame, i: Instr, v: list) -> Any:
+    np, (x, n) = f.np, v
+    by = np.floor(np.clip(np.nan_to_num(n), -1000, 1000)).astype("i4")
+    return np.where(np.isnan(n), n, np.ldexp(x, by)).astype("f4")
+
+
+def _fraction(f: Frame, i: Instr, v: list) -> Any:
+    np, x = f.np, v[0].astype("f8")
+    exact = np.where(np.isinf(x), 0.0, x - np.floor(x))
+    near = exact.astype("f4")
+    return np.where((near > exact) | (near == 1), np.nextafter(near, np.float32(0)), near)
+
+
 def tile_dot(np: Any, c: Any, a: Any, b: Any, kind: str) -> Any:
     """The tile c plus the product of a and b, all as bytes; see `Instr`."""
     if kind != "bf16":
@@ -363,7 +376,7 @@ HANDLERS: dict[str, Callable[[Frame, Instr, list], Any]] = {
     "shuffle": lambda f, i, v: f.np.concatenate(v)[f.np.array(i.attr)],
     "load": _load, "store": _store, "gather": _gather, "scatter": _scatter, "gep": _gep, "alloca": _alloca,
     "prefetch": lambda f, i, v: None, "fence": lambda f, i, v: None, "status": _status,
-    "tile": _tile, "dot": _dot,
+    "tile": _tile, "dot": _dot, "scale": _scale, "fraction": _fraction,
     "var": lambda f, i, v: v[0], "get": lambda f, i, v: v[0], "set": _set,
     "function": _function, "call": _call, "return": _return,
 }  # fmt: skip

@@ -11,8 +11,9 @@ shift and a mask. A group of 16 rows (or columns) has for each step the tiles of
 
 from __future__ import annotations
 
-from squall.compiler.attend.softmax import power
+from squall.compiler.attend.softmax import LEAST
 from squall.compiler.attend.tiles import QUERIES, higher
+from squall.compiler.math_lanes import Lanes
 from squall.ir.linear import I64, PTR, Builder, Function, Reg, Type
 
 SIDE = 16  # lines of a tile, and words of a line
@@ -23,6 +24,8 @@ WOVEN = 2  # lines of weights for four tile instructions, which take about as lo
 HUGE = 0x7F7F7FFF  # bits of the largest number that rounds to a finite bfloat16; those above have no parts
 VECTOR, BITS = Type("f32", SIDE), Type("u32", SIDE)
 HIGH, HALF = 0xFFFF0000, 0x8000
+# 2**r = 1 + r P(r), 0 <= r <= 1; 2**-28.8 (see `math_exp`).
+POWER = (0.69314706, 0.24022909, 0.055486184, 0.009673775, 0.0012482288, 0.00021565985)
 # Parts of A and of B in the order they are multiplied, smallest products first: one of both stays from one to the next.
 ORDER = ((2, 0), (1, 0), (1, 1), (0, 1), (0, 2), (0, 0))
 
@@ -125,10 +128,18 @@ def _line(b: Builder, number: Reg, given: tuple, dropped: bool) -> None:
     pair = [b.load(VECTOR, first), b.load(VECTOR, b.gep(first, b.int(SIDE * QUERIES), "f32"))]
     if not dropped:
         down, place = b.load(VECTOR, b.gep(shift, column, "f32")), b.gep(totals, column, "f32")
-        pair = [power(b, b.sub(x, down)) for x in pair]
+        pair = [_power(b, b.sub(x, down)) for x in pair]
         b.store(b.add(b.load(VECTOR, place), b.add(*pair)), place)
     tile = b.mul(b.op("shr", number, b.int(4)), b.int(PARTS * WORDS))
     _store(b, split(b, *pair, False), b.gep(target, b.add(tile, b.op("shl", within, b.int(4))), "u32"))
+
+
+def _power(b: Builder, x: Reg) -> Reg:
+    """2**x, by the instructions of processors that have tiles; 0 below `LEAST`, NaN for NaN."""
+    lanes = Lanes(b, x.type)
+    curve = lanes.polynomial(b.emit("fraction", x.type, (x,)), POWER, (1.0,))
+    made = b.emit("scale", x.type, (curve, x))  # what underflows would take 200 cycles, were it not masked
+    return lanes.select(lanes.below(x, LEAST["f32"]), lanes.at(0.0), made)
 
 
 def split_weights(dropped: bool) -> Function:

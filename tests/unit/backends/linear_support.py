@@ -46,7 +46,7 @@ def run(program: Program, arrays: list[np.ndarray], words: tuple[int, ...] = (),
         KERNEL(_address(program, isa))(args.ctypes.data, *units, scratch.ctypes.data)
 
 
-def lanewise(name: str, operands: list[Type], result: Type, build) -> Program:
+def lanewise(name: str, operands: list[Type], result: Type, build, scales: bool = False) -> Program:
     """A kernel that applies `build(builder, *registers)` to whole arrays, lane blocks at a time, under a mask."""
     b, lanes = Builder.kernel(name), result.lanes
     pointers = [b.argument(i, PTR) for i in range(len(operands) + 1)]
@@ -56,7 +56,7 @@ def lanewise(name: str, operands: list[Type], result: Type, build) -> Program:
         mask = b.mask_below(left, lanes) if lanes > 1 else b.compare("lt", b.int(0), left)
         values = [b.load(t, b.gep(p, i, t.scalar), mask) for t, p in zip(operands, pointers, strict=False)]
         b.store(build(b, *values), b.gep(pointers[-1], i, result.scalar), mask)
-    return verify(expand(verify(Program((b.finish(),), name))), expanded=True)
+    return verify(expand(verify(Program((b.finish(),), name)), scales), expanded=True)
 
 
 def apply(program: Program, arrays: list[np.ndarray], result: Type, isa: str | None = "") -> np.ndarray:

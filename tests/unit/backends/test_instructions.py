@@ -53,6 +53,20 @@ def test_arithmetic(name):
         agree(program, arrays, kind)
 
 
+@pytest.mark.skipif("avx512" not in host_sets(), reason="this processor has no instructions that scale")
+@pytest.mark.parametrize("lanes", [1, 2, 4, 8, 16, 32])
+def test_scaling(lanes):
+    kind = Type("f32", lanes)
+    x = np.concatenate([samples("f32", COUNT, 11), [3.5, -2.75, 1.1754945e-38, 1.0000001]]).astype("f4")
+    n = np.concatenate([samples("f32", COUNT, 12), [-149.5, 2.0, -3.0, -126.9]]).astype("f4")
+    n = np.where(np.isinf(n) & ((x == 0) | np.isinf(x)), np.float32(0), n)
+    agree(lanewise("scale", [kind] * 2, kind, lambda b, *v: b.emit("scale", kind, v)), [x, n], kind)
+    parts = lanewise("fraction", [kind], kind, lambda b, v: b.emit("fraction", kind, (v,)))
+    found = apply(parts, [x], kind)
+    assert np.array_equal(found, apply(parts, [x], kind, None), equal_nan=True)  # zeros of either sign
+    assert found[-4:-2].tolist() == [0.5, 0.25]
+
+
 @pytest.mark.parametrize("isa", host_sets())
 @pytest.mark.parametrize("name", ["fma", "mulhi", "div", "min", "shr", "rint"])
 def test_arithmetic_on_each_instruction_set(name, isa):

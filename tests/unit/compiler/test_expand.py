@@ -17,14 +17,14 @@ INF, NAN = math.inf, math.nan
 KINDS = {"f32": np.dtype(np.float32), "f64": np.dtype(np.float64)}
 
 
-def kernel(name: str, scalar: str, lanes: int = 0) -> tuple[Program, Type]:
+def kernel(name: str, scalar: str, lanes: int = 0, scales: bool = False) -> tuple[Program, Type]:
     kind = Type(scalar, lanes or (16 if scalar == "f32" else 8))
     count = TRANSCENDENTAL.get(name, 2)
-    return lanewise(f"{name}_{kind}", [kind] * count, kind, lambda b, *x: b.op(name, *x)), kind
+    return lanewise(f"{name}_{kind}", [kind] * count, kind, lambda b, *x: b.op(name, *x), scales), kind
 
 
-def computed(name: str, scalar: str, *arrays, lanes: int = 0, isa: str | None = "") -> np.ndarray:
-    program, kind = kernel(name, scalar, lanes)
+def computed(name: str, scalar: str, *arrays, lanes: int = 0, isa: str | None = "", scales: bool = False) -> np.ndarray:
+    program, kind = kernel(name, scalar, lanes, scales)
     return apply(program, [np.ascontiguousarray(a, KINDS[scalar]) for a in arrays], kind, isa)
 
 
@@ -90,6 +90,40 @@ def test_float32_accuracy(name):
     keep = np.abs(exact) < np.finfo(np.float32).max
     error = ulps(computed(name, "f32", x), exact, KINDS["f32"])[keep]
     assert error.max() <= most, f"{error.max()} ulp at {x[keep][error.argmax()]!r}"
+
+
+# What takes `scale` where the processor has it.
+_BODIES = {n: kernel(n, "f32", 0, True)[0].functions[0].body for n in TRANSCENDENTAL}
+SCALED = sorted(n for n, body in _BODIES.items() if any(i.name == "scale" for i in body))
+needs_scale = pytest.mark.skipif("avx512" not in host_sets(), reason="this processor has no instruction that scales")
+
+
+def test_exponentials_scale():
+    assert {"exp", "sigmoid", "tanh", "erf"} <= set(SCALED)
+    assert not any(i.name == "scale" for n in SCALED for i in kernel(n, "f64", 0, True)[0].functions[0].body)
+
+
+@needs_scale
+@pytest.mark.parametrize("name", SCALED)
+def test_accuracy_by_scaling(name):
+    reference, _, most, _ = REFERENCES[name]
+    x = points(name, np.dtype(np.float32), 40000 if name == "exp" else 4000)
+    error = ulps(computed(name, "f32", x, scales=True), exact := reference(x.astype(np.float64)), KINDS["f32"])
+    assert error[np.abs(exact) < np.finfo(np.float32).max].max() <= most
+
+
+@needs_scale
+@pytest.mark.parametrize("name", SCALED)
+def test_bits_by_scaling_depend_on_the_lane_alone(name):
+    """Lane counts change nothing, nor does the python backend; special values are what they are without."""
+    bits = np.random.default_rng(3).integers(0, 256, 4 * 60, dtype=np.uint8).view("f4")
+    x = np.concatenate([bits, [*SPECIAL[name], -0.0, NAN], np.linspace(-110, 95, 300)]).astype("f4")
+    want = computed(name, "f32", x, scales=True)
+    for lanes in (1, 2, 4, 8, 32):
+        assert same_bits(computed(name, "f32", x, lanes=lanes, scales=True), want, "f32").all(), lanes
+    assert same_bits(computed(name, "f32", x, isa=None, scales=True), want, "f32").all()
+    special = slice(len(bits), len(bits) + len(SPECIAL[name]) + 2)
+    assert same_bits(want[special], computed(name, "f32", x)[special], "f32").all()
 
 
 @pytest.mark.parametrize("name", REFERENCES)
