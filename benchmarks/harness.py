@@ -17,6 +17,7 @@ import time
 import traceback
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -71,6 +72,16 @@ class Case:
     rounds: int = 1000  # at most so many, where a sample takes long
     flops: float = 0.0  # float32 operations of a call, counting a multiply-add as two
     traffic: float = 0.0  # bytes that a call has to move from and to memory
+
+
+def repeated(call: Callable[[], Any], times: int) -> Callable[[], Any]:
+    """A function that makes a call so many times."""
+
+    def run() -> None:
+        for _ in range(times):
+            call()
+
+    return call if times == 1 else run
 
 
 @dataclass(frozen=True)

@@ -27,17 +27,23 @@ def onnx_session(model: Any, arguments: tuple, names: list[str]) -> Any:
         model: a torch.nn.Module. arguments: example Tensors. names: what the inputs are called in the session's feed.
     """
     import onnx  # noqa: F401  PyTorch's exporter needs it
-    import onnxruntime
     import torch
 
     file = io.BytesIO()
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
         torch.onnx.export(model.eval(), arguments, file, dynamo=False, opset_version=17, input_names=names)
+    return session_of(file.getvalue())
+
+
+def session_of(graph: bytes) -> Any:
+    """An ONNX Runtime session of a serialized graph: as many threads as this process has, all optimisations on."""
+    import onnxruntime
+
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
-    return onnxruntime.InferenceSession(file.getvalue(), options, providers=["CPUExecutionProvider"])
+    return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
 
 
 def onnx_call(model: Any, arguments: tuple) -> Callable[[], list[np.ndarray]]:

@@ -163,8 +163,10 @@ def standing(entries: list[dict]) -> str:
             spread = "{:.2f}-{:.2f}".format(*case.spread) if any(case.spread) else ""
             ratio = [f"{case.ratio:.2f}" if case.peer else "", spread]
             held = "held" if case.held else "**not held**"
+            way = f" ({floor.way.removeprefix('squall ')})" if floor.way else ""
+            own = amount(results[case.own]["median"], unit) + way
             rows.append(
-                f"| {case.entry['about']} | {case.entry['threads']} | {amount(results[case.own]['median'], unit)} | "
+                f"| {case.entry['about']} | {case.entry['threads']} | {own} | "
                 f"{peer} | {ratio[0]} | {ratio[1]} | {share} | {asked(floor)} | {held} |"
             )
         if len(cases) > 2 and not (floor.seconds or floor.rate):
@@ -174,8 +176,9 @@ def standing(entries: list[dict]) -> str:
                 f"{'held' if held else '**not held**'} |"
             )
     absent = [floor.title for floor, cases in floors.verdicts(entries) if not cases]
+    notes = [f"\n\n{floor.title}: {floor.note}" for floor, cases in floors.verdicts(entries) if cases and floor.note]
     said = f"\n\nNot measured: {'; '.join(absent)}." if absent else ""
-    return "\n".join(rows) + said if len(rows) > 2 else ""
+    return "".join(("\n".join(rows), *notes, said)) if len(rows) > 2 else ""
 
 
 def asked(floor: floors.Floor) -> str:

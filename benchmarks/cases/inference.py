@@ -8,7 +8,7 @@ import numpy as np
 from benchmarks import peers
 from benchmarks.apart import Apart
 from benchmarks.cases.frameworks import Framework, framework, initial_weights, set_weights
-from benchmarks.harness import Case, Program, register
+from benchmarks.harness import Case, Program, register, repeated
 
 CALLS = 1000
 BATCH = 65536
@@ -29,16 +29,6 @@ def samples(widths: tuple[int, ...], batch: int) -> np.ndarray:
     return np.random.default_rng(21).standard_normal((batch, widths[0]), dtype=np.float32)
 
 
-def repeated(call: Callable[[], Any], times: int) -> Callable[[], Any]:
-    """A function that makes a call so many times."""
-
-    def run() -> None:
-        for _ in range(times):
-            call()
-
-    return call if times == 1 else run
-
-
 def running(
     name: str, widths: tuple[int, ...], batch: int, compiled: bool, array: bool = True, **options: Any
 ) -> Callable[[], Program]:
@@ -52,6 +42,18 @@ def running(
         call = (lambda: function(x).numpy()) if array else (lambda: function(x))
         times = CALLS if batch == 1 else 1
         return Program(repeated(call, times), lambda: [function(x).numpy()])
+
+    return make
+
+
+def bound_running(widths: tuple[int, ...]) -> Callable[[], Program]:
+    """squall: one sample through a frozen function that is bound to its argument and to memory for the result."""
+
+    def make() -> Program:
+        own = framework("squall")
+        model = make_model(own, widths)
+        bound = own.package.compile(model, freeze=True).bind(samples(widths, 1))
+        return Program(repeated(bound.run, CALLS), lambda: [bound.run()])
 
     return make
 
@@ -115,13 +117,22 @@ def tinygrad_running(widths: tuple[int, ...], batch: int) -> Callable[[], Progra
     return make
 
 
+def one_sample(widths: tuple[int, ...]) -> dict[str, Callable[[], Program]]:
+    """squall's other ways to call a network with one sample."""
+    return {
+        "squall compiled, a Tensor": running("squall", widths, 1, True, array=False),
+        "squall frozen, a Tensor": running("squall", widths, 1, True, array=False, freeze=True),
+        "squall frozen, bound": bound_running(widths),
+    }
+
+
 def everybody(widths: tuple[int, ...], batch: int) -> dict[str, Callable[[], Program]]:
     """All contenders of a network."""
     one = batch == 1
     return {
         "squall compiled": running("squall", widths, batch, True),
         "squall frozen": running("squall", widths, batch, True, freeze=True),
-        **({"squall compiled, a Tensor": running("squall", widths, batch, True, array=False)} if one else {}),
+        **(one_sample(widths) if one else {}),
         "squall uncompiled": running("squall", widths, batch, False),
         "torch eager": running("torch", widths, batch, False),
         "torch compile": running("torch", widths, batch, True),

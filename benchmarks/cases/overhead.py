@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks import peers
 from benchmarks.cases import mlp
 from benchmarks.cases.frameworks import Framework, contenders, framework
-from benchmarks.harness import Case, Program, register
+from benchmarks.harness import Case, Program, register, repeated
 
 CALLS = 1000
 WIDTH = 16
@@ -203,6 +204,32 @@ def many_parameters(name: str, compiled: bool) -> Callable[[], Program]:
     return make
 
 
+def many_in_jax() -> Program:
+    """The same in JAX, jitted and waited for."""
+    import jax
+    import jax.numpy as jnp
+
+    given = [jnp.full(4, float(i)) for i in range(100)]
+    apply = jax.jit(lambda *parameters: parameters[0] + parameters[99])
+    return Program(
+        repeated(lambda: apply(*given).block_until_ready(), CALLS), lambda: [np.asarray(apply(*given))]
+    )
+
+
+def many_in_onnx() -> Program:
+    """The same in ONNX Runtime, as a graph of 100 inputs (PyTorch's exporter drops those that nobody reads)."""
+    from onnx import TensorProto, helper
+
+    names = [f"input{i}" for i in range(100)]
+    values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [4]) for name in (*names, "sum")]
+    node = helper.make_node("Add", [names[0], names[99]], ["sum"])
+    graph = helper.make_graph([node], "many", values[:-1], values[-1:])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    session = peers.session_of(model.SerializeToString())
+    feed = {name: np.full(4, float(i), np.float32) for i, name in enumerate(names)}
+    return Program(repeated(lambda: session.run(None, feed), CALLS), lambda: session.run(None, feed))
+
+
 def reading(name: str, read: str) -> Callable[[], Program]:
     """A few operations on single numbers, and the result as a Python number, a thousand times."""
 
@@ -263,7 +290,13 @@ register(Case(
 
 register(Case(
     "call-100-parameters", "overhead", "a compiled function of 100 tensors that adds two of them",
-    {"squall": many_parameters("squall", True), "torch eager": many_parameters("torch", False)},
+    {
+        "squall": many_parameters("squall", True),
+        "torch eager": many_parameters("torch", False),
+        "torch compile": many_parameters("torch", True),
+        "jax": many_in_jax,
+        "onnxruntime": many_in_onnx,
+    },
     per_call=CALLS, threads=(1,),
 ))  # fmt: skip
 

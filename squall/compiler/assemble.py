@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import prod
 from typing import Any
 
-from squall.compiler import memory, regions
+from squall.compiler import chains, memory, regions
 from squall.compiler.describe import BLOCK, LINES, Described, accumulator, describe
 from squall.compiler.group import Group, Target
 from squall.compiler.heavy import is_heavy_value, is_long, weight
@@ -17,7 +17,7 @@ from squall.compiler.scratch import storing, walks
 from squall.compiler.spec import ELEMENT, Access, Spec, Store, Value
 from squall.compiler.work import Memory, Work
 from squall.ir.linear import BYTES
-from squall.ir.plan import Input, KernelStep, Output, Plan, Slot, Word
+from squall.ir.plan import Input, KernelStep, Link, Output, Plan, Slot, Word
 
 STREAM_BYTES = 32 << 20  # of results, which are then not found in a cache
 WALK_CYCLES = 80  # that a walk over a row takes beside its vectors: lanes become one, and each waits for the last
@@ -128,7 +128,7 @@ def assemble(work: Work) -> Plan:
         held = work.memories[roots[number]]
         if held.kind != "input":
             held.kind, held.index = "output", number
-    steps, shared, lives = _steps(work)
+    steps, shared, lives, linked = _steps(work)
     arena = [memory.Life(m, work.memories[m].nbytes, *span) for m, span in lives.items()
              if work.memories[m].kind == "arena"]
     offsets, arena_bytes = memory.plan(arena)
@@ -137,11 +137,12 @@ def assemble(work: Work) -> Plan:
         held = work.memories[work.joint(i)]
         slots.append(Slot(held.kind, held.index, held.nbytes, offsets.get(work.joint(i), 0)))
     plan = _plan(work, tuple(slots), tuple(steps), roots, arena_bytes)
-    return plan._replace(regions=tuple(shared))
+    return plan._replace(regions=tuple(shared), links=linked)
 
 
-def _steps(work: Work) -> tuple[list[Any], list[tuple[int, int]], dict[int, tuple[int, int]]]:
-    """The steps in order, the regions among them, and for each buffer the first and last step that may touch it."""
+def _steps(work: Work) -> tuple[list[Any], list[tuple[int, int]], dict[int, tuple[int, int]], tuple[Link, ...]]:
+    """The steps in order, the regions among them, for each buffer the first and last step that may touch it, and the
+    links between steps."""
     tasks = ordered(work, sparing=True)
     steps: dict[Any, list[Any]] = {}
     made: dict[Any, set[int]] = {}
@@ -156,7 +157,8 @@ def _steps(work: Work) -> tuple[list[Any], list[tuple[int, int]], dict[int, tupl
         for m in {*touched(work, task), *map(work.joint, made[task])}:
             first, last = lives.get(m, (begin, end))
             lives[m] = min(first, begin), max(last, end)
-    return flat, shared, lives
+    linked = chains.links(work, flat, {id(s): t for t, made in steps.items() for s in made}) if work.fuse else ()
+    return flat, shared, lives, linked
 
 
 def _plan(work: Work, slots: tuple, steps: tuple, roots: dict[int, int], arena_bytes: Any) -> Plan:

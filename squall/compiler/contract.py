@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from squall.base import config
 from squall.base.dim import evaluate
 from squall.compiler import nest, tuned
-from squall.compiler.nest.arguments import IN_PLACE, WORDS
+from squall.compiler.nest.arguments import GENERAL, IN_PLACE, TINY, WORDS
 from squall.compiler.nest.isa import ISAS
 from squall.compiler.nest.tile_choose import fits_tiles
 from squall.compiler.nest.variants import Asked
@@ -125,7 +125,10 @@ def packing(step: ContractStep, sizes: dict[str, int]) -> Packing | None:
     tiles, epilogue = beside_vectors(step.isa), step.epilogue is not None
     if contraction.triangle:
         return None
-    now = _planned(contraction, step.isa, threads, epilogue, tiles).choice
+    plain = _planned(contraction, step.isa, threads, epilogue, tiles)
+    if plain.steps[0].words[WORDS["path"]] == TINY:  # three plain loops: nothing reads a packed form
+        return None
+    now = plain.choice
     kept = _planned(contraction, step.isa, threads, epilogue, tiles, True).choice
     if kept.cycles >= now.cycles or (now.b_mode == IN_PLACE and not now.oriented.swapped):  # streams as well as packed
         return None
@@ -147,12 +150,29 @@ def split_key() -> tuple[int, int]:
     return native().state()["threads"], tuned.epoch()
 
 
-def resolve(step: ContractStep, sizes: dict[str, int], packed: int = 0) -> list[KernelStep]:
+def _by_rows(planned: nest.NestPlan, contraction: nest.Contraction, isa: str, rows: int) -> nest.NestPlan | None:
+    """The same plan with a unit for each block of so many rows; None where units are not rows alone."""
+    choice = planned.choice
+    batch, height, columns = (choice.oriented.extent(kind) for kind in ("batch", "m", "n"))
+    made = planned.steps[0]
+    plain = len(planned.steps) == 1 and made.library.role == "contract" and made.words[WORDS["path"]] == GENERAL
+    if not plain or choice.oriented.swapped or batch != 1 or columns > choice.block_columns or choice.sweep_rows:
+        return None
+    return nest.assemble(contraction, ISAS[choice.isa or isa],
+                         choice._replace(block_rows=rows, units=-(-height // rows)))
+
+
+def resolve(step: ContractStep, sizes: dict[str, int], packed: int = 0, rows: int = 0) -> list[KernelStep]:
     """The kernel calls of a contraction for given sizes; `packed` is the address of its second operand as `packing`
-    packs it, if there is that."""
+    packs it, if there is that. With `rows`, a unit is to be a block of so many rows; no calls where it cannot be."""
     contraction = _concrete(step, sizes)
     planned = _planned(contraction, step.isa, native().state()["threads"], step.epilogue is not None,
                        beside_vectors(step.isa), packed != 0)
+    if rows:
+        by_rows = _by_rows(planned, contraction, step.isa, rows)
+        if by_rows is None:
+            return []
+        planned = by_rows
     names: dict[str, Word] = dict(zip(("a", "b", "c"), step.operands, strict=True))
     names |= {"epilogue": Word("kernel", step.epilogue), "epilogue_args": Word("int", 0), "packed": Word("int", packed)}
     out = []

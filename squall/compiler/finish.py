@@ -83,7 +83,7 @@ def _attach(work: Work, fuser: Fuser, contraction: Special, group: Group, node: 
     """Make a group the epilogue of a contraction; the reason if it cannot be."""
     if group.space.reduced or group.split or group.checks or len(group.targets) > 4:
         return "it is not elementwise"
-    grid = _grid(contraction.made[0].contraction, node)
+    grid = grid_of(contraction.made[0].contraction, node)
     if grid is None:
         return "the product has batches, is summed in several blocks, or has a layout of its own"
     if work.homes[id(node)].strides != _row_major(node) or id(node) in work.parts:
@@ -112,7 +112,7 @@ def _row_major(node: Node) -> tuple:
     return tuple(reversed(strides))
 
 
-def _grid(contraction: Any, node: Node) -> tuple[Any, int] | None:
+def grid_of(contraction: Any, node: Node) -> tuple[Any, int] | None:
     """Rows and columns of a product that the nest makes in one block of k, rows outermost; else None."""
     kinds = "".join({"batch": "b", "m": "m", "n": "n", "k": "k"}[d.kind] for d in contraction.dims)
     extents = {kind: prod(d.extent for d in contraction.dims if d.kind == kind) for kind in ("m", "n", "k", "batch")}

@@ -12,6 +12,7 @@ from math import prod
 from typing import Any
 
 from squall.base.dim import evaluate
+from squall.compiler.chains import chain_at, rows_at_once
 from squall.compiler.contract import resolve
 from squall.engine.host import host_call
 from squall.engine.interpreted import Interpreted
@@ -50,6 +51,11 @@ class Binding:
         done = 0
         for number, step in enumerate(self.plan.steps):
             if number < done:
+                continue
+            chained = self._chain(number) if self.backend != "python" else None
+            if chained is not None:
+                done = number + len(chained[1])
+                pending.append(chained[0])
                 continue
             if number in regions:
                 done = regions[number]
@@ -93,7 +99,11 @@ class Binding:
         """A step as kernel calls, for this binding's sizes."""
         if not isinstance(step, ContractStep):
             return [step]
-        return self._built(resolve(step, self.sizes))
+        return self._built(resolve(step, self.sizes, self._packed_at(step)))
+
+    def _packed_at(self, step: ContractStep) -> int:
+        """Where the second operand of a contraction lies packed; 0 where it does not."""
+        return 0
 
     def _built(self, steps: list[KernelStep]) -> list[KernelStep]:
         """Steps whose programs are built."""
@@ -132,6 +142,33 @@ class Binding:
         scratch, stops = max(step.scratch for step in made), any(step.stop_on_status for step in made)
         return [Step(native().region, (*table, *args), total, GRAIN_CYCLES, scratch, stops, label,
                      (self.plan, list(steps), self.sizes))]
+
+    def _chain(self, number: int) -> tuple[Step, list[ContractStep]] | None:
+        """The steps from one on that run together for blocks of rows, as one, laid out for the native chain kernel."""
+        links = chain_at(self.plan, number)
+        rows = rows_at_once(self.plan, links, self.sizes, native().state()["threads"]) if links else 0
+        if not rows:
+            return None
+        steps: list[Any] = [self.plan.steps[number + i] for i in range(len(links) + 1)]
+        parts = [resolve(step, self.sizes, self._packed_at(step), rows) for step in steps]
+        if any(len(found) != 1 for found in parts):
+            return None
+        calls = self._built([part for found in parts for part in found])
+        made = [self._step(part, step) for part, step in zip(calls, steps, strict=True)]
+        starts = [sum(len(s.args) for s in made[:i]) for i in range(len(made) + 1)]
+        places, free = [], -(-8 * starts[-1] // 64) * 64
+        for i, link in enumerate(links):
+            nbytes = rows * evaluate(link.row_bytes, self.sizes)
+            for part, word in ((i, link.written), (i + 1, link.read)):
+                places += (starts[part] + calls[part].words.index(word), free, nbytes)
+            free += -(-nbytes // 64) * 64
+        head = [len(made), 2 * len(links), starts[-1], free]
+        for step, start in zip(made, starts, strict=False):
+            head += (step.kernel, start)
+        args = [*head, *places, *(arg for step in made for arg in step.args)]
+        label = ", ".join(step.name for step in made)
+        return Step(native().chain, tuple(args), calls[0].units, 1, free + max(s.scratch for s in made),
+                    any(s.stop_on_status for s in made), label, (self.plan, steps, self.sizes)), steps
 
     def word(self, word: Word) -> Bind | int:
         """A word of a step's args block."""

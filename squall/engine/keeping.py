@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from squall.base.dim import evaluate
-from squall.compiler.contract import packing, resolve
+from squall.compiler.contract import packing
 from squall.engine.bind import Binding
 from squall.engine.execute import Executable
 from squall.engine.ready import Ready, ready_of
@@ -52,13 +52,12 @@ class KeptBinding(Binding):
         self.nodes = {number: node for number, node in nodes.items() if id(node) in held}  # also when split anew
         watch(self)
 
-    def _kernel_steps(self, step: KernelStep | ContractStep) -> list[KernelStep]:
-        packed = self._packed(step) if isinstance(step, ContractStep) else None
+    def _packed_at(self, step: ContractStep) -> int:
+        packed = self._packed(step)
         if packed is None:
-            return super()._kernel_steps(step)
-        assert isinstance(step, ContractStep)
+            return 0
         self.held.append(packed)
-        return self._built(resolve(step, self.sizes, packed.block.pointer))
+        return packed.block.pointer
 
     def _packed(self, step: ContractStep) -> Packed | None:
         """The packed form of the second operand of a contraction."""

@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 from squall.backends.cpu.build import compile_functions
 from squall.backends.cpu.target import host_target
 from squall.base.dim import evaluate
+from squall.compiler.chains import words_of
 from squall.ir.plan import ContractStep, KernelStep, Plan
 from squall.runtime import disk_cache, host
 from squall.runtime.memory import host_pool
@@ -56,15 +57,19 @@ class Limits(NamedTuple):
         return max(work.operations / self.operations, work.nbytes / speed)
 
 
-def work_of(plan: Plan, step: KernelStep | ContractStep | list, sizes: dict[str, int]) -> Work:
-    """The work of one step of a plan, or of a list of steps that run as one, for the values of its symbols."""
+def work_of(plan: Plan, step: KernelStep | ContractStep | list, sizes: dict[str, int],
+            inside: frozenset[int] = frozenset()) -> Work:
+    """The work of one step of a plan, or of a list of steps that run as one, for the values of its symbols; slots
+    `inside` are no memory that is read or written."""
     if isinstance(step, list):
-        parts = [work_of(plan, part, sizes) for part in step]
+        linked = [n for n, s in enumerate(plan.steps) if any(s is one for one in step)]
+        kept = [link for link in plan.links if link.step in linked and link.step + 1 in linked]
+        passed = frozenset(word.value for link in kept for word in (link.written, link.read))
+        parts = [work_of(plan, part, sizes, passed) for part in step]
         return Work(sum(p.operations for p in parts), sum(p.nbytes for p in parts))
-    words = step.words
-    if isinstance(step, ContractStep):
-        words = (*step.operands, *words)
-    slots = {word.value for word in words if word.kind == "slot"}
+    slots = {word.value for word in words_of(step) if word.kind == "slot"} - inside
+    if isinstance(step, ContractStep) and step.epilogue is not None:
+        slots.discard(step.operands[2].value)  # the sums, which the epilogue takes as they are made
     nbytes = sum(int(evaluate(plan.slots[slot].nbytes, sizes)) for slot in slots)
     if not isinstance(step, ContractStep):
         return Work(0, nbytes)

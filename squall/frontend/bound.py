@@ -24,7 +24,6 @@ from squall.frontend.creation import tensor
 from squall.frontend.interop import to_numpy
 from squall.frontend.state import local, no_grad
 from squall.runtime.memory import allocate
-from squall.runtime.python_native import offset_of
 
 # Words of a block: as named, then the images' addresses, then (address of a slot, what must be in it) of each value
 # that is read from outside.
@@ -163,13 +162,12 @@ class Bound:
             held += (node, buffer)
             if entry.code != binding.CONSTANT:
                 storage = owner if owner.__class__ is Cell or owner._cell is None else owner._cell
-                offset = offset_of(Cell, "_node") if storage.__class__ is Cell else offset_of(Handle, "_node")
-                watched += (id(storage) + offset, id(storage._node))
+                watched += (id(storage) + calling.slot_of(storage, "_node"), id(storage._node))
                 held += (storage, storage._node)
             values[i] = buffer.pointer
             total += getattr(buffer.block, "nbytes", SMALL)
         for owner, name, value in program.folded.guards if program.folded is not None else ():
-            watched += (id(owner) + offset_of(Cell if owner.__class__ is Cell else Handle, name), id(value))
+            watched += (id(owner) + calling.slot_of(owner, name), id(value))
             held += (owner, value)
         numbers = calling.outputs_of(program)
         for place, array in zip((numbers,) if numbers.__class__ is int else numbers, self._arrays, strict=True):

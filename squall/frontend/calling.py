@@ -7,6 +7,7 @@ that (symbolic sizes, arguments that share storage, gradients of arguments, arra
 
 from __future__ import annotations
 
+import ctypes
 import functools
 import math
 from collections.abc import Callable
@@ -14,11 +15,14 @@ from typing import Any
 
 from squall.frontend.arguments import ArgumentReader, _Tensor
 from squall.frontend.binding import Program
+from squall.frontend.cell import Cell
+from squall.frontend.core import Handle
 from squall.frontend.guards import PLAIN, Watch
 from squall.frontend.surroundings import CellReader
 from squall.frontend.tape import GradRecord, Leaf
+from squall.runtime.python_native import offset_of
 
-READ_DICT, READ_CELL, READ_ATTRIBUTE, READ_OTHER = range(4)
+READ_DICT, READ_CELL, READ_ATTRIBUTE, READ_SLOT, READ_OTHER = range(5)
 BRIEF = 64 << 10
 NUMBER_FIXED, NUMBER_ARGUMENT, NUMBER_READ, NUMBER_DERIVED = range(4)
 
@@ -27,12 +31,24 @@ class CallSlots:
     """The slots of a compiled function that native code looks into.
 
     Attributes:
-        ready: the `Call`s of its programs, or None. calls: how often it was called.
+        ready: the `Call`s of its programs, or None. counter: the address of the word that counts its calls.
     """
 
-    __slots__ = ("calls", "ready")
+    __slots__ = ("_count", "counter", "ready")
     ready: tuple | None
-    calls: int
+
+    def __init__(self) -> None:
+        self._count, self.ready = ctypes.c_int64(0), None
+        self.counter = ctypes.addressof(self._count)
+
+    @property
+    def calls(self) -> int:
+        """How often the function was called."""
+        return self._count.value
+
+    def count_call(self) -> None:
+        """One call more."""
+        self._count.value += 1
 
 
 class Call:
@@ -84,7 +100,7 @@ def describe(program: Program, lock: Any) -> Call | None:
     writes = bool(program.writes or program.gradients)
     readers = [_reader(getter, key, value) for getter, key, value, _ in watch.readers]
     if program.folded is not None:
-        readers += [(READ_ATTRIBUTE, owner, name, value) for owner, name, value in program.folded.guards]
+        readers += [(READ_SLOT, owner, slot_of(owner, name), value) for owner, name, value in program.folded.guards]
     return Call(
         program=program,
         structure=program.structure,
@@ -106,6 +122,11 @@ def describe(program: Program, lock: Any) -> Call | None:
         lock=(lock.acquire, lock.release) if writes else None,
         brief=_memory(program) <= BRIEF,
     )
+
+
+def slot_of(owner: Any, name: str) -> int:
+    """Where a slot lies in a storage or a Tensor, in bytes."""
+    return offset_of(Cell if owner.__class__ is Cell else Handle, name)
 
 
 def _memory(program: Program) -> int:

@@ -11,7 +11,7 @@ from typing import Any
 
 from squall.engine import keeping
 from squall.frontend.binding import CONSTANT, Program
-from squall.frontend.calling import READ_ATTRIBUTE, Call
+from squall.frontend.calling import READ_SLOT, Call, slot_of
 from squall.frontend.folding import standing
 from squall.ir.node import Node
 
@@ -48,7 +48,7 @@ class Frozen:
             return
         used = {id(p.node) for p in made.binding.held}
         self.guards = tuple([g for n, found in guards.items() if id(nodes[n]) in used for g in found])
-        readers = tuple([(READ_ATTRIBUTE, owner, name, value) for owner, name, value in self.guards])
+        readers = tuple([(READ_SLOT, owner, slot_of(owner, name), value) for owner, name, value in self.guards])
         fields = {name: getattr(self.plain, name) for name in Call.__slots__}
         fields |= {"readers": self.plain.readers + readers, "spec": (made, *self.plain.spec[1:])}
         self.call = Call(**fields)

@@ -51,13 +51,13 @@ class Compiled(CallSlots):
     """
 
     def __init__(self, function: Callable, dynamic: Dynamic | None, freeze: bool = False):
+        super().__init__()
         functools.update_wrapper(self, function, updated=())
         self.function, self.dynamic, self.freeze = function, dynamic, freeze
         self.label = getattr(function, "__qualname__", type(function).__name__)
         self.programs: list[Program] = []
         self.frozen: dict[Program, Frozen] = {}
-        self.captures = self.calls = 0
-        self.ready = None
+        self.captures = 0
         self._lock = threading.RLock()
         self._fixed: set[tuple[Any, int]] = set()
         self._concrete: set[tuple[Any, int, int]] = set()
@@ -90,7 +90,7 @@ class Compiled(CallSlots):
             return self._run(leaves, structure)
 
     def _run(self, leaves: list, structure: Any) -> Any:
-        self.calls += 1
+        self.count_call()
         if ready.Native.load is not None:  # a program that does nothing but call this never meets a plan again
             ready.met_again(self.calls if not self.freeze else sys.maxsize)
         if self.dynamic is not None:

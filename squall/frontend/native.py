@@ -61,7 +61,7 @@ from squall.runtime.buffer import Buffer
 from squall.runtime.memory import Block, allocate
 from squall.runtime.native import native
 from squall.runtime.objects import ObjectStore, Request
-from squall.runtime.python_native import bound_function, function, method, offset_of, supported
+from squall.runtime.python_native import bound_function, function, layouts, method, offset_of, supported
 
 _SOURCES = (native_walk, native_memory, native_run, native_methods, native_record, native_views, native_indexing,
             native_backward, native_operators, native_writing, native_calls, native_captured,
@@ -124,7 +124,7 @@ def _objects() -> dict[str, Any]:
         "BOUND_AGAIN": bound.Bound._again, "BOUND_BUSY_ERROR": bound.Bound._busy, "BOUND_STOPPED": bound.Bound._stopped,
         "PYTHON_CALL": _python_call,
         **{name: getattr(calling, name) for name in (
-            "READ_DICT", "READ_CELL", "READ_ATTRIBUTE", "NUMBER_FIXED", "NUMBER_ARGUMENT", "NUMBER_READ")},
+            "READ_DICT", "READ_CELL", "READ_ATTRIBUTE", "READ_SLOT", "NUMBER_FIXED", "NUMBER_ARGUMENT", "NUMBER_READ")},
         "FLOAT32": float32, "FLOAT64": float64, "INT64": int64, "BOOL_TYPE": bool_,
         "KNOWN": core._known, "SCALAR_TYPES": core._scalar_types, "SAVINGS": tape._savings, "KEEPING": core._keeping,
         "NON_DIFFERENTIABLE": NON_DIFFERENTIABLE, "PRESSURE": pressure,
@@ -205,7 +205,7 @@ def _load() -> None:
     offsets, objects = _offsets(), _objects()
     sources = [inspect.getsource(module) for module in _SOURCES]
     table = (*objects, *_WORDS)
-    names = {**_NUMBERS, **offsets}
+    names = {**_NUMBERS, **offsets, **layouts()}
     whole = "\0".join((*sources, inspect.getsource(native_language), repr(names), repr(table), repr(_ENTRIES)))
     key = ("native flush", hashlib.sha256(whole.encode()).hexdigest())
     store = ObjectStore("native flush", machine_code.CodeTarget(host.facts().triple), passes=("O2",))

@@ -51,12 +51,20 @@ def taken_back(cell, buffer):
     return 1
 
 
+def held_here_alone(cell, buffer):
+    """Whether nobody but an array's base has a storage and what lies in it: both go with the array."""
+    node = cell.Cell__node
+    if references(cell) != 1 or references(buffer) != 2 or node == 0 or node == NONE:
+        return 0
+    return references(node) == 1 and node.Node_buffer == buffer
+
+
 def array_gone(capsule):
     """The destructor of an array's base: one array less shares the storage."""
     buffer = PyCapsule_GetPointer(capsule, 0)
     cell = PyCapsule_GetContext(capsule)
     count = cell.Cell_shared
-    if count != 0 and count != NONE:
+    if count != 0 and count != NONE and not held_here_alone(cell, buffer):
         left = PyLong_AsLongLong(count) - 1
         if left > 0:
             number_new = PyLong_FromLongLong(left)

@@ -64,7 +64,9 @@ def make_results(f, ready, types, values):
     """New Nodes over new or donated memory in a new list, and the arena; 0 with an error."""
     buffers = f[STACK]
     spec = ready + 8 * (READY_REST + ready[READY_IMAGES])
-    nodes_new = PyList_New(0)
+    nodes_new = PyList_New(f[WANTED])
+    if nodes_new == 0:
+        return 0
     for i in range(f[WANTED]):
         donor = 0
         if spec[2 * i] >= 0:
@@ -77,10 +79,10 @@ def make_results(f, ready, types, values):
         Py_IncRef(EMPTY_TUPLE)
         node_new = new_node(BUFFER_OP, EMPTY_TUPLE, EMPTY_TUPLE, PyTuple_GetItem(types, i), output_new)
         Py_DecRef(output_new)
-        if node_new == 0 or PyList_Append(nodes_new, node_new) < 0:
+        if node_new == 0:
             Py_DecRef(nodes_new)
             return 0
-        Py_DecRef(node_new)
+        PyList_SetItem(nodes_new, i, node_new)
     if not take_arena(f, ready[READY_ARENA]):
         Py_DecRef(nodes_new)
         return 0

@@ -215,10 +215,8 @@ def call_compiled(self, arguments, count, names):
         made_new = call_ready(self, state_new, arguments, count, names)
         Py_DecRef(state_new)
         if made_new != 0:
-            sum_new = PyNumber_Add(self.CallSlots_calls, ONE)
-            if sum_new != 0:
-                put_flag(self + CallSlots_calls, sum_new)
-                Py_DecRef(sum_new)
+            counter = PyLong_AsLongLong(self.CallSlots_counter)
+            counter[0] += 1
             return made_new
         if PyErr_Occurred() != 0:
             return 0

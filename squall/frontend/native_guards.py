@@ -202,7 +202,7 @@ def arguments_fit(call, leaves, count):
 
 # ---------------------------------------------------------------- guards
 def reads_same(entry):
-    """Whether a value read from outside is as it was: (code, owner, key, value). -1 with an error."""
+    """Whether a value read from outside is as it was: (code, owner, key, value). `key` of a slot: its offset."""
     code = PyTuple_GetItem(entry, 0)
     owner = PyTuple_GetItem(entry, 1)
     key = PyTuple_GetItem(entry, 2)
@@ -210,6 +210,9 @@ def reads_same(entry):
     if code == READ_DICT:
         now = PyDict_GetItemWithError(owner, key)
         return now != 0 and same_plain(now, value)
+    if code == READ_SLOT:
+        place = owner + PyLong_AsLongLong(key)
+        return place[0] == value
     if code == READ_CELL:
         now = PyCell_Get(owner)
     elif code == READ_ATTRIBUTE:

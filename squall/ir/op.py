@@ -354,7 +354,7 @@ def constant(value: Any, dtype: DType, device: str = "cpu") -> Node:
         text = f"{complex(value).real.hex()} {complex(value).imag.hex()}"
     else:
         text = float(value).hex() if dtype.category == 2 else str(int(value))
-    return Node(ops.constant, (), (text, dtype), TensorType((), dtype, device))
+    return Node(ops.constant, (), (text, dtype), tensor_type((), dtype, device))
 
 
 def constant_value(node: Node) -> Any:

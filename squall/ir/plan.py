@@ -81,6 +81,17 @@ class Check(NamedTuple):
     size: Size
 
 
+class Link(NamedTuple):
+    """Step number `step` makes `rows` rows of `row_bytes` bytes, one after the other, where the word `written` points
+    to. The step after it reads them row by row, as its first operand, by the word `read`; nobody else does."""
+
+    step: int
+    written: Word
+    read: Word
+    rows: Size
+    row_bytes: Size
+
+
 class HostStep(NamedTuple):
     """Call a library function on NumPy views of slots; it writes its results into the output slots."""
 
@@ -173,7 +184,8 @@ class Plan(NamedTuple):
 
     `regions` are runs of steps, from one number to before another, none of which waits for another: a runner may take
     each run as one launch, whose parts threads share out by their cycles. An optimizer's update of many parameters is
-    one launch over a table of their addresses and sizes.
+    one launch over a table of their addresses and sizes. `links` are the steps that a runner may run together with the
+    next one, block by block of rows (`compiler/chains.py`).
     """
 
     inputs: tuple[Input, ...]
@@ -185,6 +197,7 @@ class Plan(NamedTuple):
     report: tuple[str, ...] = ()
     checks: tuple[Check, ...] = ()  # what status code 1 + i means
     regions: tuple[tuple[int, int], ...] = ()
+    links: tuple[Link, ...] = ()
 
     @property
     def launches(self) -> int:

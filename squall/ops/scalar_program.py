@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from squall.base.dtypes import int64
-from squall.ir.node import Node, TensorType
+from squall.ir.node import Node, tensor_type
 from squall.ir.op import Scalar, constant, op_named, ops
 from squall.ops.common import device_of
 from squall.ops.slicing import position
@@ -141,7 +141,7 @@ def run_program(program: tuple, inputs: Sequence[Any], captured: Sequence[Any]) 
         if step.op == "input":
             value = inputs[step.attrs[0]]
         elif step.op == "constant":
-            value = Node(ops.constant, (), (step.attrs[0], step.dtype), TensorType((), step.dtype, "cpu"))
+            value = Node(ops.constant, (), (step.attrs[0], step.dtype), tensor_type((), step.dtype))
         elif step.op == "element":
             value = _elements(captured[step.attrs[0]], operands)
         elif step.op == "cast":

@@ -21,7 +21,7 @@ from squall.runtime.processors import available_threads, processor_count
 SPIN_SECONDS = 500e-6  # how long an idle worker spins before it sleeps: more than the Python time between two plans
 _SYMBOLS = ("squall_run", "squall_run_recorded", "squall_pool_reset", "squall_set_threads", "squall_set_spins",
             "squall_pause_many", "squall_pool_state", "squall_copy", "squall_fill", "squall_loop", "squall_choose",
-            "squall_region", "squall_set_recorder", "squall_tick", "squall_note", "squall_set_poll")
+            "squall_region", "squall_chain", "squall_set_recorder", "squall_tick", "squall_note", "squall_set_poll")
 _lock = threading.RLock()
 _native: Native | None = None
 _chosen_threads = 0
@@ -53,7 +53,8 @@ class Native:
     """
 
     __slots__ = ("platform", "run", "run_code", "run_recorded", "set_recorder", "tick", "note", "reset", "_set_threads",
-                 "_set_spins", "_pause", "_state", "copy", "fill", "loop", "choose", "region", "seconds_per_tick")
+                 "_set_spins", "_pause", "_state", "copy", "fill", "loop", "choose", "region", "chain",
+                 "seconds_per_tick")
 
     def __init__(self, given: Platform | None = None):
         self.platform = given or host_platform()
@@ -80,7 +81,7 @@ class Native:
         self._state = entry("squall_pool_state", None, pointer)
         self.copy, self.fill = at["squall_copy"], at["squall_fill"]
         self.loop, self.choose = at["squall_loop"], at["squall_choose"]
-        self.region = at["squall_region"]
+        self.region, self.chain = at["squall_region"], at["squall_chain"]
         self.seconds_per_tick = _seconds_per_tick(self.platform)
         if hasattr(ctypes, "pythonapi"):
             interrupts.tell(entry("squall_set_poll", None, pointer, pointer))

@@ -14,6 +14,9 @@ comparisons (signed), `and`, `or`, `not`, and
     f(x, y)             a function of the module, of `EXTERNAL`, or one of `load8`, `load16`, `load32`
                         and `widened` (a float's bits as a double's)
     call(f, x, y)       the function at an address, taking and giving words; `call_int` for one that gives a C int
+
+Where `names` says how tuples and lists lie in memory ("VAR_SIZE", "TUPLE_ITEMS", "LIST_ITEMS", see
+`python_native.layouts`), their sizes and items are loaded without a call, and without a check.
 """
 
 from __future__ import annotations
@@ -42,6 +45,8 @@ EXTERNAL = {
     "PyTuple_GetItem": "w ww", "PyTuple_New": "w w", "PyTuple_SetItem": "i www", "PyTuple_Size": "w w",
     "PyType_GenericAlloc": "w ww", "PyWeakref_NewRef": "w ww", "Py_DecRef": "v w", "Py_IncRef": "v w",
 }  # fmt: skip
+_LOADS = {"PyTuple_Size": ("VAR_SIZE",), "PyList_Size": ("VAR_SIZE",), "PyTuple_GetItem": ("TUPLE_ITEMS",),
+          "PyList_GetItem": ("LIST_ITEMS",)}
 _TYPES = {"w": "i64", "i": "i32", "v": "void", "d": "double"}
 _ARITHMETIC = {ast.Add: "add", ast.Sub: "sub", ast.Mult: "mul", ast.BitAnd: "and", ast.BitOr: "or", ast.BitXor: "xor",
                ast.LShift: "shl", ast.RShift: "lshr"}
@@ -274,6 +279,8 @@ class _Function:
         if name in ("call", "call_int"):
             at = self._new(f"inttoptr i64 {values[0]} to ptr")
             return self._result("w" if name == "call" else "i", at, [f"i64 {v}" for v in values[1:]])
+        if name in _LOADS and all(n in self.names for n in _LOADS[name]):
+            return self._loaded(name, values)
         if name in self.known:
             if self.known[name] != len(values):
                 raise self._fail(e, f"{name} takes {self.known[name]} values")
@@ -286,6 +293,16 @@ class _Function:
             typed.append(f"double {self._new(f'bitcast i64 {value} to double')}" if type == "double" else
                          f"{type} {value}")
         return self._result(EXTERNAL[name][0], f"@{name}", typed)
+
+    def _loaded(self, name: str, values: list[str]) -> str:
+        """What `_LOADS` has words for, without a call."""
+        offset = self.names[_LOADS[name][0]]
+        place = self._new(f"getelementptr i8, ptr {self._new(f'inttoptr i64 {values[0]} to ptr')}, i64 {offset}")
+        if name == "PyList_GetItem":
+            place = self._new(f"load ptr, ptr {place}")
+        if len(values) == 2:
+            place = self._new(f"getelementptr i64, ptr {place}, i64 {values[1]}")
+        return self._new(f"load i64, ptr {place}")
 
     def _result(self, kind: str, function: str, typed: list[str]) -> str:
         call = f"call {_TYPES[kind]} {function}({', '.join(typed)})"

@@ -3,19 +3,22 @@
 `i32 squall_run(ptr plan, ptr values)`, and `i32 squall_run_recorded(ptr plan, ptr values, ptr recorder)`, which notes
 how long each step took (`native_recorder.py`) and runs instead while a profile is taken. The plan is read-only, so
 several threads may run one plan at once, each with its own values; the argument block lives on the runner's stack and
-is filled anew for each step. The layout, in 8-byte words (`plan_image.py` writes it):
+is made anew for each step: copied as the plan has it, then what depends on values is added to its words. The layout,
+in 8-byte words (`plan_image.py` writes it):
 
     header (8): steps, most arguments of a step, most scratch bytes, status value index (-1: none), status offset,
                 three zeros
-    step (8 each): kernel, byte offset of its binds, arguments, units value index, units constant, grain, scratch
-                   bytes, flags (1: stop the plan when the status word is not zero after this step)
-    bind (2 each): value index (-1: none), constant; the argument is values[index] + constant, or the constant
+    step (8 each): kernel, byte offset of its arguments, arguments, units value index, units constant, grain, scratch
+                   bytes, flags (1: stop the plan when the status word is not zero after this step) and, from bit
+                   BINDS_SHIFT on, binds
+    the arguments of a step: their constants, then its binds (2 words each): argument, value index; the value is added
 
 The result is 0, or 1 + the number of the step whose status word stopped the plan, or OUT_OF_SCRATCH.
 """
 
 from __future__ import annotations
 
+from squall.runtime.native_chain import chain_text
 from squall.runtime.native_control import control_text
 from squall.runtime.native_nested import nested_text
 from squall.runtime.native_pool import pool_text
@@ -23,8 +26,8 @@ from squall.runtime.native_recorder import PLAIN, RECORDED, recorder_text
 from squall.runtime.native_region import region_text
 from squall.runtime.native_waiting import Platform, waiting_text
 
-HEADER_WORDS, STEP_WORDS, BIND_WORDS = 8, 8, 2
-STOP_ON_STATUS = 1
+HEADER_WORDS, STEP_WORDS = 8, 8
+STOP_ON_STATUS, BINDS_SHIFT = 1, 8
 OUT_OF_SCRATCH = 1 << 30
 
 BOUND = """
@@ -39,21 +42,27 @@ define internal i64 @bound(ptr %values, i64 %index, i64 %constant) alwaysinline 
   ret i64 %sum
 }
 
-define internal void @fill_arguments(ptr %binds, i64 %count, ptr %values, ptr %args) nounwind {
+define internal void @fill_arguments(ptr %from, i64 %count, i64 %binds, ptr %values, ptr %args) nounwind {
 entry:
+  %bytes = shl i64 %count, 3
+  call void @llvm.memcpy.p0.p0.i64(ptr align 64 %args, ptr align 8 %from, i64 %bytes, i1 false)
+  %records = getelementptr i64, ptr %from, i64 %count
   br label %head
 head:
   %i = phi i64 [0, %entry], [%up, %body]
-  %more = icmp slt i64 %i, %count
+  %more = icmp slt i64 %i, %binds
   br i1 %more, label %body, label %out
 body:
-  %bind = getelementptr [2 x i64], ptr %binds, i64 %i
-  %index = load i64, ptr %bind
-  %constant.at = getelementptr i64, ptr %bind, i64 1
-  %constant = load i64, ptr %constant.at
-  %value = call i64 @bound(ptr %values, i64 %index, i64 %constant)
-  %at = getelementptr i64, ptr %args, i64 %i
-  store i64 %value, ptr %at
+  %bind = getelementptr [2 x i64], ptr %records, i64 %i
+  %argument = load i64, ptr %bind
+  %index.at = getelementptr i64, ptr %bind, i64 1
+  %index = load i64, ptr %index.at
+  %value.at = getelementptr i64, ptr %values, i64 %index
+  %value = load i64, ptr %value.at
+  %at = getelementptr i64, ptr %args, i64 %argument
+  %constant = load i64, ptr %at
+  %sum = add i64 %value, %constant
+  store i64 %sum, ptr %at
   %up = add i64 %i, 1
   br label %head
 out:
@@ -102,9 +111,9 @@ body:
   %step.from = add i64 %step.word, {header_words}
   %step = getelementptr i64, ptr %plan, i64 %step.from
   %kernel = load ptr, ptr %step
-  %binds.offset.at = getelementptr i64, ptr %step, i64 1
-  %binds.offset = load i64, ptr %binds.offset.at
-  %binds = getelementptr i8, ptr %plan, i64 %binds.offset
+  %from.offset.at = getelementptr i64, ptr %step, i64 1
+  %from.offset = load i64, ptr %from.offset.at
+  %from = getelementptr i8, ptr %plan, i64 %from.offset
   %count.at = getelementptr i64, ptr %step, i64 2
   %count = load i64, ptr %count.at
   %units.index.at = getelementptr i64, ptr %step, i64 3
@@ -117,7 +126,8 @@ body:
   %scratch.bytes = load i64, ptr %scratch.bytes.at
   %flags.at = getelementptr i64, ptr %step, i64 7
   %flags = load i64, ptr %flags.at
-  call void @fill_arguments(ptr %binds, i64 %count, ptr %values, ptr %args)
+  %binds = lshr i64 %flags, {binds_shift}
+  call void @fill_arguments(ptr %from, i64 %count, i64 %binds, ptr %values, ptr %args)
   %units = call i64 @bound(ptr %values, i64 %units.index, i64 %units.constant)
   call void @dispatch(ptr %kernel, ptr %args, i64 %units, i64 %grain, i64 %scratch.bytes, ptr %scratch.at)
   {step_tick}
@@ -234,7 +244,7 @@ tail:
 
 def _run_text(variant: dict[str, str]) -> str:
     return RUN.format(**variant, out_of_scratch=OUT_OF_SCRATCH, stop_on_status=STOP_ON_STATUS,
-                      step_words=STEP_WORDS, header_words=HEADER_WORDS)
+                      binds_shift=BINDS_SHIFT,                      step_words=STEP_WORDS, header_words=HEADER_WORDS)
 
 
 def native_text(platform: Platform) -> str:
@@ -251,4 +261,4 @@ def native_text(platform: Platform) -> str:
         ticks = TICKS_POSIX.format(clock=6 if platform.system == "darwin" else 1)
     return "".join((pool_text(platform), waiting_text(platform), control_text(platform), BOUND, ticks,
                     recorder_text(platform.system), _run_text(PLAIN), _run_text(RECORDED),
-                    nested_text(OUT_OF_SCRATCH, rate), region_text(), MOVES))
+                    nested_text(OUT_OF_SCRATCH, rate), region_text(), chain_text(), MOVES))

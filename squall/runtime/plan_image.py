@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from squall.base.errors import SquallError
 from squall.runtime.native import native
-from squall.runtime.native_runner import BIND_WORDS, HEADER_WORDS, OUT_OF_SCRATCH, STEP_WORDS, STOP_ON_STATUS
+from squall.runtime.native_runner import BINDS_SHIFT, HEADER_WORDS, OUT_OF_SCRATCH, STEP_WORDS, STOP_ON_STATUS
 
 
 class Bind(NamedTuple):
@@ -147,19 +147,22 @@ class PlanImage:
         most = max((len(step.args) for step in self.steps), default=0)
         scratch = max((step.scratch for step in self.steps), default=0)
         words = [len(self.steps), most, scratch, *_bind(0 if status is None else status, self.value_count), 0, 0, 0]
-        binds: list[int] = []
+        tail: list[int] = []
         first = HEADER_WORDS + STEP_WORDS * len(self.steps)
         for step in self.steps:
             if step.kernel == 0 or step.grain < 1 or step.scratch < 0:
                 raise ValueError(f"step {step.name!r}: kernel {step.kernel:#x}, grain {step.grain}, "
                                  f"scratch {step.scratch}")
-            words += (_signed(step.kernel), 8 * (first + len(binds)), len(step.args))
+            args = [_bind(arg, self.value_count) for arg in step.args]
+            binds = [(number, value) for number, (value, _) in enumerate(args) if value >= 0]
+            words += (_signed(step.kernel), 8 * (first + len(tail)), len(args))
             words += _bind(step.units, self.value_count)
-            words += (step.grain, step.scratch, STOP_ON_STATUS if step.stop_on_status else 0)
-            for arg in step.args:
-                binds += _bind(arg, self.value_count)
-        assert len(binds) == BIND_WORDS * sum(len(step.args) for step in self.steps)
-        return words + binds
+            flags = STOP_ON_STATUS if step.stop_on_status else 0
+            words += (step.grain, step.scratch, len(binds) << BINDS_SHIFT | flags)
+            tail += [constant for _, constant in args]
+            for bind in binds:
+                tail += bind
+        return words + tail
 
     def take_block(self) -> ValueBlock:
         """A values block nobody else uses; give it back with `give_block`."""

@@ -81,6 +81,27 @@ def offset_of(cls: type, slot: str) -> int:
     return 8 * places[0]
 
 
+def layouts() -> dict[str, int]:
+    """Where the number of items and the items of a tuple, and the pointer to those of a list, lie, in bytes, found by
+    looking; nothing of it where that cannot be told.
+
+    Example:
+        >>> layouts()["VAR_SIZE"]
+        16
+    """
+    marks = [object(), object(), object()]
+    wanted = [id(m) for m in marks]
+    made, listed = tuple(marks), list(marks)
+    words = (ctypes.c_size_t * (tuple.__basicsize__ // 8 + 3)).from_address(id(made))[:]
+    at = [i for i in range(_OBJECT_WORDS, len(words) - 2) if words[i:i + 3] == wanted]
+    head = (ctypes.c_size_t * (list.__basicsize__ // 8)).from_address(id(listed))[:]
+    if len(at) != 1 or len(head) <= _OBJECT_WORDS + 1 or head[_OBJECT_WORDS] != 3 or words[_OBJECT_WORDS] != 3:
+        return {}
+    if (ctypes.c_size_t * 3).from_address(head[_OBJECT_WORDS + 1])[:] != wanted:
+        return {}
+    return {"VAR_SIZE": 8 * _OBJECT_WORDS, "TUPLE_ITEMS": 8 * at[0], "LIST_ITEMS": 8 * (_OBJECT_WORDS + 1)}
+
+
 def supported() -> bool:
     """Whether this interpreter's objects begin with a reference count and their class, and one lock guards them."""
     if sys.implementation.name != "cpython" or sysconfig.get_config_var("Py_GIL_DISABLED"):

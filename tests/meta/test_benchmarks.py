@@ -118,6 +118,14 @@ def test_floors_of_one_way_of_seconds_and_of_a_rate():
     assert floors.verdict(floors.Floor("own", ("own",), way="squall by hand"), entry) is None
 
 
+def test_contenders_that_do_other_work_are_no_peers():
+    entry = measured(squall=1.0, torch_eager=0.5, onnxruntime=4.0) | {"case": "call-100-parameters"}
+    (floor,) = [f for f in floors.FLOORS if f.cases == ("call-100-parameters",)]
+    verdict = floors.verdict(floor, entry)
+    assert (verdict.peer, verdict.ratio, verdict.held) == ("onnxruntime", pytest.approx(4.0), True)
+    assert "PyTorch eager" in report.standing([entry])
+
+
 def test_the_page_shows_losing_rows():
     entry = measured(squall=1.0, torch_eager=0.5) | {"case": "gpt2-decode"}
     assert "0.50" in report.standing([entry]) and "**not held**" in report.standing([entry])
