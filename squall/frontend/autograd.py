@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from squall.base import epoch
-from squall.base.errors import AutogradError, ShapeError
+from squall.base.errors import ArgumentError, AutogradError, ShapeError
 from squall.base.shapes import numel
 from squall.frontend import known_backward
 from squall.frontend.anomaly import check_gradients
@@ -99,12 +99,12 @@ def _edges(tensors: Iterable[Any]) -> list:
     return out
 
 
-def backward(tensors: Any, gradients: Any = None, retain_graph: bool | None = None, create_graph: bool = False,
+def backward(tensors: Any, grad_tensors: Any = None, retain_graph: bool | None = None, create_graph: bool = False,
              inputs: Any = None) -> None:
     """Add the gradients of tensors to the `.grad` of every leaf (or of `inputs` only).
 
     Args:
-        tensors: a Tensor or a sequence. gradients: of the same shapes, None for scalars. retain_graph: keep what
+        tensors: a Tensor or a sequence. grad_tensors: of the same shapes, None for scalars. retain_graph: keep what
             backward reads for another time (default: create_graph). create_graph: record the gradients' own history.
 
     Raises:
@@ -112,7 +112,7 @@ def backward(tensors: Any, gradients: Any = None, retain_graph: bool | None = No
             in place.
     """
     tensors = (tensors,) if isinstance(tensors, Handle) else tuple(tensors)
-    given = (gradients,) if gradients is None or isinstance(gradients, Handle) else tuple(gradients)
+    given = (grad_tensors,) if grad_tensors is None or isinstance(grad_tensors, Handle) else tuple(grad_tensors)
     given = given * len(tensors) if len(given) == 1 and given[0] is None else given
     edges = _edges(tensors)
     wanted = None if inputs is None else {id(e): e for e in _edges((inputs,) if isinstance(inputs, Handle) else inputs)}
@@ -162,10 +162,18 @@ def grad(
     grad_outputs: Any = None,
     retain_graph: bool | None = None,
     create_graph: bool = False,
+    only_inputs: bool = True,
     allow_unused: bool = False,
+    *,
     materialize_grads: bool = False,
 ) -> tuple:
     """The gradients of outputs with respect to inputs, without touching `.grad`.
+
+    Args:
+        outputs, inputs: a Tensor or a sequence. grad_outputs: of the outputs' shapes, None for scalars. retain_graph:
+            keep what backward reads for another time (default: create_graph). create_graph: record the gradients' own
+            history. only_inputs: must be True. allow_unused: whether an input may have no part in the outputs.
+            materialize_grads: zeros for such inputs.
 
     Returns:
         tuple: one Tensor an input, None for an unused one when allowed.
@@ -177,6 +185,8 @@ def grad(
         >>> sq.autograd.grad(g, x)[0].item()
         2.0
     """
+    if not only_inputs:
+        raise ArgumentError("grad: only_inputs must be True; use backward() to gather gradients of other leaves")
     outputs = (outputs,) if isinstance(outputs, Handle) else tuple(outputs)
     inputs = (inputs,) if isinstance(inputs, Handle) else tuple(inputs)
     given = (grad_outputs,) if grad_outputs is None or isinstance(grad_outputs, Handle) else tuple(grad_outputs)

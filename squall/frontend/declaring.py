@@ -8,8 +8,8 @@ a class of methods it is the method; `in_place(function)` makes the method with 
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import wraps
-from inspect import signature
+from functools import cache, wraps
+from inspect import Parameter, Signature, signature
 from typing import Any
 
 from squall.base.dtypes import default_dtype, int64
@@ -22,10 +22,12 @@ from squall.frontend.out import checked, into
 
 def of_tensor(function: Callable) -> Callable[..., Any]:
     """A function whose first argument must be a Tensor, with a keyword `out` for its result."""
-    name = function.__name__
+    name, first = function.__name__, next(iter(signature(function).parameters))
 
     @wraps(function)
-    def run(input: Any, *args: Any, out: Any = None, **keywords: Any) -> Any:
+    def run(input: Any = None, *args: Any, out: Any = None, **keywords: Any) -> Any:
+        if input is None and first in keywords:  # by the name it has in the signature
+            input = keywords.pop(first)
         value = function(input if isinstance(input, Handle) else checked(input, name), *args, **keywords)
         return value if out is None else into(out, value, name)
 
@@ -79,6 +81,47 @@ def with_out(function: Callable) -> Callable[..., Any]:
         return value if out is None else into(out, value, function.__name__)
 
     return extended(run, function, "out")
+
+
+def renamed(function: Callable, name: str) -> Callable[..., Any]:
+    """The function under another name, its first argument called `input`."""
+
+    @wraps(function)
+    def run(*args: Any, **keywords: Any) -> Any:
+        if "input" in keywords:
+            args = (keywords.pop("input"), *args)
+        return function(*args, **keywords)
+
+    run.__name__ = run.__qualname__ = name
+    try:
+        first, *rest = signature(function).parameters.values()
+    except ValueError:  # native code, which says nothing of its arguments
+        first, *rest = signature(lambda input, *args, **keywords: None).parameters.values()
+    shown = Signature([first.replace(name="input", kind=Parameter.POSITIONAL_OR_KEYWORD), *rest])
+    run.__signature__ = shown  # type: ignore[attr-defined]  # what `inspect` looks at
+    return run
+
+
+NUMPY_NAMES = {"axis": "dim", "keepdims": "keepdim"}
+
+
+@cache
+def with_numpy_names(function: Callable) -> Callable[..., Any]:
+    """A function that takes NumPy's names of arguments as well, `axis` and `keepdims`, as PyTorch's functions do."""
+    if not NUMPY_NAMES.keys() - signature(function).parameters.keys():
+        return function
+
+    @wraps(function)
+    def run(*args: Any, **keywords: Any) -> Any:
+        if keywords and not NUMPY_NAMES.keys().isdisjoint(keywords):
+            for theirs, own in NUMPY_NAMES.items():
+                if theirs in keywords:
+                    if own in keywords:
+                        raise TypeError(f"{function.__name__}(): got both {own!r} and {theirs!r}")
+                    keywords[own] = keywords.pop(theirs)
+        return function(*args, **keywords)
+
+    return run
 
 
 def in_place(function: Callable) -> Callable[..., Any]:

@@ -163,9 +163,9 @@ def bmm(input: Any, mat2: Any, *, out: Any = None) -> Any:
     return into(out, arithmetic.bmm(checked(input, "bmm"), checked(mat2, "bmm", "mat2")), "bmm")
 
 
-def dot(input: Any, other: Any, *, out: Any = None) -> Any:
+def dot(input: Any, tensor: Any, *, out: Any = None) -> Any:
     """Inner product of two vectors of one length."""
-    return into(out, arithmetic.dot(checked(input, "dot"), checked(other, "dot", "other")), "dot")
+    return into(out, arithmetic.dot(checked(input, "dot"), checked(tensor, "dot", "tensor")), "dot")
 
 
 def outer(input: Any, vec2: Any, *, out: Any = None) -> Any:

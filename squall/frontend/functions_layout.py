@@ -143,11 +143,21 @@ def adjoint(input: Any) -> Any:
 
 
 # ---------------------------------------------------------------- split
+def _where(function: str, *given: Any) -> Any:
+    """The one of an argument's names that was used."""
+    found = [value for value in given if value is not None]
+    if len(found) != 1:
+        raise TypeError(f"{function}(): expected one of indices_or_sections, indices and sections, got {len(found)}")
+    return found[0]
+
+
 @of_tensor
-def tensor_split(input: Any, indices_or_sections: Any, dim: int = 0) -> tuple:
-    """Views of so many parts, nearly equal, or of the parts between positions."""
+def tensor_split(input: Any, indices_or_sections: Any = None, dim: int = 0, *, indices: Any = None,
+                 sections: Any = None, tensor_indices_or_sections: Any = None) -> tuple:
+    """Views of so many parts, nearly equal, or of the parts between positions; by any of the names PyTorch has."""
     d = normalize_dim(dim, input.ndim, "tensor_split")
-    size, where = input.node.shape[d], indices_or_sections
+    given = indices_or_sections if tensor_indices_or_sections is None else tensor_indices_or_sections
+    size, where = input.node.shape[d], _where("tensor_split", given, indices, sections)
     if isinstance(where, Handle):
         where = where.tolist()
     if isinstance(where, int):
@@ -176,21 +186,22 @@ def _split_along(input: Any, given: Any, dim: int, least: int, function: str) ->
 
 
 @of_tensor
-def hsplit(input: Any, indices_or_sections: Any) -> tuple:
+def hsplit(input: Any, indices_or_sections: Any = None, *, indices: Any = None, sections: Any = None) -> tuple:
     """Views of parts of the second dimension (the first of vectors)."""
-    return _split_along(input, indices_or_sections, 0 if input.ndim == 1 else 1, 1, "hsplit")
+    where = _where("hsplit", indices_or_sections, indices, sections)
+    return _split_along(input, where, 0 if input.ndim == 1 else 1, 1, "hsplit")
 
 
 @of_tensor
-def vsplit(input: Any, indices_or_sections: Any) -> tuple:
+def vsplit(input: Any, indices_or_sections: Any = None, *, indices: Any = None, sections: Any = None) -> tuple:
     """Views of parts of the first dimension."""
-    return _split_along(input, indices_or_sections, 0, 2, "vsplit")
+    return _split_along(input, _where("vsplit", indices_or_sections, indices, sections), 0, 2, "vsplit")
 
 
 @of_tensor
-def dsplit(input: Any, indices_or_sections: Any) -> tuple:
+def dsplit(input: Any, indices_or_sections: Any = None, *, indices: Any = None, sections: Any = None) -> tuple:
     """Views of parts of the third dimension."""
-    return _split_along(input, indices_or_sections, 2, 3, "dsplit")
+    return _split_along(input, _where("dsplit", indices_or_sections, indices, sections), 2, 3, "dsplit")
 
 
 @of_tensor

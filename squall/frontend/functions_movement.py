@@ -65,7 +65,16 @@ def transpose(input: Any, dim0: int, dim1: int) -> Any:
     return checked(input, "transpose").transpose(dim0, dim1)
 
 
-swapaxes = swapdims = transpose
+
+
+def swapaxes(input: Any, axis0: int, axis1: int) -> Any:
+    """Two dimensions exchanged; a view."""
+    return transpose(input, axis0, axis1)
+
+
+def swapdims(input: Any, dim0: int, dim1: int) -> Any:
+    """Two dimensions exchanged; a view."""
+    return transpose(input, dim0, dim1)
 
 
 def t(input: Any) -> Any:
@@ -181,8 +190,8 @@ def meshgrid(*tensors: Any, indexing: str = "ij") -> tuple:
                  for i, p in enumerate(parts))
 
 
-def gather(input: Any, dim: int, index: Any, *, out: Any = None) -> Any:
-    """Elements along a dimension by an index of the same rank."""
+def gather(input: Any, dim: int, index: Any, *, sparse_grad: bool = False, out: Any = None) -> Any:
+    """Elements along a dimension by an index of the same rank; gradients are never sparse, whatever is asked."""
     return into(out, checked(input, "gather").gather(dim, index), "gather", exact=True)
 
 
@@ -213,9 +222,9 @@ def masked_select(input: Any, mask: Any, *, out: Any = None) -> Any:
     return into(out, made, "masked_select")
 
 
-def nonzero(input: Any, *, as_tuple: bool = False) -> Any:
+def nonzero(input: Any, *, as_tuple: bool = False, out: Any = None) -> Any:
     """Positions of nonzero elements (evaluates the Tensor)."""
-    return checked(input, "nonzero").nonzero(as_tuple=as_tuple)
+    return into(out, checked(input, "nonzero").nonzero(as_tuple=as_tuple), "nonzero", exact=True)
 
 
 def tile(input: Any, dims: Any) -> Any:
@@ -253,9 +262,9 @@ def repeat_interleave(input: Any, repeats: Any, dim: int | None = None, *, outpu
     return x.index_select(d, creation.tensor(positions, dtype=int64))
 
 
-def clone(input: Any) -> Any:
+def clone(input: Any, *, memory_format: Any = None) -> Any:
     """A copy with its own memory; gradients flow through."""
-    return checked(input, "clone").clone()
+    return checked(input, "clone").clone(memory_format=memory_format)
 
 
 def detach(input: Any) -> Any:

@@ -42,24 +42,24 @@ def all(input: Any, dim: Any = None, keepdim: bool = False, *, out: Any = None) 
     return into(out, checked(input, "all").all(dim, keepdim), "all")
 
 
-def argmax(input: Any, dim: int | None = None, keepdim: bool = False) -> Any:
+def argmax(input: Any, dim: int | None = None, keepdim: bool = False, *, out: Any = None) -> Any:
     """Position of the largest element, the first of ties."""
-    return checked(input, "argmax").argmax(dim, keepdim)
+    return into(out, checked(input, "argmax").argmax(dim, keepdim), "argmax", exact=True)
 
 
-def argmin(input: Any, dim: int | None = None, keepdim: bool = False) -> Any:
+def argmin(input: Any, dim: int | None = None, keepdim: bool = False, *, out: Any = None) -> Any:
     """Position of the smallest element, the first of ties."""
-    return checked(input, "argmin").argmin(dim, keepdim)
+    return into(out, checked(input, "argmin").argmin(dim, keepdim), "argmin", exact=True)
 
 
-def max(input: Any, dim: Any = None, keepdim: bool = False, *, out: Any = None) -> Any:
+def max(input: Any, dim: Any = None, keepdim: bool = False, *, other: Any = None, out: Any = None) -> Any:
     """Largest element, (values, indices) along dim, or the elementwise maximum with a Tensor."""
-    return into(out, checked(input, "max").max(dim, keepdim), "max")
+    return into(out, checked(input, "max").max(dim, keepdim, other=other), "max")
 
 
-def min(input: Any, dim: Any = None, keepdim: bool = False, *, out: Any = None) -> Any:
+def min(input: Any, dim: Any = None, keepdim: bool = False, *, other: Any = None, out: Any = None) -> Any:
     """Smallest element, (values, indices) along dim, or the elementwise minimum with a Tensor."""
-    return into(out, checked(input, "min").min(dim, keepdim), "min")
+    return into(out, checked(input, "min").min(dim, keepdim, other=other), "min")
 
 
 def var(input: Any, dim: Any = None, unbiased: bool | None = None, keepdim: bool = False, *,
@@ -116,9 +116,9 @@ def sort(input: Any, dim: int = -1, descending: bool = False, stable: bool = Tru
     return into(out, checked(input, "sort").sort(dim, descending), "sort")
 
 
-def argsort(input: Any, dim: int = -1, descending: bool = False, stable: bool = True) -> Any:
+def argsort(input: Any, dim: int = -1, descending: bool = False, stable: bool = True, *, out: Any = None) -> Any:
     """Positions in sorted order along dim."""
-    return checked(input, "argsort").argsort(dim, descending)
+    return into(out, checked(input, "argsort").argsort(dim, descending), "argsort", exact=True)
 
 
 def topk(input: Any, k: int, dim: int = -1, largest: bool = True, sorted: bool = True, *, out: Any = None) -> Any:

@@ -275,7 +275,9 @@ def _bin_of(x: Any, edges: Any) -> Any:
 
 
 @with_out
-def histogram(input: Any, bins: Any, *, range: Any = None, weight: Any = None, density: bool = False) -> Histogram:
+def histogram(
+    input: Any, bins: Any = 100, *, range: Any = None, weight: Any = None, density: bool = False
+) -> Histogram:
     """(counts, edges) of bins that are given by their number or their edges.
 
     Args:

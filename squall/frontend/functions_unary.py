@@ -176,10 +176,7 @@ def ceil(input: Any, *, out: Any = None) -> Any:
 
 def round(input: Any, *, decimals: int = 0, out: Any = None) -> Any:
     """The nearest whole number, halves to even; with decimals, the nearest multiple of 10 ** -decimals."""
-    value = checked(input, "round")
-    if decimals:
-        return into(out, (value * 10.0**decimals).round() / 10.0**decimals, "round")
-    return into(out, value.round(), "round")
+    return into(out, checked(input, "round").round(decimals=decimals), "round")
 
 
 def trunc(input: Any, *, out: Any = None) -> Any:

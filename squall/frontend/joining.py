@@ -9,6 +9,7 @@ from squall.base.shapes import normalize_dim, normalize_dims
 from squall.frontend.core import cast, common_dtype, record
 from squall.frontend.entries import Native, note_as_given
 from squall.frontend.movement import narrow, reshape
+from squall.frontend.out import into
 from squall.ir.op import ops
 
 
@@ -35,9 +36,9 @@ def concat(tensors: Any, dim: int = 0, function: str = "cat") -> Any:
     return record(ops.concat, operands, (d,))
 
 
-def stack(tensors: Any, dim: int = 0) -> Any:
+def stack(tensors: Any, dim: int = 0, *, out: Any = None) -> Any:
     """Tensors of one shape joined along a new dimension."""
-    return Native.call(_stack, tensors, dim)
+    return into(out, Native.call(_stack, tensors, dim), "stack")
 
 
 def _stack(tensors: Any, dim: int) -> Any:

@@ -11,7 +11,7 @@ from squall.base.shapes import broadcast, normalize_dim
 from squall.frontend import arithmetic, creation
 from squall.frontend.autocast import full_precision
 from squall.frontend.core import cast, record
-from squall.frontend.declaring import of_tensor, with_out
+from squall.frontend.declaring import of_tensor, renamed, with_out
 from squall.frontend.functions import finfo
 from squall.frontend.functions_complex import real
 from squall.frontend.movement import expand
@@ -86,7 +86,7 @@ def inv(A: Any) -> Any:
     return record(ops.inverse, (matrices(A, "linalg.inv", square=True),), ())
 
 
-inverse = inv
+inverse = renamed(inv, "inverse")
 
 
 @with_out

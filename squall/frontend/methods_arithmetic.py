@@ -356,9 +356,9 @@ class ArithmeticMethods:
         """Matrix times vector."""
         return arithmetic.product(self, vec)
 
-    def dot(self, other: Tensor) -> Tensor:
+    def dot(self, tensor: Tensor) -> Tensor:
         """Inner product of two vectors."""
-        return arithmetic.dot(self, other)
+        return arithmetic.dot(self, tensor)
 
     def outer(self, vec2: Tensor) -> Tensor:
         """Outer product of two vectors."""

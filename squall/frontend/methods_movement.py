@@ -55,7 +55,9 @@ class MovementMethods:
         return movement.movedim(self, source, destination)
 
     moveaxis = movedim
-    swapdims = swapaxes
+    def swapdims(self, dim0: int, dim1: int) -> Tensor:
+        """Two dimensions exchanged; a view."""
+        return movement.transpose(self, dim0, dim1)
 
     def expand(self, *sizes: Any) -> Tensor:
         """Sizes of 1 repeated without copying; a view."""
@@ -85,8 +87,10 @@ class MovementMethods:
         """A dimension split into several; a view."""
         return movement.unflatten(self, dim, sizes)
 
-    def broadcast_to(self, size: Any) -> Tensor:
-        """Expanded to a shape without copying; a view."""
+    def broadcast_to(self, *size: Any) -> Tensor:
+        """Expanded to a shape, given as one sequence or as sizes, without copying; a view."""
+        if len(size) == 1 and not isinstance(size[0], int):
+            (size,) = size
         return movement.expand(self, *tuple(size)) if tuple(size) else self  # type: ignore[return-value]
 
     def tile(self, *dims: Any) -> Tensor:

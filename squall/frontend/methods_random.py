@@ -50,9 +50,9 @@ class RandomMethods:
         """Positions drawn with the probabilities of each row."""
         return random.multinomial(self, num_samples, replacement, generator=generator)
 
-    def bernoulli(self, *, generator: Any = None) -> Tensor:
-        """1 with the probability each element gives, else 0."""
-        return random.bernoulli(self, generator=generator)
+    def bernoulli(self, p: float | None = None, *, generator: Any = None) -> Tensor:
+        """1 with the probability each element gives, or `p` gives for all, else 0."""
+        return random.bernoulli(self, p, generator=generator)
 
     def exponential_(self, lambd: float = 1.0, *, generator: Any = None) -> Tensor:
         """In place: exponential numbers of a rate."""

@@ -6,8 +6,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from squall.base.dtypes import as_dtype
 from squall.frontend import reductions
 from squall.frontend.autocast import full_precision
+from squall.frontend.core import cast
 from squall.frontend.entries import Native
 from squall.ir.op import ops
 
@@ -99,17 +101,17 @@ class ReductionMethods:
         """Running product along dim."""
         return reductions.running(ops.cumprod, self, dim, dtype)
 
-    def norm(self, p: Any = 2, dim: Any = None, keepdim: bool = False) -> Tensor:
-        """Vector norm of order p over dims."""
-        return reductions.norm(self, p, dim, keepdim)
+    def norm(self, p: Any = 2, dim: Any = None, keepdim: bool = False, dtype: Any = None) -> Tensor:
+        """Vector norm of order p over dims, of the values in a dtype when one is given."""
+        return reductions.norm(self if dtype is None else cast(self, as_dtype(dtype)), p, dim, keepdim)
 
-    def max(self, dim: Any = None, keepdim: bool = False) -> Any:
-        """Largest element, (values, indices) along dim, or the elementwise maximum with a tensor."""
-        return reductions.largest(self, dim, keepdim)
+    def max(self, dim: Any = None, keepdim: bool = False, *, other: Any = None) -> Any:
+        """Largest element, (values, indices) along dim, or the elementwise maximum with `other`."""
+        return reductions.largest(self, dim if other is None else other, keepdim)
 
-    def min(self, dim: Any = None, keepdim: bool = False) -> Any:
-        """Smallest element, (values, indices) along dim, or the elementwise minimum with a tensor."""
-        return reductions.smallest(self, dim, keepdim)
+    def min(self, dim: Any = None, keepdim: bool = False, *, other: Any = None) -> Any:
+        """Smallest element, (values, indices) along dim, or the elementwise minimum with `other`."""
+        return reductions.smallest(self, dim if other is None else other, keepdim)
 
     def median(self, dim: int | None = None, keepdim: bool = False) -> Any:
         """Lower median, or (values, indices) along dim."""

@@ -159,9 +159,9 @@ class UnaryMethods:
         """Whole part, toward zero."""
         return unary(ops.trunc, self)
 
-    def round(self) -> Tensor:
-        """Nearest whole number, halves to even."""
-        return unary(ops.round, self)
+    def round(self, *, decimals: int = 0) -> Tensor:
+        """Nearest whole number, halves to even; with decimals, the nearest multiple of 10 ** -decimals."""
+        return unary(ops.round, self * 10.0**decimals) / 10.0**decimals if decimals else unary(ops.round, self)
 
     def sigmoid(self) -> Tensor:
         """1 / (1 + exp(-x))."""
@@ -327,9 +327,9 @@ class UnaryMethods:
         """In place: whole part, toward zero."""
         return self._in_place(self.trunc(), "trunc_")
 
-    def round_(self) -> Tensor:
-        """In place: nearest whole number, halves to even."""
-        return self._in_place(self.round(), "round_")
+    def round_(self, *, decimals: int = 0) -> Tensor:
+        """In place: nearest whole number, halves to even; with decimals, the nearest multiple of 10 ** -decimals."""
+        return self._in_place(self.round(decimals=decimals), "round_")
 
     def sigmoid_(self) -> Tensor:
         """In place: 1 / (1 + exp(-x))."""

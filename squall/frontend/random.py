@@ -220,8 +220,19 @@ def randperm(n: int, *, generator: Generator | None = None, dtype: Any = None, d
     return cast(keys.argsort(0), int64 if dtype is None else as_dtype(dtype))
 
 
-def bernoulli(input: Any, *, generator: Generator | None = None) -> Any:
-    """1 with the probability each element gives, else 0."""
+def bernoulli(input: Any, p: float | None = None, *, generator: Generator | None = None, out: Any = None) -> Any:
+    """1 with the probability each element gives, or `p` gives for all, else 0.
+
+    Raises:
+        ArgumentError: for a p outside of [0, 1].
+    """
+    if p is not None:
+        if not 0 <= p <= 1:
+            raise ArgumentError(f"bernoulli: argument 'p' must be between 0 and 1, got {p}")
+        drawn = draw(ops.uniform, tuple(input.node.shape), as_dtype("float32"), generator)
+        return into(out, cast(drawn < p, input.node.dtype), "bernoulli")
+    if out is not None:
+        return into(out, bernoulli(input.detach(), generator=generator), "bernoulli")
     node = input.node
     uniform = draw(ops.uniform, tuple(node.shape), as_dtype("float32"), generator)
     drawn = cast(record(ops.lt, (uniform, cast(input.detach(), as_dtype("float32"))), ()), node.dtype)

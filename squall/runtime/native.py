@@ -135,16 +135,16 @@ def _wanted_threads() -> int:
     return _chosen_threads or knob or min(available_threads(), MAX_THREADS)
 
 
-def set_num_threads(count: int) -> None:
-    """Use `count` threads for parallel work, the calling thread included. Results do not change.
+def set_num_threads(num: int) -> None:
+    """Use `num` threads for parallel work, the calling thread included. Results do not change.
 
     Programs that were compiled before use them as well: their work is split anew.
 
     Args:
-        count: from 1 to 1024.
+        num: from 1 to 1024.
 
     Raises:
-        ValueError: when `count` is not between 1 and 1024.
+        ValueError: when `num` is not between 1 and 1024.
 
     Example:
         >>> set_num_threads(1)
@@ -152,11 +152,11 @@ def set_num_threads(count: int) -> None:
         1
     """
     global _chosen_threads
-    if not 1 <= count <= MAX_THREADS:
-        raise ValueError(f"set_num_threads: {count} is not between 1 and {MAX_THREADS}")
-    _chosen_threads = count
-    if _native is not None and _native.state()["threads"] != count:
-        _native.set_threads(count)
+    if not 1 <= num <= MAX_THREADS:
+        raise ValueError(f"set_num_threads: {num} is not between 1 and {MAX_THREADS}")
+    _chosen_threads = num
+    if _native is not None and _native.state()["threads"] != num:
+        _native.set_threads(num)
         for changed in on_threads:
             changed()
 

@@ -14,6 +14,8 @@ from typing import Any
 
 import torch
 
+from squall.frontend import native
+
 EXPECT = Path(__file__).with_name("expect")
 # PyTorch's namespace, and where squall has its names.
 PLACES = {
@@ -128,7 +130,8 @@ def theirs(space: str, name: str, value: Any) -> list[tuple]:
              pairs((inspect.Parameter.KEYWORD_ONLY,)))]
 
 
-def differences() -> set[str]:
+@cache
+def differences() -> frozenset[str]:
     """`space.name: argument` for what PyTorch's functions take and squall's do not, or take elsewhere."""
     found = set()
     for space in COMPARED:
@@ -140,10 +143,12 @@ def differences() -> set[str]:
             if name.startswith("_") or own is None or not callable(value) or isinstance(own, property):
                 continue
             found |= {f"{space}.{name}: {text}" for text in _compared(space, name, value, own)}
-    return found
+    return frozenset(found)
 
 
 def _compared(space: str, name: str, value: Any, own: Any) -> set[str]:
+    if space == "torch.Tensor":
+        own = native._methods.get(name, own)  # what native code took the place of
     try:
         parameters = list(inspect.signature(own).parameters.values())
     except (TypeError, ValueError):
@@ -197,3 +202,25 @@ def listed(name: str) -> dict[str, str]:
             space, _, words = line.partition(": ")
             found |= {f"{space}.{word}": reason for word in words.split()}
     return found
+
+
+def argument_list() -> set[str]:
+    """The entries of `arguments.txt`: a line `function: argument | argument` each."""
+    found = set()
+    for line in (EXPECT / "arguments.txt").read_text(encoding="utf-8").splitlines():
+        if line and not line.startswith("#"):
+            function, _, arguments = line.partition(": ")
+            found |= {f"{function}: {argument}" for argument in arguments.split(" | ")}
+    return found
+
+
+def write_arguments() -> None:
+    """Write `arguments.txt` anew, after PyTorch changed its functions; differences of squall's making do not belong
+    into it."""
+    by_function: dict[str, list[str]] = {}
+    for entry in sorted(differences()):
+        function, _, argument = entry.partition(": ")
+        by_function.setdefault(function, []).append(argument)
+    head = (EXPECT / "arguments.txt").read_text(encoding="utf-8").split("\n\n", 1)[0]
+    lines = [f"{function}: {' | '.join(arguments)}" for function, arguments in by_function.items()]
+    (EXPECT / "arguments.txt").write_text(head + "\n\n" + "\n".join(lines) + "\n", encoding="utf-8")

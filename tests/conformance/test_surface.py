@@ -30,3 +30,17 @@ def test_the_audit_sees_what_is_there_and_what_is_not():
     assert {"torch.nn.Linear", "torch.Tensor.__add__", "torch.fft.rfft"} <= {
         f"{space}.{name}" for space in surface.PLACES for name in surface.public(space)
     }
+
+
+def test_arguments_are_pytorchs_or_listed():
+    listed, found = surface.argument_list(), surface.differences()
+    assert not found - listed, f"PyTorch takes these arguments, squall does not: {sorted(found - listed)}"
+    assert not listed - found, f"squall takes these; take them out of arguments.txt: {sorted(listed - found)}"
+
+
+def test_the_comparison_sees_arguments():
+    def own(input, other): ...
+
+    seen = surface._compared("torch", "sum", surface.torch.sum, own)
+    assert {"dim", "keepdim", "dtype="} <= seen
+    assert not any(text.startswith("torch.relu:") for text in surface.differences())
