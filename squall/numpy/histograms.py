@@ -42,7 +42,7 @@ def histogramdd(sample: Any, bins: Any = 10, range: Any = None, density: Any = N
     edges = [_edges(points[:, i], given[i], spans[i]) for i in _numbers(dims)]
     place, inside = making.zeros(count, dtype=int64), making.ones(count, dtype=bool)
     for i, edge in enumerate(edges):
-        bin_ = arr(sorting.searchsorted(lift(cast(arr(edge), float64)), cast(points[:, i], float64), "right")) - 1
+        bin_ = arr(sorting.searchsorted(edge, points[:, i], "right")) - 1
         bin_ = bin_ - cast(points[:, i] == arr(edge)[-1], int64)  # the last edge belongs to the last bin
         inside = inside & (bin_ >= 0) & (bin_ < edge.size - 1)
         place = place * (edge.size - 1) + bin_
@@ -54,10 +54,11 @@ def histogramdd(sample: Any, bins: Any = 10, range: Any = None, density: Any = N
     place = cast(inside, int64) * place + cast(~inside, int64) * total
     counts = making.zeros(total + 1, dtype=float64).index_add(0, place, each)[:total].reshape(sizes)
     if density:
-        counts = counts / counts.sum()
+        whole = counts.sum()
         for i, edge in enumerate(edges):
             width = arr(edge)[1:] - arr(edge)[:-1]
             counts = counts / width.reshape(tuple(-1 if i == k else 1 for k in _numbers(dims)))
+        counts = counts / whole
     return lift(counts), tuple(edges)
 
 

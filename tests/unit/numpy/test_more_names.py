@@ -99,6 +99,12 @@ def test_calls_that_make_no_sense(call, error, words):
         call()
 
 
+def test_whole_numbers_beyond_floats_fall_into_their_bins():
+    big = 2**60
+    edges = [snp.array([-1, 0, 1, big - 1, big + 1])]
+    assert snp.histogramdd([snp.array([0, big, big - 2])], edges)[0].tolist() == [0, 1, 1, 1]
+
+
 def test_printing_options_are_our_own():
     x = snp.array([1 / 3])
     with snp.printoptions(precision=2):
