@@ -11,6 +11,8 @@ from squall.base.errors import TraceError
 
 Monomial = tuple[object, ...]  # sorted atoms, repeated for powers; () is the constant
 
+MOST_TERMS = 64  # of a quotient of polynomials
+
 
 class Symbol:
     """A named size with a range. Equal ones have both the same: types are shared among all programs of a process, and
@@ -176,6 +178,12 @@ class Dim:
         exact = _exact(self, other)
         return 0 if exact is not None else Dim.of({(Quotient("%", self, other),): 1})  # type: ignore[arg-type]
 
+    def __rmod__(self, other: object) -> Dim | int:
+        low = bounds(self)[0]
+        if isinstance(other, int) and low is not None and 0 <= other < low:
+            return other
+        return Dim.of({(Quotient("%", other, self),): 1})  # type: ignore[arg-type]
+
     def __eq__(self, other: object) -> bool:
         return self is other or (isinstance(other, Dim) and self.terms == other.terms)
 
@@ -236,10 +244,12 @@ def _terms(value: object) -> dict[Monomial, int] | None:
 
 
 def _exact(a: object, b: object) -> Dim | int | None:
-    """The quotient when `b` divides every term of `a`, else None."""
+    """The quotient when `b` divides `a` without a rest as polynomials of the sizes, else None."""
     top, bottom = _terms(a), _terms(b)
-    if top is None or bottom is None or len(bottom) != 1:
+    if top is None or not bottom:
         return None
+    if len(bottom) > 1:
+        return _long_division(a, b)  # type: ignore[arg-type]
     (divisor, scale), = bottom.items()
     out = {}
     for monomial, c in top.items():
@@ -252,6 +262,25 @@ def _exact(a: object, b: object) -> Dim | int | None:
             return None
         out[tuple(rest)] = c // scale
     return Dim.of(out)
+
+
+def _long_division(a: Dim | int, b: Dim) -> Dim | int | None:
+    """The quotient of polynomials, leading term by leading term; None where a rest is left."""
+    quotient: Dim | int = 0
+    for _ in range(MOST_TERMS):
+        if isinstance(a, int) and a == 0:
+            return quotient
+        part = _exact(_leading(a), _leading(b))
+        if part is None:
+            return None
+        quotient, a = part + quotient, a - part * b
+    return None
+
+
+def _leading(size: Dim | int) -> Dim | int:
+    terms = _terms(size) or {}
+    most = max(terms, key=lambda monomial: (len(monomial), sorted(map(repr, monomial))))
+    return Dim.of({most: terms[most]})
 
 
 def divide(a: object, b: object) -> Dim | int:

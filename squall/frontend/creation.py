@@ -323,6 +323,9 @@ def eye(n: int, m: int | None = None, *, dtype: Any = None, device: Any = None, 
     for name, size in (("n", n), ("m", m)):
         if size is not None and size < 0:
             raise ArgumentError(f"eye: argument {name!r} must be greater or equal to 0, got {size}")
+    if isinstance(n, Dim) or isinstance(m, Dim):
+        same = arange(n).unsqueeze(1) == arange(n if m is None else m)
+        return require_grad(cast(same, _float_dtype(dtype)), requires_grad, "eye")
     values = numpy.eye(n, m, dtype=numpy_dtype(_float_dtype(dtype)))
     return require_grad(wrap(computed(values)), requires_grad, "eye")
 

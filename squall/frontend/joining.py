@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from squall.base.dim import Dim, bounds
 from squall.base.errors import ArgumentError, IndexRangeError, ShapeError
 from squall.base.shapes import normalize_dim, normalize_dims
 from squall.frontend.core import cast, common_dtype, record
@@ -69,8 +70,12 @@ def roll(x: Any, shifts: Any, dims: Any = None) -> Any:
     for shift, dim in zip(shifts, dims, strict=True):
         d = normalize_dim(dim, len(x.node.shape), "roll")
         size = x.node.shape[d]
-        if size and shift % size:
-            cut = size - shift % size
+        known = not isinstance(size, Dim)
+        if known and not (size and shift % size):
+            continue
+        if known or shift:
+            least = 0 if known else bounds(size)[0] or 0
+            cut = -shift if -least < shift < 0 else size - shift % size
             x = concat((narrow(x, d, cut, size - cut), narrow(x, d, 0, cut)), d, "roll")
     return x
 

@@ -142,3 +142,26 @@ def test_sizes_that_depend_on_values_are_evaluated_and_explained() -> None:
     assert kept(x).tolist() == sorted((x.numpy()[x.numpy() > 0] * 2).tolist())
     told = str(sq.explain(kept)(x))
     assert "test_symbolic_axes.py" in told and "evaluat" in told, told
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: sq.nn.functional.pad(x, (0, 0, 1, x.shape[0])).reshape(2 * x.shape[0] + 1, -1).sum(1),
+        lambda x: sq.roll(x, 1, 0) + sq.roll(x, -1, 0) + sq.roll(x, 0, 0),
+        lambda x: sq.eye(x.shape[0]) @ x + (x @ x.T).diagonal(1).sum() + sq.eye(x.shape[0], 3),
+    ],
+)
+def test_sizes_of_several_terms_divide_roll_and_make_unit_matrices(function):
+    n = sq.Dim("n", min=2, max=64)
+    program = sq.compile(function, dynamic_shapes=[{0: n}])
+    for size in (2, 5, 12):
+        x = sq.arange(3.0 * size).reshape(size, 3) / 7
+        assert sq.allclose(program(x), function(x), atol=1e-4)
+
+
+def test_polynomials_of_sizes_divide_where_nothing_is_left():
+    n, m = sq.Dim("n", min=1), sq.Dim("m", min=1)
+    assert (6 * n + 3) // (2 * n + 1) == 3 and (n * n - 1) // (n + 1) == n - 1
+    assert (n * m + n + m + 1) // (m + 1) == n + 1 and (n * n - 1) % (n - 1) == 0
+    assert 0 % n == 0 and str((n * n) // (n + 1)).count("//") == 1
