@@ -10,6 +10,7 @@ import importlib
 import sys
 from typing import Any
 
+from squall.base import numpy_names
 from squall.base.version import VERSION as __version__  # noqa: N811
 
 _MODULES = (
@@ -183,15 +184,6 @@ _METHODS = {
 # Classes under the names that PyTorch has for them.
 _TYPES = {"layout": "Layout", "memory_format": "MemoryFormat"}
 _METHODS_AS_FUNCTIONS = _METHODS["frontend.tensor"].split()
-# Functions that take `axis` and `keepdims` for `dim` and `keepdim`, too.
-_WITH_NUMPY_NAMES = frozenset((
-    "all", "amax", "amin", "any", "argmax", "argmin", "argsort", "cat", "chunk", "concat", "concatenate",
-    "count_nonzero", "cummax", "cummin", "cumprod", "cumsum", "diff", "flip", "gather", "index_select",
-    "log_softmax", "logcumsumexp", "logsumexp", "max", "mean", "median", "min", "mode", "nanmean", "nanmedian",
-    "nanquantile", "nansum", "norm", "prod", "quantile", "repeat_interleave", "roll", "select", "softmax",
-    "sort", "split", "squeeze", "stack", "std", "std_mean", "sum", "take_along_dim", "tensor_split", "topk",
-    "unbind", "unsqueeze", "var", "var_mean",
-))  # fmt: skip
 # Functions of `sq.linalg` whose matrix is called `input` here.
 _OF_INPUT = ("det", "slogdet", "matrix_exp")
 _NAMES = {name: module for module, names in _FROM.items() for name in names.split()}
@@ -200,7 +192,7 @@ _NAMES = {name: module for module, names in _FROM.items() for name in names.spli
 def __getattr__(name: str) -> Any:
     if name in _NAMES:
         value = getattr(importlib.import_module(f"squall.{_NAMES[name]}"), name)
-        if name in _WITH_NUMPY_NAMES or name in _OF_INPUT:
+        if name in numpy_names.FUNCTIONS or name in _OF_INPUT:
             declaring = importlib.import_module("squall.frontend.declaring")
             value = declaring.renamed(value, name) if name in _OF_INPUT else declaring.with_numpy_names(value)
     elif name in _METHODS_AS_FUNCTIONS:

@@ -14,6 +14,7 @@ from typing import Any
 
 from squall.base.dtypes import default_dtype, int64
 from squall.base.errors import DtypeError
+from squall.base.numpy_names import ALIASES, METHODS
 from squall.frontend import arithmetic
 from squall.frontend.core import Handle, cast, common_dtype, operand
 from squall.frontend.factories import extended
@@ -102,19 +103,17 @@ def renamed(function: Callable, name: str) -> Callable[..., Any]:
     return run
 
 
-NUMPY_NAMES = {"axis": "dim", "keepdims": "keepdim"}
-
-
 @cache
 def with_numpy_names(function: Callable) -> Callable[..., Any]:
     """A function that takes NumPy's names of arguments as well, `axis` and `keepdims`, as PyTorch's functions do."""
-    if not NUMPY_NAMES.keys() - signature(function).parameters.keys():
-        return function
+    return function if ALIASES.keys() <= signature(function).parameters.keys() else _taking_both(function)
 
+
+def _taking_both(function: Callable) -> Callable[..., Any]:
     @wraps(function)
     def run(*args: Any, **keywords: Any) -> Any:
-        if keywords and not NUMPY_NAMES.keys().isdisjoint(keywords):
-            for theirs, own in NUMPY_NAMES.items():
+        if keywords and not ALIASES.keys().isdisjoint(keywords):
+            for theirs, own in ALIASES.items():
                 if theirs in keywords:
                     if own in keywords:
                         raise TypeError(f"{function.__name__}(): got both {own!r} and {theirs!r}")
@@ -122,6 +121,12 @@ def with_numpy_names(function: Callable) -> Callable[..., Any]:
         return function(*args, **keywords)
 
     return run
+
+
+def methods_with_numpy_names(kind: type) -> None:
+    """Let the methods of a class that PyTorch's Tensor has take NumPy's names as well."""
+    for name in METHODS:
+        setattr(kind, name, _taking_both(getattr(kind, name)))
 
 
 def in_place(function: Callable) -> Callable[..., Any]:

@@ -234,14 +234,20 @@ def tile(input: Any, dims: Any) -> Any:
     return x.repeat((1,) * max(x.ndim - len(counts), 0) + counts)
 
 
-def repeat_interleave(input: Any, repeats: Any, dim: int | None = None, *, output_size: int | None = None) -> Any:
-    """Each position repeated next to itself.
+def repeat_interleave(input: Any, repeats: Any = None, dim: int | None = None, *,
+                      output_size: int | None = None) -> Any:
+    """Each position repeated next to itself; of counts alone, each position's number as often as its count says.
 
     Args:
+        input: any Tensor, or the counts.
         repeats: a number, or a 1-d integer Tensor with a count for each position (whose value is read).
         dim: along which; the flattened input when None. output_size: the sum of repeats, accepted for speed in PyTorch.
     """
     x = checked(input, "repeat_interleave")
+    if repeats is None:
+        if x.ndim != 1 or x.node.dtype.category != 1:
+            raise ShapeError(f"repeat_interleave: counts alone must be a 1-d integer Tensor, got {x.node.type}")
+        return repeat_interleave(creation.arange(x.node.shape[0]), x)
     if dim is None:
         x, dim = x.reshape(-1), 0
     d = normalize_dim(dim, x.ndim, "repeat_interleave")

@@ -103,9 +103,9 @@ class ShapingMethods:
 
     __slots__ = ()
 
-    def squeeze_(self, dim: Any = None) -> Tensor:
+    def squeeze_(self, *dims: Any, dim: Any = None) -> Tensor:
         """In place: sizes of 1 dropped."""
-        return become(self, movement.squeeze(self, dim), "squeeze_()")
+        return become(self, self.squeeze(*dims, dim=dim), "squeeze_()")
 
     def unsqueeze_(self, dim: int) -> Tensor:
         """In place: a size of 1 put in."""

@@ -18,9 +18,9 @@ class MovementMethods:
 
     __slots__ = ()
 
-    def view(self, *shape: Any) -> Tensor:
+    def view(self, *shape: Any, size: Any = None, dtype: Any = None) -> Tensor:
         """Another shape (or dtype of the same width) on the same memory."""
-        return movement.view_as_dtype(self, shape)
+        return movement.view_as_dtype(self, shape if size is dtype is None else (size if dtype is None else dtype,))
 
     def reshape(self, *shape: Any) -> Tensor:
         """Another shape: a view when possible."""
@@ -71,9 +71,9 @@ class MovementMethods:
         """Repeated along each dimension; a copy."""
         return movement.repeat(self, *sizes)
 
-    def squeeze(self, dim: Any = None) -> Tensor:
-        """Sizes of 1 dropped; a view."""
-        return movement.squeeze(self, dim)
+    def squeeze(self, *dims: Any, dim: Any = None) -> Tensor:
+        """Sizes of 1 dropped: all, or those named; a view."""
+        return movement.squeeze(self, dim if not dims else dims[0] if len(dims) == 1 else dims)
 
     def unsqueeze(self, dim: int) -> Tensor:
         """A size of 1 put in; a view."""

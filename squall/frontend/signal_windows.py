@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
+from inspect import Parameter, Signature, signature
 from math import pi, sqrt
 from typing import Any
 
@@ -18,7 +19,7 @@ def _window(function: Callable) -> Callable[..., Any]:
     """A window from a function of its points 0 ... M - 1 and their number less 1."""
 
     @wraps(function)
-    def run(M: int, *args: Any, sym: bool = True, dtype: Any = None, device: Any = None,
+    def run(M: int, *, sym: bool = True, dtype: Any = None, device: Any = None,
             requires_grad: bool = False, layout: Any = None, **keywords: Any) -> Any:
         import numpy
 
@@ -31,10 +32,13 @@ def _window(function: Callable) -> Callable[..., Any]:
             raise ArgumentError(f"{name}: argument 'dtype' must be float32 or float64, got {kind}")
         span = float(max(M - 1 if sym else M, 1))
         points = numpy.arange(M, dtype=numpy.float64)
-        values = function(points, span, *args, **keywords) if M > 1 else numpy.ones(M)
+        values = function(points, span, **keywords) if M > 1 else numpy.ones(M)
         out = wrap(computed(numpy.asarray(values).astype(numpy_dtype(kind))))
         return creation.require_grad(out, requires_grad, name)
 
+    shown = [p for p in signature(run, follow_wrapped=False).parameters.values() if p.kind is not Parameter.VAR_KEYWORD]
+    own = [p for p in signature(function).parameters.values() if p.kind is Parameter.KEYWORD_ONLY]
+    run.__signature__ = Signature([shown[0], *own, *shown[1:]])  # type: ignore[attr-defined]  # for `inspect`
     return run
 
 

@@ -10,6 +10,7 @@ from squall.base.formats import channels_last, channels_last_3d, contiguous_form
 from squall.base.shapes import is_contiguous, normalize_dim, numel
 from squall.frontend import autograd, conversion, creation, interop, tracing, typed
 from squall.frontend.core import Handle, apply, cast, record, set_tensor_class, wrap
+from squall.frontend.declaring import methods_with_numpy_names
 from squall.frontend.display import render
 from squall.frontend.evaluation import value_of
 from squall.frontend.methods_arithmetic import ArithmeticMethods
@@ -363,5 +364,6 @@ class Tensor(Handle, ArithmeticMethods, UnaryMethods, ReductionMethods, Movement
         return self if memory_format is preserve_format else self.contiguous(memory_format)
 
 
+methods_with_numpy_names(Tensor)
 set_tensor_class(Tensor)
 __all__ = ["Tensor", "apply", "ops", "record", "wrap", "write"]

@@ -35,6 +35,21 @@ def same(a, b) -> bool:
         (lambda: sq.sum(X, axis=0), lambda: X.sum(0)),
         (lambda: sq.mean(X, 1, keepdims=True), lambda: X.mean(1, True)),
         (lambda: sq.cat([X, M], axis=1), lambda: sq.cat([X, M], 1)),
+        (lambda: X.sum(axis=0, keepdims=True), lambda: X.sum(0, True)),
+        (lambda: X.mean(axis=1), lambda: X.mean(1)),
+        (lambda: X.max(axis=1, keepdims=True).values, lambda: X.max(1, True).values),
+        (lambda: X.softmax(axis=0), lambda: X.softmax(0)),
+        (lambda: X.var(axis=0, correction=0), lambda: X.var(0, correction=0)),
+        (lambda: X.argmax(axis=1), lambda: X.argmax(1)),
+        (lambda: X.cumsum(axis=1), lambda: X.cumsum(1)),
+        (lambda: X.unsqueeze(axis=0), lambda: X.unsqueeze(0)),
+        (lambda: sq.ones(1, 2, 1).squeeze(0, 2), lambda: sq.ones(2)),
+        (lambda: sq.ones(1, 2, 1).squeeze(dim=(0, -1)), lambda: sq.ones(2)),
+        (lambda: sq.ones(1, 2, 1).squeeze(axis=0), lambda: sq.ones(2, 1)),
+        (lambda: sq.ones(1, 2, 1).squeeze_(0, 2), lambda: sq.ones(2)),
+        (lambda: X.view(size=(4,)), lambda: X.view(4)),
+        (lambda: X.view(dtype=sq.int32), lambda: X.view(sq.int32)),
+        (lambda: sq.repeat_interleave(sq.tensor([2, 0, 1])), lambda: sq.tensor([0, 0, 2])),
         (lambda: sq.dot(X[0], tensor=X[1]), lambda: X[0] @ X[1]),
         (lambda: sq.clone(X, memory_format=sq.preserve_format), lambda: X),
         (lambda: sq.gather(X, 0, sq.tensor([[1, 0]]), sparse_grad=False), lambda: X.gather(0, sq.tensor([[1, 0]]))),
@@ -80,6 +95,8 @@ def test_backward_and_grad_take_pytorchs_names():
 def test_names_that_contradict():
     with pytest.raises(TypeError, match="both 'dim' and 'axis'"):
         sq.sum(X, dim=0, axis=1)
+    with pytest.raises(TypeError, match="both 'dim' and 'axis'"):
+        X.sum(dim=0, axis=1)
     with pytest.raises(TypeError, match="expected one of"):
         sq.tensor_split(X)
     assert sq.histogram(X.flatten()).hist.shape == (100,)
