@@ -14,7 +14,7 @@ from squall.frontend import random as streams
 from squall.frontend.joining import stack
 from squall.frontend.state import local
 from squall.numpy import sorting
-from squall.numpy.core import arr, cast, lift, of_dtype, shape_of, write_out
+from squall.numpy.core import arr, cast, lift, shape_of, write_out
 from squall.numpy.kinds import dtype_of
 
 
@@ -49,7 +49,7 @@ class Families:
 
     def _shape(self, size: Any, *parameters: Any) -> tuple:
         """The shape of a draw, and its parameters in float64."""
-        given = [of_dtype(p, float64) if isinstance(p, (int, float)) else arr(p, float64) for p in parameters]
+        given = [arr(p, float64) for p in parameters]
         try:
             joint: tuple = ()
             for p in given:

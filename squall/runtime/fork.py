@@ -27,14 +27,13 @@ def in_child(hook: Callable[[], None]) -> Callable[[], None]:
 
 
 def around(lock: Callable[[], Any]) -> Callable[[], Any]:
-    """Hold the lock that `lock` returns while the process forks; what it guards is at rest in the child, whose hooks
-    have to replace it. Returns its argument, so it can decorate.
+    """Hold the lock that `lock` returns while the process forks, so that what it guards is at rest in the child.
+    Returns its argument, so it can decorate.
 
     Example:
         >>> import threading
-        >>> mine = threading.Lock()
         >>> @around
-        ... def at_rest():
+        ... def at_rest(mine=threading.RLock()):
         ...     return mine
     """
     _locks.append(lock)
@@ -49,12 +48,13 @@ def _before() -> None:
 
 
 def _parent() -> None:
+    """Also in the child, whose only thread is the one that took the locks."""
     while _held:
         _held.pop().release()
 
 
 def _child() -> None:
-    _held.clear()
+    _parent()
     for hook in _hooks:
         hook()
 

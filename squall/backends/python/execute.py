@@ -47,7 +47,7 @@ class Executor:
     What its code calls by pointer may be machine code or another executor's `address`.
 
     Example:
-        >>> from squall.ir.linear import Builder
+        >>> from squall.ir.linear import Builder, Program
         >>> b = Builder.kernel("nothing")
         >>> Executor(Program((b.finish(),), "nothing"))(0, 0, 1, 0)
     """

@@ -45,10 +45,15 @@ def stop_computing(module: Any, name: str) -> None:
     _become(module, {key: value for key, value in kind.computed.items() if key != name}, "")
 
 
+def plain_type(module: Any) -> type:
+    """The class that a module has when nothing of it is computed."""
+    kind: Any = type(module)
+    return kind.plain if issubclass(kind, Computed) else kind
+
+
 def _become(module: Any, computed: dict[str, tuple[Callable, Callable | None]], prefix: str) -> None:
     """Give a module a class with these computed attributes; copies of the module keep theirs."""
-    kind = type(module)
-    plain: Any = kind.plain if issubclass(kind, Computed) else kind
+    kind, plain = type(module), plain_type(module)
     own = plain
     if computed:
         name = kind.__name__ if kind is not plain else prefix + plain.__name__

@@ -10,7 +10,7 @@ import squall as sq
 from squall.nn.containers import ModuleDict, ModuleList
 from squall.nn.module import Module
 from squall.nn.parameter import Parameter
-from squall.nn.utils.computed import compute, stop_computing
+from squall.nn.utils.computed import compute, plain_type, stop_computing
 
 _cache: dict[tuple[int, str], Any] = {}
 _depth = 0
@@ -224,7 +224,7 @@ def remove_parametrizations(
 
 
 def type_before_parametrizations(module: Module) -> type:
-    """The class of a module, whether it is parametrized or not (parametrizing changes no class here).
+    """The class that a module had before anything of it was parametrized, which gives it a class of its own.
 
     Example:
         >>> import squall as sq
@@ -232,7 +232,7 @@ def type_before_parametrizations(module: Module) -> type:
         >>> type_before_parametrizations(layer) is sq.nn.Linear
         True
     """
-    return type(module)
+    return plain_type(module)
 
 
 def transfer_parametrizations_and_params(
