@@ -159,7 +159,7 @@ def _tensors(a: Any, b: Any, options: _Options, path: tuple) -> None:
         raise _DifferenceError(f"The values for attribute 'shape' do not match: {x.shape} != {y.shape}.", path)
     if options.dtypes and x.dtype is not y.dtype:
         raise _DifferenceError(f"The values for attribute 'dtype' do not match: {x.dtype} != {y.dtype}.", path)
-    strides = [v.stride() for v in (x, y)]
+    strides = [v.stride() for v in (x, y)]  # type: ignore[attr-defined]  # Handles are Tensors
     if options.strides and strides[0] != strides[1]:
         raise _DifferenceError(f"The values for attribute 'stride()' do not match: {strides[0]} != {strides[1]}.", path)
     rtol, atol = options.tolerances(x.dtype.name, y.dtype.name)

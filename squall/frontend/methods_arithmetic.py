@@ -127,7 +127,8 @@ class ArithmeticMethods:
 
     def __reversed__(self) -> Tensor:
         """All dimensions reversed."""
-        return self.flip(tuple(range(self.dim())))
+        whole: Any = self
+        return whole.flip(tuple(range(whole.dim())))
 
     def __iand__(self, other: Any) -> Tensor:
         """In place."""

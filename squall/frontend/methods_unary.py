@@ -161,7 +161,10 @@ class UnaryMethods:
 
     def round(self, *, decimals: int = 0) -> Tensor:
         """Nearest whole number, halves to even; with decimals, the nearest multiple of 10 ** -decimals."""
-        return unary(ops.round, self * 10.0**decimals) / 10.0**decimals if decimals else unary(ops.round, self)
+        if not decimals:
+            return unary(ops.round, self)
+        scaled: Any = self
+        return unary(ops.round, scaled * 10.0**decimals) / 10.0**decimals
 
     def sigmoid(self) -> Tensor:
         """1 / (1 + exp(-x))."""

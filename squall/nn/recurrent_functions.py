@@ -23,8 +23,8 @@ def _weights(function: str, params: Any, biased: bool, layers: int, directions: 
     rows = [params[i : i + each] for i in range(0, len(params), each)]
     made = []
     for row in rows:
-        bias = tuple(row[2:4]) if biased else (None, None)
-        made.append(Weights(row[0], row[1], *bias, row[-1] if projected else None))
+        first, second = row[2:4] if biased else (None, None)
+        made.append(Weights(row[0], row[1], first, second, row[-1] if projected else None))
     return [made[i : i + directions] for i in range(0, len(made), directions)]
 
 
@@ -47,7 +47,7 @@ def _layers(function: str, gates: int, step: Callable, states: int, args: tuple,
     missing = [name for name in names if name not in given]
     if missing:
         raise TypeError(f"{function}() misses {', '.join(missing)}")
-    hx = tuple(given["hx"]) if states > 1 else (given["hx"],)
+    hx: Any = tuple(given["hx"]) if states > 1 else (given["hx"],)
     directions = 2 if given["bidirectional"] else 1
     hidden = (hx[1] if states > 1 else hx[0]).shape[-1]
     weights = _weights(function, list(given["params"]), given["has_biases"], given["num_layers"], directions,

