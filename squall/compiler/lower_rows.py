@@ -55,7 +55,7 @@ class Rows(Walker):
             e.streams = True
             self._all()
             b.emit("fence", None)  # what lies in write-combining buffers is seen before the kernel is done
-            otherwise()  # type: ignore[operator]
+            otherwise()
             e.streams = False
             self._all()
 

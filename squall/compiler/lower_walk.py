@@ -205,7 +205,7 @@ class Walker:
         with b.when_else(every) as otherwise:
             e.sure = self.sure
             elements()
-            otherwise()  # type: ignore[operator]
+            otherwise()
             e.sure = frozenset()
             with self.scope():
                 e.emit_some(sorted(self.sure))

@@ -105,8 +105,7 @@ class ShapingMethods:
 
     def squeeze_(self, *dims: Any, dim: Any = None) -> Tensor:
         """In place: sizes of 1 dropped."""
-        named = dim if not dims else dims[0] if len(dims) == 1 else dims
-        return become(self, movement.squeeze(self, named), "squeeze_()")
+        return become(self, movement.squeeze(self, *dims, dim=dim), "squeeze_()")
 
     def unsqueeze_(self, dim: int) -> Tensor:
         """In place: a size of 1 put in."""

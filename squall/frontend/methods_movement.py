@@ -73,7 +73,7 @@ class MovementMethods:
 
     def squeeze(self, *dims: Any, dim: Any = None) -> Tensor:
         """Sizes of 1 dropped: all, or those named; a view."""
-        return movement.squeeze(self, dim if not dims else dims[0] if len(dims) == 1 else dims)
+        return movement.squeeze(self, *dims, dim=dim)
 
     def unsqueeze(self, dim: int) -> Tensor:
         """A size of 1 put in; a view."""

@@ -85,8 +85,9 @@ def expand(x: Any, *sizes: Any) -> Any:
     return make_view(x, ops.expand, (new,))
 
 
-def squeeze(x: Any, dim: Any = None) -> Any:
-    """Dimensions of size 1 dropped: all, or those named."""
+def squeeze(x: Any, *several: Any, dim: Any = None) -> Any:
+    """Dimensions of size 1 dropped: all, or those named, one after the other, as a tuple or as `dim`."""
+    dim = dim if not several else several[0] if len(several) == 1 else several
     shape = x.node.shape
     dims = range(len(shape)) if dim is None else [
         normalize_dim(d, len(shape), "squeeze") for d in ((dim,) if isinstance(dim, int) else dim)]

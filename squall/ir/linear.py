@@ -9,7 +9,7 @@ name never does. Entry functions follow the kernel ABI: `(ptr args, i64 begin, i
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -311,7 +311,7 @@ class Builder:
         self.emit("end", None)
 
     @contextmanager
-    def when_else(self, condition: Reg) -> Iterator[object]:
+    def when_else(self, condition: Reg) -> Iterator[Callable[[], None]]:
         """Yields a callable that switches to the else branch."""
         self.emit("if", None, (condition,))
         self._constants.append({})

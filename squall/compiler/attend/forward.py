@@ -100,7 +100,7 @@ def settle_scores(u: Block, make: Callable[[str], object], mask_at: Reg | None, 
         with b.when_else(b.compare("gt", b.add(key, keys), first)) as otherwise:
             make("product")
             b.call("adjust", (scores, keys, columns, highest, ahead, *u.no_mask()))
-            otherwise()  # type: ignore[operator]
+            otherwise()
             make("highest")
     else:
         make("highest")

@@ -138,7 +138,7 @@ class _Entry:
             self._load_values()
             with b.loop(low, self.count) as g:
                 self._by_vectors(self._block(g))
-            otherwise()  # type: ignore[operator]
+            otherwise()
             first = self._block(low)
             b.call("tile_product", self._scores_of(first))
             self._settle(first)
@@ -154,7 +154,7 @@ class _Entry:
         with b.when_else(direct if u.in_place else b.const(False, BOOL)) as otherwise:
             b.set(place, w.row("k", self.at["k"], self.key))
             b.set(width, w["k_row"])
-            otherwise()  # type: ignore[operator]
+            otherwise()
             self._load_keys()
         return b.call("split_lines", (b.get(place), b.get(width), self.keys, self.steps, self.parts_k), I64)
 
@@ -171,7 +171,7 @@ class _Entry:
         with b.when_else(direct if u.in_place else b.const(False, BOOL)) as otherwise:
             b.set(place, w.row("v", self.at["v"], self.key))
             b.set(width, w["v_row"])
-            otherwise()  # type: ignore[operator]
+            otherwise()
             self._load_values()
         b.call("turn", (b.get(place), b.get(width), self.turned_v, u.reach, u.reach, self.width))
         return b.call("split_lines", (self.turned_v, u.reach, self.width, b.int(KEYS // STEP), self.parts_v), I64)
@@ -231,11 +231,11 @@ class _Entry:
         with b.when_else(b.compare("lt", following[0], self.count)) as otherwise:
             b.call("woven_product", (*self._scores_of(following), *halves[0]))
             self._settle(following)
-            otherwise()  # type: ignore[operator]
+            otherwise()
             b.call("split_weights", halves[0])
         with b.when_else(b.compare("gt", g, low)) as otherwise:
             self._add_values(previous, lambda given: b.call("woven_product", (*given, *halves[1])))
-            otherwise()  # type: ignore[operator]
+            otherwise()
             b.call("split_weights", halves[1])
 
     def _add_values(self, block: tuple, multiply: Callable[[tuple], object]) -> None:

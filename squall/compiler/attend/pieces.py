@@ -219,10 +219,10 @@ def _product(woven: bool) -> Function:
                         b.set(done, b.call("woven_2x2", (*given, b.get(done), *work[1:]), I64))
                     else:
                         b.call(f"tiles_{count}x2", given)
-                    narrow()  # type: ignore[operator]
+                    narrow()
                     b.call(f"tiles_{count}x1", given)
                 if count == 2:
-                    low()  # type: ignore[operator]
+                    low()
     if done is not None:
         b.call("split_weights", (b.get(done), *work[1:]))
     return b.finish()

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from squall.base import config
 from squall.runtime import doors, host, hurry, linking, machine_code
 from squall.runtime.machine_code import CodeTarget
 from squall.runtime.objects import ObjectStore, Request
@@ -72,8 +73,11 @@ def test_hurried_code_serves_until_better_code_is_there(cache_folder: Path, held
     before = dict(found["a"])
     calls = [FUNCTION(found[key]["answer"]) for key in "ab"]
     assert [call() for call in calls] == [1, 2] and len(held) == 1
+    words = found["a"].batch.doors._words
+    quick = {name: word.value for name, word in words.items()}
     held.pop()()
     assert efforts[2:] == [(2, True)]
+    assert [word.value for word in words.values()] == list(found["a"].values()) != list(quick.values())
     assert [call() for call in calls] == [1, 2]
     after = mine.functions({"a": request(1)}, hurried=("a",))["a"]
     assert after != before and FUNCTION(after["answer"])() == 1
@@ -136,6 +140,7 @@ def process(folder: Path, hurried: str = "1", program: str = PROGRAM) -> list[st
 
 
 def test_a_short_process_keeps_its_kernels(tmp_path: Path) -> None:
+    assert config.KNOBS["hurry"].default  # what users get
     value, hurried, compiled = process(tmp_path / "a")
     assert int(hurried) >= 1 and int(compiled) >= int(hurried)
     assert process(tmp_path / "a") == [value, "0", "0"]
