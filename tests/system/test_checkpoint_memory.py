@@ -45,13 +45,13 @@ def outcome(make, use, compiled):
     return (loss, [p.grad.numpy().tobytes() for p in parameters]), peak / 2**20
 
 
-@pytest.mark.parametrize("make", [feed_forward, transformer])
+@pytest.mark.parametrize(("make", "share"), [(feed_forward, 0.45), (transformer, 0.25)])
 @pytest.mark.parametrize("compiled", [False, True], ids=["uncompiled", "compiled"])
-def test_the_peak_drops_and_the_bits_stay(make, compiled):
+def test_the_peak_drops_and_the_bits_stay(make, share, compiled):
     plain, whole = outcome(make, False, compiled)
     again, less = outcome(make, True, compiled)
     assert plain == again
-    assert less < 0.55 * whole, (whole, less)
+    assert less < share * whole, (whole, less)
 
 
 def test_a_second_run_draws_what_the_first_drew():
