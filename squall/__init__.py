@@ -10,7 +10,7 @@ import importlib
 import sys
 from typing import Any
 
-from squall.base import numpy_names
+from squall.base import numpy_names, torch_names
 from squall.base.version import VERSION as __version__  # noqa: N811
 
 _MODULES = (
@@ -123,14 +123,14 @@ _FROM = {
         "segment_reduce unravel_index"
     ),
     "nn.functional": (
-        "celu celu_ hardshrink prelu rrelu rrelu_ selu_ threshold threshold_ adaptive_avg_pool1d adaptive_max_pool1d "
+        "celu celu_ hardshrink prelu rrelu_ selu_ threshold_ adaptive_avg_pool1d adaptive_max_pool1d "
         "avg_pool1d bilinear channel_shuffle conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d "
-        "cosine_similarity embedding_bag max_pool1d max_pool1d_with_indices max_pool2d max_pool3d pairwise_distance "
+        "cosine_similarity max_pool1d max_pool1d_with_indices max_pool2d max_pool3d pairwise_distance "
         "pdist pixel_shuffle pixel_unshuffle rms_norm selu"
     ),
     "nn.functional.top_level": (
-        "batch_norm group_norm layer_norm embedding dropout alpha_dropout ctc_loss kl_div "
-        "binary_cross_entropy_with_logits cosine_embedding_loss hinge_embedding_loss margin_ranking_loss "
+        "batch_norm group_norm layer_norm embedding embedding_bag threshold rrelu dropout alpha_dropout ctc_loss "
+        "kl_div binary_cross_entropy_with_logits cosine_embedding_loss hinge_embedding_loss margin_ranking_loss "
         "poisson_nll_loss triplet_margin_loss instance_norm embedding_renorm_ dropout_ alpha_dropout_ feature_dropout "
         "feature_dropout_ feature_alpha_dropout feature_alpha_dropout_ native_dropout convolution"
     ),
@@ -195,6 +195,9 @@ def __getattr__(name: str) -> Any:
         if name in numpy_names.FUNCTIONS or name in _OF_INPUT:
             declaring = importlib.import_module("squall.frontend.declaring")
             value = declaring.renamed(value, name) if name in _OF_INPUT else declaring.with_numpy_names(value)
+        elif name in torch_names.FUNCTIONS:
+            declaring = importlib.import_module("squall.frontend.declaring")
+            value = declaring.taking_both(value, torch_names.FUNCTIONS[name])
     elif name in _METHODS_AS_FUNCTIONS:
         method = getattr(importlib.import_module("squall.frontend.tensor").Tensor, name)
         value = importlib.import_module("squall.frontend.declaring").renamed(method, name)

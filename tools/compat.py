@@ -56,7 +56,7 @@ def page(folder: Path = EXPECT) -> str:
         return INTRODUCTION + "\nNothing is recorded yet.\n"
     lines = [INTRODUCTION, "| dtype | operators | of them with gradients compared |", "|---|---|---|"]
     lines += [f"| {dtype} | {values} | {gradients} |" for dtype, (values, gradients) in dtypes.items()]
-    lines += remaining(operators) + absent()
+    lines += remaining(operators) + absent() + arguments()
     for space in sorted(operators):
         lines += ["", f"## {space}", "", "| operator | dtypes |", "|---|---|"]
         lines += [
@@ -88,6 +88,21 @@ def absent(path: Path = EXPECT / "absent.txt") -> list[str]:
             reasons[reason] += [f"`{space}.{word}`" for word in words.split()]
     lines = ["", "## Public names that squall has not, and why", "", "| reason | names |", "|---|---|"]
     return [*lines, *(f"| {reason} | {', '.join(names)} |" for reason, names in reasons.items())]
+
+
+def arguments(path: Path = EXPECT / "arguments.txt") -> list[str]:
+    """The section on arguments that squall's functions do not take, by reason."""
+    lines = ["", "## Arguments that squall's functions do not take, and why", "",
+             "`*` is any number of positions. All other arguments, and PyTorch's overloads, are taken.",
+             "", "| reason | function | arguments |", "|---|---|---|"]
+    reason = ""
+    for line in path.read_text(encoding="utf-8").splitlines():
+        if line.startswith("## "):
+            reason = line.removeprefix("## ")
+        elif line and not line.startswith("#"):
+            function, _, names = line.partition(": ")
+            lines.append(f"| {reason} | `{function}` | {', '.join(f'`{name}`' for name in names.split(' | '))} |")
+    return lines
 
 
 def write_page() -> None:

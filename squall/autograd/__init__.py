@@ -1,9 +1,10 @@
 """`sq.autograd`: backward, grad, Function, gradcheck and the modes, under PyTorch's names."""
 
 from squall.autograd import forward_ad, functional
-from squall.frontend.autograd import RemovableHandle, backward, grad
+from squall.frontend.autograd import RemovableHandle, backward
 from squall.frontend.custom import Function
 from squall.frontend.gradcheck import gradcheck, gradgradcheck
+from squall.frontend.gradients import grad
 from squall.frontend.once import once_differentiable
 from squall.frontend.state import (
     detect_anomaly,

@@ -100,18 +100,23 @@ def _edges(tensors: Iterable[Any]) -> list:
 
 
 def backward(tensors: Any, grad_tensors: Any = None, retain_graph: bool | None = None, create_graph: bool = False,
-             inputs: Any = None) -> None:
+             grad_variables: Any = None, inputs: Any = None) -> None:
     """Add the gradients of tensors to the `.grad` of every leaf (or of `inputs` only).
 
     Args:
         tensors: a Tensor or a sequence. grad_tensors: of the same shapes, None for scalars. retain_graph: keep what
             backward reads for another time (default: create_graph). create_graph: record the gradients' own history.
+            grad_variables: the older name of grad_tensors.
 
     Raises:
         AutogradError: without history, on a second time through freed history, or when a saved value was modified
             in place.
     """
     tensors = (tensors,) if isinstance(tensors, Handle) else tuple(tensors)
+    if grad_variables is not None:
+        if grad_tensors is not None:
+            raise ArgumentError("backward: grad_variables is the older name of grad_tensors; give one of them")
+        grad_tensors = grad_variables
     given = (grad_tensors,) if grad_tensors is None or isinstance(grad_tensors, Handle) else tuple(grad_tensors)
     given = given * len(tensors) if len(given) == 1 and given[0] is None else given
     edges = _edges(tensors)

@@ -8,7 +8,7 @@ from typing import Any
 
 from squall.base import pytree
 from squall.base.dtypes import DType, as_dtype, dtype_named, numpy_dtype
-from squall.base.errors import AutogradError, DeviceError, ShapeError
+from squall.base.errors import ArgumentError, AutogradError, DeviceError, ShapeError
 from squall.base.formats import channels_last, channels_last_3d, check_format, contiguous_format
 from squall.frontend import creation, indexing, interop
 from squall.frontend.core import Handle, cast, require_no_grad_leaf, result, scalar_node, wrap
@@ -28,6 +28,15 @@ class Device(str):
     """The name of a device, such as `cpu`; equal to its string."""
 
     __slots__ = ()
+
+    def __new__(cls, device: Any = None, index: Any = None, *, type: Any = None) -> Device:
+        """The device of a name with a number or without, or of another device."""
+        if (device is None) == (type is None):
+            raise TypeError("device(): expected one of device, as 'cpu' or 'cpu:0', and type")
+        name = str(device) if type is None else str(type)
+        if index is not None and ":" in name:
+            raise ArgumentError(f"device(): {name!r} has a number already; index={index} is one too many")
+        return str.__new__(cls, name if index is None else f"{name}:{int(index)}")
 
     @property
     def type(self) -> str:

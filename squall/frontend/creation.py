@@ -227,7 +227,7 @@ def empty_like(input: Any, *, dtype: Any = None, device: Any = None, requires_gr
 
 @factory
 def arange(
-    start: Any,
+    start: Any = None,
     end: Any = None,
     step: Any = 1,
     *,
@@ -245,8 +245,8 @@ def arange(
 
     if dtype is None and isinstance(out, Handle):
         dtype = out.node.dtype
-    if end is None:
-        start, end = 0, start
+    if start is None or end is None:
+        start, end = 0, start if end is None else end
     if any(isinstance(v, Dim) for v in (start, end, step)):
         return _symbolic_arange(start, end, step, dtype, requires_grad)
     if dtype is not None and as_dtype(dtype).category == 1:

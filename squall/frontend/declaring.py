@@ -12,6 +12,7 @@ from functools import cache, wraps
 from inspect import Parameter, Signature, signature
 from typing import Any
 
+from squall.base import torch_names
 from squall.base.dtypes import default_dtype, int64
 from squall.base.errors import DtypeError
 from squall.base.numpy_names import ALIASES, METHODS
@@ -37,10 +38,12 @@ def of_tensor(function: Callable) -> Callable[..., Any]:
 
 def of_operands(function: Callable) -> Callable[..., Any]:
     """A function of two operands, one of which may be a number, with a keyword `out` for its result."""
-    name = function.__name__
+    name, second = function.__name__, list(signature(function).parameters)[1]
 
     @wraps(function)
-    def run(input: Any, other: Any, *args: Any, out: Any = None, **keywords: Any) -> Any:
+    def run(input: Any, other: Any = None, *args: Any, out: Any = None, **keywords: Any) -> Any:
+        if other is None and second in keywords:  # by the name it has in the signature
+            other = keywords.pop(second)
         if not isinstance(input, Handle) and not isinstance(other, Handle):
             checked(input, name)
         value = function(input, other, *args, **keywords)
@@ -106,14 +109,17 @@ def renamed(function: Callable, name: str) -> Callable[..., Any]:
 @cache
 def with_numpy_names(function: Callable) -> Callable[..., Any]:
     """A function that takes NumPy's names of arguments as well, `axis` and `keepdims`, as PyTorch's functions do."""
-    return function if ALIASES.keys() <= signature(function).parameters.keys() else _taking_both(function)
+    known = signature(function).parameters.keys()
+    return function if ALIASES.keys() <= known else taking_both(function, ALIASES)
 
 
-def _taking_both(function: Callable) -> Callable[..., Any]:
+def taking_both(function: Callable, names: dict[str, str]) -> Callable[..., Any]:
+    """A function that takes some of its arguments by other names as well: `names` from the other to its own."""
+
     @wraps(function)
     def run(*args: Any, **keywords: Any) -> Any:
-        if keywords and not ALIASES.keys().isdisjoint(keywords):
-            for theirs, own in ALIASES.items():
+        if keywords and not names.keys().isdisjoint(keywords):
+            for theirs, own in names.items():
                 if theirs in keywords:
                     if own in keywords:
                         raise TypeError(f"{function.__name__}(): got both {own!r} and {theirs!r}")
@@ -123,10 +129,12 @@ def _taking_both(function: Callable) -> Callable[..., Any]:
     return run
 
 
-def methods_with_numpy_names(kind: type) -> None:
-    """Let the methods of a class that PyTorch's Tensor has take NumPy's names as well."""
+def methods_with_other_names(kind: type) -> None:
+    """Let the methods of a class that PyTorch's Tensor has take NumPy's names, and PyTorch's other names, as well."""
     for name in METHODS:
-        setattr(kind, name, _taking_both(getattr(kind, name)))
+        setattr(kind, name, taking_both(getattr(kind, name), ALIASES))
+    for name, names in torch_names.METHODS.items():
+        setattr(kind, name, taking_both(getattr(kind, name), names))
 
 
 def in_place(function: Callable) -> Callable[..., Any]:

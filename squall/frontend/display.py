@@ -5,26 +5,56 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from squall.base.dtypes import FOREIGN
+from squall.base.errors import ArgumentError
 from squall.frontend.state import local
 
 
 class PrintOptions(NamedTuple):
-    """Digits after the point, elements before summarising, elements shown at each end, and characters a line."""
+    """Digits after the point, elements before summarising, elements shown at each end, characters a line, and whether
+    floats are written with exponents (None: where they need them)."""
 
     precision: int = 4
     threshold: int = 1000
     edgeitems: int = 3
     linewidth: int = 80
+    sci_mode: bool | None = None
 
 
 _options = [PrintOptions()]
+_PROFILES = {
+    "default": {"precision": 4, "threshold": 1000, "edgeitems": 3, "linewidth": 80},
+    "short": {"precision": 2, "threshold": 1000, "edgeitems": 2, "linewidth": 80},
+    "full": {"precision": 4, "threshold": float("inf"), "edgeitems": 3, "linewidth": 80},
+}
 
 
 def set_printoptions(precision: int | None = None, threshold: int | None = None, edgeitems: int | None = None,
-                     linewidth: int | None = None) -> None:
-    """Change how tensors print; None leaves an option as it is."""
+                     linewidth: int | None = None, profile: str | None = None, sci_mode: bool | None = None) -> None:
+    """Change how tensors print; None leaves an option as it is.
+
+    Args:
+        precision: digits after the point. threshold: elements before the middle is left out. edgeitems: elements shown
+            at each end then. linewidth: characters a line. profile: "default", "short" or "full", which the others
+            change. sci_mode: floats with exponents always (True), never (False), or where they need them (None, which
+            every call that leaves it out goes back to, as in PyTorch).
+
+    Raises:
+        ArgumentError: for another profile.
+
+    Example:
+        >>> import squall as sq
+        >>> sq.set_printoptions(precision=2, sci_mode=True)
+        >>> sq.tensor([1.5, 20.0])
+        tensor([1.50e+00, 2.00e+01])
+        >>> sq.set_printoptions(profile="default")
+        >>> sq.tensor([1.5, 20.0])
+        tensor([ 1.5000, 20.0000])
+    """
+    if profile is not None and profile not in _PROFILES:
+        raise ArgumentError(f"set_printoptions: profile must be one of {', '.join(_PROFILES)}, got {profile!r}")
     given = {"precision": precision, "threshold": threshold, "edgeitems": edgeitems, "linewidth": linewidth}
-    _options[0] = _options[0]._replace(**{k: v for k, v in given.items() if v is not None})
+    chosen = {**_PROFILES.get(profile or "", {}), **{k: v for k, v in given.items() if v is not None}}
+    _options[0] = _options[0]._replace(**chosen, sci_mode=sci_mode)
 
 
 def render(tensor: Any) -> str:
@@ -85,7 +115,8 @@ def _formatter(values: Any, category: int, precision: int) -> Any:
     finite = values[numpy.isfinite(values) & (values != 0)].astype(numpy.float64)
     absolute = numpy.abs(finite)
     whole = bool((finite == numpy.ceil(finite)).all())
-    scientific = finite.size > 0 and (
+    forced = _options[0].sci_mode
+    scientific = forced if forced is not None else finite.size > 0 and (
         absolute.max() / absolute.min() > 1000.0 or absolute.max() > 1e8 or absolute.min() < 1e-4
     )
     if scientific:

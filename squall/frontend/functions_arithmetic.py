@@ -10,6 +10,7 @@ from typing import Any
 from squall.frontend import arithmetic
 from squall.frontend.core import Handle, apply
 from squall.frontend.entries import Native
+from squall.frontend.older_forms import alpha_second, with_beta_and_alpha, with_value_second
 from squall.frontend.out import checked, into
 from squall.ir.op import ops
 
@@ -24,13 +25,17 @@ def _either(input: Any, other: Any, function: str) -> tuple[Any, Any]:
     return (checked(input, function) if isinstance(other, (bool, int, float)) else input), other
 
 
-def add(input: Any, other: Any, *, alpha: float = 1, out: Any = None) -> Any:
-    """input + alpha * other."""
+def add(input: Any, other: Any, *older: Any, alpha: float = 1, out: Any = None) -> Any:
+    """input + alpha * other; `add(input, alpha, other)`, PyTorch's older form, is taken too."""
+    if older:
+        other, alpha = alpha_second(other, older, alpha, "add")
     return into(out, arithmetic.add(input, other, alpha), "add")
 
 
-def sub(input: Any, other: Any, *, alpha: float = 1, out: Any = None) -> Any:
-    """input - alpha * other."""
+def sub(input: Any, other: Any, *older: Any, alpha: float = 1, out: Any = None) -> Any:
+    """input - alpha * other; `sub(input, alpha, other)`, PyTorch's older form, is taken too."""
+    if older:
+        other, alpha = alpha_second(other, older, alpha, "sub")
     return into(out, arithmetic.sub(input, other, alpha), "sub")
 
 
@@ -173,16 +178,19 @@ def outer(input: Any, vec2: Any, *, out: Any = None) -> Any:
     return into(out, arithmetic.outer(checked(input, "outer"), checked(vec2, "outer", "vec2")), "outer")
 
 
+@with_beta_and_alpha
 def addmm(input: Any, mat1: Any, mat2: Any, *, beta: float = 1, alpha: float = 1, out: Any = None) -> Any:
     """beta * input + alpha * mat1 @ mat2."""
     return into(out, arithmetic.addmm(checked(input, "addmm"), mat1, mat2, beta, alpha), "addmm")
 
 
+@with_value_second
 def addcmul(input: Any, tensor1: Any, tensor2: Any, *, value: float = 1, out: Any = None) -> Any:
     """input + value * tensor1 * tensor2."""
     return into(out, arithmetic.addcmul(checked(input, "addcmul"), tensor1, tensor2, value), "addcmul")
 
 
+@with_value_second
 def addcdiv(input: Any, tensor1: Any, tensor2: Any, *, value: float = 1, out: Any = None) -> Any:
     """input + value * tensor1 / tensor2."""
     return into(out, arithmetic.addcdiv(checked(input, "addcdiv"), tensor1, tensor2, value), "addcdiv")

@@ -143,8 +143,10 @@ def adjoint(input: Any) -> Any:
 
 
 # ---------------------------------------------------------------- split
-def _where(function: str, *given: Any) -> Any:
-    """The one of an argument's names that was used."""
+def _where(function: str, *given: Any, more: tuple = ()) -> Any:
+    """The one of an argument's names that was used; with `more`, positions that were given one by one."""
+    if more:
+        return (given[0], *more)
     found = [value for value in given if value is not None]
     if len(found) != 1:
         raise TypeError(f"{function}(): expected one of indices_or_sections, indices and sections, got {len(found)}")
@@ -186,22 +188,22 @@ def _split_along(input: Any, given: Any, dim: int, least: int, function: str) ->
 
 
 @of_tensor
-def hsplit(input: Any, indices_or_sections: Any = None, *, indices: Any = None, sections: Any = None) -> tuple:
+def hsplit(input: Any, indices_or_sections: Any = None, *more: int, indices: Any = None, sections: Any = None) -> tuple:
     """Views of parts of the second dimension (the first of vectors)."""
-    where = _where("hsplit", indices_or_sections, indices, sections)
+    where = _where("hsplit", indices_or_sections, indices, sections, more=more)
     return _split_along(input, where, 0 if input.ndim == 1 else 1, 1, "hsplit")
 
 
 @of_tensor
-def vsplit(input: Any, indices_or_sections: Any = None, *, indices: Any = None, sections: Any = None) -> tuple:
+def vsplit(input: Any, indices_or_sections: Any = None, *more: int, indices: Any = None, sections: Any = None) -> tuple:
     """Views of parts of the first dimension."""
-    return _split_along(input, _where("vsplit", indices_or_sections, indices, sections), 0, 2, "vsplit")
+    return _split_along(input, _where("vsplit", indices_or_sections, indices, sections, more=more), 0, 2, "vsplit")
 
 
 @of_tensor
-def dsplit(input: Any, indices_or_sections: Any = None, *, indices: Any = None, sections: Any = None) -> tuple:
+def dsplit(input: Any, indices_or_sections: Any = None, *more: int, indices: Any = None, sections: Any = None) -> tuple:
     """Views of parts of the third dimension."""
-    return _split_along(input, _where("dsplit", indices_or_sections, indices, sections), 2, 3, "dsplit")
+    return _split_along(input, _where("dsplit", indices_or_sections, indices, sections, more=more), 2, 3, "dsplit")
 
 
 @of_tensor
@@ -289,16 +291,18 @@ def sum_to_size(input: Any, *size: Any) -> Any:
 
 @factory
 def tril_indices(row: int, col: int, offset: int = 0, *, dtype: Any = None, device: Any = None,
-                 layout: Any = None) -> Any:
+                 layout: Any = None, requires_grad: bool = False) -> Any:
     """Rows and columns of a matrix' lower triangle, as a 2 by n matrix."""
-    return _triangle("tril_indices", row, col, offset, dtype, device, lambda i, j: j - i <= offset)
+    made = _triangle("tril_indices", row, col, offset, dtype, device, lambda i, j: j - i <= offset)
+    return creation.require_grad(made, requires_grad, "tril_indices")
 
 
 @factory
 def triu_indices(row: int, col: int, offset: int = 0, *, dtype: Any = None, device: Any = None,
-                 layout: Any = None) -> Any:
+                 layout: Any = None, requires_grad: bool = False) -> Any:
     """Rows and columns of a matrix' upper triangle, as a 2 by n matrix."""
-    return _triangle("triu_indices", row, col, offset, dtype, device, lambda i, j: j - i >= offset)
+    made = _triangle("triu_indices", row, col, offset, dtype, device, lambda i, j: j - i >= offset)
+    return creation.require_grad(made, requires_grad, "triu_indices")
 
 
 def _triangle(function: str, row: int, col: int, offset: int, dtype: Any, device: Any, inside: Any) -> Any:

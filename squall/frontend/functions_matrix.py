@@ -18,6 +18,7 @@ from squall.frontend.einsum import tensordot
 from squall.frontend.functions_complex import complex, conj, imag, is_complex_tensor, real
 from squall.frontend.functions_movement import broadcast_tensors, cat, meshgrid
 from squall.frontend.joining import pad, stack
+from squall.frontend.older_forms import with_beta_and_alpha
 from squall.frontend.out import checked
 from squall.ir.op import ops
 
@@ -46,12 +47,14 @@ def _blend(x: Any, product: Any, beta: float, alpha: float) -> Any:
 
 
 # ---------------------------------------------------------------- products added to something
+@with_beta_and_alpha
 @of_tensor
 def addmv(input: Any, mat: Any, vec: Any, *, beta: float = 1, alpha: float = 1) -> Any:
     """beta * input + alpha * mat @ vec."""
     return _blend(input, mv(mat, vec), beta, alpha)
 
 
+@with_beta_and_alpha
 @of_tensor
 def addr(input: Any, vec1: Any, vec2: Any, *, beta: float = 1, alpha: float = 1) -> Any:
     """beta * input + alpha * the outer product of two vectors."""
@@ -61,6 +64,7 @@ def addr(input: Any, vec1: Any, vec2: Any, *, beta: float = 1, alpha: float = 1)
     return _blend(input, outer, beta, alpha)
 
 
+@with_beta_and_alpha
 @of_tensor
 def baddbmm(input: Any, batch1: Any, batch2: Any, *, beta: float = 1, alpha: float = 1) -> Any:
     """beta * input + alpha * batch1 @ batch2, of batches of matrices."""
@@ -68,6 +72,7 @@ def baddbmm(input: Any, batch1: Any, batch2: Any, *, beta: float = 1, alpha: flo
     return _blend(input, arithmetic.bmm(batch1, batch2), beta, alpha)
 
 
+@with_beta_and_alpha
 @of_tensor
 def addbmm(input: Any, batch1: Any, batch2: Any, *, beta: float = 1, alpha: float = 1) -> Any:
     """beta * input + alpha * the sum of batch1 @ batch2 over the batch."""

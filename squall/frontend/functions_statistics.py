@@ -66,9 +66,9 @@ def nanmean(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: Any = 
 
 
 @of_tensor
-def count_nonzero(input: Any, dim: Any = None) -> Any:
-    """How many elements are not 0."""
-    return (input != 0).sum(dim)
+def count_nonzero(input: Any, dim: Any = None, *more: int) -> Any:
+    """How many elements are not 0: in all, or along one dimension or several."""
+    return (input != 0).sum((dim, *more) if more else dim)
 
 
 # ---------------------------------------------------------------- medians, modes, quantiles

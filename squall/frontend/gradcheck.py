@@ -13,6 +13,7 @@ from squall.frontend.autograd import grad
 from squall.frontend.batching import vmap
 from squall.frontend.core import Handle, wrap
 from squall.frontend.interop import computed
+from squall.frontend.joining import stack
 from squall.frontend.random import randn
 from squall.frontend.state import enable_grad
 from squall.frontend.transforms import jvp
@@ -24,8 +25,9 @@ class GradcheckError(RuntimeError):
 
 def gradcheck(func: Callable, inputs: Any, *, eps: float = 1e-6, atol: float = 1e-5, rtol: float = 1e-3,
               raise_exception: bool = True, nondet_tol: float = 0.0, check_undefined_grad: bool = True,
-              check_grad_dtypes: bool = False, check_batched_grad: bool = False, check_forward_ad: bool = False,
-              check_backward_ad: bool = True, fast_mode: bool = False) -> bool:
+              check_grad_dtypes: bool = False, check_batched_grad: bool = False,
+              check_batched_forward_grad: bool = False, check_forward_ad: bool = False, check_backward_ad: bool = True,
+              fast_mode: bool = False, masked: bool | None = None) -> bool:
     """Compare the gradients of a function with central differences of its values.
 
     Args:
@@ -33,9 +35,10 @@ def gradcheck(func: Callable, inputs: Any, *, eps: float = 1e-6, atol: float = 1
             should be float64. eps: the step of the differences. atol, rtol: tolerances. raise_exception: raise instead
             of returning False. nondet_tol: how far two backward passes may differ. check_undefined_grad: outputs that
             get no gradient count as zeros. check_grad_dtypes: gradients have their input's dtype. check_batched_grad:
-            gradients of a batch of cotangents through vmap agree. check_forward_ad: jvp agrees too. check_backward_ad:
-            gradients are checked.
-            fast_mode: accepted; the whole jacobian is compared in any case.
+            gradients of a batch of cotangents through vmap agree. check_batched_forward_grad: jvp of a batch of
+            tangents through vmap agrees. check_forward_ad: jvp agrees too. check_backward_ad: gradients are checked.
+            fast_mode: accepted; the whole jacobian is compared in any case. masked: accepted; it concerns sparse
+            tensors, and all are dense here.
 
     Returns:
         bool: whether all agrees.
@@ -49,7 +52,8 @@ def gradcheck(func: Callable, inputs: Any, *, eps: float = 1e-6, atol: float = 1
         True
     """
     checks = {"nondet_tol": nondet_tol, "undefined": check_undefined_grad, "dtypes": check_grad_dtypes,
-              "batched": check_batched_grad, "forward": check_forward_ad, "backward": check_backward_ad}
+              "batched": check_batched_grad,
+              "batched_forward": check_batched_forward_grad, "forward": check_forward_ad, "backward": check_backward_ad}
     try:
         _Check(func, inputs, eps, atol, rtol).run(checks)
     except GradcheckError:
@@ -103,6 +107,8 @@ class _Check:
                 self._check_undefined()
         if checks["forward"]:
             self._compare(self._forward(), numerical, " (forward mode)")
+        if checks["batched_forward"]:
+            self._compare(self._forward(batched=True), numerical, " (forward mode through vmap)")
 
     def _numerical(self) -> list[list]:
         """Jacobians by output and input: [elements of the output, elements of the input]."""
@@ -174,7 +180,7 @@ class _Check:
             out.append([numpy.array(b.detach().detach_array()).reshape(output.numel(), -1) for b in blocks])
         return out
 
-    def _forward(self) -> list[list]:
+    def _forward(self, batched: bool = False) -> list[list]:
         import numpy
 
         columns: list[list[list]] = [[[] for _ in self.chosen] for _ in self.outputs]
@@ -187,9 +193,17 @@ class _Check:
             return tuple(self._differentiable(self.func(*args)))
 
         for k, i in enumerate(self.chosen):
-            for unit in _units(self.inputs[i]):
+            def push(unit: Any, k: int = k) -> tuple:
                 tangents = tuple(unit if j == k else creation.zeros_like(p) for j, p in enumerate(primals))
-                _, pushed = jvp(of_chosen, primals, tangents)
+                return jvp(of_chosen, primals, tangents)[1]
+
+            units = _units(self.inputs[i])
+            if batched and units:
+                many = vmap(push)(stack(units))
+                rows = [tuple(block[j] for block in many) for j in range(len(units))]
+            else:
+                rows = [push(unit) for unit in units]
+            for pushed in rows:
                 for o, tangent in enumerate(pushed):
                     columns[o][k].append(numpy.array(tangent.detach().detach_array()).reshape(-1))
         return [[_columns(columns[o][k], output, self.inputs[i]) for k, i in enumerate(self.chosen)]
@@ -251,12 +265,14 @@ def _columns(columns: Sequence, output: Any, tensor: Any) -> Any:
 def gradgradcheck(func: Callable, inputs: Any, grad_outputs: Any = None, *, eps: float = 1e-6, atol: float = 1e-5,
                   rtol: float = 1e-3, raise_exception: bool = True, nondet_tol: float = 0.0,
                   check_undefined_grad: bool = True, check_grad_dtypes: bool = False, check_batched_grad: bool = False,
-                  check_fwd_over_rev: bool = False, check_rev_over_rev: bool = True, fast_mode: bool = False) -> bool:
+                  check_fwd_over_rev: bool = False, check_rev_over_rev: bool = True, fast_mode: bool = False,
+                  gen_non_contig_grad_outputs: bool = False, masked: bool = False) -> bool:
     """Compare second derivatives of a function with central differences of its gradients.
 
     Args:
         grad_outputs: cotangents of the outputs, random when None; the gradients are checked with respect to them too.
-        check_fwd_over_rev: forward mode over the gradients too. The others are `gradcheck`'s.
+        check_fwd_over_rev: forward mode over the gradients too. gen_non_contig_grad_outputs: the random cotangents
+            are views with strides. The others are `gradcheck`'s.
 
     Returns:
         bool: whether all agrees.
@@ -273,6 +289,9 @@ def gradgradcheck(func: Callable, inputs: Any, grad_outputs: Any = None, *, eps:
         cotangents = tuple(randn(tuple(t.shape), dtype=t.dtype, requires_grad=True) for t in outputs)
     else:
         cotangents = (grad_outputs,) if isinstance(grad_outputs, Handle) else tuple(grad_outputs)
+    if grad_outputs is None and gen_non_contig_grad_outputs:
+        cotangents = tuple(t.detach().unsqueeze(-1).repeat(*[1] * t.ndim, 2)[..., 0].requires_grad_()
+                           for t in cotangents)
     chosen = [i for i, t in enumerate(given) if isinstance(t, Handle) and t.requires_grad]
 
     def gradients(*args: Any) -> tuple:

@@ -10,12 +10,12 @@ import sys
 from typing import Any
 
 from squall.base.dtypes import FOREIGN, as_dtype, numpy_dtype
-from squall.base.errors import AutogradError, DtypeError, ShapeError
+from squall.base.errors import AutogradError, DeviceError, DtypeError, ShapeError
 from squall.engine.keys import LENT
 from squall.frontend.arrays import array_view, computed
 from squall.frontend.cell import Cell
 from squall.frontend.core import ensure_cell
-from squall.frontend.evaluation import evaluate, flush
+from squall.frontend.evaluation import evaluate, evaluate_tensors, flush
 from squall.frontend.exporting import learn, take_back
 from squall.frontend.state import local
 from squall.frontend.tracing import check_no_value
@@ -156,8 +156,29 @@ def to_dlpack(tensor: Any, *, stream: Any = None, **options: Any) -> Any:
     return retype(array.view(plain).__dlpack__(**options), kind, bits)
 
 
-def from_dlpack(source: Any) -> Any:
-    """A Tensor over another library's CPU tensor, sharing its memory."""
+def from_dlpack(source: Any, *, device: Any = None, copy: bool | None = None) -> Any:
+    """A Tensor over another library's CPU tensor, sharing its memory.
+
+    Args:
+        source: an object with `__dlpack__`, or the capsule that it gives. device: where the Tensor is to lie; only the
+            CPU. copy: True for memory of its own; False and None share.
+
+    Raises:
+        DeviceError: for another device. DtypeError: for memory that is not the CPU's, or elements squall has not.
+
+    Example:
+        >>> import numpy, squall as sq
+        >>> a = numpy.zeros(2, "float32")
+        >>> shared, apart = sq.from_dlpack(a), sq.from_dlpack(a, copy=True)
+        >>> a[0] = 5; shared.tolist(), apart.tolist()
+        ([5.0, 0.0], [0.0, 0.0])
+    """
+    if device is not None and str(device).partition(":")[0] != "cpu":
+        raise DeviceError(f"from_dlpack: device {str(device)!r} is not available; this build has 'cpu'")
+    if copy:
+        made = from_dlpack(source).clone()
+        evaluate_tensors((made,))  # later writes to the source do not reach it
+        return made
     capsule = source.__dlpack__() if hasattr(source, "__dlpack__") else source
     foreign = from_capsule(capsule)
     if foreign.device[0] != CPU:

@@ -250,7 +250,7 @@ def _located(error: TraceError, name: str) -> TraceError:
 
 def compile(
     function: Callable | None = None, *, dynamic_shapes: Any = None, fullgraph: bool = True, freeze: bool = False,
-    **options: Any,
+    disable: bool = False, **options: Any,
 ) -> Any:
     """Make a function one compiled program per kind of arguments.
 
@@ -258,13 +258,14 @@ def compile(
         function: takes and returns Tensors in nested containers; may use modules, optimizers, backward and
         random numbers. dynamic_shapes: for each positional argument a map from dimension to `sq.Dim` (or
         None): sizes declared to vary, compiled
-            once for their range. fullgraph and other options of torch.compile are accepted; capture is always
+            once for their range. fullgraph and other options of torch.compile (dynamic, backend, mode, options)
+            are accepted; capture is always
             whole. freeze: for inference; weights that a call only reads are packed once, and what depends on
             them alone is computed once. A known scale and shift of the channels behind a convolution or linear
             layer, as of batch normalisation that evaluates, go into its weight and bias, and 3 x 3 convolutions of
             many channels use Winograd's filters, both of which round otherwise than the function does uncompiled.
             A weight may still be written: the next call sees it. Calls that
-            record history are as without it.
+            record history are as without it. disable: give the function back as it is.
 
     Returns:
         Compiled: to be called like the function. Usable as a decorator.
@@ -282,7 +283,9 @@ def compile(
         6.0
     """
     if function is None:
-        return lambda f: compile(f, dynamic_shapes=dynamic_shapes, fullgraph=fullgraph, freeze=freeze, **options)
+        return lambda f: compile(f, dynamic_shapes=dynamic_shapes, freeze=freeze, disable=disable)
+    if disable:
+        return function
     if isinstance(function, Compiled):
         return function
     if freeze and dynamic_shapes is not None:

@@ -243,6 +243,7 @@ def _order_of(pivots: Any, m: int) -> Any:
     return record(ops.row_order, (checked(pivots, "lu_unpack", "LU_pivots"),), (m,))
 
 
+@with_out
 def lu_unpack(LU_data: Any, LU_pivots: Any, unpack_data: bool = True,
               unpack_pivots: bool = True) -> LU:
     """(P, L, U) from what `lu_factor` gives."""

@@ -198,6 +198,8 @@ def nuclear_norm(input: Any, dim: Any = None, keepdim: bool = False) -> Any:
     Raises:
         ShapeError: for another number of dimensions.
     """
+    if isinstance(dim, bool):  # PyTorch's form without dim: nuclear_norm(input, keepdim)
+        dim, keepdim = None, dim
     dims = (0, 1) if dim is None and input.ndim == 2 else () if dim is None or isinstance(dim, int) else tuple(dim)
     if len(dims) != 2:
         raise ShapeError(f"nuclear_norm: expected two dimensions of matrices, got dim {dim} and "

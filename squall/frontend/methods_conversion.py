@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from squall.base.dtypes import as_dtype
@@ -37,6 +38,15 @@ def _to(method: str, name: str) -> Any:
     convert.__name__ = convert.__qualname__ = method
     convert.__doc__ = f"The values as {name}."
     return convert
+
+
+def _check_order(x: Any, formats: Any) -> None:
+    """RuntimeError where the order of dimensions is not the only one: by equal strides or sizes of 1."""
+    strides = x.stride()
+    several = 1 in x.node.shape or any(a == b for a, b in pairwise(strides))
+    fitting = [f for f in formats if x.is_contiguous(memory_format=f)] if isinstance(formats, list) else []
+    if several and len(fitting) != 1:
+        raise RuntimeError(f"dim_order: strides {strides} of shape {tuple(x.node.shape)} fit several orders")
 
 
 class DtypeMethods:
@@ -115,16 +125,16 @@ class ShapingMethods:
         """In place: two dimensions exchanged."""
         return become(self, movement.transpose(self, dim0, dim1), "transpose_()")
 
-    swapaxes_ = swapdims_ = transpose_
+    swapaxes_ = swapdims_ = transpose_  # `methods_with_other_names` gives the first one names of its own
 
     def t_(self) -> Tensor:
         """In place: a matrix transposed."""
         return become(self, movement.matrix_transpose(self), "t_()")
 
-    def resize_(self, *sizes: Any, memory_format: Any = None) -> Tensor:
+    def resize_(self, *sizes: Any, size: Any = None, memory_format: Any = None) -> Tensor:
         """In place: another number of elements; those that stay keep their values, new ones are zeros."""
         check_format(memory_format, None, "resize_")
-        shape = movement.shape_argument(sizes, "resize_")
+        shape = movement.shape_argument(sizes if size is None else (size,), "resize_")
         if self.edge is not None:  # type: ignore[attr-defined]
             raise AutogradError("cannot resize variables that require grad")
         flat, count = movement.reshape(self, -1), numel(shape)
@@ -226,8 +236,18 @@ class FactMethods:
         """The number of dimensions."""
         return len(self.node.shape)  # type: ignore[attr-defined]
 
-    def dim_order(self) -> tuple:
-        """The dimensions from the largest logical stride to the smallest."""
+    def dim_order(self, *, ambiguity_check: Any = False) -> tuple:
+        """The dimensions from the largest logical stride to the smallest.
+
+        Args:
+            ambiguity_check: whether to raise where several orders fit, as with sizes of 1; or a list of memory
+                formats, of which at most one may fit.
+
+        Raises:
+            RuntimeError: for an ambiguous order, when that is asked for.
+        """
+        if ambiguity_check:
+            _check_order(self, ambiguity_check)
         strides = self.stride()  # type: ignore[attr-defined]
         return tuple(sorted(range(len(strides)), key=lambda d: -strides[d]))
 
@@ -256,8 +276,8 @@ class FactMethods:
         """False: Tensors made in inference mode are ordinary ones."""
         return False
 
-    def is_pinned(self) -> bool:
-        """False: there is no page-locked memory."""
+    def is_pinned(self, device: Any = None) -> bool:
+        """False: there is no page-locked memory, for whatever device."""
         return False
 
     def is_shared(self) -> bool:
@@ -299,9 +319,13 @@ class FactMethods:
         """What `load_state_dict` puts in its place: itself with the other's values, or with `assign` the other."""
         return other.detach() if assign else self.copy_(other).detach()  # type: ignore[attr-defined]
 
-    def new(self, *args: Any) -> Tensor:
+    def new(self, *args: Any, other: Any = None, size: Any = None, device: Any = None) -> Tensor:
         """A Tensor of this dtype of sizes (values mean nothing) or data, as `torch.Tensor(...)` makes it."""
-        return typed.made(args, self.node.dtype)  # type: ignore[attr-defined]
+        creation.check_device(device, "new")
+        given = args if other is None and size is None else (tuple(size),) if other is None else (other,)
+        if size is not None:
+            return creation.empty(tuple(size), dtype=self.node.dtype)  # type: ignore[attr-defined]
+        return typed.made(given, self.node.dtype)  # type: ignore[attr-defined]
 
     def map_(self, tensor: Tensor, callable: Any) -> Tensor:
         """In place: a Python function of each number and that of another Tensor (evaluates both; for small ones)."""

@@ -59,17 +59,17 @@ class MovementMethods:
         """Two dimensions exchanged; a view."""
         return movement.transpose(self, dim0, dim1)
 
-    def expand(self, *sizes: Any) -> Tensor:
-        """Sizes of 1 repeated without copying; a view."""
-        return movement.expand(self, *sizes)
+    def expand(self, *sizes: Any, size: Any = None, implicit: bool = False) -> Tensor:
+        """Sizes of 1 repeated without copying; a view. `implicit`, PyTorch's own note to itself, changes nothing."""
+        return movement.expand(self, *(sizes if size is None else (size,)))
 
     def expand_as(self, other: Tensor) -> Tensor:
         """Expanded to the shape of another tensor; a view."""
         return movement.expand(self, other.node.shape)
 
-    def repeat(self, *sizes: Any) -> Tensor:
+    def repeat(self, *sizes: Any, repeats: Any = None) -> Tensor:
         """Repeated along each dimension; a copy."""
-        return movement.repeat(self, *sizes)
+        return movement.repeat(self, *(sizes if repeats is None else (repeats,)))
 
     def squeeze(self, *dims: Any, dim: Any = None) -> Tensor:
         """Sizes of 1 dropped: all, or those named; a view."""
@@ -168,8 +168,8 @@ class MovementMethods:
         """Positions of a dimension by a 1-d index."""
         return Native.call(scatter.index_select, self, dim, index)
 
-    def gather(self, dim: int, index: Tensor) -> Tensor:
-        """Elements along a dimension by an index of the same rank."""
+    def gather(self, dim: int, index: Tensor, *, sparse_grad: bool = False) -> Tensor:
+        """Elements along a dimension by an index of the same rank; gradients are never sparse, whatever is asked."""
         return Native.call(scatter.gather, self, dim, index)
 
     def scatter(self, dim: int, index: Tensor, src: Any = None, *, value: Any = None,

@@ -30,7 +30,8 @@ def into(out: Any, value: Any, function: str, exact: bool = False) -> Any:
     if out is None:
         return value
     if isinstance(value, tuple):
-        return type(value)(*(into(o, v, function, exact) for o, v in zip(out, value, strict=True)))
+        parts = [into(o, v, function, exact) for o, v in zip(out, value, strict=True)]
+        return type(value)(*parts) if hasattr(value, "_fields") else tuple(parts)
     if not isinstance(out, Handle):
         raise TypeError(f"{function}(): argument 'out' must be Tensor, not {type(out).__name__}")
     if local.state.grad and (value.edge is not None or out.edge is not None):

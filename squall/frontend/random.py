@@ -199,11 +199,13 @@ def randint_like(input: Any, low: int, high: Any = None, *, dtype: Any = None, g
 
 
 @factory
-def randint(low: int, high: Any = None, size: Any = None, *, generator: Generator | None = None, dtype: Any = None,
+def randint(low: int = 0, high: Any = None, size: Any = None, *, generator: Generator | None = None, dtype: Any = None,
             device: Any = None, requires_grad: bool = False, layout: Any = None) -> Any:
     """Integers from low (0 when left out) below high."""
     if size is None:
         low, high, size = 0, low, high
+    if high is None or size is None:
+        raise TypeError("randint(): arguments 'high' and 'size' are required")
     creation.check_device(device, "randint")
     if high <= low:
         raise ValueError(f"randint: low {low} must be below high {high}")
@@ -213,11 +215,13 @@ def randint(low: int, high: Any = None, size: Any = None, *, generator: Generato
 
 
 @factory
-def randperm(n: int, *, generator: Generator | None = None, dtype: Any = None, device: Any = None) -> Any:
+def randperm(n: int, *, generator: Generator | None = None, dtype: Any = None, device: Any = None,
+             requires_grad: bool = False) -> Any:
     """The numbers 0 to n - 1 in random order."""
     creation.check_device(device, "randperm")
     keys = draw(ops.uniform, (n,), as_dtype("float64"), generator, 2)
-    return cast(keys.argsort(0), int64 if dtype is None else as_dtype(dtype))
+    values = cast(keys.argsort(0), int64 if dtype is None else as_dtype(dtype))
+    return creation.require_grad(values, requires_grad, "randperm")
 
 
 def bernoulli(input: Any, p: float | None = None, *, generator: Generator | None = None, out: Any = None) -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 
 from squall.base import pytree
 from squall.base.dtypes import bool_
-from squall.base.errors import DtypeError
+from squall.base.errors import ArgumentError, DtypeError
 from squall.frontend.bodies import Body
 from squall.frontend.branching import cond
 from squall.frontend.captures import (
@@ -31,7 +31,8 @@ from squall.ir.graph import Graph
 from squall.ir.op import constant, ops
 
 
-def while_loop(cond_fn: Callable, body_fn: Callable, init: Any, max_iterations: int | None = None) -> Any:
+def while_loop(cond_fn: Callable, body_fn: Callable, init: Any = None, max_iterations: int | None = None, *,
+               carried_inputs: Any = None) -> Any:
     """Run a function from state to state while a condition on the state holds.
 
     Args:
@@ -39,7 +40,8 @@ def while_loop(cond_fn: Callable, body_fn: Callable, init: Any, max_iterations: 
         of
             the same structure, shapes and dtypes. Both may read Tensors from outside. init: the first carry: Tensors
             in nested containers. max_iterations: stop after so many steps at the latest. Gradients (`backward`,
-            `grad`) need it, since they keep every step; `jvp` does not.
+            `grad`) need it, since they keep every step; `jvp` does not. carried_inputs: in the place of init, as
+            PyTorch has it: a tuple whose parts the functions take as arguments of their own.
 
     Returns:
         The carry for which the condition does not hold.
@@ -53,6 +55,11 @@ def while_loop(cond_fn: Callable, body_fn: Callable, init: Any, max_iterations: 
         >>> sq.while_loop(lambda c: c[0] < 100, lambda c: (c[0] * 2, c[1] + 1), (sq.tensor(3), sq.tensor(0)))
         (tensor(192), tensor(6))
     """
+    if carried_inputs is not None:
+        if init is not None:
+            raise ArgumentError("while_loop: give init or carried_inputs, not both")
+        return while_loop(lambda carry: cond_fn(*carry), lambda carry: tuple(body_fn(*carry)), tuple(carried_inputs),
+                          max_iterations)
     if max_iterations is not None and max_iterations < 0:
         raise ValueError(f"while_loop: max_iterations must not be negative, got {max_iterations}")
     leaves, structure = pytree.flatten(init)

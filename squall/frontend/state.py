@@ -124,8 +124,8 @@ class _Mode:
 class _Bare(_Mode):
     """A mode whose decorator needs no parentheses: `@sq.no_grad`."""
 
-    def __new__(cls, function: Any = None) -> Any:
-        return cls()(function) if callable(function) else object.__new__(cls)
+    def __new__(cls, orig_func: Any = None) -> Any:
+        return cls()(orig_func) if callable(orig_func) else object.__new__(cls)
 
 
 class no_grad(_Bare):
@@ -180,11 +180,15 @@ class set_grad_enabled(_AtOnce):
 
 
 class set_detect_anomaly(_AtOnce):
-    """Check every gradient for NaN during backward and name the forward line that made the op."""
+    """Check every gradient for NaN during backward and name the forward line that made the op.
+
+    Args:
+        mode: whether to. check_nan: accepted; gradients that are NaN are errors in any case.
+    """
 
     attribute = "anomaly"
 
-    def __init__(self, mode: bool = True):
+    def __init__(self, mode: bool = True, check_nan: bool = True):
         super().__init__(mode)
 
 

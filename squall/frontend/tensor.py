@@ -10,7 +10,7 @@ from squall.base.formats import channels_last, channels_last_3d, contiguous_form
 from squall.base.shapes import is_contiguous, normalize_dim, numel
 from squall.frontend import autograd, conversion, creation, interop, tracing, typed
 from squall.frontend.core import Handle, apply, cast, record, set_tensor_class, wrap
-from squall.frontend.declaring import methods_with_numpy_names
+from squall.frontend.declaring import methods_with_other_names
 from squall.frontend.display import render
 from squall.frontend.evaluation import value_of
 from squall.frontend.methods_arithmetic import ArithmeticMethods
@@ -201,7 +201,7 @@ class Tensor(Handle, ArithmeticMethods, UnaryMethods, ReductionMethods, Movement
     def backward(self, gradient: Tensor | None = None, retain_graph: bool | None = None, create_graph: bool = False,
                  inputs: Any = None) -> None:
         """Add its gradients to the `.grad` of every leaf; see `sq.autograd.backward`."""
-        autograd.backward(self, gradient, retain_graph, create_graph, inputs)
+        autograd.backward(self, gradient, retain_graph, create_graph, inputs=inputs)
 
     def detach(self) -> Tensor:
         """The same memory without history."""
@@ -364,6 +364,6 @@ class Tensor(Handle, ArithmeticMethods, UnaryMethods, ReductionMethods, Movement
         return self if memory_format is preserve_format else self.contiguous(memory_format)
 
 
-methods_with_numpy_names(Tensor)
+methods_with_other_names(Tensor)
 set_tensor_class(Tensor)
 __all__ = ["Tensor", "apply", "ops", "record", "wrap", "write"]

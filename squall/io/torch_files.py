@@ -36,13 +36,14 @@ _FOREIGN = (
 )
 
 
-def save(obj: Any, path: Any) -> None:
+def save(obj: Any, path: Any, *, pickle_protocol: int = 2) -> None:
     """Write an object to a file that `sq.load` and `torch.load` read, atomically.
 
     Args:
         obj: Tensors, numbers, strings, bytes, None, dtypes, NumPy arrays, and lists, tuples, sets and dictionaries of
             these, such as the state dictionaries of modules and optimizers. Tensors that share memory still do when
-            they are loaded. path: where, or a binary file open for writing.
+            they are loaded. path: where, or a binary file open for writing. pickle_protocol: accepted; the names in a
+            file are always written in protocol 2, which every version reads.
 
     Raises:
         TypeError: naming the place and type of what cannot be stored. CheckpointError: when the file cannot be

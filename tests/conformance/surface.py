@@ -1,7 +1,8 @@
 """PyTorch's public names and the arguments of its functions beside squall's.
 
 `absent()` are names that squall has not; `differences()` are functions whose arguments differ. Both are kept as lists,
-`expect/absent.txt` and `expect/arguments.txt`, which only shrink.
+`expect/absent.txt` and `expect/arguments.txt`, which only shrink. A call that both libraries answer alike
+(`overloads.py`) proves an argument that the signatures do not show.
 """
 
 import ast
@@ -15,6 +16,7 @@ from typing import Any
 import torch
 
 from squall.frontend import native
+from tests.conformance import overloads
 
 EXPECT = Path(__file__).with_name("expect")
 # PyTorch's namespace, and where squall has its names.
@@ -132,7 +134,8 @@ def theirs(space: str, name: str, value: Any) -> list[tuple]:
 
 @cache
 def differences() -> frozenset[str]:
-    """`space.name: argument` for what PyTorch's functions take and squall's do not, or take elsewhere."""
+    """`space.name: argument` for what PyTorch's functions take and squall's do not, or take elsewhere, as far as no
+    call proves otherwise."""
     found = set()
     for space in COMPARED:
         them, us = resolve(space), resolve(PLACES[space])
@@ -143,7 +146,7 @@ def differences() -> frozenset[str]:
             if name.startswith("_") or own is None or not callable(value) or isinstance(own, property):
                 continue
             found |= {f"{space}.{name}: {text}" for text in _compared(space, name, value, own)}
-    return frozenset(found)
+    return frozenset(found - overloads.calls().keys())
 
 
 def _compared(space: str, name: str, value: Any, own: Any) -> set[str]:
@@ -204,23 +207,13 @@ def listed(name: str) -> dict[str, str]:
     return found
 
 
-def argument_list() -> set[str]:
-    """The entries of `arguments.txt`: a line `function: argument | argument` each."""
-    found = set()
+def argument_list() -> dict[str, str]:
+    """The entries of `arguments.txt`, lines `function: argument | argument`, with the reason each stands under."""
+    found, reason = {}, ""
     for line in (EXPECT / "arguments.txt").read_text(encoding="utf-8").splitlines():
-        if line and not line.startswith("#"):
+        if line.startswith("## "):
+            reason = line.removeprefix("## ")
+        elif line and not line.startswith("#"):
             function, _, arguments = line.partition(": ")
-            found |= {f"{function}: {argument}" for argument in arguments.split(" | ")}
+            found |= {f"{function}: {argument}": reason for argument in arguments.split(" | ")}
     return found
-
-
-def write_arguments() -> None:
-    """Write `arguments.txt` anew, after PyTorch changed its functions; differences of squall's making do not belong
-    into it."""
-    by_function: dict[str, list[str]] = {}
-    for entry in sorted(differences()):
-        function, _, argument = entry.partition(": ")
-        by_function.setdefault(function, []).append(argument)
-    head = (EXPECT / "arguments.txt").read_text(encoding="utf-8").split("\n\n", 1)[0]
-    lines = [f"{function}: {' | '.join(arguments)}" for function, arguments in by_function.items()]
-    (EXPECT / "arguments.txt").write_text(head + "\n\n" + "\n".join(lines) + "\n", encoding="utf-8")

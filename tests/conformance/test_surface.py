@@ -3,7 +3,11 @@
 A list that has a name too many must lose it, and a name that squall loses fails: so neither comes or goes unseen.
 """
 
-from tests.conformance import surface
+import pytest
+import torch
+
+import squall
+from tests.conformance import overloads, surface
 
 
 def by_space(names) -> dict[str, list[str]]:
@@ -33,9 +37,35 @@ def test_the_audit_sees_what_is_there_and_what_is_not():
 
 
 def test_arguments_are_pytorchs_or_listed():
-    listed, found = surface.argument_list(), surface.differences()
+    listed, found = set(surface.argument_list()), surface.differences()
     assert not found - listed, f"PyTorch takes these arguments, squall does not: {sorted(found - listed)}"
     assert not listed - found, f"squall takes these; take them out of arguments.txt: {sorted(listed - found)}"
+
+
+def test_every_argument_that_is_missing_has_a_reason():
+    assert all(len(reason) > 10 for reason in surface.argument_list().values())
+
+
+@pytest.mark.parametrize("entry", overloads.calls())
+def test_calls_that_both_libraries_take(entry):
+    expression, refused = overloads.calls()[entry]
+    theirs, ours = overloads.outcome(torch, expression), overloads.outcome(squall, expression)
+    if refused:
+        assert isinstance(theirs, Exception), f"PyTorch takes {expression} after all"
+        assert isinstance(ours, Exception), f"PyTorch refuses {expression}: {theirs}"
+    else:
+        assert not isinstance(theirs, Exception), theirs
+        assert not isinstance(ours, Exception), ours
+        assert overloads.same(ours, theirs), f"{expression}: {ours}, PyTorch {theirs}"
+
+
+def test_outcomes_are_compared_by_value_dtype_and_kind():
+    def given(expression):
+        return overloads.outcome(squall, expression)
+
+    assert overloads.same(given("(x, 3, [None])"), given("[x.clone(), 3, (None,)]"))
+    for other in ("(y, 3)", "(x.double(), 3)", "(x, 3.0)", "(x,)", "(x.T, 3)"):
+        assert not overloads.same(given("(x, 3)"), given(other))
 
 
 def test_the_comparison_sees_arguments():

@@ -9,6 +9,7 @@ from math import prod
 from typing import Any
 
 import squall as sq
+from squall.frontend.declaring import with_out
 from squall.nn.functional.core import ShapeError, check_floating
 from squall.nn.functional.normalization import batch_norm, by_batch, group_norm, layer_norm
 
@@ -44,6 +45,7 @@ def native_group_norm(input: Any, weight: Any, bias: Any, N: int, C: int, HxW: i
     return out, groups.mean(-1), (groups.var(-1, correction=0) + eps).rsqrt()
 
 
+@with_out
 def native_batch_norm(input: Any, weight: Any, bias: Any, running_mean: Any, running_var: Any, training: bool,
                       momentum: float, eps: float) -> tuple:
     """(`batch_norm`, mean of each channel, one over its standard deviation); the last two are empty unless training.

@@ -7,6 +7,7 @@ from typing import Any
 
 import squall as sq
 from squall.frontend.core import wrap
+from squall.frontend.out import into
 from squall.nn.functional.core import Native, ShapeError, apply, check_floating, ops
 from squall.ops.slicing import position
 
@@ -262,6 +263,6 @@ def local_response_norm(
     return input / (around.mean(-1) * alpha + k) ** beta
 
 
-def normalize(input: Any, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -> Any:
-    """The input over its p-norm along a dimension, the norm being at least eps."""
-    return input / input.norm(p, dim, keepdim=True).clamp(min=eps)
+def normalize(input: Any, p: float = 2.0, dim: int = 1, eps: float = 1e-12, out: Any = None) -> Any:
+    """The input over its p-norm along a dimension, the norm being at least eps; written to `out` when that is given."""
+    return into(out, input / input.norm(p, dim, keepdim=True).clamp(min=eps), "normalize")

@@ -8,6 +8,7 @@ import squall as sq
 from squall.base.errors import ArgumentError
 from squall.frontend.arithmetic import in_place
 from squall.frontend.autocast import lowered
+from squall.frontend.declaring import with_out
 from squall.nn.functional.activation import placed, relu, sigmoid, softmax
 from squall.nn.functional.core import ShapeError, apply, check_floating, check_tensor, normalize_dim, ops
 
@@ -30,6 +31,7 @@ def threshold(input: Any, threshold: float, value: float, inplace: bool = False)
     return placed(input, input.masked_fill(low, value), inplace)
 
 
+@with_out
 def hardshrink(input: Any, lambd: float = 0.5) -> Any:
     """0 where |x| is at most lambd, else x."""
     check_floating("hardshrink", "input", input)
@@ -105,20 +107,21 @@ def prelu(input: Any, weight: Any) -> Any:
 
 
 def rrelu(
-    input: Any, lower: float = 1.0 / 8, upper: float = 1.0 / 3, training: bool = False, inplace: bool = False
-) -> Any:
+    input: Any, lower: float = 1.0 / 8, upper: float = 1.0 / 3, training: bool = False, inplace: bool = False,
+    *, generator: Any = None,
+) -> Any:  # fmt: skip
     """x where positive, else x times a slope.
 
     Args:
         lower, upper: the slope is drawn uniformly between them for each element while training, and is their
-            mean otherwise.
+            mean otherwise. inplace: write over the input. generator: what slopes are drawn from.
     """
     check_floating("rrelu", "input", input)
     if lower > upper:
         raise RuntimeError(f"rrelu: lower={lower} must not be above upper={upper}")
     slope: Any = (lower + upper) / 2
     if training:
-        slope = sq.empty(input.shape, dtype=input.dtype).uniform_(lower, upper)
+        slope = sq.empty(input.shape, dtype=input.dtype).uniform_(lower, upper, generator=generator)
     return placed(input, sq.where(input > 0, input, input * slope), inplace)
 
 

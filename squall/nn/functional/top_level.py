@@ -10,10 +10,12 @@ from typing import Any
 
 import squall as sq
 from squall.base.errors import ArgumentError, ShapeError
+from squall.frontend.declaring import with_out
 from squall.nn import functional as F
 from squall.nn.functional.core import check_tensor
 
 _REDUCTIONS = ("none", "mean", "sum")
+_BAGS = ("sum", "mean", "max")
 
 
 def _reduction(function: str, value: Any) -> str:
@@ -22,6 +24,28 @@ def _reduction(function: str, value: Any) -> str:
     if isinstance(value, bool) or value not in (0, 1, 2):
         raise ArgumentError(f"{function}: argument 'reduction' must be 0 (none), 1 (mean) or 2 (sum), got {value!r}")
     return _REDUCTIONS[value]
+
+
+@with_out
+def threshold(input: Any, threshold: float, value: float) -> Any:
+    """x where it is above the threshold, else a value.
+
+    Args:
+        threshold: what x is compared with. value: what stands elsewhere.
+
+    Example:
+        >>> import squall as sq
+        >>> sq.threshold(sq.tensor([-1.0, 2.0]), 0.5, 9.0)
+        tensor([9., 2.])
+    """
+    return F.threshold(input, threshold, value)
+
+
+def rrelu(
+    input: Any, lower: float = 1.0 / 8, upper: float = 1.0 / 3, training: bool = False, generator: Any = None
+) -> Any:
+    """x where positive, else x times a slope: drawn between lower and upper while training, else their mean."""
+    return F.rrelu(input, lower, upper, training, generator=generator)
 
 
 # ---------------------------------------------------------------- normalization
@@ -103,6 +127,49 @@ def embedding(
     """
     padding = None if padding_idx < 0 else padding_idx
     return F.embedding(indices, weight, padding, scale_grad_by_freq=scale_grad_by_freq, sparse=sparse)
+
+
+def embedding_bag(
+    weight: Any, indices: Any, offsets: Any, scale_grad_by_freq: bool = False, mode: Any = 0, sparse: bool = False,
+    per_sample_weights: Any = None, include_last_offset: bool = False, padding_idx: int | None = None,
+) -> tuple:  # fmt: skip
+    """Sums, means or maxima of bags of rows of a table, and which index belongs to which bag.
+
+    Args:
+        weight: (count, size). indices: int64, of one dimension. offsets: where each bag begins. mode: 0 sum, 1 mean,
+            2 max, or these names. padding_idx: a row that counts not. The others are as for
+            `nn.functional.embedding_bag`.
+
+    Returns:
+        tuple: (the bags, of shape (bags, size); the bag of each index; indices that count, by bag; for maxima the index
+        each came from, of shape (bags, size), else the counts again).
+
+    Raises:
+        ShapeError, ValueError: when the arguments do not fit together.
+
+    Example:
+        >>> import squall as sq
+        >>> table = sq.tensor([[1.0], [2.0], [4.0]])
+        >>> sq.embedding_bag(table, sq.tensor([0, 2, 1]), sq.tensor([0, 2]))[0].tolist()
+        [[5.0], [2.0]]
+    """
+    check_tensor("embedding_bag", "offsets", offsets)
+    how = mode if mode in _BAGS else _BAGS[mode] if mode in (0, 1, 2) else None
+    if how is None:
+        raise ArgumentError(f"embedding_bag: argument 'mode' must be 0 (sum), 1 (mean) or 2 (max), got {mode!r}")
+    padding = None if padding_idx is None or padding_idx < 0 else padding_idx
+    made = F.embedding_bag(indices, weight, offsets, None, 2.0, scale_grad_by_freq, how, sparse, per_sample_weights,
+                           include_last_offset, padding)
+    bags = made.shape[0]
+    owner = (sq.arange(indices.shape[0]).unsqueeze(1) >= offsets[:bags]).sum(1) - 1
+    counted = sq.ones(indices.shape, dtype=sq.bool) if padding is None else indices != padding
+    counts = sq.zeros(bags, dtype=sq.int64).index_add(0, owner, counted.to(sq.int64))
+    if how != "max" or not indices.shape[0]:
+        return made, owner, counts, counts
+    rows = weight.detach()[indices].masked_fill(~counted.unsqueeze(1), float("-inf"))
+    mine = (owner.unsqueeze(0) == sq.arange(bags).unsqueeze(1)).unsqueeze(2)
+    best = sq.where(mine, rows.unsqueeze(0), float("-inf")).argmax(1)
+    return made, owner, counts, sq.where(counts.unsqueeze(1) > 0, indices[best], 0)
 
 
 def embedding_renorm_(input: Any, indices: Any, max_norm: float, norm_type: float) -> Any:
