@@ -2,9 +2,11 @@
 
 `python -m benchmarks.process PACKAGE WAY NETWORK STEPS` prints one line of JSON: the losses, the moment the first step
 was done and the seconds that making data and weights took (on the clock that all processes share), and the bytes by
-which the process has grown at most since it had imported its framework.
+which the process has grown at most since its framework, with layers and optimizers, NumPy and these cases were
+imported: squall imports them when they are first used, others at once, and neither counts.
 """
 
+import importlib
 import json
 import sys
 import time
@@ -82,7 +84,10 @@ def jax_like(name: str) -> tuple[Callable[[], float], float]:
 
 def main(package: str, way: str, name: str, steps: str) -> None:
     """Do it, and print what was seen."""
-    __import__(package)
+    for part in ("", ".nn", ".optim") if package != "jax" else ("",):
+        importlib.import_module(package + part)
+    for case in ("convnets", "frameworks", "gpt", "mlp"):
+        importlib.import_module(f"benchmarks.cases.{case}")
     imported = resident("VmRSS")
     step, data = jax_like(name) if package == "jax" else torch_like(package, way, name)
     losses = [step()]

@@ -20,6 +20,7 @@ from squall.ir.linear import BYTES
 from squall.ir.plan import Input, KernelStep, Link, Output, Plan, Slot, Word
 
 STREAM_BYTES = 32 << 20  # of results, which are then not found in a cache
+HOST_BYTES = 256 << 10  # of results that share a block: who keeps one of them keeps the block
 WALK_CYCLES = 80  # that a walk over a row takes beside its vectors: lanes become one, and each waits for the last
 
 
@@ -131,13 +132,27 @@ def assemble(work: Work) -> Plan:
     steps, shared, lives, linked = _steps(work)
     arena = [memory.Life(m, work.memories[m].nbytes, *span) for m, span in lives.items()
              if work.memories[m].kind == "arena"]
-    offsets, arena_bytes = memory.plan(arena)
+    layout = memory.plan(arena, _hosts(work, roots, lives))
+    anchor = next((n for n, buffer in roots.items() if layout.places.get(buffer) == 0), 0)
     slots = []
     for i in range(len(work.memories)):
-        held = work.memories[work.joint(i)]
-        slots.append(Slot(held.kind, held.index, held.nbytes, offsets.get(work.joint(i), 0)))
-    plan = _plan(work, tuple(slots), tuple(steps), roots, arena_bytes)
+        buffer = work.joint(i)
+        held = work.memories[buffer]
+        kind, index = ("lent", anchor) if buffer in layout.inside else (held.kind, held.index)
+        slots.append(Slot(kind, index, held.nbytes, layout.offsets.get(buffer, 0)))
+    plan = _plan(work, tuple(slots), tuple(steps), roots, layout)
     return plan._replace(regions=tuple(shared), links=linked)
+
+
+def _hosts(work: Work, roots: dict[int, int], lives: dict[int, tuple[int, int]]) -> list[memory.Life]:
+    """The results that may share a block, from their first write on."""
+    found = []
+    for number, buffer in roots.items():
+        held = work.memories[buffer]
+        if number < len(work.request.together) and work.request.together[number] and held.kind == "output":
+            if isinstance(held.nbytes, int) and held.nbytes >= HOST_BYTES and held.index == number:
+                found.append(memory.Life(buffer, held.nbytes, lives[buffer][0], memory.NEVER))
+    return found
 
 
 def _steps(work: Work) -> tuple[list[Any], list[tuple[int, int]], dict[int, tuple[int, int]], tuple[Link, ...]]:
@@ -161,12 +176,14 @@ def _steps(work: Work) -> tuple[list[Any], list[tuple[int, int]], dict[int, tupl
     return flat, shared, lives, linked
 
 
-def _plan(work: Work, slots: tuple, steps: tuple, roots: dict[int, int], arena_bytes: Any) -> Plan:
+def _plan(work: Work, slots: tuple, steps: tuple, roots: dict[int, int], layout: memory.Layout) -> Plan:
     inputs = tuple(Input(tuple(n.shape), n.dtype, c, work.dense.get(i))
                    for i, (n, c) in enumerate(zip(work.request.inputs, work.request.contiguous, strict=True)))
     outputs = []
     for i, r in enumerate(work.roots):
         held = work.memories[roots[i]]
-        outputs.append(Output(tuple(r.shape), r.dtype, roots[i], donor=held.index if held.kind == "input" else None))
+        outputs.append(Output(tuple(r.shape), r.dtype, roots[i], donor=held.index if held.kind == "input" else None,
+                              place=layout.places.get(roots[i])))
     scalars = tuple(n.dtype for n in work.request.scalars)
-    return Plan(inputs, scalars, slots, steps, tuple(outputs), arena_bytes, tuple(work.report), tuple(work.checks))
+    return Plan(inputs, scalars, slots, steps, tuple(outputs), layout.total, tuple(work.report), tuple(work.checks),
+                shared_bytes=layout.shared)

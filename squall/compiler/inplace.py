@@ -43,9 +43,11 @@ class Overwriter:
         for update in sorted(self.work.copies, key=lambda u: self.work.position[id(u[0])]):
             self._update(*update)
         if config.get("donate"):
-            for task in self.work.tasks:
-                if isinstance(task, Group) and not task.space.reduced:
-                    self._take_over(task)
+            together = {id(n) for n, t in zip(self.work.roots, self.work.request.together, strict=False) if t}
+            for lends in (False, True):  # results that lend memory of their own until they are written come last
+                for task in self.work.tasks:
+                    if isinstance(task, Group) and not task.space.reduced:
+                        self._take_over(task, [t for t in task.targets if (id(t.node) in together) is lends])
 
     def _is_free(self, node: Node) -> bool:
         """Whether a node's memory may be written over once it has been read."""
@@ -107,10 +109,10 @@ class Overwriter:
             self.ancestry.put_after(task, self.checking)
         return True
 
-    def _take_over(self, group: Group) -> None:
-        """Give results of an elementwise kernel the memory of inputs it reads at the same places."""
+    def _take_over(self, group: Group, targets: list[Target]) -> None:
+        """Give some results of an elementwise kernel the memory of inputs it reads at the same places."""
         work = self.work
-        for target in group.targets:
+        for target in targets:
             node = target.node
             if id(node) not in work.root_ids or target.home.buffer != work.homes[id(node)].buffer:
                 continue

@@ -3,16 +3,19 @@
 Lives are positions of steps. Every buffer goes where it fits with the least waste; two orders of choosing are tried, as
 they come to life and the largest first, and the smaller arena is taken. With symbolic sizes nothing is known about fit,
 so such buffers lie one after the other.
+
+Results that are written late (gradients) may lend their memory until then: see `plan`.
 """
 
 from __future__ import annotations
 
 from bisect import insort
-from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 ALIGN = 64
 MOST_BY_SIZE = 1000  # buffers; the time it takes grows with the square
+LEAST_SHARED = 1 << 20  # bytes that sharing a block has to spare
+NEVER = 1 << 60  # the last step of what outlives the plan
 
 
 class Life(NamedTuple):
@@ -29,55 +32,100 @@ def aligned(nbytes: Any) -> Any:
     return (nbytes + (ALIGN - 1)) // ALIGN * ALIGN
 
 
-def plan(lives: list[Life]) -> tuple[dict[int, Any], Any]:
-    """The offset of each buffer, and the bytes of the arena."""
+class Layout(NamedTuple):
+    """Offsets of buffers and the bytes of the arena; `places` of hosts in the `shared` bytes of their block, and the
+    buffers that lie `inside` of it instead of the arena."""
+
+    offsets: dict[int, Any]
+    total: Any
+    places: dict[int, int] = {}
+    shared: int = 0
+    inside: frozenset[int] = frozenset()
+
+
+def plan(lives: list[Life], hosts: list[Life] | None = None) -> Layout:
+    """Where each buffer goes.
+
+    Args:
+        lives: what lives only inside the plan. hosts: results that may lie side by side in one block. Each begins to
+            live with its first write, and until then its memory serves others: a gradient that is written last holds
+            the activations of the layers behind. They share a block where that makes the arena enough smaller.
+    """
     fixed = [life for life in lives if isinstance(life.nbytes, int)]
-    offsets, total = _by_begin(fixed)
-    if len(fixed) <= MOST_BY_SIZE:
-        others, least = _by_size(fixed)
-        if least < total:
-            offsets, total = others, least
+    made = _best(fixed, [])
+    if hosts and isinstance(made.total, int) and made.total >= LEAST_SHARED:
+        shared = _best(fixed, hosts)
+        if made.total - shared.total >= max(LEAST_SHARED, made.total >> 5):
+            made = shared
+    offsets, total = made.offsets, made.total
     for life in lives:
         if not isinstance(life.nbytes, int):
             offsets[life.buffer] = total
             total = total + aligned(life.nbytes)
-    return offsets, total
+    return made._replace(total=total)
 
 
-def _fit(busy: Iterable[tuple[int, int]], size: int) -> int:
-    """Where a buffer wastes least among occupied stretches, which come in order."""
-    best, waste, at = None, None, 0
-    for begin, end in busy:
-        gap = begin - at
-        if gap >= size and (waste is None or gap - size < waste):
-            best, waste = at, gap - size
-        at = max(at, end)
-    return at if best is None else best
+class _Space:
+    """A stretch of memory, of limited size or growing, and who is where when."""
 
+    def __init__(self, limit: int | None = None):
+        self.limit, self.top = limit, 0
+        self.placed: list[tuple[int, int, int, Life]] = []
 
-def _by_begin(fixed: list[Life]) -> tuple[dict[int, Any], Any]:
-    """Buffers as they come to life, the largest of those that begin together first."""
-    offsets: dict[int, Any] = {}
-    placed: list[tuple[int, int, Life]] = []
-    top = 0
-    for life in sorted(fixed, key=lambda life: (life.begin, -life.nbytes)):
+    def put(self, life: Life) -> int | None:
+        """Where a buffer wastes least among those alive with it; None where there is no room."""
         size = aligned(life.nbytes)
-        placed = [p for p in placed if p[2].end >= life.begin]
-        where = offsets[life.buffer] = _fit(sorted(p[:2] for p in placed), size)
-        placed.append((where, where + size, life))
-        top = max(top, where + size)
-    return offsets, top
+        best, waste, at = None, None, 0
+        for begin, end, _, other in self.placed:
+            if other.end < life.begin or other.begin > life.end:
+                continue
+            gap = begin - at
+            if gap >= size and (waste is None or gap - size < waste):
+                best, waste = at, gap - size
+            at = max(at, end)
+        if self.limit is not None and self.limit - at >= size and (waste is None or self.limit - at - size < waste):
+            best = at
+        where = at if best is None else best
+        if self.limit is not None and where + size > self.limit:
+            return None
+        insort(self.placed, (where, where + size, life.buffer, life))
+        self.top = max(self.top, where + size)
+        return where
+
+    def forget(self, step: int) -> None:
+        """Let go of buffers that died before a step; nobody comes who lived with them."""
+        self.placed = [p for p in self.placed if p[3].end >= step]
 
 
-def _by_size(fixed: list[Life]) -> tuple[dict[int, Any], Any]:
-    """The largest buffers first, whenever they live: mostly nearer to what is alive at the worst moment."""
+def _best(fixed: list[Life], hosts: list[Life]) -> Layout:
+    """The smaller of two arenas: buffers placed as they come to life, the largest of those that begin together first;
+    and the largest first whenever they live, mostly nearer to what is alive at the worst moment."""
+    first = _placed(sorted(fixed, key=lambda life: (life.begin, -life.nbytes)), hosts, True)
+    if len(fixed) > MOST_BY_SIZE:
+        return first
+    other = _placed(sorted(fixed, key=lambda life: (-life.nbytes, life.begin)), hosts, False)
+    return other if other.total < first.total else first
+
+
+def _placed(lives: list[Life], hosts: list[Life], by_begin: bool) -> Layout:
+    """Each buffer in turn: in the block of hosts where there is room, else in the arena."""
+    places, at = {}, 0
+    for host in sorted(hosts, key=lambda host: -host.begin):  # those that are free longest lie side by side
+        places[host.buffer] = at
+        at += aligned(host.nbytes)
+    block, arena = _Space(at), _Space()
+    block.placed = [(places[h.buffer], places[h.buffer] + aligned(h.nbytes), h.buffer, h) for h in hosts]
+    block.placed.sort()
     offsets: dict[int, Any] = {}
-    placed: list[tuple[int, int, int, Life]] = []
-    top = 0
-    for number, life in enumerate(sorted(fixed, key=lambda life: (-life.nbytes, life.begin))):
-        size, begin, end = aligned(life.nbytes), life.begin, life.end
-        where = _fit(((o, e) for o, e, _, p in placed if p.end >= begin and p.begin <= end), size)
+    inside = set()
+    for life in lives:
+        if by_begin:
+            block.forget(life.begin)
+            arena.forget(life.begin)
+        where = block.put(life) if hosts else None
+        if where is None:
+            where = arena.put(life)
+        else:
+            inside.add(life.buffer)
         offsets[life.buffer] = where
-        insort(placed, (where, where + size, number, life))
-        top = max(top, where + size)
-    return offsets, top
+    return Layout(offsets, arena.top, places, at, frozenset(inside))

@@ -20,7 +20,7 @@ from squall.engine.link import build
 from squall.engine.nested import Nested
 from squall.ir.plan import GRAIN_CYCLES, ChooseStep, ContractStep, HostStep, KernelStep, LoopStep, Plan, Word
 from squall.runtime.buffer import Buffer
-from squall.runtime.memory import allocate
+from squall.runtime.memory import allocate, wrap
 from squall.runtime.native import native
 from squall.runtime.native_region import HEAD, PART
 from squall.runtime.plan_image import Bind, PlanImage, Step, bits_of
@@ -39,6 +39,7 @@ class Binding:
         self.arena_bytes = evaluate(plan.arena_bytes, sizes)
         self.output_bytes = [prod(evaluate(n, sizes) for n in o.shape) * o.dtype.itemsize for o in plan.outputs]
         self.donors = [o.donor for o in plan.outputs]
+        self.places = [o.place for o in plan.outputs]
         self.nested: list[Nested] = []
         self.segments = self.make_segments()
         self.split: Any = None  # see `resplit.py`
@@ -194,18 +195,21 @@ class Binding:
             return Bind(s.index, offset)
         if s.kind == "output":
             return Bind(self.input_count + s.index, offset)
+        if s.kind == "lent":
+            return Bind(self.input_count + s.index, offset + evaluate(s.offset, self.sizes))
         return Bind(self.arena_at, offset + evaluate(s.offset, self.sizes))
 
     def prepare(self, inputs: Sequence[Buffer], scalars: Sequence[Any], status: Any) -> tuple[tuple, list[Buffer]]:
         """The calls of one run and its results' buffers; see `Executable.prepare`."""
         outputs: list[Buffer] = []
-        for nbytes, donor in zip(self.output_bytes, self.donors, strict=True):
-            if donor is None:
-                block = allocate(nbytes)
-                outputs.append(Buffer(block, block.pointer))
-            else:
+        shared = allocate(self.plan.shared_bytes) if self.plan.shared_bytes else None
+        for nbytes, donor, place in zip(self.output_bytes, self.donors, self.places, strict=True):
+            if donor is not None:
                 given = inputs[donor]
                 outputs.append(Buffer(given.block, given.pointer))
+                continue
+            block = allocate(nbytes) if place is None else wrap(shared.pointer + place, nbytes, shared)  # type: ignore[union-attr]
+            outputs.append(Buffer(block, block.pointer))
         arena = allocate(self.arena_bytes) if self.arena_bytes else None
         words = [b.pointer for b in inputs]
         words += [b.pointer for b in outputs]

@@ -97,7 +97,12 @@ def memory(plan: Plan, sizes: dict[str, int]) -> str:
         return "no values in between"
     asked = sum(int(evaluate(slot.nbytes, sizes)) for slot in pieces)
     values = f"{len(pieces)} value{'' if len(pieces) == 1 else 's'} in between"
-    return f"arena of {int(evaluate(plan.arena_bytes, sizes)):,} bytes for {values} of {asked:,} bytes"
+    text = f"arena of {int(evaluate(plan.arena_bytes, sizes)):,} bytes for {values} of {asked:,} bytes"
+    lent = [slot for slot in plan.slots if slot.kind == "lent"]
+    if lent:
+        nbytes = sum(int(evaluate(slot.nbytes, sizes)) for slot in lent)
+        text += f"; {len(lent)} of {nbytes:,} bytes where gradients will be written, in {plan.shared_bytes:,} bytes"
+    return text
 
 
 def programs(plan: Plan, wanted: str = "") -> dict[str, AnyProgram]:

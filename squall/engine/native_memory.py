@@ -95,6 +95,18 @@ def block_of(nbytes):
     return block_new
 
 
+def output_within(shared, nbytes, place):
+    """A new Buffer in the block that results share, which lives as long as any of them."""
+    block_new = PyType_GenericAlloc(BLOCK, 0)
+    if block_new == 0:
+        return 0
+    Py_IncRef(shared)
+    block_new.Block_pointer = PyLong_FromLongLong(PyLong_AsLongLong(shared.Block_pointer) + place)
+    block_new.Block_nbytes = PyLong_FromLongLong(nbytes)
+    block_new.Block_owner = shared
+    return buffer_over(block_new, block_new.Block_pointer)
+
+
 def take_arena(f, nbytes):
     """Memory for what lives inside of a run, at f[ARENA_AT]; 0 with an error. A piece of a list needs no Block."""
     f[ARENA] = 0

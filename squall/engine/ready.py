@@ -17,9 +17,10 @@ from squall.engine.keys import Signature
 from squall.runtime.memory import host_pool
 from squall.runtime.plan_image import PlanImage
 
-# Words of a block: as named, then the images' addresses, (donor or -1, bytes) of each output, and for each scalar
-# whether it is a float.
-READY_IMAGES, READY_OUTPUTS, READY_ARENA, READY_WORDS, READY_REST = range(5)
+# Words of a block: as named, then the images' addresses, of each output its bytes and the donor's number, or OWN, or
+# PLACED less its place in the block that results share, and for each scalar whether it is a float.
+READY_IMAGES, READY_OUTPUTS, READY_ARENA, READY_WORDS, READY_SHARED, READY_REST = range(6)
+OWN, PLACED = -1, -2
 SMALL_BYTES, SLAB_BYTES = 4096, 64 << 10  # small pieces are cut out of slabs
 MIDDLE_SHIFT, LISTED_BYTES = 11, 128 << 10  # middle-sized ones are the pool's, one by one
 MIDDLE_STEP, SMALL_KINDS = 1 << MIDDLE_SHIFT, SMALL_BYTES // 64
@@ -59,9 +60,9 @@ class Ready:
     def __init__(self, binding: Any, failed: Callable[[tuple], None]):
         images = binding.segments
         words = [len(images), binding.output_count, binding.arena_bytes, len(binding.layout) + 2,
-                 *[image.address for image in images]]
-        for donor, nbytes in zip(binding.donors, binding.output_bytes, strict=True):
-            words += (-1 if donor is None else donor, nbytes)
+                 binding.plan.shared_bytes, *[image.address for image in images]]
+        for donor, place, nbytes in zip(binding.donors, binding.places, binding.output_bytes, strict=True):
+            words += (donor if donor is not None else OWN if place is None else PLACED - place, nbytes)
         words += [code == "d" for code in binding.layout[binding.scalar_at:]]
         self._words = (ctypes.c_int64 * len(words))(*words)
         self.address = ctypes.addressof(self._words)

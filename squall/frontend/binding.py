@@ -364,7 +364,18 @@ class Program:
     def _request(self) -> Request:
         plain = tuple(e.plain for e in self.inputs)
         donatable = tuple(e.donated for e in self.inputs)
-        return Request(tuple(self.roots), self.input_nodes, self.scalar_nodes, donatable, plain)
+        return Request(tuple(self.roots), self.input_nodes, self.scalar_nodes, donatable, plain, self._together())
+
+    def _together(self) -> tuple[bool, ...]:
+        """The roots that become gradients and nothing else, where no older gradients are read: they are let go
+        together, before the next call makes others, so they may share a block of memory."""
+        if any(e.code in (GRAD, ARGUMENT_GRAD) for e in self.inputs):
+            return ()
+        own = {v.index for _, v in self.gradients if isinstance(v, Where) and v.kind == "root"}
+        others = [*(w.value for w in self.writes), *(v for _, v in self.adopted)]
+        others += [o.item[0] if o.kind == "shared" else o.item for o in self.outputs]
+        own -= {v.index for v in others if isinstance(v, Where) and v.kind == "root"}
+        return tuple([i in own for i in range(len(self.roots))])
 
     def _located(self, error: Any, buffers: list, numbers: list, sizes: dict[str, int]) -> Any:
         """The error for an index outside of its dimension, with the line of this program that recorded the op."""
@@ -375,7 +386,7 @@ class Program:
         request = self._request()
         found = signature(self.roots, donate=False)
         types = tuple(n.type for n in self.input_nodes)
-        key = (found.key, request.contiguous, request.donatable, types, config.get("backend"))
+        key = (found.key, request.contiguous, request.donatable, request.together, types, config.get("backend"))
         return _executables.get_or_make(key, lambda: realize.prepare_request(request, self.name))
 
     def storage(self, code: int, where: Any, leaves: list) -> Cell:

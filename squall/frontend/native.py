@@ -74,12 +74,13 @@ _NUMBERS = {
     **{name: i for i, name in enumerate((
         "TABLE", "MASK", "ORDER", "USES", "STACK", "TARGETS", "OUTPUTS", "CAPACITY", "COUNT", "SIZE", "WANTED",
         "INPUTS", "SCALARS", "ARENA", "VALUES", "READY_AT", "GARBAGE", "STRIDED", "ARENA_AT", "PIECE", "PIECE_OF",
-        "BRIEF"))},
+        "BRIEF", "SHARED"))},
     "NUMBER": (1 << 32) - 1, "ROOT": 1 << 40, "ob_type": 8,
     **{name: getattr(ready, name) for name in (
         "SMALL_BYTES", "SLAB_BYTES", "MIDDLE_SHIFT", "MIDDLE_STEP", "LISTED_BYTES", "SMALL_KINDS", "ALL_KINDS")},
     "READY_IMAGES": ready.READY_IMAGES, "READY_OUTPUTS": ready.READY_OUTPUTS, "READY_ARENA": ready.READY_ARENA,
-    "READY_WORDS": ready.READY_WORDS, "READY_REST": ready.READY_REST,
+    "READY_WORDS": ready.READY_WORDS, "READY_REST": ready.READY_REST, "READY_SHARED": ready.READY_SHARED,
+    "PLACED": ready.PLACED,
     **{f"BOUND_{name}": getattr(bound, name) for name in (
         "BUSY", "IMAGES", "WITH_LOCK", "VALUES_AT", "STATUS_AT", "WATCHED", "REST")},
     **{f"EXPORT_{name}": getattr(exporting, name) for name in ("NEW_ARRAY", "SET_BASE", "CLASS", "RANK", "DIMS")},

@@ -60,18 +60,38 @@ def fill_numbers(ready, numbers, values):
     return 1
 
 
+def memory_of_result(f, told, nbytes):
+    """A new Buffer for a result as `told`: over a donor's memory, in the block that results share, or its own."""
+    if told <= PLACED:
+        return output_within(f[SHARED], nbytes, PLACED - told)
+    donor = 0
+    if told >= 0:
+        buffers = f[STACK]
+        donor = buffers[told]
+    return output_of(nbytes, donor)
+
+
 def make_results(f, ready, types, values):
     """New Nodes over new or donated memory in a new list, and the arena; 0 with an error."""
-    buffers = f[STACK]
+    f[SHARED] = 0
+    if ready[READY_SHARED] > 0:
+        f[SHARED] = block_of(ready[READY_SHARED])
+        if f[SHARED] == 0:
+            return 0
+    nodes_new = fill_results(f, ready, types, values)
+    if f[SHARED] != 0:
+        Py_DecRef(f[SHARED])
+    return nodes_new
+
+
+def fill_results(f, ready, types, values):
+    """`make_results`, the block that results share being there."""
     spec = ready + 8 * (READY_REST + ready[READY_IMAGES])
     nodes_new = PyList_New(f[WANTED])
     if nodes_new == 0:
         return 0
     for i in range(f[WANTED]):
-        donor = 0
-        if spec[2 * i] >= 0:
-            donor = buffers[spec[2 * i]]
-        output_new = output_of(spec[2 * i + 1], donor)
+        output_new = memory_of_result(f, spec[2 * i], spec[2 * i + 1])
         if output_new == 0:
             Py_DecRef(nodes_new)
             return 0

@@ -21,8 +21,9 @@ GRAIN_CYCLES = 20_000  # work worth handing to another thread
 
 class Slot(NamedTuple):
     """A piece of memory: `kind` is "input" (index: position among the graph's leaves that hold buffers), "output"
-    (index: position among the roots), or "arena" (index: byte offset expression is in `offset`). `nbytes` may be
-    symbolic."""
+    (index: position among the roots), "arena" (at `offset` in it), or "lent" (at `offset` from result number `index`,
+    in the block that some results share). `nbytes` may be symbolic.
+    """
 
     kind: str
     index: int
@@ -168,7 +169,8 @@ class Input(NamedTuple):
 class Output(NamedTuple):
     """A root's result: its shape and dtype, the slot that holds it, and element strides (None: row-major) and offset.
 
-    `donor` is the input whose memory the result takes over (in-place update), or None.
+    `donor` is the input whose memory the result takes over (in-place update), or None. `place` is where it lies in the
+    block that some results share, or None.
     """
 
     shape: Shape
@@ -177,6 +179,7 @@ class Output(NamedTuple):
     strides: Shape | None = None
     offset: Size = 0
     donor: int | None = None
+    place: int | None = None
 
 
 class Plan(NamedTuple):
@@ -185,7 +188,8 @@ class Plan(NamedTuple):
     `regions` are runs of steps, from one number to before another, none of which waits for another: a runner may take
     each run as one launch, whose parts threads share out by their cycles. An optimizer's update of many parameters is
     one launch over a table of their addresses and sizes. `links` are the steps that a runner may run together with the
-    next one, block by block of rows (`compiler/chains.py`).
+    next one, block by block of rows (`compiler/chains.py`). Results with a `place` lie in one block of `shared_bytes`,
+    which holds other values before they are written; these are slots of the result at place 0, with offsets.
     """
 
     inputs: tuple[Input, ...]
@@ -198,6 +202,7 @@ class Plan(NamedTuple):
     checks: tuple[Check, ...] = ()  # what status code 1 + i means
     regions: tuple[tuple[int, int], ...] = ()
     links: tuple[Link, ...] = ()
+    shared_bytes: int = 0
 
     @property
     def launches(self) -> int:
@@ -210,6 +215,7 @@ class Request(NamedTuple):
 
     `donatable[i]`: input i's memory may be overwritten, because nobody can read it after the plan has run.
     `contiguous[i]`: input i's buffer is row-major (otherwise its strides are run-time words).
+    `together[i]`: root i may lie in one block of memory with others, so that it lives as long as all of them.
     """
 
     roots: tuple
@@ -217,3 +223,4 @@ class Request(NamedTuple):
     scalars: tuple
     donatable: tuple[bool, ...]
     contiguous: tuple[bool, ...]
+    together: tuple[bool, ...] = ()

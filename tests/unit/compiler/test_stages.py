@@ -85,7 +85,7 @@ def test_arena_offsets_never_overlap_and_memory_is_shared():
     for number in range(60):
         begin = int(rng.integers(0, 40))
         lives.append(Life(number, int(rng.integers(1, 5000)), begin, begin + int(rng.integers(0, 10))))
-    offsets, total = plan(lives)
+    offsets, total, *_ = plan(lives)
     assert all(o % 64 == 0 for o in offsets.values())
     assert not any(overlaps(a, b, lives, offsets) for a in range(60) for b in range(a))
     most = max(sum(v.nbytes for v in lives if v.begin <= t <= v.end) for t in range(50))
