@@ -430,6 +430,11 @@ def unary(op: Op, x: Any) -> Any:
     return apply(op, (x,))
 
 
+def _not_a_tensor(op: Op, value: Any) -> TypeError:
+    """What to raise for an operator's method that was called through its class, as `Tensor.__rand__(2, 3)`."""
+    return TypeError(f"{op.name}: argument 'self' must be Tensor, not {type(value).__name__}")
+
+
 def binary(op: Op, floating: bool = False, reverse: bool = False) -> Any:
     """The method of an operator: a short path for two Tensors of one type or a Tensor and a number, else `apply`."""
     short = keeps_dtype(op)
@@ -437,7 +442,10 @@ def binary(op: Op, floating: bool = False, reverse: bool = False) -> Any:
 
     def method(self: Any, other: Any) -> Any:
         state = local.state
-        a = self._node if self._cell is None else self.node
+        try:
+            a = self._node if self._cell is None else self.node
+        except AttributeError:
+            raise _not_a_tensor(op, self) from None
         type = a.type
         kind = other.__class__
         if state.level < 2 and type.__class__ is TensorType and type.dtype.category >= least:

@@ -11,6 +11,7 @@ from squall.frontend import arithmetic, creation, indexing, scatter
 from squall.frontend.autocast import promoted
 from squall.frontend.core import Handle, cast, record
 from squall.frontend.declaring import of_tensor, only_floating
+from squall.frontend.out import apart, checked, into
 from squall.ir.op import ops
 from squall.ops.pooling import lowest
 
@@ -28,10 +29,11 @@ def _same_dtype(x: Any, source: Any, function: str) -> None:
 
 
 # ---------------------------------------------------------------- by position in the flattened Tensor
-@of_tensor
-def take(input: Any, index: Any) -> Any:
+def take(input: Any, index: Any, *, out: Any = None) -> Any:
     """Elements by their position in the flattened Tensor."""
-    return record(ops.take, (input.reshape(-1), _whole(index, "take")), (0,))
+    apart(out, "take", input, index)
+    flat = checked(input, "take").reshape(-1)
+    return into(out, record(ops.take, (flat, _whole(index, "take")), (0,)), "take")
 
 
 @of_tensor

@@ -10,7 +10,7 @@ from squall.base.shapes import broadcast, normalize_dim
 from squall.frontend import creation, joining, movement
 from squall.frontend.core import Handle
 from squall.frontend.entries import Native
-from squall.frontend.out import checked, into
+from squall.frontend.out import apart, checked, into
 
 
 def cat(tensors: Any, dim: int = 0, *, out: Any = None) -> Any:
@@ -192,6 +192,7 @@ def meshgrid(*tensors: Any, indexing: str = "ij") -> tuple:
 
 def gather(input: Any, dim: int, index: Any, *, sparse_grad: bool = False, out: Any = None) -> Any:
     """Elements along a dimension by an index of the same rank; gradients are never sparse, whatever is asked."""
+    apart(out, "gather", input, index)
     return into(out, checked(input, "gather").gather(dim, index), "gather", exact=True)
 
 
@@ -208,6 +209,7 @@ def scatter_add(input: Any, dim: int, index: Any, src: Any, *, out: Any = None) 
 
 def index_select(input: Any, dim: int, index: Any, *, out: Any = None) -> Any:
     """Positions of a dimension by a 1-d index."""
+    apart(out, "index_select", input, index)
     return into(out, checked(input, "index_select").index_select(dim, index), "index_select")
 
 
@@ -218,6 +220,7 @@ def index_add(input: Any, dim: int, index: Any, source: Any, *, alpha: float = 1
 
 def masked_select(input: Any, mask: Any, *, out: Any = None) -> Any:
     """Elements where mask, in one dimension (evaluates the mask)."""
+    apart(out, "masked_select", input, mask)
     made = checked(input, "masked_select").masked_select(checked(mask, "masked_select", "mask"))
     return into(out, made, "masked_select")
 

@@ -31,6 +31,7 @@ class ArithmeticMethods:
 
     __truediv__ = binary(ops.div, floating=True)
     __rtruediv__ = binary(ops.div, floating=True, reverse=True)
+    __rdiv__ = __rtruediv__
 
     __floordiv__ = binary(ops.floor_divide)
     __rfloordiv__ = binary(ops.floor_divide, reverse=True)

@@ -6,9 +6,9 @@ from typing import Any
 
 from squall.base.errors import AutogradError, DtypeError, ShapeError
 from squall.base.shapes import numel
-from squall.frontend.core import Handle, as_tensor_operand, cast
+from squall.frontend.core import Handle, as_tensor_operand, cast, ensure_cell
 from squall.frontend.state import local
-from squall.frontend.views import write
+from squall.frontend.views import layout_of, write
 
 
 def checked(value: Any, function: str, name: str = "input") -> Any:
@@ -18,6 +18,36 @@ def checked(value: Any, function: str, name: str = "input") -> Any:
     if isinstance(value, (bool, int, float)) or not (hasattr(value, "__array__") or hasattr(value, "__dlpack__")):
         raise TypeError(f"{function}(): argument {name!r} must be Tensor, not {type(value).__name__}")
     return as_tensor_operand(value)
+
+
+def apart(out: Any, function: str, *read: Any) -> None:
+    """Refuse an `out` that shows memory of what the function reads, where PyTorch does: in functions that pick elements.
+
+    Only spans of memory are compared, so interleaved views count as overlapping.
+
+    Raises:
+        ShapeError: when an element of `out` lies between the first and last element of a Tensor that is read.
+    """
+    if not isinstance(out, Handle):
+        return
+    for x in read:
+        if isinstance(x, Handle) and ensure_cell(x) is ensure_cell(out) and _meet(_span(x), _span(out)):
+            raise ShapeError(
+                f"{function}(): unsupported operation: argument 'out' of shape {list(out.node.shape)} shares memory with "
+                f"an argument of shape {list(x.node.shape)}; give another tensor, or a clone() of the argument.")
+
+
+def _span(x: Any) -> tuple[int, int] | None:
+    """Positions in the storage from the first element to behind the last; None without elements, or when unknown."""
+    strides, offset = layout_of(x)
+    shape = tuple(x.node.shape)
+    if 0 in shape or any(n.__class__ is not int for n in (*shape, *strides, offset)):
+        return None
+    return offset, offset + 1 + sum((n - 1) * s for n, s in zip(shape, strides, strict=True))
+
+
+def _meet(a: tuple[int, int] | None, b: tuple[int, int] | None) -> bool:
+    return a is not None and b is not None and a[0] < b[1] and b[0] < a[1]
 
 
 def into(out: Any, value: Any, function: str, exact: bool = False) -> Any:
@@ -46,5 +76,8 @@ def into(out: Any, value: Any, function: str, exact: bool = False) -> Any:
     resized = out._view is None and numel(wanted.shape) == 0
     if tuple(given.shape) != tuple(wanted.shape) and not resized:
         raise ShapeError(f"{function}(): out has shape {list(wanted.shape)}, the result has shape {list(given.shape)}")
+    if 0 in layout_of(out)[0] and any(s == 0 and n != 1 for n, s in zip(wanted.shape, layout_of(out)[0], strict=True)):
+        raise ShapeError(f"{function}(): unsupported operation: more than one element of argument 'out', of shape "
+                         f"{list(wanted.shape)}, refers to a single memory location; give a clone() of it.")
     write(out, cast(value, wanted.dtype))
     return out

@@ -120,10 +120,12 @@ def replay_one(target: Target, name: str, args: list, kwargs: dict):
         setattr(args[0], name.split(".")[-2], args[1])
         return None
     if name.startswith("Tensor."):
-        method = name.split(".", 1)[1]
-        if not hasattr(args[0], method):
+        owner, method = target.tensor_class, name.split(".", 1)[1]
+        if target.is_tensor(args[0]) or owner is None:
+            owner, args = args[0], args[1:]
+        if not hasattr(owner, method):  # of the class: a method that was given something else in place of its tensor
             raise Missing(name)
-        return getattr(args[0], method)(*args[1:], **kwargs)
+        return getattr(owner, method)(*args, **kwargs)
     return target.resolve(name)(*args, **kwargs)
 
 

@@ -103,7 +103,7 @@ def map_originals(converter: Converter, used, original) -> None:
     pairs = zip(flatten(sample_tree(used), is_torch), flatten(sample_tree(original), is_torch), strict=True)
     for mine, theirs in pairs:
         if is_torch(mine) and id(mine) not in converter.memo:
-            converter.put(mine, converter.target.tensor(theirs))
+            converter.put(mine, converter(theirs))
 
 
 __all__ = [
