@@ -5,6 +5,8 @@ Messages name the function, the argument, what was given and what would be right
 
 from __future__ import annotations
 
+from functools import cache
+
 
 class SquallError(Exception):
     """The common base of errors that only squall raises."""
@@ -19,7 +21,30 @@ class DtypeError(SquallError, NotImplementedError):
 
 
 class LinAlgError(SquallError, RuntimeError):
-    """A matrix without the inverse, solution or factor that was asked for."""
+    """A matrix without the inverse, solution or factor that was asked for, when it is evaluated.
+
+    What host steps raise is NumPy's `numpy.linalg.LinAlgError` too. `op` names the op that raised.
+    """
+
+    op = ""
+
+    def __reduce__(self) -> tuple:
+        return LinAlgError, self.args
+
+
+@cache
+def _of_both_libraries() -> type[LinAlgError]:
+    import numpy
+
+    return type("LinAlgError", (LinAlgError, numpy.linalg.LinAlgError), {"__module__": __name__,
+                                                                         "__doc__": LinAlgError.__doc__})
+
+
+def no_result(message: str, op: str) -> LinAlgError:
+    """A LinAlgError that is NumPy's as well: for code that runs where NumPy is loaded anyway."""
+    error = _of_both_libraries()(message)
+    error.op = op
+    return error
 
 
 class DeviceError(SquallError, RuntimeError):

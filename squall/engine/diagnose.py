@@ -1,4 +1,5 @@
-"""What to say when a kernel met an index outside of its dimension: which op, operand, value and line of the program.
+"""What to say when a kernel met an index outside of its dimension, or a host step a matrix without a result: which op,
+operand, value and line of the program.
 
 A plan serves graphs recorded at different lines, so its kernels report no more than that a check failed. The graph that
 was run still stands then, since checks come before the first overwriting: its value checks are repeated one by one.
@@ -7,12 +8,12 @@ was run still stands then, since checks come before the first overwriting: its v
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from squall.base.dim import evaluate
-from squall.base.errors import IndexRangeError
-from squall.ir.graph import expand_composites
+from squall.base.errors import IndexRangeError, LinAlgError, no_result
+from squall.ir.graph import Graph, expand_composites
 from squall.ir.node import Node, toposort
 from squall.ir.op import Indexed, ops
 
@@ -39,6 +40,37 @@ def index_error(roots: Iterable[Node], value_of: Callable[[Node], Any], sizes: M
             if wrong is not None:
                 return IndexRangeError(_message(node, check, size, *wrong))
     return known or IndexRangeError("an index is out of range")
+
+
+def matrix_error(roots: Iterable[Node], value_of: Callable[[Node], Any], known: LinAlgError) -> LinAlgError:
+    """The error that a host step raised for a matrix, with the line that recorded the op.
+
+    Args:
+        roots, value_of: as for `index_error`. known: what the host step raised.
+    """
+    whole = expand_composites(roots, lambda n: n.op is ops.call)
+    nodes = toposort(whole, lambda n: n.buffer is not None)
+    tried = [n for n in nodes if n.op.name == known.op and n.buffer is None]
+    inside = [n for n in _of_bodies(nodes) if n.op.name == known.op]
+    for node in tried if len(tried) + len(inside) > 1 else ():  # which of them was it?
+        try:
+            node.op.reference(*map(value_of, node.inputs), **node.op.named(node.attrs))
+        except LinAlgError as error:
+            known, tried, inside = error, [node], []
+            break
+    lines = {getattr(n, "where", None) for n in (inside or tried)}
+    line = lines.pop() if len(lines) == 1 else None
+    return no_result(f"{known} It was recorded at {line}.", known.op) if line else known
+
+
+def _of_bodies(nodes: Iterable[Node]) -> Iterator[Node]:
+    """What the bodies of loops and branches hold."""
+    for node in nodes:
+        for body in node.attrs:
+            if isinstance(body, Graph):
+                inner = toposort(body.outputs)
+                yield from inner
+                yield from _of_bodies(inner)
 
 
 def _outside(values: Any, check: Indexed, size: int) -> tuple[int, tuple[int, ...]] | None:

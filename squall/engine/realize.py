@@ -10,10 +10,10 @@ from typing import Any
 
 from squall.base import config, trace
 from squall.base.caches import Cache
-from squall.base.errors import IndexRangeError, SquallError, TraceError
+from squall.base.errors import IndexRangeError, LinAlgError, SquallError, TraceError
 from squall.compiler.pipeline import compile_plan
 from squall.engine import oracle, ready
-from squall.engine.diagnose import index_error
+from squall.engine.diagnose import index_error, matrix_error
 from squall.engine.execute import Executable
 from squall.engine.generalize import Family, Symbolic, abstract, families, generalize
 from squall.engine.keys import Signature, signature
@@ -53,6 +53,8 @@ def _evaluate(roots: list[Node]) -> Gate | None:
                 buffers = oracle.run(roots)
             except IndexError as error:
                 raise index_error(roots, oracle.value_of, known=error) from None
+            except LinAlgError as error:
+                raise matrix_error(roots, oracle.value_of, error) from None
             deque(map(_set_buffer, roots, buffers), maxlen=0)
             _finish(roots)
             return None
@@ -91,6 +93,8 @@ def _run(roots: list[Node], found: Signature, executable: Any, sizes: dict[str, 
         executable.check_status()
     except IndexRangeError as error:
         raise index_error(roots, _value, known=error) from None
+    except LinAlgError as error:
+        raise matrix_error(roots, _value, error) from None
     with lock:
         _finish(roots)
 
@@ -112,10 +116,17 @@ def _value(node: Node) -> Any:
 
 
 def captured_error(request: Request, buffers: list, scalars: list, sizes: dict[str, int],
-                   known: IndexError) -> IndexError:
-    """What to raise when a captured graph met an index outside of its dimension, given what it was run on."""
+                   known: IndexError | LinAlgError) -> IndexError | LinAlgError:
+    """What to raise when a captured graph met an index outside of its dimension, or a matrix without a result, given
+    what it was run on."""
     bound = oracle.bindings(request, buffers, scalars, sizes)
-    return index_error(request.roots, lambda n: oracle.value_of(n, bound, sizes), sizes, known)
+
+    def value_of(node: Node) -> Any:
+        return oracle.value_of(node, bound, sizes)
+
+    if isinstance(known, LinAlgError):
+        return matrix_error(request.roots, value_of, known)
+    return index_error(request.roots, value_of, sizes, known)
 
 
 def _finish(roots: list[Node]) -> None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from squall.base import config, pytree, trace
 from squall.base.caches import Cache
 from squall.base.dim import Dim, evaluate
-from squall.base.errors import IndexRangeError, SquallError
+from squall.base.errors import IndexRangeError, LinAlgError, SquallError
 from squall.engine import ready, realize
 from squall.engine.copying import copy_buffer, overwrite
 from squall.engine.keys import LENT, signature
@@ -274,7 +274,7 @@ class Program:
                 _set_grad(leaves[leaf].edge if leaf.__class__ is int else leaf, None)
         try:
             calls, made = self.executable.prepare(buffers, numbers, sizes)
-        except IndexError as error:  # the oracle runs at once
+        except (IndexError, LinAlgError) as error:  # the oracle runs at once
             raise self._located(error, buffers, numbers, sizes) from None
         types = self._concrete(sizes) if self.is_symbolic else self.types
         op = ops.buffer
@@ -315,7 +315,7 @@ class Program:
                 self.executable.check_status()
                 raise
             self.executable.check_status()
-        except IndexRangeError as error:
+        except (IndexRangeError, LinAlgError) as error:
             raise self._located(error, buffers, numbers, sizes) from None
         for cell, old, new in shared:
             overwrite(old, new)
@@ -378,7 +378,8 @@ class Program:
         return tuple([i in own for i in range(len(self.roots))])
 
     def _located(self, error: Any, buffers: list, numbers: list, sizes: dict[str, int]) -> Any:
-        """The error for an index outside of its dimension, with the line of this program that recorded the op."""
+        """The error for an index outside of its dimension, or a matrix without a result, with the line of
+        this program that recorded the op."""
         return realize.captured_error(self._request(), buffers, numbers, sizes, error)
 
     def _executable(self) -> Any:

@@ -336,7 +336,7 @@ def matrix_power(input: Any, n: int) -> Any:
     if n == 0:
         return input.clone().copy_(creation.eye(input.node.shape[-1], dtype=input.node.dtype))
     if n < 0:
-        input, n = record(ops.inverse, (input,), ()), -n
+        input, n = record(ops.inverse, (input,), ("linalg.matrix_power",))[0], -n
     bits = [input]
     while 2 ** len(bits) <= n:
         bits.append(arithmetic.matmul(bits[-1], bits[-1]))

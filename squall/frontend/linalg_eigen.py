@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from squall.base.dtypes import int32
-from squall.base.errors import DtypeError, ShapeError
+from squall.base.errors import DtypeError, LinAlgError
 from squall.base.shapes import broadcast
 from squall.frontend.autocast import full_precision
 from squall.frontend.core import cast, record
@@ -92,7 +92,7 @@ def ldl_factor_ex(A: Any, *, hermitian: bool = False, check_errors: bool = False
     """
     found = LDLInfo(*_factored(A, hermitian, "linalg.ldl_factor_ex"))
     if check_errors and bool(found.info.any()):
-        raise ShapeError("linalg.ldl_factor_ex: a matrix is singular: a block of its diagonal factor is 0")
+        raise LinAlgError("linalg.ldl_factor_ex: a matrix is singular: a block of its diagonal factor is 0")
     return found
 
 

@@ -4,42 +4,51 @@ from __future__ import annotations
 
 from typing import Any
 
-from squall.base.dtypes import float32, int32
-from squall.base.errors import LinAlgError, ShapeError
+from squall.base.dtypes import float32
+from squall.base.errors import ShapeError
 from squall.frontend import arithmetic, creation
 from squall.frontend.autocast import full_precision
 from squall.frontend.core import cast, record
 from squall.frontend.declaring import of_tensor, with_out
 from squall.frontend.functions_movement import cat
-from squall.frontend.linalg_systems import matrices, no_errors, same_stack, solve_triangular
+from squall.frontend.linalg_systems import matrices, same_stack, solve_triangular, with_info
 from squall.frontend.movement import expand
-from squall.frontend.named_results import LU, QR, SVD, Eigh, LegacySVD, LUFactor, LUFactorInfo, MatrixInfo
+from squall.frontend.named_results import LU, QR, SVD, CholeskyInfo, Eigh, LegacySVD, LUFactor, LUFactorInfo
 from squall.frontend.out import checked
 from squall.frontend.random import randn
 from squall.ir.op import ops
 
 
 # ---------------------------------------------------------------- cholesky
+def factored(A: Any, upper: bool, name: str, function: str) -> tuple:
+    """(factor, info); what has none raises LinAlgError in a function's name unless it is empty."""
+    found, info = record(ops.cholesky, (matrices(A, name, square=True),), (function,))
+    return (found.mH if upper else found), info
+
+
 @with_out
 @full_precision
 def cholesky(A: Any, *, upper: bool = False) -> Any:
     """The triangular factor of Hermitian positive definite matrices: L with L L^H = A, or with `upper` L^H.
 
-    Matrices that are not positive definite give NaN.
+    Raises:
+        LinAlgError: for a matrix that is not positive definite, when it is evaluated; names the batch element, the
+            order of the leading minor that is not positive, and the line of the call. `cholesky_ex` gives info instead.
     """
-    found = record(ops.cholesky, (matrices(A, "linalg.cholesky", square=True),), ())
-    return found.mH if upper else found
+    return factored(A, upper, "linalg.cholesky", "linalg.cholesky")[0]
 
 
 @with_out
 @full_precision
-def cholesky_ex(A: Any, *, upper: bool = False, check_errors: bool = False) -> MatrixInfo:
-    """(factor, info): info is not 0 for matrices that are not positive definite."""
-    found = cholesky(A, upper=upper)
-    info = no_errors(found)
-    if check_errors and bool(info.any()):
-        raise LinAlgError("linalg.cholesky_ex: a matrix is not positive definite")
-    return MatrixInfo(found, info)
+def cholesky_ex(A: Any, *, upper: bool = False, check_errors: bool = False) -> CholeskyInfo:
+    """(factor, info): info is 0, or of a matrix that is not positive definite, whose factor is NaN, the order of the
+    leading minor that is not positive.
+
+    Args:
+        check_errors: raise LinAlgError at once for such a matrix.
+    """
+    made = factored(A, upper, "linalg.cholesky_ex", "linalg.cholesky_ex" if check_errors else "")
+    return with_info(CholeskyInfo, made, check_errors)
 
 
 # ---------------------------------------------------------------- qr
@@ -198,22 +207,29 @@ def pca_lowrank(A: Any, q: int | None = None, center: bool = True, niter: int = 
 @with_out
 @full_precision
 def lu_factor(A: Any, *, pivot: bool = True) -> LUFactor:
-    """(LU, pivots): both triangular factors in one matrix, and the row each row was exchanged with, from 1."""
-    found, pivots, _ = record(ops.lu_factor, (matrices(A, "linalg.lu_factor"),), (bool(pivot),))
-    return LUFactor(found, pivots)
+    """(LU, pivots): both triangular factors in one matrix, and the row each row was exchanged with, from 1.
+
+    Raises:
+        LinAlgError: where the diagonal of the factor U has a zero, when it is evaluated. `lu_factor_ex` gives info.
+    """
+    return LUFactor(*_packed(A, pivot, "linalg.lu_factor", "linalg.lu_factor")[:2])
+
+
+def _packed(A: Any, pivot: bool, name: str, function: str) -> tuple:
+    found, pivots, _, info = record(ops.lu_factor, (matrices(A, name),), (bool(pivot), function))
+    return found, pivots, info
 
 
 @with_out
+@full_precision
 def lu_factor_ex(A: Any, *, pivot: bool = True, check_errors: bool = False) -> LUFactorInfo:
-    """(LU, pivots, info): info is the place, from 1, of a pivot that is 0."""
-    found, pivots = lu_factor(A, pivot=pivot)
-    flat = found.detach().diagonal(0, -2, -1) == 0
-    if not flat.node.shape[-1]:
-        return LUFactorInfo(found, pivots, creation.zeros(*found.node.shape[:-2], dtype=int32))
-    info = arithmetic.where(flat.any(-1), cast(flat, int32).argmax(-1) + 1, 0)
-    if check_errors and bool(info.any()):
-        raise ShapeError("linalg.lu_factor_ex: a pivot is 0")
-    return LUFactorInfo(found, pivots, cast(info, int32))
+    """(LU, pivots, info): info is the place, from 1, of a zero on the diagonal of the factor U, or 0.
+
+    Args:
+        check_errors: raise LinAlgError at once where there is one.
+    """
+    made = _packed(A, pivot, "linalg.lu_factor_ex", "linalg.lu_factor_ex" if check_errors else "")
+    return with_info(LUFactorInfo, made, check_errors)
 
 
 def _factors(packed: Any) -> tuple[Any, Any]:
@@ -227,7 +243,7 @@ def _factors(packed: Any) -> tuple[Any, Any]:
 def lu(A: Any, *, pivot: bool = True) -> LU:
     """(P, L, U): a permutation, a unit lower and an upper triangle with P L U = A; P is empty without pivoting."""
     x = matrices(A, "linalg.lu")
-    packed, _, order = record(ops.lu_factor, (x,), (bool(pivot),))
+    packed, _, order, _ = record(ops.lu_factor, (x,), (bool(pivot), ""))
     p = _permutation(order, x.node.dtype) if pivot else creation.empty(0, dtype=x.node.dtype)
     return LU(p, *_factors(packed))
 

@@ -14,7 +14,7 @@ from squall.frontend.core import cast, record
 from squall.frontend.declaring import of_tensor, with_out
 from squall.frontend.functions_matrix import cross as older_cross
 from squall.frontend.functions_matrix import vander as older_vander
-from squall.frontend.linalg_systems import default_tolerance, inv, matrices
+from squall.frontend.linalg_systems import default_tolerance, inverted, matrices
 from squall.frontend.out import checked
 from squall.ir.op import ops
 
@@ -128,7 +128,11 @@ def cond(A: Any, p: Any = None) -> Any:
             raise ShapeError(f"linalg.cond: expected non-empty matrices, got shape {list(x.node.shape)}")
         large, small = values.select(-1, 0), values.select(-1, -1)
         return small / large if p == -2 else large / small
-    return matrix_norm(x, p) * matrix_norm(inv(x), p)
+    turned, info = inverted(x, "")
+    if p == "nuc":  # by singular values, which a singular matrix has, too
+        values = record(ops.svd, (x,), (False,))[1]
+        return values.sum(-1) * values.reciprocal().sum(-1)
+    return arithmetic.where(info == 0, matrix_norm(x, p) * matrix_norm(turned, p), float("inf"))
 
 
 @with_out

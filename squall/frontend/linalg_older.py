@@ -16,7 +16,7 @@ from squall.frontend.named_results import QR, LegacySVD
 @full_precision
 def cholesky(input: Any, upper: bool = False) -> Any:
     """The triangular factor of Hermitian positive definite matrices: L with L L^H = A, or with `upper` L^H."""
-    return factors.cholesky(input, upper=upper)
+    return factors.factored(input, upper, "cholesky", "cholesky")[0]
 
 
 @of_tensor

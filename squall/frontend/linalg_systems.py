@@ -5,18 +5,20 @@ from __future__ import annotations
 from math import prod
 from typing import Any
 
-from squall.base.dtypes import int32, int64
-from squall.base.errors import DtypeError, LinAlgError, ShapeError, TraceError
+from squall.base.dtypes import int64
+from squall.base.errors import DtypeError, ShapeError, TraceError
 from squall.base.shapes import broadcast, normalize_dim
 from squall.frontend import arithmetic, creation
 from squall.frontend.autocast import full_precision
 from squall.frontend.core import cast, record
 from squall.frontend.declaring import of_tensor, renamed, with_out
+from squall.frontend.evaluation import evaluate_tensors
 from squall.frontend.functions import finfo
 from squall.frontend.functions_complex import real
 from squall.frontend.movement import expand
-from squall.frontend.named_results import LeastSquares, MatrixInfo, Slogdet, TriangularSolve
+from squall.frontend.named_results import InverseInfo, LeastSquares, Slogdet, SolutionInfo, TriangularSolve
 from squall.frontend.out import checked
+from squall.frontend.state import local
 from squall.ir.op import ops
 
 
@@ -50,10 +52,11 @@ def same_stack(function: str, *tensors: Any) -> list:
     return [t if tuple(t.node.shape[:-2]) == stack else expand(t, *stack, *t.node.shape[-2:]) for t in tensors]
 
 
-def no_errors(x: Any) -> Any:
-    """The info of a stack of matrices none of which failed: zeros. What failed holds NaN."""
-    bad = x.detach().isfinite().logical_not().any(-1).any(-1)
-    return cast(bad, int32)
+def with_info(kind: Any, made: tuple, check: bool) -> Any:
+    """What an op gives that names a function when `check`; then what it raises is raised here, unless tracing."""
+    if check and local.state.trace is None:
+        evaluate_tensors(made[-1:])
+    return kind(*made)
 
 
 # ---------------------------------------------------------------- determinants and inverses
@@ -79,11 +82,21 @@ def logdet(input: Any) -> Any:
     return arithmetic.where(sign < 0, float("nan"), size)
 
 
+def inverted(x: Any, function: str) -> tuple:
+    """(inverse, info) of square matrices; singular ones raise LinAlgError in a function's name unless it is empty."""
+    return record(ops.inverse, (matrices(x, function or "linalg.inv", square=True),), (function,))
+
+
 @with_out
 @full_precision
 def inv(A: Any) -> Any:
-    """The inverses of square matrices; NaN for singular ones."""
-    return record(ops.inverse, (matrices(A, "linalg.inv", square=True),), ())
+    """The inverses of square matrices.
+
+    Raises:
+        LinAlgError: for a singular matrix, when it is evaluated; names the batch element and the line of the call.
+            `inv_ex` gives info instead.
+    """
+    return inverted(A, "linalg.inv")[0]
 
 
 inverse = renamed(inv, "inverse")
@@ -91,22 +104,34 @@ inverse = renamed(inv, "inverse")
 
 @with_out
 @full_precision
-def inv_ex(A: Any, *, check_errors: bool = False) -> MatrixInfo:
-    """(inverse, info): info is not 0 for singular matrices."""
-    return _with_info(inv(A), check_errors, "linalg.inv_ex")
+def inv_ex(A: Any, *, check_errors: bool = False) -> InverseInfo:
+    """(inverse, info): info is 0, or for a singular matrix, whose inverse is NaN, the place of a zero on the diagonal
+    of its factor U, from 1.
 
-
-def _with_info(found: Any, check: bool, function: str) -> MatrixInfo:
-    info = no_errors(found)
-    if check and bool(info.any()):
-        raise LinAlgError(f"{function}: a matrix is singular, or not positive definite, and has no result")
-    return MatrixInfo(found, info)
+    Args:
+        check_errors: raise LinAlgError at once for a singular matrix.
+    """
+    return with_info(InverseInfo, inverted(A, "linalg.inv_ex" if check_errors else ""), check_errors)
 
 
 # ---------------------------------------------------------------- solutions
 def _right_side(a: Any, b: Any) -> bool:
     """Whether b is a stack of vectors rather than of matrices, as PyTorch tells them apart."""
     return b.ndim == 1 or (b.ndim == a.ndim - 1 and tuple(b.node.shape) == tuple(a.node.shape[:-1]))
+
+
+def _solved(A: Any, B: Any, left: bool, name: str, function: str) -> tuple:
+    """(solution, info); singular matrices raise LinAlgError in a function's name unless it is empty."""
+    a, b = matrices(A, name, square=True), checked(B, name, "B")
+    vectors = _right_side(a, b)
+    if vectors:
+        b = b.unsqueeze(-1)
+    a, b = same_stack(name, a, matrices(b, name, "B"))
+    if left or vectors:
+        out, info = record(ops.solve, (a, b), (function,))
+        return (out.squeeze(-1) if vectors else out), info
+    out, info = record(ops.solve, (a.mT, b.mT), (function,))
+    return out.mT, info
 
 
 @with_out
@@ -116,26 +141,25 @@ def solve(A: Any, B: Any, *, left: bool = True) -> Any:
 
     Args:
         A: square matrices, shape (..., n, n). B: shape (..., n, k), or (..., n).
+
+    Raises:
+        LinAlgError: for a singular A, when it is evaluated; names the batch element and the line of the call.
+            `solve_ex` gives info instead.
     """
-    a, b = matrices(A, "linalg.solve", square=True), checked(B, "linalg.solve", "B")
-    vectors = _right_side(a, b)
-    if vectors:
-        b = b.unsqueeze(-1)
-    a, b = same_stack("linalg.solve", a, matrices(b, "linalg.solve", "B"))
-    out = (record(ops.solve, (a, b), ()) if left or vectors
-           else record(ops.solve, (a.mT, b.mT), ()).mT)
-    return out.squeeze(-1) if vectors else out
+    return _solved(A, B, left, "linalg.solve", "linalg.solve")[0]
 
 
 @with_out
-def solve_ex(A: Any, B: Any, *, left: bool = True, check_errors: bool = False) -> MatrixInfo:
-    """(solution, info): info is not 0 for singular matrices."""
-    found = solve(A, B, left=left)
-    a = checked(A, "linalg.solve_ex", "A")
-    info = cast((slogdet(a).sign == 0), int32)
-    if check_errors and bool(info.any()):
-        raise ShapeError("linalg.solve_ex: a matrix is singular")
-    return MatrixInfo(found, info)
+@full_precision
+def solve_ex(A: Any, B: Any, *, left: bool = True, check_errors: bool = False) -> SolutionInfo:
+    """(solution, info): info is 0, or for a singular matrix, whose solution is NaN, the place of a zero on the diagonal
+    of its factor U, from 1.
+
+    Args:
+        check_errors: raise LinAlgError at once for a singular matrix.
+    """
+    made = _solved(A, B, left, "linalg.solve_ex", "linalg.solve_ex" if check_errors else "")
+    return with_info(SolutionInfo, made, check_errors)
 
 
 @with_out
@@ -244,7 +268,7 @@ def tensorinv(A: Any, ind: int = 2) -> Any:
     shape = tuple(a.node.shape)
     if ind < 1 or prod(shape[:ind]) != prod(shape[ind:]):
         raise ShapeError(f"linalg.tensorinv: the first {ind} sizes of {list(shape)} must have the others' product")
-    flat = inv(a.reshape(prod(shape[:ind]), prod(shape[ind:])))
+    flat = inverted(a.reshape(prod(shape[:ind]), prod(shape[ind:])), "linalg.tensorinv")[0]
     return flat.reshape(*shape[ind:], *shape[:ind])
 
 
@@ -260,4 +284,5 @@ def tensorsolve(A: Any, B: Any, dims: Any = None) -> Any:
     if prod(shape) != b.numel():
         raise ShapeError(f"linalg.tensorsolve: A of shape {list(a.node.shape)} and B of shape {list(b.node.shape)} do "
                          "not fit")
-    return solve(a.reshape(b.numel(), prod(shape)), b.reshape(-1)).reshape(shape)
+    flat = a.reshape(b.numel(), prod(shape))
+    return _solved(flat, b.reshape(-1), True, "linalg.tensorsolve", "linalg.tensorsolve")[0].reshape(shape)

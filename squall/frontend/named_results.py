@@ -108,8 +108,22 @@ class LUFactorInfo(NamedTuple):
     info: Any
 
 
-class MatrixInfo(NamedTuple):
-    """A factor or solution, and where it failed (0: nowhere)."""
+class CholeskyInfo(NamedTuple):
+    """The factors, and the order of the leading minor that is not positive (0: none)."""
+
+    L: Any
+    info: Any
+
+
+class InverseInfo(NamedTuple):
+    """The inverses, and where the diagonal of the factor U is 0, from 1 (0: nowhere)."""
+
+    inverse: Any
+    info: Any
+
+
+class SolutionInfo(NamedTuple):
+    """The solutions, and where the diagonal of the factor U is 0, from 1 (0: nowhere)."""
 
     result: Any
     info: Any

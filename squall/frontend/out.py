@@ -21,7 +21,7 @@ def checked(value: Any, function: str, name: str = "input") -> Any:
 
 
 def apart(out: Any, function: str, *read: Any) -> None:
-    """Refuse an `out` that shows memory of what the function reads, where PyTorch does: in functions that pick elements.
+    """Refuse an `out` that shows memory of what the function reads, where PyTorch does: in functions that pick.
 
     Only spans of memory are compared, so interleaved views count as overlapping.
 
@@ -33,8 +33,8 @@ def apart(out: Any, function: str, *read: Any) -> None:
     for x in read:
         if isinstance(x, Handle) and ensure_cell(x) is ensure_cell(out) and _meet(_span(x), _span(out)):
             raise ShapeError(
-                f"{function}(): unsupported operation: argument 'out' of shape {list(out.node.shape)} shares memory with "
-                f"an argument of shape {list(x.node.shape)}; give another tensor, or a clone() of the argument.")
+                f"{function}(): unsupported operation: argument 'out' of shape {list(out.node.shape)} shares memory "
+                f"with an argument of shape {list(x.node.shape)}; give another tensor, or a clone() of the argument.")
 
 
 def _span(x: Any) -> tuple[int, int] | None:

@@ -258,7 +258,8 @@ def input_gradients(record: GradRecord, gradient: Any, rules: Any) -> tuple:
     if not isinstance(parts, tuple):
         parts = (parts,)
     if extra is None and record.op.checks is not None:
-        below = [*(record.inputs or ()), *record.saved_nodes(), _node_of(gradient)]
+        arrived = gradient if gradient.__class__ is tuple else (gradient,)
+        below = [*(record.inputs or ()), *record.saved_nodes(), *(_node_of(g) for g in arrived if g is not None)]
         where = GradientPlace(record.where, record.op.name)
         locate([_node_of(p) for p in parts if p is not None], below, where)
     if len(parts) != len(record.edges):

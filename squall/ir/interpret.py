@@ -13,7 +13,7 @@ from typing import Any
 from squall.base.dim import Dim
 from squall.base.dim import evaluate as evaluate_size
 from squall.base.dtypes import FOREIGN, DType, numpy_dtype
-from squall.base.errors import CompileError
+from squall.base.errors import CompileError, LinAlgError
 from squall.ir.graph import expand_composites
 from squall.ir.node import Node, TensorType, toposort
 from squall.ir.op import ops
@@ -104,7 +104,7 @@ def _value(node: Node, values: dict[int, Any], read: Callable[[Node], Any], size
         operands = [_widen(v) for v in operands]
     try:
         result = node.op.reference(*operands, **_attributes(node, sizes))
-    except CompileError:
+    except (CompileError, LinAlgError):
         raise
     except (ValueError, TypeError) as error:
         shapes = ", ".join(repr(n.type) for n in node.inputs)

@@ -83,6 +83,11 @@ class Indexed(NamedTuple):
     ignored: int | None = None
 
 
+def raises_itself(types: tuple, attrs: tuple) -> tuple[Indexed, ...]:
+    """For `checks` of a library op: its function raises LinAlgError for some values, and no operand is an index."""
+    return ()
+
+
 class Context:
     """What a gradient or jvp rule sees.
 
@@ -128,7 +133,8 @@ class Op:
             decomposition.
         vmap: `vmap(op, operands, batched, size, attrs) -> (result, batched)` when the family's rule does not serve;
             a batched operand carries its batch at dimension 0.
-        checks: `checks(types, attrs) -> tuple[Indexed, ...]`: operands whose values are checked when evaluated.
+        checks: `checks(types, attrs) -> tuple[Indexed, ...]`: operands whose values are checked when evaluated;
+            `raises_itself` for a library op whose function raises LinAlgError.
         parts: how it acts on complex operands: `parts(*operands, **attributes)`, where a complex operand is a
             `Pair` of real values and so is a complex result; "each": on real and imaginary part alike; "library":
             its function takes complex arrays; "composite": its decomposition serves. None: complex is refused.

@@ -1,7 +1,7 @@
 """`squall.numpy.linalg`: linear algebra under NumPy's and the Array API's names; matrices are the last two dimensions.
 
 Factorizations run in LAPACK as host steps, in float32 and float64 (integers in float64). What has no result (a singular
-matrix) raises NumPy's LinAlgError, except inside compiled functions, where it is NaN.
+matrix) raises NumPy's LinAlgError: at once, and what a compiled function computes when it is evaluated.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from squall.base.dtypes import bool_, float64, int64, real_of
 from squall.frontend import arithmetic, functions_matrix, linalg_eigen, linalg_factors, linalg_systems
 from squall.frontend.core import record
+from squall.frontend.evaluation import evaluate_tensors
 from squall.frontend.state import local
 from squall.ir.op import ops
 from squall.numpy import elementwise as el
@@ -79,11 +80,10 @@ def _matrices(a: Any, square: bool = False, least: int = 2) -> Any:
     return cast(x, float64) if kind.category < 2 else x
 
 
-def _found(made: Any, given: Any, message: str) -> Any:
-    """A result, LinAlgError when numbers that were finite have made it NaN (not asked while tracing)."""
-    if local.state.trace is None and made.numel():
-        if not bool(made.detach().isfinite().all()) and bool(given.detach().isfinite().all()):
-            raise error(message)
+def _found(made: Any) -> Any:
+    """A result, evaluated unless a function is traced: NumPy raises LinAlgError at once."""
+    if local.state.trace is None:
+        evaluate_tensors(tuple(made) if isinstance(made, tuple) else (made,))
     return lift(made)
 
 
@@ -91,8 +91,7 @@ def _found(made: Any, given: Any, message: str) -> Any:
 def cholesky(a: Any, /, *, upper: bool = False) -> Any:
     """The triangular factor of positive definite matrices: lower unless `upper`."""
     x = _matrices(a, True)
-    made = linalg_factors.cholesky(x)
-    made = _found(made, x, "Matrix is not positive definite")
+    made = _found(linalg_factors.cholesky(x))
     return shaping.matrix_transpose(el.conjugate(made)) if upper else made
 
 
@@ -177,8 +176,7 @@ def _all_real(x: Any, values: Any) -> bool:
 # ---------------------------------------------------------------- systems
 def inv(a: Any, /) -> Any:
     """The inverses of square matrices; LinAlgError for singular ones."""
-    x = _matrices(a, True)
-    return _found(linalg_systems.inv(x), x, "Singular matrix")
+    return _found(linalg_systems.inv(_matrices(a, True)))
 
 
 def det(a: Any, /) -> Any:
@@ -205,8 +203,7 @@ def solve(a: Any, b: Any, /) -> Any:
     vector = y.ndim == 1
     y = y.unsqueeze(-1) if vector else y
     one, two = linalg_systems.same_stack("solve", x, y)
-    made = record(ops.solve, (one, two), ())
-    made = _found(made, one, "Singular matrix")
+    made = _found(record(ops.solve, (one, two), ("linalg.solve",))[0])
     return shaping.squeeze(made, -1) if vector else made
 
 
@@ -369,7 +366,7 @@ def cond(x: Any, p: Any = None) -> Any:
         values = svdvals(x)
         large, small = values[..., 0], values[..., -1]
         return el.divide(small, large) if p == -2 else el.divide(large, small)
-    turned = linalg_systems.inv(_matrices(x, True))
+    turned = linalg_systems.inverted(_matrices(x, True), "")[0]
     axes = (x.ndim - 2, x.ndim - 1)
     made = el.multiply(_matrix_norm(x, p, axes, False), _matrix_norm(turned, p, axes, False))
     given = statistics.any(el.isnan(x), axes)

@@ -68,13 +68,13 @@ def _eig_grad(context: Context, g: tuple) -> Any:
     if of_values is not None:
         own = as_diagonal(of_values)
         inner = own if inner is None else ops.add(inner, own)
-    found = ops.solve(turned, ops.matmul(inner, turned))
+    found = ops.solve(turned, ops.matmul(inner, turned))[0]
     return found if context.types[0].dtype.category == 3 else ops.real(found)
 
 
 def _eig_tangent(context: Context, t: Any) -> tuple:
     values, vectors = context.output
-    moved = ops.solve(vectors, ops.matmul(as_complex(t, vectors), vectors))
+    moved = ops.solve(vectors, ops.matmul(as_complex(t, vectors), vectors))[0]
     turn = ops.matmul(vectors, _over_gaps(values, moved))
     along = as_complex(real_part(_diagonal(chain(adjoint(vectors), turn))), vectors)
     return _diagonal(moved), ops.sub(turn, ops.mul(vectors, row(along)))

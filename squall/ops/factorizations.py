@@ -11,7 +11,8 @@ from squall.base.dim import smaller
 from squall.base.dtypes import int32, int64, real_of
 from squall.base.errors import TraceError
 from squall.ir.families import opaque
-from squall.ir.op import NON_DIFFERENTIABLE, Context, Library, Sample, declare, ops
+from squall.ir.op import NON_DIFFERENTIABLE, Context, Library, Sample, declare, ops, raises_itself
+from squall.ops.failing import decomposed, eliminated, first_zero, leading_minor, over_stack, raise_where
 from squall.ops.matrices import (
     adjoint,
     as_complex,
@@ -33,7 +34,6 @@ from squall.ops.matrices import (
     well_conditioned,
 )
 from squall.ops.slicing import arange
-from squall.ops.solving import no_sides
 
 
 def _solve(a: Any, b: Any, is_upper: bool, unit: bool = False) -> Any:
@@ -59,39 +59,50 @@ def _times(a: Any, b: Any) -> Any:
 
 
 # ---------------------------------------------------------------- cholesky
-def _cholesky_type(types: tuple, attrs: tuple) -> Any:
+def _cholesky_type(types: tuple, attrs: tuple) -> tuple:
     check_matrices("cholesky", *types, square=True)
-    return types[0]
+    return types[0], types[0].with_shape(tuple(types[0].shape[:-2])).with_dtype(int32)
 
 
-def _cholesky(x: Any) -> Any:
+def _cholesky(x: Any, function: str) -> tuple:
     import numpy
 
-    return no_sides(numpy.linalg.cholesky, (x + numpy.swapaxes(x, -1, -2).conj()) / 2)
+    x = (x + numpy.swapaxes(x, -1, -2).conj()) / 2
+    found, info = over_stack(numpy.linalg.cholesky, leading_minor, x)
+    broken = numpy.isnan(numpy.diagonal(found, axis1=-2, axis2=-1))
+    if broken.any():  # of NaN among the numbers some builds of LAPACK say nothing
+        info = numpy.where(info == 0, numpy.where(broken.any(-1), broken.argmax(-1) + 1, 0), info).astype(info.dtype)
+    raise_where(info, "cholesky", function, "the input matrix A is not positive-definite: its leading minor of order "
+                "{} is not positive", "linalg.cholesky_ex gives info in place of an error; often a small number added to "
+                "the diagonal helps")
+    return found, info
 
 
 def _symmetric(x: Any) -> Any:
     return ops.mul(ops.add(x, adjoint(x)), 0.5)
 
 
-def _cholesky_grad(context: Context, g: Any) -> Any:
-    l = context.output
-    inner = _symmetric(half_lower(ops.matmul(adjoint(l), g)))
+def _cholesky_grad(context: Context, g: tuple) -> Any:
+    if g[0] is None:
+        return None
+    l = context.output[0]
+    inner = _symmetric(half_lower(ops.matmul(adjoint(l), g[0])))
     return _solve_right(_solve(adjoint(l), inner, True), l, False)
 
 
-def _cholesky_tangent(context: Context, t: Any) -> Any:
-    l = context.output
+def _cholesky_tangent(context: Context, t: Any) -> tuple:
+    l = context.output[0]
     inner = _solve_right(_solve(l, _symmetric(t), False), adjoint(l), True)
-    return ops.matmul(l, half_lower(inner))
+    return ops.matmul(l, half_lower(inner)), None
 
 
 cholesky = declare(
-    "cholesky", opaque, parts="library", holomorphic=False,
-    infer=_cholesky_type, saves=("out",), grad=_cholesky_grad, jvp=_cholesky_tangent,
+    "cholesky", opaque, parts="library", holomorphic=False, attributes=("function",), defaults={"function": ""},
+    checks=raises_itself, infer=_cholesky_type, saves=("out",), grad=_cholesky_grad, jvp=_cholesky_tangent,
     promotion="none", vmap=stack_batch, lowering=Library(_cholesky), reference=_cholesky,
     samples=lambda: [Sample((definite(s, i),), {}, str(s)) for i, s in enumerate(((3, 3), (1, 1), (2, 4, 4), (0, 0)))],
-    doc="The lower triangular L with L L^T = (A + A^T) / 2, which must be positive definite; NaN where it is not.")
+    doc="The lower triangular L with L L^T = (A + A^T) / 2, which must be positive definite, and 0, or the order of "
+    "the leading minor that is not positive; then L is NaN, or LinAlgError is raised in the name of `function`.")
 
 
 def _sizes(context: Context) -> tuple:
@@ -189,7 +200,7 @@ def _svd(x: Any, full: bool) -> tuple:
         k = smaller(m, n)
         u, v = (numpy.tile(numpy.eye(s, dtype=x.dtype), (*stack, 1, 1)) for s in (m, n))
         return (u if full else u[..., :k]), numpy.zeros((*stack, k), x.real.dtype), v if full else v[..., :k, :]
-    return tuple(numpy.linalg.svd(x, full_matrices=full))
+    return tuple(decomposed(lambda a: numpy.linalg.svd(a, full_matrices=full), "svd", "linalg.svd", x))
 
 
 def _first(u: Any, s: Any, vh: Any) -> tuple:
@@ -271,7 +282,8 @@ def _svd_tangent(context: Context, t: Any) -> tuple:
 
 
 svd = declare(
-    "svd", opaque, parts="library", holomorphic=False, attributes=("full",), defaults={"full": False},
+    "svd", opaque, parts="library", holomorphic=False, checks=raises_itself, attributes=("full",),
+    defaults={"full": False},
     infer=_svd_type, saves=("out",), grad=_svd_grad, jvp=_svd_tangent, promotion="none",
     vmap=stack_batch, lowering=Library(_svd), reference=_svd,
     samples=lambda: [*(Sample((well_conditioned(s, i),), {"full": False}, str(s))
@@ -291,7 +303,7 @@ def _eigh_type(types: tuple, attrs: tuple) -> tuple:
 def _eigh(x: Any, upper: bool) -> tuple:
     import numpy
 
-    return tuple(numpy.linalg.eigh(x, "U" if upper else "L"))
+    return tuple(decomposed(lambda a: numpy.linalg.eigh(a, "U" if upper else "L"), "eigh", "linalg.eigh", x))
 
 
 def _eigh_grad(context: Context, g: tuple) -> Any:
@@ -312,7 +324,7 @@ def _eigh_tangent(context: Context, t: Any) -> tuple:
 
 
 eigh = declare(
-    "eigh", opaque, parts="library", holomorphic=False,
+    "eigh", opaque, parts="library", holomorphic=False, checks=raises_itself,
     attributes=("upper",), infer=_eigh_type, saves=("out",), grad=_eigh_grad, jvp=_eigh_tangent,
     promotion="none", vmap=stack_batch, lowering=Library(_eigh), reference=_eigh,
     # Only one triangle is read, and the gradient is that of symmetric changes: differences of single elements check
@@ -328,28 +340,16 @@ def _lu_type(types: tuple, attrs: tuple) -> tuple:
     check_matrices("lu_factor", *types)
     *stack, m, n = types[0].shape
     whole = types[0].with_shape
-    return types[0], whole((*stack, smaller(m, n))).with_dtype(int32), whole((*stack, m)).with_dtype(int64)
+    pivots, order = whole((*stack, smaller(m, n))).with_dtype(int32), whole((*stack, m)).with_dtype(int64)
+    return types[0], pivots, order, whole(tuple(stack)).with_dtype(int32)
 
 
-def _lu(x: Any, pivot: bool) -> tuple:
-    """Gaussian elimination of all matrices at once, a column at a time."""
-    import numpy
-
-    *stack, m, n = x.shape
-    k = smaller(m, n)
-    lu = x.reshape(-1, m, n).copy()
-    each = numpy.arange(len(lu))
-    pivots, order = numpy.zeros((len(lu), k), numpy.int32), numpy.tile(numpy.arange(m), (len(lu), 1))
-    for i in range(k):
-        below = lu[:, i:, i]  # of complex numbers LAPACK compares |re| + |im|
-        best = i + (abs(below.real) + abs(below.imag)).argmax(1) if pivot else numpy.full(len(lu), i)
-        pivots[:, i] = best + 1
-        for array in (lu, order):
-            array[each, i], array[each, best] = array[each, best].copy(), array[each, i].copy()
-        top = lu[:, i, i, None]
-        lu[:, i + 1:, i] = numpy.where(top == 0, lu[:, i + 1:, i], lu[:, i + 1:, i] / numpy.where(top == 0, 1, top))
-        lu[:, i + 1:, i + 1:] -= lu[:, i + 1:, i, None] * lu[:, i, None, i + 1:]
-    return lu.reshape(x.shape), pivots.reshape(*stack, k), order.reshape(*stack, m)
+def _lu(x: Any, pivot: bool, function: str) -> tuple:
+    found = eliminated(x, pivot)
+    info = first_zero(found[0])
+    raise_where(info, "lu_factor", function, "the factor U of the input matrix A has a zero at [{0}, {0}], by which "
+                "linalg.lu_solve would divide", "linalg.lu and linalg.lu_factor_ex give the factors as they are")
+    return *found, info
 
 
 def _exchange(order: Any, like: Any) -> Any:
@@ -359,7 +359,7 @@ def _exchange(order: Any, like: Any) -> Any:
 
 
 def _lu_grad(context: Context, g: tuple) -> Any:
-    (lu, _, order), (m, n, k), packed = context.output, _sizes(context), g[0]
+    (lu, _, order, _), (m, n, k), packed = context.output, _sizes(context), g[0]
     if packed is None:
         return None
     head, up = part(part(lu, -2, 0, k), -1, 0, k), None
@@ -384,7 +384,7 @@ def _lu_grad(context: Context, g: tuple) -> Any:
 
 
 def _lu_tangent(context: Context, t: Any) -> tuple:
-    (lu, _, order), (m, n, k) = context.output, _sizes(context)
+    (lu, _, order, _), (m, n, k) = context.output, _sizes(context)
     t = ops.matmul(_exchange(order, lu), t)
     head, square = part(part(lu, -2, 0, k), -1, 0, k), part(part(t, -2, 0, k), -1, 0, k)
     l_square, u_square = ops.add(lower(head, -1), identity(k, lu)), upper(head)
@@ -397,16 +397,17 @@ def _lu_tangent(context: Context, t: Any) -> tuple:
     if n > m:
         moved = ops.sub(part(t, -1, m, n - m), ops.matmul(dl, part(lu, -1, m, n - m)))
         out = ops.concat(out, _solve(l_square, moved, False, True), dim=len(out.shape) - 1)
-    return out, None, None
+    return out, None, None, None
 
 
 lu_factor = declare(
-    "lu_factor", opaque, parts="library",
-    attributes=("pivot",), defaults={"pivot": True}, infer=_lu_type, saves=("out",),
+    "lu_factor", opaque, parts="library", checks=raises_itself,
+    attributes=("pivot", "function"), defaults={"pivot": True, "function": ""}, infer=_lu_type, saves=("out",),
     grad=_lu_grad, jvp=_lu_tangent, promotion="none", vmap=stack_batch, lowering=Library(_lu), reference=_lu,
     samples=lambda: [Sample((well_conditioned(s, i),), {"pivot": p}, str(s)) for p in (True, False)
                      for i, s in enumerate(((3, 3), (4, 2), (2, 2, 4), (1, 1)))],
-    doc="A unit lower and an upper triangular factor in one matrix, the rows exchanged (from 1), and their order.")
+    doc="A unit lower and an upper triangular factor in one matrix, the rows exchanged (from 1), their order, and the "
+    "place of the first zero on the diagonal, from 1, or 0; with one LinAlgError is raised in the name of `function`.")
 
 
 # ---------------------------------------------------------------- householder_qr

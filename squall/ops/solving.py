@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
-from squall.base.dtypes import real_of
+from squall.base.dtypes import int32, real_of
 from squall.base.errors import ShapeError
 from squall.ir.families import opaque
-from squall.ir.op import Context, Library, Sample, declare, ops
+from squall.ir.op import Context, Library, Sample, declare, ops, raises_itself
+from squall.ops.failing import decomposed, over_stack, raise_where, zero_pivot
 from squall.ops.matrices import (
     adjoint,
     as_complex,
@@ -26,41 +26,52 @@ from squall.ops.samples import floats
 _SHAPES = ((3, 3), (1, 1), (2, 4, 4), (0, 2, 2), (0, 0))
 
 
-def no_sides(function: Callable, *arrays: Any) -> Any:
-    """A NumPy routine whose result is NaN, not an exception, where a matrix of the stack is singular."""
-    import numpy
+# What raises, and what is said of it; see `failing.py`.
+_SINGULAR = "the input matrix A is singular: element {} on the diagonal of its factor U is zero"
 
-    try:
-        return function(*arrays)
-    except numpy.linalg.LinAlgError:
-        if arrays[0].ndim == 2:
-            return numpy.full((arrays[-1] if len(arrays) > 1 else arrays[0]).shape, numpy.nan, arrays[0].dtype)
-        return numpy.stack([no_sides(function, *each) for each in zip(*arrays, strict=True)])
+
+def _info_of(x: Any) -> Any:
+    return x.with_shape(tuple(x.shape[:-2])).with_dtype(int32)
 
 
 # ---------------------------------------------------------------- inverse
-def _inverse_type(types: tuple, attrs: tuple) -> Any:
+def _inverse_type(types: tuple, attrs: tuple) -> tuple:
     check_matrices("inverse", *types, square=True)
-    return types[0]
+    return types[0], _info_of(types[0])
 
 
-def _inverse(x: Any) -> Any:
+def _inverse(x: Any, function: str) -> tuple:
     import numpy
 
-    return no_sides(numpy.linalg.inv, x)
+    found, info = over_stack(numpy.linalg.inv, zero_pivot, x)
+    raise_where(info, "inverse", function, _SINGULAR, "linalg.inv_ex gives info in place of an error, linalg.pinv an "
+                "inverse of every matrix")
+    return found, info
 
 
-def _inverse_grad(context: Context, g: Any) -> Any:
-    turned = transposed(context.output)
-    return ops.neg(chain(turned, g, turned))
+def _inverse_grad(context: Context, g: tuple) -> Any:
+    if g[0] is None:
+        return None
+    turned = transposed(context.output[0])
+    return ops.neg(chain(turned, g[0], turned))
+
+
+def _inverse_tangent(context: Context, t: Any) -> tuple:
+    return ops.neg(chain(context.output[0], t, context.output[0])), None
+
+
+def inverted(x: Any) -> Any:
+    """The inverses of matrices, NaN of singular ones."""
+    return ops.inverse(x)[0]
 
 
 inverse = declare(
-    "inverse", opaque, parts="library",
+    "inverse", opaque, parts="library", attributes=("function",), defaults={"function": ""}, checks=raises_itself,
     infer=_inverse_type, saves=("out",), grad=_inverse_grad, promotion="none", vmap=stack_batch,
-    jvp=lambda context, t: ops.neg(chain(context.output, t, context.output)), lowering=Library(_inverse),
+    jvp=_inverse_tangent, lowering=Library(_inverse),
     reference=_inverse, samples=lambda: [Sample((well_conditioned(s, i),), {}, str(s)) for i, s in enumerate(_SHAPES)],
-    doc="The inverses of square matrices; NaN for singular ones.")
+    doc="The inverses of square matrices, and the place of a zero on the diagonal of the factor U, from 1, or 0; "
+    "singular ones give NaN, or LinAlgError in the name of `function`.")
 
 
 # ---------------------------------------------------------------- solve
@@ -71,22 +82,31 @@ def _solve_type(types: tuple, attrs: tuple) -> Any:
     return types[1]
 
 
-def _solve(a: Any, b: Any) -> Any:
+def _solve_types(types: tuple, attrs: tuple) -> tuple:
+    return _solve_type(types, attrs), _info_of(types[0])
+
+
+def _solve(a: Any, b: Any, function: str) -> tuple:
     import numpy
 
-    return no_sides(numpy.linalg.solve, a, b)
+    found, info = over_stack(numpy.linalg.solve, zero_pivot, a, b)
+    raise_where(info, "solve", function, _SINGULAR, "linalg.solve_ex gives info in place of an error, linalg.lstsq a "
+                "solution of least squares")
+    return found, info
 
 
-def _solve_grad(context: Context, g: Any) -> tuple:
-    right = ops.solve(transposed(context.inputs[0]), g)
-    left = ops.neg(ops.matmul(right, transposed(context.output))) if context.needs[0] else None
+def _solve_grad(context: Context, g: tuple) -> tuple:
+    if g[0] is None:
+        return None, None
+    right = ops.solve(transposed(context.inputs[0]), g[0], function=context.attrs[0])[0]
+    left = ops.neg(ops.matmul(right, transposed(context.output[0]))) if context.needs[0] else None
     return left, right
 
 
-def _solve_tangent(context: Context, ta: Any, tb: Any) -> Any:
-    moved = None if ta is None else ops.neg(ops.matmul(ta, context.output))
+def _solve_tangent(context: Context, ta: Any, tb: Any) -> tuple:
+    moved = None if ta is None else ops.neg(ops.matmul(ta, context.output[0]))
     total = tb if moved is None else moved if tb is None else ops.add(tb, moved)
-    return ops.solve(context.inputs[0], total)
+    return ops.solve(context.inputs[0], total, function=context.attrs[0])[0], None
 
 
 def _systems() -> list[tuple]:
@@ -94,11 +114,11 @@ def _systems() -> list[tuple]:
 
 
 solve = declare(
-    "solve", opaque, parts="library",
-    infer=_solve_type, saves=(0, "out"), grad=_solve_grad, jvp=_solve_tangent, promotion="none",
+    "solve", opaque, parts="library", attributes=("function",), defaults={"function": ""}, checks=raises_itself,
+    infer=_solve_types, saves=(0, "out"), grad=_solve_grad, jvp=_solve_tangent, promotion="none",
     vmap=stack_batch, lowering=Library(_solve), reference=_solve,
     samples=lambda: [Sample((well_conditioned(a, 1), floats(b, 2)), {}, f"{a} with {b}") for a, b in _systems()],
-    doc="X with A X = B, of square matrices A; NaN for singular ones.")
+    doc="X with A X = B, of square matrices A, and what `inverse` says of a singular one.")
 
 
 # ---------------------------------------------------------------- solve_triangular
@@ -176,11 +196,11 @@ def _slogdet_grad(context: Context, g: tuple) -> Any:
             turn = ops.neg(ops.imag(ops.mul(ops.conj(by_sign), context.output[0])))
             total = ops.complex(ops.full_like(turn, value=0.0) if total is None else total, turn)
         total = None if total is None else as_complex(total, x)
-    return None if total is None else ops.mul(_each(total), adjoint(ops.inverse(x)))
+    return None if total is None else ops.mul(_each(total), adjoint(inverted(x)))
 
 
 def _slogdet_tangent(context: Context, t: Any) -> tuple:
-    product = ops.matmul(ops.inverse(context.inputs[0]), t)
+    product = ops.matmul(inverted(context.inputs[0]), t)
     rank = len(product.shape)
     diagonal = ops.diagonal(product, offset=0, dim1=rank - 2, dim2=rank - 1)
     trace = ops.sum(diagonal, dims=(rank - 2,), keepdim=False)
@@ -210,7 +230,7 @@ def _pinv(x: Any, least: float, relative: float) -> Any:
 
     if 0 in x.shape:
         return numpy.zeros((*x.shape[:-2], x.shape[-1], x.shape[-2]), x.dtype)
-    u, s, v = numpy.linalg.svd(x, full_matrices=False)
+    u, s, v = decomposed(lambda a: numpy.linalg.svd(a, full_matrices=False), "pinv", "linalg.pinv", x)
     limit = numpy.maximum(relative * s[..., :1], least)
     s = numpy.where(s > limit, 1 / s, 0)
     return numpy.swapaxes(v, -1, -2).conj() @ (s[..., :, None] * numpy.swapaxes(u, -1, -2).conj())
@@ -241,7 +261,7 @@ def _pinv_tangent(context: Context, t: Any) -> Any:
 
 
 pinv = declare(
-    "pinv", opaque, parts="library", holomorphic=False,
+    "pinv", opaque, parts="library", holomorphic=False, checks=raises_itself,
     attributes=("least", "relative"), infer=_pinv_type, saves=(0, "out"), grad=_pinv_grad,
     jvp=_pinv_tangent, promotion="none", vmap=stack_batch, lowering=Library(_pinv), reference=_pinv,
     samples=lambda: [Sample((well_conditioned(s, i),), {"least": 0.0, "relative": 1e-12}, str(s))

@@ -10,7 +10,7 @@ from typing import Any
 
 from squall.ir.families import zeros
 from squall.ir.graph import Graph, placeholder
-from squall.ir.node import Node, TensorType, toposort
+from squall.ir.node import Node, TensorType, locate, toposort
 from squall.ir.op import NON_DIFFERENTIABLE, Context, ops
 from squall.transforms.walk import expanded, is_pick, picks, several
 
@@ -42,6 +42,9 @@ def _tangent(node: Node, value: Node, given: tuple) -> Any:
     made = op.jvp(context, *given) if op.jvp is not None else op.family.tangent(context, given)
     if made is NotImplemented:
         made = _through_decomposition(node, given)
+    if op.checks is not None:
+        known = [*node.inputs, *several(picks(value)), *(t for t in given if t is not None)]
+        locate([m for m in several(made) if m is not None], known, getattr(node, "where", None))
     if node.type.__class__ is tuple:
         return tuple(_fitted(t, type) for t, type in zip(several(made), node.type, strict=True))
     return _fitted(made, node.type)

@@ -14,7 +14,7 @@ def picks(x, index, out):
 def test_out_must_not_share_memory_with_the_values():
     x, index = sq.arange(6.0), sq.tensor([5, 0])
     for pick in (*picks(x, index, x[1:3]), lambda: sq.masked_select(x, x > 3, out=x[:2])):
-        with pytest.raises(RuntimeError, match=r"\(\): unsupported operation: argument 'out' of shape \[2\] shares memory"):
+        with pytest.raises(RuntimeError, match=r"\(\): unsupported .* 'out' of shape \[2\] shares memory"):
             pick()
     assert x.tolist() == [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]
 
@@ -50,5 +50,5 @@ def test_out_must_have_an_element_for_each_result(call):
 @pytest.mark.parametrize("name", ["__rand__", "__ror__", "__rxor__", "__rdiv__"])
 def test_methods_called_through_the_class_want_a_tensor(name):
     for other in (3, sq.tensor([1, 2])):
-        with pytest.raises(TypeError, match="Tensor.*int"):
+        with pytest.raises(TypeError, match=r"Tensor.*int"):
             getattr(sq.Tensor, name)(2, other)

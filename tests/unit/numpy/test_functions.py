@@ -113,7 +113,7 @@ def test_systems_and_factors():
     u, s, vh = snp.linalg.svd(X, full_matrices=False)
     agree(u @ snp.diag(s) @ vh, X)
     agree(snp.linalg.matrix_power(S, -2), numpy.linalg.matrix_power(S, -2))
-    with pytest.raises(numpy.linalg.LinAlgError, match="Singular"):
+    with pytest.raises(numpy.linalg.LinAlgError, match="singular"):
         snp.linalg.inv([[1.0, 1.0], [1.0, 1.0]])
 
 
