@@ -73,8 +73,8 @@ def _cholesky(x: Any, function: str) -> tuple:
     if broken.any():  # of NaN among the numbers some builds of LAPACK say nothing
         info = numpy.where(info == 0, numpy.where(broken.any(-1), broken.argmax(-1) + 1, 0), info).astype(info.dtype)
     raise_where(info, "cholesky", function, "the input matrix A is not positive-definite: its leading minor of order "
-                "{} is not positive", "linalg.cholesky_ex gives info in place of an error; often a small number added to "
-                "the diagonal helps")
+                "{} is not positive", "linalg.cholesky_ex gives info in place of an error; a small number added to "
+                "the diagonal often helps")
     return found, info
 
 

