@@ -10,6 +10,7 @@ from typing import Any
 
 from squall.base import config, trace
 from squall.base.caches import Cache
+from squall.base.collecting import Pause
 from squall.base.errors import IndexRangeError, LinAlgError, SquallError, TraceError
 from squall.compiler.pipeline import compile_plan
 from squall.engine import oracle, ready
@@ -65,7 +66,7 @@ def _evaluate(roots: list[Node]) -> Gate | None:
             return other
         planned = plans.get(found.key)
         if planned is None:
-            with trace.span("compile"):
+            with trace.span("compile"), Pause():
                 planned = plans.put(found.key, _plan(roots, found))
         elif ready.met_again(plans.hits):
             ready.make_ready(found, *planned, _failed)
@@ -218,5 +219,5 @@ def prepare_request(request: Request, name: str) -> Any:
         return oracle.OracleExecutable(request)
     trace.count("plans compiled")
     trace.debug(1, f"captured {name}: {len(request.roots)} results, {len(request.inputs)} inputs")
-    with trace.span("compile"):
+    with trace.span("compile"), Pause():
         return Executable(compile_plan(request))

@@ -1,8 +1,11 @@
 """What users touch: Tensor, creation, autograd, transforms, random numbers, interchange with NumPy."""
 
-import squall.ops  # noqa: F401  the table of ops is filled before anything is recorded
-from squall.frontend import native
-from squall.frontend.tensor import Tensor
+from squall.base.collecting import Pause
+
+with Pause(stays=True):
+    import squall.ops  # noqa: F401  the table of ops is filled before anything is recorded
+    from squall.frontend import native
+    from squall.frontend.tensor import Tensor
 
 native.register()
 

@@ -13,19 +13,20 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from squall.base import config, trace
 from squall.runtime import fork, leaving
 
 MOMENT = 0.05  # seconds without a new piece
-LONGEST = 1.0  # seconds that a piece waits though new ones keep coming
+LONGEST = 1.0  # seconds that a piece waits though new ones keep coming, or somebody waits for other code
 _NICE = 10  # what the thread leaves to others, where threads have priorities of their own
 
 _pieces: deque[Callable[[], None]] = deque()
 _thread: threading.Thread | None = None
 _wake = threading.Condition()
 _newest = 0.0
+_awaited = 0  # compilations that somebody waits for
 _working = _leaving = False
 
 
@@ -48,6 +49,25 @@ def later(piece: Callable[[], None]) -> None:
             _thread = threading.Thread(target=_work, name="squall hurry", daemon=True)
             _thread.start()
         _wake.notify_all()
+
+
+@contextlib.contextmanager
+def awaited() -> Iterator[None]:
+    """While it is open somebody waits for a compilation: pieces begin a moment after it, or when they waited `LONGEST`.
+
+    Example:
+        >>> with awaited():
+        ...     pass
+    """
+    global _awaited, _newest
+    with _wake:
+        _awaited += 1
+    try:
+        yield
+    finally:
+        with _wake:
+            _awaited -= 1
+            _newest = time.monotonic()
 
 
 def finish(patience: float = leaving.PATIENCE) -> bool:
@@ -82,8 +102,8 @@ def _work() -> None:
             while not _pieces:
                 _wake.wait()
             first = time.monotonic()
-            while (now := time.monotonic()) < _newest + MOMENT and now < first + LONGEST:
-                _wake.wait(_newest + MOMENT - now)
+            while ((now := time.monotonic()) < _newest + MOMENT or _awaited) and now < first + LONGEST:
+                _wake.wait(max(_newest + MOMENT - now, MOMENT / 4))
             piece = _pieces.popleft() if _pieces else None
             _working = True
         try:
@@ -107,6 +127,6 @@ def _leave() -> None:
 @fork.in_child
 def _reset() -> None:
     """The thread stayed with the parent, which does its work; a child that hurries gets a thread of its own."""
-    global _thread, _wake, _working
-    _thread, _wake, _working = None, threading.Condition(), False
+    global _thread, _wake, _working, _awaited
+    _thread, _wake, _working, _awaited = None, threading.Condition(), False, 0
     _pieces.clear()

@@ -18,12 +18,12 @@ from typing import Any, NamedTuple
 
 from squall.base import trace
 from squall.base.errors import CompileError
-from squall.runtime import fork, leaving, linking
+from squall.runtime import fork, hurry, leaving, linking
+from squall.runtime.dealing import Unit, deal
 
 # Features without which an instruction set is not used, the widest set first.
 NEEDED = {"avx512": frozenset(("avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512cd", "avx2", "fma", "f16c")),
           "avx2": frozenset(("avx2", "fma", "f16c"))}
-_UNITS_PER_PART = 4  # fewer are not worth a thread
 # The text is already vectorised and scheduled: these few passes give the code of O2 in half the time.
 SHORT_PASSES = ("sroa", "instruction_combine", "simplify_cfg")
 HURRIED_PASSES, HURRIED_LEVEL = ("sroa",), 0  # less than half the time again, for code that is soon replaced
@@ -44,13 +44,6 @@ class CodeTarget(NamedTuple):
     triple: str
     processor: str = ""
     features: str = ""
-
-
-class Unit(NamedTuple):
-    """LLVM text and what its entry functions are called in the object: {name in the text: name in the object}."""
-
-    text: str
-    names: dict[str, str]
 
 
 def binding() -> Any:
@@ -124,14 +117,15 @@ def _parse(unit: Unit, context: Any, modules: list[Any]) -> Any:
         module = _parse_text(unit.text, context, modules)
     except CompileError as error:
         raise CompileError(f"LLVM rejects the text of {', '.join(unit.names) or 'a kernel'}: {error}") from None
-    defined = {f.name: f for f in module.functions if not f.is_declaration}
-    for name, function in defined.items():
+    functions = {f.name: f for f in module.functions}
+    defined = [name for name, function in functions.items() if not function.is_declaration]
+    for name, function in functions.items():
         if name in unit.names:
-            function.linkage = "external"
             function.name = unit.names[name]
-        else:
+            function.linkage = "external"
+        elif name in defined:
             function.linkage = "internal"
-    missing = [name for name in unit.names if name not in defined]
+    missing = [name for name in unit.names if name not in functions]
     if missing:
         raise CompileError(f"the text defines no {', '.join(missing)}; it defines {', '.join(defined) or 'nothing'}")
     return module
@@ -175,17 +169,6 @@ def _module(units: Sequence[Unit], machine: Any, passes: tuple[str, ...], verify
         context.close()
 
 
-def _split(units: Sequence[Unit], parts: int) -> list[list[Unit]]:
-    """Units dealt out so that parts are about equally long."""
-    dealt: list[list[Unit]] = [[] for _ in range(max(1, min(parts, len(units) // _UNITS_PER_PART)))]
-    lengths = [0] * len(dealt)
-    for unit in sorted(units, key=lambda unit: len(unit.text), reverse=True):
-        shortest = lengths.index(min(lengths))
-        dealt[shortest].append(unit)
-        lengths[shortest] += len(unit.text)
-    return dealt
-
-
 @leaving.run
 def compile_objects(units: Sequence[Unit], target: CodeTarget, passes: tuple[str, ...] = SHORT_PASSES,
                     level: int = 2, verify: bool = False, parts: int = 1, later: bool = False) -> list[bytes]:
@@ -206,9 +189,9 @@ def compile_objects(units: Sequence[Unit], target: CodeTarget, passes: tuple[str
     if later:
         with _later_lock, _module(units, _machine(target, level, 0, -1), passes, verify) as module:
             return [_emit(_machine(target, level, 0, -1), module)]
-    with _lock:
+    with hurry.awaited(), _lock:
         started = time.perf_counter()
-        work = _split(units, parts)
+        work = deal(units, parts)
         machines = [_machine(target, level, part, _depth) for part in range(len(work))]
         blobs: list[Any] = [None] * len(work)
 

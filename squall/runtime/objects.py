@@ -165,7 +165,7 @@ class ObjectStore:
         started = time.perf_counter()
         index, units = _units(requests)
         blobs = machine_code.compile_objects(units, self.target, self.passes, self.level, config.get("verify"),
-                                             config.get("num_threads") or available_threads())
+                                             _parts())
         self._count(started, len(requests))
         self._keep(index, blobs)
 
@@ -173,7 +173,8 @@ class ObjectStore:
         """Quick code behind doors, and later better code; nothing happens where only LLVM's loader takes the code."""
         started = time.perf_counter()
         index, units = _units(requests)
-        blobs = machine_code.compile_objects(units, self.target, HURRIED_PASSES, HURRIED_LEVEL, config.get("verify"))
+        blobs = machine_code.compile_objects(units, self.target, HURRIED_PASSES, HURRIED_LEVEL, config.get("verify"),
+                                             _parts())
         image = linking.link(blobs)
         if image is None:
             return
@@ -240,6 +241,11 @@ def _units(requests: dict[str, Request]) -> tuple[dict[str, dict[str, str]], lis
              for digest, request in requests.items()}
     return index, [Unit(request.text if isinstance(request.text, str) else request.text(), index[digest])
                    for digest, request in requests.items()]
+
+
+def _parts() -> int:
+    """Most threads that compile at once."""
+    return config.get("num_threads") or available_threads()
 
 
 def _pack_name(digests: list[str]) -> str:

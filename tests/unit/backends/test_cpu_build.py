@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 
 import pytest
 
@@ -92,6 +93,23 @@ def test_text_is_made_only_when_needed():
     assert build.compile_functions({key: (make, ["axpy"])}) == first
     assert len(made) <= 1
     assert len(build.generator_version()) == 64
+
+
+def test_changed_sources_are_another_generator(tmp_path, monkeypatch):
+    rooms = tmp_path / "package"
+    source = rooms / "compiler" / "deep" / "one.py"
+    source.parent.mkdir(parents=True)
+    (rooms / "backends" / "cpu").mkdir(parents=True)
+    monkeypatch.setattr(build, "__file__", str(rooms / "backends" / "cpu" / "build.py"))
+    seen = []
+    for text in ("a = 1", "a = 2", "a = 1"):
+        source.write_text(text)
+        os.utime(source, ns=(len(seen), len(seen)))
+        for _ in range(2):  # read, then found on disk
+            build.generator_version.cache_clear()
+            seen.append(build.generator_version())
+    build.generator_version.cache_clear()
+    assert seen[0] == seen[1] == seen[4] == seen[5] and seen[2] == seen[3] != seen[0]
 
 
 @pytest.mark.parametrize(("isa", "seen", "unseen"), [

@@ -122,6 +122,18 @@ def test_pieces_that_fail_leave_the_rest_alone() -> None:
     assert hurry.finish(20) and len(done) == 1
 
 
+def test_pieces_wait_while_somebody_waits_for_code() -> None:
+    done = []
+    with hurry.awaited():
+        hurry.later(lambda: done.append(1))
+        time.sleep(4 * hurry.MOMENT)
+        assert not done
+    end = time.monotonic() + 20
+    while not done and time.monotonic() < end:
+        time.sleep(0.01)
+    assert done
+
+
 PROGRAM = """
 import squall as sq
 from squall.base import trace

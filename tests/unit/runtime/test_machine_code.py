@@ -8,8 +8,9 @@ import gc
 import pytest
 
 from squall.base.errors import CompileError
+from squall.runtime.dealing import Unit, deal, taken_apart
 from squall.runtime.host import facts
-from squall.runtime.machine_code import CodeTarget, Unit, assembly, compile_objects, load_objects
+from squall.runtime.machine_code import CodeTarget, assembly, compile_objects, load_by_llvm, load_objects
 
 
 def unit(number):
@@ -31,6 +32,37 @@ def test_parts_hold_all_functions(parts):
     found = load_objects(blobs, [f"f{number}" for number in range(13)])
     values = [ctypes.CFUNCTYPE(ctypes.c_int64)(found[f"f{number}"])() for number in range(13)]
     assert values == list(range(13))
+
+
+def library(number, functions=40):
+    """A long unit of functions that call each other: f adds up what the others give, and reaches one by its address."""
+    others = []
+    for i in range(functions):
+        below = f"  %y = call i64 @part{i - 1}(i64 %x)\n" if i else f"  %y = add i64 %x, {number}\n"
+        blocks = "".join(f"  br label %b{k}\nb{k}:\n" for k in range(5))
+        others.append(f"define internal i64 @part{i}(i64 %x) nounwind {{\nentry:\n{blocks}{below}  ret i64 %y\n}}\n")
+    own = (f"define i64 @f() nounwind {{\nentry:\n  %p = alloca ptr\n  store ptr @part{functions - 1}, ptr %p\n"
+           "  %q = load volatile ptr, ptr %p\n  %x = call i64 %q(i64 1000)\n"
+           "  %t = call i64 @llvm.smax.i64(i64 %x, i64 0)\n  ret i64 %t\n}\n")
+    return Unit("declare i64 @llvm.smax.i64(i64, i64)\n" + "".join((*others, own)), {"f": f"f{number}"})
+
+
+@pytest.mark.parametrize("parts", [1, 2, 3])
+def test_long_units_are_taken_apart(parts):
+    units = [library(7), library(8), unit(5)]
+    blobs = compile_objects(units, host(), parts=parts, verify=True)
+    assert len(blobs) == parts
+    assert max(len(blob) for blob in blobs) < 1.5 * min(len(blob) for blob in blobs)
+    for load in (load_objects, load_by_llvm):
+        found = load(blobs, ["f7", "f8", "f5"])
+        assert [ctypes.CFUNCTYPE(ctypes.c_int64)(found[name])() for name in ("f7", "f8", "f5")] == [1007, 1008, 5]
+
+
+def test_units_with_more_than_functions_stay_whole():
+    one = library(7)
+    assert len(taken_apart(one, 2)) == 2
+    assert taken_apart(Unit("@word = internal global i64 0\n" + one.text, one.names), 2)[0].names == one.names
+    assert len(deal([unit(1)], 2)) == 1
 
 
 def test_compiling_again_gives_the_same_bytes():
