@@ -66,10 +66,11 @@ def plan(lives: list[Life], hosts: list[Life] | None = None) -> Layout:
 
 
 class _Space:
-    """A stretch of memory, of limited size or growing, and who is where when."""
+    """A stretch of memory, of limited size or growing, and who is where when. With a limit a buffer goes to the end of
+    the last gap that takes it if `last`: those before are free for longer."""
 
-    def __init__(self, limit: int | None = None):
-        self.limit, self.top = limit, 0
+    def __init__(self, limit: int | None = None, last: bool = False):
+        self.limit, self.last, self.top = limit, last, 0
         self.placed: list[tuple[int, int, int, Life]] = []
 
     def put(self, life: Life) -> int | None:
@@ -80,11 +81,12 @@ class _Space:
             if other.end < life.begin or other.begin > life.end:
                 continue
             gap = begin - at
-            if gap >= size and (waste is None or gap - size < waste):
-                best, waste = at, gap - size
+            if gap >= size and (waste is None or self.last or gap - size < waste):
+                best, waste = begin - size if self.last else at, gap - size
             at = max(at, end)
-        if self.limit is not None and self.limit - at >= size and (waste is None or self.limit - at - size < waste):
-            best = at
+        gap = 0 if self.limit is None else self.limit - at
+        if gap >= size and self.limit is not None and (waste is None or self.last or gap - size < waste):
+            best = self.limit - size if self.last else at
         where = at if best is None else best
         if self.limit is not None and where + size > self.limit:
             return None
@@ -98,22 +100,23 @@ class _Space:
 
 
 def _best(fixed: list[Life], hosts: list[Life]) -> Layout:
-    """The smaller of two arenas: buffers placed as they come to life, the largest of those that begin together first;
-    and the largest first whenever they live, mostly nearer to what is alive at the worst moment."""
-    first = _placed(sorted(fixed, key=lambda life: (life.begin, -life.nbytes)), hosts, True)
-    if len(fixed) > MOST_BY_SIZE:
-        return first
-    other = _placed(sorted(fixed, key=lambda life: (-life.nbytes, life.begin)), hosts, False)
-    return other if other.total < first.total else first
+    """The smallest arena: of buffers placed as they come to life, the largest of those that begin together first; and
+    the largest first whenever they live, mostly nearer to what is alive at the worst moment."""
+    found = []
+    for last in (False, True) if hosts else (False,):
+        found.append(_placed(sorted(fixed, key=lambda life: (life.begin, -life.nbytes)), hosts, True, last))
+        if len(fixed) <= MOST_BY_SIZE:
+            found.append(_placed(sorted(fixed, key=lambda life: (-life.nbytes, life.begin)), hosts, False, last))
+    return min(found, key=lambda made: made.total)
 
 
-def _placed(lives: list[Life], hosts: list[Life], by_begin: bool) -> Layout:
+def _placed(lives: list[Life], hosts: list[Life], by_begin: bool, last: bool = False) -> Layout:
     """Each buffer in turn: in the block of hosts where there is room, else in the arena."""
     places, at = {}, 0
     for host in sorted(hosts, key=lambda host: -host.begin):  # those that are free longest lie side by side
         places[host.buffer] = at
         at += aligned(host.nbytes)
-    block, arena = _Space(at), _Space()
+    block, arena = _Space(at, last), _Space()
     block.placed = [(places[h.buffer], places[h.buffer] + aligned(h.nbytes), h.buffer, h) for h in hosts]
     block.placed.sort()
     offsets: dict[int, Any] = {}
