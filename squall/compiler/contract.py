@@ -11,7 +11,7 @@ from squall.base.dim import evaluate
 from squall.compiler import nest, tuned
 from squall.compiler.nest.arguments import GENERAL, IN_PLACE, TINY, WORDS
 from squall.compiler.nest.isa import ISAS
-from squall.compiler.nest.tile_choose import fits_tiles
+from squall.compiler.nest.tile_choose import role_for
 from squall.compiler.nest.variants import Asked
 from squall.compiler.pull import Home
 from squall.ir.node import Node
@@ -70,7 +70,7 @@ def _planned(contraction: nest.Contraction, isa: str, threads: int, epilogue: bo
 @lru_cache(maxsize=4096)
 def _planned_in(contraction: nest.Contraction, isa: str, threads: int, epilogue: bool, tiles: str, prepacked: bool,
                 epoch: int) -> nest.NestPlan:
-    choice = None if fits_tiles(contraction, tiles) else tuned.choice_of(
+    choice = None if role_for(contraction, tiles) else tuned.choice_of(
         Asked(contraction, isa, threads, epilogue, prepacked))
     if choice is not None:
         return nest.assemble(contraction, ISAS[choice.isa], choice)
@@ -80,7 +80,7 @@ def _planned_in(contraction: nest.Contraction, isa: str, threads: int, epilogue:
 def asked_of(step: ContractStep, sizes: dict[str, int], prepacked: bool = False) -> Asked | None:
     """What of a step can be timed; None for products on matrix tiles or dots, which know one way."""
     contraction = _concrete(step, sizes)
-    if fits_tiles(contraction, beside_vectors(step.isa)):
+    if role_for(contraction, beside_vectors(step.isa)):
         return None
     return Asked(contraction, step.isa, native().state()["threads"], step.epilogue is not None, prepacked)
 
@@ -132,7 +132,7 @@ def packing(step: ContractStep, sizes: dict[str, int]) -> Packing | None:
     kept = _planned(contraction, step.isa, threads, epilogue, tiles, True).choice
     if kept.cycles >= now.cycles or (now.b_mode == IN_PLACE and not now.oriented.swapped):  # streams as well as packed
         return None
-    if fits_tiles(contraction, tiles):
+    if role_for(contraction, tiles):
         planned = nest.plan(contraction, step.isa, 1, pack_first=True, tiles=tiles)
     else:
         planned = nest.assemble(contraction, ISAS[kept.isa or step.isa], kept, pack_first=True)
@@ -155,11 +155,14 @@ def _by_rows(planned: nest.NestPlan, contraction: nest.Contraction, isa: str, ro
     choice = planned.choice
     batch, height, columns = (choice.oriented.extent(kind) for kind in ("batch", "m", "n"))
     made = planned.steps[0]
-    plain = len(planned.steps) == 1 and made.library.role == "contract" and made.words[WORDS["path"]] == GENERAL
+    role = made.library.role
+    plain = len(planned.steps) == 1 and role in ("contract", nest.PARTS) and made.words[WORDS["path"]] == GENERAL
     if not plain or choice.oriented.swapped or batch != 1 or columns > choice.block_columns or choice.sweep_rows:
         return None
-    return nest.assemble(contraction, ISAS[choice.isa or isa],
-                         choice._replace(block_rows=rows, units=-(-height // rows)))
+    choice = choice._replace(block_rows=rows, units=-(-height // rows))
+    if role == nest.PARTS:
+        return nest.assemble_tiles(contraction, ISAS[isa], choice, role)
+    return nest.assemble(contraction, ISAS[choice.isa or isa], choice)
 
 
 def resolve(step: ContractStep, sizes: dict[str, int], packed: int = 0, rows: int = 0) -> list[KernelStep]:

@@ -11,7 +11,7 @@ from squall.backends.cpu.target import host_target
 from squall.backends.ssa_text import write
 from squall.base.dim import evaluate
 from squall.base.shapes import contiguous_strides
-from squall.compiler import tuned
+from squall.compiler import nest, tuned
 from squall.compiler.contract import asked_of, resolve
 from squall.compiler.nest import arguments
 from squall.compiler.nest.common import Library
@@ -25,6 +25,7 @@ _READ = {arguments.IN_PLACE: "in place", arguments.BY_VECTORS: "packed", argumen
          arguments.PREPACKED: "packed beforehand", arguments.STREAMED: "transposed as it is read"}  # fmt: skip
 _WRITTEN = {arguments.DIRECT: "in place", arguments.STAGED: "over a stage", arguments.EPILOGUE: "by the epilogue",
             arguments.STAGED_TRANSPOSED: "over a stage, transposed"}  # fmt: skip
+_ROLES = {nest.TILES: "matrix tiles", nest.PARTS: "matrix tiles, each number as three of bfloat16,"}
 
 
 def steps_of(plan: Plan) -> Iterator[tuple[Plan, Any]]:
@@ -64,7 +65,8 @@ def _tiling(made: KernelStep) -> str:
     library = made.key
     units = f"{made.units} unit{'' if made.units == 1 else 's'}"
     if not isinstance(library, Library) or library.role != "contract":
-        return f"{getattr(library, 'role', 'kernel')} in {units}"
+        role = getattr(library, "role", "kernel")
+        return f"{_ROLES.get(role, role)} in {units}"
     isa = ISAS[library.isa]
 
     def word(name: str) -> Any:

@@ -15,9 +15,9 @@ from typing import Any
 from squall.compiler.attend import pieces, softmax, tiles
 from squall.compiler.attend.block import Block, fill, helpers
 from squall.compiler.attend.forward import finish_rows, settle_scores, store_result
-from squall.compiler.attend.pieces import PARTS, SIDE, STEP
 from squall.compiler.attend.spec import AttentionSpec, Scratch, rounded
 from squall.compiler.attend.tiles import KEYS, QUERIES
+from squall.compiler.nest.pieces import HUGE, PARTS, SIDE, STEP
 from squall.ir.linear import BOOL, I64, Builder, Function, Program, Reg
 
 STATE = ("highest", "held", "sums", "shift", "factors")  # a line of numbers for each block of queries
@@ -133,7 +133,7 @@ class _Entry:
         low = b.int(0)
         if self.spec.causal:
             low = b.op("max", low, b.op("div", b.sub(key, self.first), u.step))
-        with b.when_else(b.compare("gt", largest, b.int(pieces.HUGE))) as otherwise:
+        with b.when_else(b.compare("gt", largest, b.int(HUGE))) as otherwise:
             self._load_keys()
             self._load_values()
             with b.loop(low, self.count) as g:

@@ -1,70 +1,27 @@
-"""Float32 products on matrix tiles: each number is the sum of three of bfloat16, whose products are exact.
-
-A tile instruction multiplies bfloat16 and adds up in float32. A float32 has 24 bits, three bfloat16 hold 8 each:
-`x = h + m + l` without a rest. Of the nine products of two numbers six count, from `l h` and `h l` to `h h`; the others
-are below 2**-24 of the whole, what one rounding of float32 leaves out anyway. Parts below 2**-126 count as zero.
-
-Both operands lie as tiles: 16 lines of 16 words, and a word holds two numbers of the dimension that is summed, `i` and
-`i + 16` of the 32 of a step. Which two does not matter as long as both operands agree; these come from two vectors by a
-shift and a mask. A group of 16 rows (or columns) has for each step the tiles of h, m and l.
-"""
+"""Products of attention on matrix tiles: operands in three parts, as `nest.pieces` tells."""
 
 from __future__ import annotations
 
 from squall.compiler.attend.softmax import LEAST
 from squall.compiler.attend.tiles import QUERIES, higher
 from squall.compiler.math_lanes import Lanes
-from squall.ir.linear import I64, PTR, Builder, Function, Reg, Type
+from squall.compiler.nest.pieces import (
+    BITS,
+    ORDER,
+    PARTS,
+    SIDE,
+    STEP,
+    VECTOR,
+    WORDS,
+    raise_size,
+    split,
+    store_parts,
+)
+from squall.ir.linear import I64, PTR, Builder, Function, Reg
 
-SIDE = 16  # lines of a tile, and words of a line
-STEP = 32  # of the summed dimension
-PARTS = 3
-WORDS = SIDE * SIDE
 WOVEN = 2  # lines of weights for four tile instructions, which take about as long
-HUGE = 0x7F7F7FFF  # bits of the largest number that rounds to a finite bfloat16; those above have no parts
-VECTOR, BITS = Type("f32", SIDE), Type("u32", SIDE)
-HIGH, HALF = 0xFFFF0000, 0x8000
 # 2**r = 1 + r P(r), 0 <= r <= 1; 2**-28.8 (see `math_exp`).
 POWER = (0.69314706, 0.24022909, 0.055486184, 0.009673775, 0.0012482288, 0.00021565985)
-# Parts of A and of B in the order they are multiplied, smallest products first: one of both stays from one to the next.
-ORDER = ((2, 0), (1, 0), (1, 1), (0, 1), (0, 2), (0, 0))
-
-
-def _part(b: Builder, x: Reg, nearest: bool) -> Reg:
-    """The bits of the bfloat16 in a float32's upper half: the nearest, or the next towards zero."""
-    bits = b.bitcast(x, BITS)
-    if nearest:
-        bits = b.add(bits, b.const(HALF, BITS))
-    return b.op("and", bits, b.const(HIGH, BITS))
-
-
-def split(b: Builder, first: Reg, second: Reg, nearest: bool) -> list[Reg]:
-    """The words of each part of two vectors, the first in the lower halves.
-
-    Rounding to the nearest leaves products out that are smaller and of either sign; of weights, which are many and meet
-    values that were rounded, cutting is as good.
-    """
-    words, sixteen = [], b.const(16, BITS)
-    for part in range(PARTS):
-        last = part == PARTS - 1  # what is left fits, whatever is done to the bits behind
-        heads = [_part(b, x, nearest and not last) for x in (first, second)]
-        words.append(b.op("or", b.op("shr", heads[0], sixteen), heads[1]))
-        if not last:
-            first, second = (b.sub(x, b.bitcast(h, VECTOR)) for x, h in zip((first, second), heads, strict=True))
-    return words
-
-
-def _store(b: Builder, words: list[Reg], place: Reg) -> None:
-    """One line of each part's tile; the tiles follow one another."""
-    for part, value in enumerate(words):
-        b.store(value, b.gep(place, b.int(part * WORDS), "u32"), align=64)
-
-
-def _raise(b: Builder, top: Reg, vectors: tuple[Reg, Reg]) -> None:
-    """Keep the largest bits of sizes."""
-    for x in vectors:
-        size = b.op("and", b.bitcast(x, BITS), b.const(0x7FFFFFFF, BITS))
-        b.set(top, b.op("max", b.get(top), size))
 
 
 def split_lines() -> Function:
@@ -76,10 +33,10 @@ def split_lines() -> Function:
     with b.loop(b.int(0), rows) as r, b.loop(b.int(0), steps) as s:
         line = b.gep(source, b.add(b.mul(r, width), b.mul(s, b.int(STEP))), "f32")
         pair = b.load(VECTOR, line), b.load(VECTOR, b.gep(line, b.int(SIDE), "f32"))
-        _raise(b, top, pair)
+        raise_size(b, top, pair)
         group, within = b.op("shr", r, b.int(4)), b.op("and", r, b.int(SIDE - 1))
         tile = b.mul(b.add(b.mul(group, steps), s), b.int(PARTS * WORDS))
-        _store(b, split(b, *pair, True), b.gep(target, b.add(tile, b.mul(within, b.int(SIDE))), "u32"))
+        store_parts(b, split(b, *pair, True), b.gep(target, b.add(tile, b.mul(within, b.int(SIDE))), "u32"))
     return _with_top(b, top)
 
 
@@ -94,8 +51,8 @@ def split_pairs() -> Function:
         with b.loop(b.int(0), b.int(SIDE)) as w:
             first, second = _pair_of(b, source, s, w, j)
             pair = b.load(VECTOR, first), b.load(VECTOR, second)
-            _raise(b, top, pair)
-            _store(b, split(b, *pair, True), b.gep(tile, b.mul(w, b.int(SIDE)), "u32"))
+            raise_size(b, top, pair)
+            store_parts(b, split(b, *pair, True), b.gep(tile, b.mul(w, b.int(SIDE)), "u32"))
     return _with_top(b, top)
 
 
@@ -131,7 +88,7 @@ def _line(b: Builder, number: Reg, given: tuple, dropped: bool) -> None:
         pair = [_power(b, b.sub(x, down)) for x in pair]
         b.store(b.add(b.load(VECTOR, place), b.add(*pair)), place)
     tile = b.mul(b.op("shr", number, b.int(4)), b.int(PARTS * WORDS))
-    _store(b, split(b, *pair, False), b.gep(target, b.add(tile, b.op("shl", within, b.int(4))), "u32"))
+    store_parts(b, split(b, *pair, False), b.gep(target, b.add(tile, b.op("shl", within, b.int(4))), "u32"))
 
 
 def _power(b: Builder, x: Reg) -> Reg:

@@ -1,6 +1,6 @@
 """The args block and the scratch map of the nest's kernels: the one place that says which word means what.
 
-Words 0-5 are pointers, 6-22 integers that shape the loops, 23-38 byte offsets into the thread's scratch, and then the
+Words 0-5 are pointers, 6-23 integers that shape the loops, 24-41 byte offsets into the thread's scratch, and then the
 four groups of dimensions: for each its count and the word its records start at; the records, of `RECORD` words each,
 outermost dimension first, follow. An epilogue's own args are where "epilogue_args" points or, if "epilogue_at" is not
 0, from that word of this block on. All strides and offsets are in elements.
@@ -17,9 +17,10 @@ RECORD = 5  # extent, stride in a, in b, in c, in packed b
 
 POINTERS = ("a", "b", "c", "packed", "epilogue", "epilogue_args")
 INTEGERS = ("depth", "rows", "columns", "block_depth", "block_rows", "block_columns", "a_mode", "b_mode", "c_mode",
-            "triangle", "part_columns", "a_step", "a_kept", "epilogue_at", "sweep_rows", "sweep_columns", "path")
+            "triangle", "part_columns", "a_step", "a_kept", "epilogue_at", "sweep_rows", "sweep_columns", "path",
+            "mirrored")
 SCRATCH = ("rows_a", "rows_c", "rows_out", "columns_b", "columns_c", "k_a", "k_b", "k_packed_a", "k_packed_b",
-           "runs_a", "runs_b", "rows_packed", "packed_a", "packed_b", "stage", "sums")
+           "runs_a", "runs_b", "rows_packed", "packed_a", "packed_b", "stage", "sums", "sizes_a", "sizes_b")
 GROUPS = ("batch", "m", "n", "k")
 WORDS = {name: word for word, name in enumerate((*POINTERS, *INTEGERS, *SCRATCH))}
 GROUP_WORDS = {name: len(WORDS) + 2 * i for i, name in enumerate(GROUPS)}

@@ -83,7 +83,7 @@ class Driver:
         with b.when_else(b.compare("eq", path, b.int(words.GENERAL))) as otherwise:
             self._general()
             otherwise()
-            if self.library.dtype == self.library.accumulate:
+            if self.library.dtype == self.library.accumulate and self.library.role == "contract":
                 quick = Quick(b, self.isa, self.library, args, self.epilogue_args)
                 with b.when(b.compare("eq", path, b.int(words.ONE_ROW))):
                     quick.one_row()

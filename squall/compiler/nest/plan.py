@@ -11,12 +11,13 @@ from squall.compiler.nest.choose import Choice, choose, inner_run, is_kept, is_s
 from squall.compiler.nest.common import Library, entry_name, strip_shape, strips_together
 from squall.compiler.nest.driver import build
 from squall.compiler.nest.isa import ISAS, Isa
+from squall.compiler.nest.part_driver import build_parts
 from squall.compiler.nest.quick import path_of
 from squall.compiler.nest.spec import TRIANGLES, Contraction, Dimension, Oriented, check
-from squall.compiler.nest.tile_choose import choose_tiles, fits_tiles, pack_mode, tile_scratch
-from squall.compiler.nest.tile_driver import DOTS, TILES, build_tiles, tiled
-from squall.compiler.nest.tile_pack import SIDE, TILE_BYTES, tile_steps
-from squall.compiler.nest.tile_prepack import PACK_TILES, build_prepacking
+from squall.compiler.nest.tile_choose import choose_tiles, pack_mode, role_for, tile_form, tile_scratch
+from squall.compiler.nest.tile_driver import DOTS, PARTS, TILES, build_tiles, tiled
+from squall.compiler.nest.tile_pack import SIDE
+from squall.compiler.nest.tile_prepack import PACK_PARTS, PACK_TILES, build_prepacking
 from squall.ir.linear import BYTES, I64, PTR, Program, Type
 from squall.ir.unwritten import AnyProgram, Unwritten
 
@@ -62,8 +63,10 @@ def program(library: Library) -> AnyProgram:
 
 @lru_cache(maxsize=8)
 def _written(library: Library) -> Program:
-    if library.role == PACK_TILES:
+    if library.role in (PACK_TILES, PACK_PARTS):
         return build_prepacking(ISAS[library.isa], library)
+    if library.role == PARTS:
+        return build_parts(library)
     return build_tiles(library) if library.role in (TILES, DOTS) else build(library)
 
 
@@ -87,9 +90,10 @@ def plan(contraction: Contraction, isa: str, threads: int = 1, epilogue: bool = 
     """
     check(contraction)
     target = ISAS[isa]
-    if fits_tiles(contraction, tiles):
-        choice = choose_tiles(contraction, target, threads, epilogue, swapped, tiles, prepacked or pack_first)
-        return assemble_tiles(contraction, target, choice, TILES if tiles == TILES else DOTS, pack_first)
+    kind = role_for(contraction, tiles)
+    if kind:
+        choice = choose_tiles(contraction, target, threads, epilogue, swapped, kind, prepacked or pack_first)
+        return assemble_tiles(contraction, target, choice, kind if kind in (TILES, PARTS) else DOTS, pack_first)
     choice = choose(contraction, target, threads, epilogue, prepacked or pack_first, swapped)
     return assemble(contraction, ISAS[choice.isa or isa], choice, pack_first)
 
@@ -124,25 +128,27 @@ def assemble_tiles(contraction: Contraction, isa: Isa, choice: Choice, role: str
     library = Library(role, dtype, accumulate, result, isa.name)
     oriented = choice.oriented
     groups, order = oriented.groups, oriented.order
-    tables = _scratch(tiled(isa), accumulate, choice, tile_scratch(choice, dtype))
+    form = tile_form(role, dtype)
+    tables = _scratch(tiled(isa), accumulate, choice, tile_scratch(choice, form))
     steps, workspace, strides = [], 0, (0,) * len(groups["batch"])
     if choice.b_mode == words.PREPACKED:
         blocks, rest = divmod(oriented.extent("k"), choice.block_depth)
-        tiles = sum(n * -(-k // tile_steps(dtype)) for n, k in ((blocks, choice.block_depth), (1, rest)))
-        panel = tiles * TILE_BYTES // BYTES[accumulate]
+        tiles = sum(n * -(-k // form.steps) for n, k in ((blocks, choice.block_depth), (1, rest)))
+        panel = (tiles * form.slot + form.tail) // BYTES[accumulate]
         strides = _packed_strides(oriented, SIDE, panel)
         if pack_first:
-            mode, _ = pack_mode(groups["n"], groups["k"], "b", tile_steps(dtype), True)
-            made = Library(PACK_TILES, dtype, accumulate, dtype, isa.name)
+            mode, _ = pack_mode(groups["n"], groups["k"], "b", form, True)
+            made = Library(PACK_PARTS if role == PARTS else PACK_TILES, dtype, accumulate, dtype, isa.name)
             steps.append(_pack_step(tiled(isa), made, _packing(choice, mode, SIDE), strides))
         workspace = _packed_bytes(oriented, SIDE, panel, accumulate)
-    block = _words(choice, groups, tables, strides, _step(groups["m"], "a"))
+    block = _words(choice, groups, tables, strides, _step(groups["m"], "a"), mirrored=oriented.swapped)
     steps.append(Step(library, block, choice.units, choice.grain, tables["total"]))
     return NestPlan(tuple(steps), workspace, order["batch"], order["m"], order["n"], choice)
 
 
 def _words(choice: Choice, groups: dict, tables: dict[str, int], packed: tuple[int, ...],
-           a_step: int, triangle: int = 0, path: int = words.GENERAL) -> tuple[int | str, ...]:
+           a_step: int, triangle: int = 0, path: int = words.GENERAL,
+           mirrored: bool = False) -> tuple[int | str, ...]:
     oriented = choice.oriented
     a, b = ("b", "a") if oriented.swapped else ("a", "b")
     values: dict[str, int | str] = {"a": a, "b": b, "c": "c", "packed": 0, "epilogue": 0, "epilogue_args": 0,
@@ -155,7 +161,7 @@ def _words(choice: Choice, groups: dict, tables: dict[str, int], packed: tuple[i
                   block_depth=choice.block_depth, block_rows=choice.block_rows, block_columns=choice.block_columns,
                   a_mode=choice.a_mode, b_mode=choice.b_mode, c_mode=choice.c_mode, triangle=triangle,
                   part_columns=choice.part_columns, a_step=a_step, a_kept=int(is_kept(choice)),
-                  sweep_rows=choice.sweep_rows, sweep_columns=choice.sweep_columns, path=path)
+                  sweep_rows=choice.sweep_rows, sweep_columns=choice.sweep_columns, path=path, mirrored=int(mirrored))
     values.update((name, tables[name]) for name in words.SCRATCH)
     block: list[int | str] = [0] * words.FIRST_RECORD
     for name, word in words.WORDS.items():
@@ -244,7 +250,7 @@ def _scratch(isa: Isa, accumulate: str, choice: Choice, own: dict[str, int] | No
     tables["stage"] = 0 if choice.c_mode == words.DIRECT else -(-staged // lanes) * lanes * part * size
     swept = max(1, choice.sweep_rows)
     tables["sums"] = -(-rows // swept) * swept * choice.sweep_columns * size
-    tables |= own or {}
+    tables |= {"sizes_a": 0, "sizes_b": 0} | (own or {})
     offsets, total = {}, 0
     for name in words.SCRATCH:
         offsets[name] = total

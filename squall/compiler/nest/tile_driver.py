@@ -20,12 +20,12 @@ from squall.compiler.nest.isa import ISAS, Isa, Tile
 from squall.compiler.nest.store import store_lines, store_rows, store_transposed
 from squall.compiler.nest.tables import fill_offsets, find_runs
 from squall.compiler.nest.tile_pack import LINE_BYTES, SIDE, TILE_BYTES, pack_name, pack_tile, tile_steps
-from squall.ir.linear import BYTES, I64, Builder, Function, Instr, Program, Reg
+from squall.ir.linear import BOOL, BYTES, I64, Builder, Function, Instr, Program, Reg
 
-TILES, DOTS = "tiles", "dots"  # the roles of libraries: by matrix tiles, or by sums of a few products
+# the roles of libraries: by matrix tiles, by sums of a few products, by tiles of parts of float32 (`part_driver`)
+TILES, DOTS, PARTS = "tiles", "dots", "parts"
 BYTES_ONLY = "dots of bytes"  # what a processor has that adds up products of bytes alone
 MOST_TILES = 1 << 20
-NEAR_TILES = 8  # along k: two rows of so many tiles of A stay in the first-level cache
 PAIR = 2 * SIDE  # rows and columns of a step: two tiles of each operand, four of the result
 GROUP = 2 * PAIR  # columns that are staged together, and stored while they are in the first-level cache
 
@@ -44,7 +44,7 @@ def build_tiles(library: Library) -> Program:
                  *(make(isa, library.result, library.accumulate)
                    for make in (store_rows, store_lines, store_transposed))]
     functions += [prepare(library.dtype)] if library.role == DOTS else []
-    entry = _TileDriver(isa, library).build()
+    entry = TileDriver(isa, library).build()
     return Program((*functions, entry), entry.name)
 
 
@@ -82,14 +82,24 @@ def multiply_tiles(dtype: str, rows: int, columns: int) -> Function:
     return b.finish()
 
 
-class _TileDriver(Driver):
-    """Writes the kernel."""
+class TileDriver(Driver):
+    """Writes the kernel.
+
+    `slot` bytes hold what is packed of 16 rows or columns and one step of k, `steps` elements; of `near` steps along k
+    two rows of A stay in the first-level cache.
+    """
+
+    slot, near = TILE_BYTES, 8
 
     def __init__(self, isa: Isa, library: Library):
         super().__init__(isa, library)
         self.width = GROUP  # of the stage
-        # sums of bfloat16 by dots are one chain for each block of k
-        self.near = MOST_TILES if library.role == DOTS and library.dtype == "bf16" else NEAR_TILES
+        self.steps = self._steps()
+        if library.role == DOTS and library.dtype == "bf16":
+            self.near = MOST_TILES  # sums of bfloat16 by dots are one chain for each block of k
+
+    def _steps(self) -> int:
+        return tile_steps(self.library.dtype)
 
     def build(self) -> Function:
         if self.library.role == DOTS:
@@ -105,16 +115,15 @@ class _TileDriver(Driver):
         """One block of k: B packed, then strips of rows, each packed and multiplied."""
         b, args = self.b, self.args
         fill(b, args.group("k"), words.STRIDE_A, self.start, self.length, args.scratch("k_a"))
-        self.tiles = ceiling(b, self.length, b.int(tile_steps(self.library.dtype)))
-        self.apart = b.mul(self.tiles, b.int(TILE_BYTES))
+        self.tiles = ceiling(b, self.length, b.int(self.steps))
+        self.apart = b.mul(self.tiles, b.int(self.slot))
         first = b.op("div", self.column0, b.int(SIDE))
-        before = b.mul(b.mul(block, ceiling(b, args["block_depth"], b.int(tile_steps(self.library.dtype)))),
-                       b.int(TILE_BYTES))
+        before = b.mul(b.mul(block, ceiling(b, args["block_depth"], b.int(self.steps))), b.int(self.slot))
         before = b.add(b.mul(before, ceiling(b, args["columns"], b.int(SIDE))), b.mul(first, self.apart))
         self.packed_b = b.select(self.b_prepacked, b.gep(self.packed, before, "i8"), args.scratch("packed_b"))
         with b.when(b.op("not", self.b_prepacked)):
             fill(b, args.group("k"), words.STRIDE_B, self.start, self.length, args.scratch("k_b"))
-            self._pack(True, self.source, self.columns_b, self.columns, args.scratch("packed_b"))
+            self._pack(True, self.source, self.columns_b, self.columns, args.scratch("packed_b"), b.int(0))
         self.transposed = b.compare("eq", args["c_mode"], b.int(words.STAGED_TRANSPOSED))
         whole = b.op("and", b.compare("le", args["depth"], args["block_depth"]), b.op("not", self.transposed))
         with b.loop(b.int(0), self.rows, b.int(PAIR)) as row:
@@ -137,16 +146,17 @@ class _TileDriver(Driver):
         lying = b.op("and", self.a_in_place, b.compare("eq", b.op("rem", count, b.int(SIDE)), b.int(0)))
         self.rows_a = (b.select(lying, b.gep(self.a, offset, self.library.dtype), packed),
                        b.select(lying, step, b.int(LINE_BYTES)),
-                       b.select(lying, b.int(LINE_BYTES), b.int(TILE_BYTES)),
+                       b.select(lying, b.int(LINE_BYTES), b.int(self.slot)),
                        b.select(lying, b.mul(step, b.int(SIDE)), self.apart))
         with b.when(b.op("not", lying)):
-            self._pack(False, self.a, rows, count, packed)
+            self._pack(False, self.a, rows, count, packed, row)
             if self.library.role == DOTS:
                 b.call(PREPARE, (packed, b.mul(ceiling(b, count, b.int(SIDE)), self.apart)))
 
-    def _pack(self, is_b: bool, source: Reg, table: Reg, count: Reg, target: Reg) -> None:
-        """Some rows of A or columns of B. What is contiguous across k is read in long lines, for that k is outside."""
-        b, args, steps = self.b, self.args, tile_steps(self.library.dtype)
+    def _pack(self, is_b: bool, source: Reg, table: Reg, count: Reg, target: Reg, before: Reg) -> None:
+        """Some rows of A or columns of B, with `before` of the unit before them. What is
+        contiguous across k is read in long lines, for that k is outside."""
+        b, args, steps = self.b, self.args, self.steps
         along = self.b_transposing if is_b else b.select(self.a_in_place, b.int(1), self.a_transposing)
         groups, k_table = ceiling(b, count, b.int(SIDE)), args.scratch("k_b" if is_b else "k_a")
         lengthwise = b.compare("ne", along, b.int(0))
@@ -154,10 +164,14 @@ class _TileDriver(Driver):
         with b.loop(b.int(0), outer) as x, b.loop(b.int(0), inner) as y:
             group, tile = b.select(lengthwise, x, y), b.select(lengthwise, y, x)
             first, k = b.mul(group, b.int(SIDE)), b.mul(tile, b.int(steps))
-            place = b.gep(target, b.add(b.mul(group, self.apart), b.mul(tile, b.int(TILE_BYTES))), "i8")
-            b.call(pack_name(is_b), (source, b.gep(table, first, "i64"),
-                                     b.op("min", b.int(SIDE), b.sub(count, first)), b.gep(k_table, k, "i64"),
-                                     b.sub(self.length, k), along, place))
+            place = b.gep(target, b.add(b.mul(group, self.apart), b.mul(tile, b.int(self.slot))), "i8")
+            self._pack_tile(is_b, b.add(before, first), (
+                source, b.gep(table, first, "i64"), b.op("min", b.int(SIDE), b.sub(count, first)),
+                b.gep(k_table, k, "i64"), b.sub(self.length, k), along, place))
+
+    def _pack_tile(self, is_b: bool, first: Reg, given: tuple[Reg, ...]) -> None:
+        """One tile; `first` is its first row or column in the unit."""
+        self.b.call(pack_name(is_b), given)
 
     def _group(self, row: Reg, count: Reg, column: Reg, strip: Reg, tile: Reg) -> None:
         """Some tiles of k, so few that those of A stay in the first-level cache, for some columns of a strip, whose
@@ -181,14 +195,19 @@ class _TileDriver(Driver):
         tall = b.compare("gt", count, b.int(SIDE))
         wide = b.compare("gt", b.sub(self.columns, column), b.int(SIDE))
         given = (b.gep(a, b.mul(tile, step), "i8"), line, step, apart,
-                 b.gep(other, b.mul(tile, b.int(TILE_BYTES)), "i8"), self.apart,
+                 b.gep(other, b.mul(tile, b.int(self.slot)), "i8"), self.apart,
                  b.op("min", b.int(self.near), b.sub(self.tiles, tile)), stage, b.mul(width, b.int(size)),
                  b.op("or", self.adding, adding))
         for rows in (1, 2):
             for columns in (1, 2):
                 high, broad = (tall if rows == 2 else b.op("not", tall)), (wide if columns == 2 else b.op("not", wide))
-                with b.when(b.op("and", high, broad)):
-                    b.call(f"tiles_{rows}x{columns}", given)
+                for name, due in self._kernels():
+                    with b.when(b.op("and", due, b.op("and", high, broad))):
+                        b.call(f"{name}_{rows}x{columns}", given)
+
+    def _kernels(self) -> list[tuple[str, Reg]]:
+        """The functions that multiply, by what they begin with, and when each does."""
+        return [("tiles", self.b.const(True, BOOL))]
 
     def _finish(self, row: Reg, count: Reg, column: Reg, columns: Reg, stage: Reg, width: Reg) -> None:
         """Store some columns of a finished strip, or give them to the epilogue."""
