@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import sys
+import traceback
 from collections.abc import Callable
 from typing import Any
 
@@ -17,7 +18,7 @@ from squall.frontend import binding, guards
 from squall.frontend.arguments import Arguments, Assumed, StandIns
 from squall.frontend.binding import Program
 from squall.frontend.core import Handle
-from squall.frontend.evaluation import evaluate
+from squall.frontend.evaluation import UnknownSizeError, evaluate
 from squall.frontend.parts import AssumeMoreError, Collector, mode_key
 from squall.frontend.state import local
 from squall.frontend.surroundings import Surroundings
@@ -109,8 +110,14 @@ class Capture:
         args, kwargs = self.pack(self.structure, stand_ins.values)
         try:
             try:
-                with trace:
-                    returned = self.function(*args, **kwargs)
+                try:
+                    with trace:
+                        returned = self.function(*args, **kwargs)
+                except UnknownSizeError as error:
+                    _forget(error)
+                    self._check_arguments(args, kwargs, stand_ins)
+                    args = kwargs = None
+                    raise
                 if mode_key() != mode:
                     raise TraceError(
                         f"{self.name}: the function switches a mode such as set_grad_enabled for good, which later "
@@ -122,11 +129,7 @@ class Capture:
                 outputs, out_structure = pytree.flatten(returned)
                 returned = None
                 if _random_state(self.around.random) != drawn:
-                    raise TraceError(
-                        f"{self.name}: the function drew from Python's or NumPy's random numbers, which "
-                        "happens only once, "
-                        "while it is captured; use sq.rand and its like, or pass the numbers as arguments"
-                    )
+                    raise self._drew()
                 program = self._program(trace, stand_ins, outputs, out_structure)
             finally:
                 outputs = returned = args = kwargs = None
@@ -135,12 +138,27 @@ class Capture:
                 state.update()
             references = [*stand_ins.made, *trace.references()]
             stand_ins = trace = None  # type: ignore[assignment]
-            self._check_escaped(references, program)
+            self._check_left(references, program.created.keys())
             self._check_changed(program)
+        except UnknownSizeError:  # the function will run as it is
+            self.undo_state()
+            if _random_state(self.around.random) != drawn:
+                raise self._drew() from None
+            references = [*stand_ins.made, *trace.references()]
+            stand_ins = trace = None  # type: ignore[assignment]
+            self._check_left(references, {})
+            self._refuse_change(self._changed())
+            raise
         except BaseException:
             self.undo_state()
             raise
         return program
+
+    def _drew(self) -> TraceError:
+        return TraceError(
+            f"{self.name}: the function drew from Python's or NumPy's random numbers, which happens only once, "
+            "while it is captured; use sq.rand and its like, or pass the numbers as arguments"
+        )
 
     # ------------------------------------------------------------ what must not have happened
     def _check_arguments(self, args: Any, kwargs: Any, stand_ins: StandIns) -> None:
@@ -162,8 +180,7 @@ class Capture:
                     "outside; call backward outside, or compile the whole step"
                 )
 
-    def _check_escaped(self, references: list, program: Program) -> None:
-        kept = program.created.keys()
+    def _check_left(self, references: list, kept: Any) -> None:
         for attempt in range(2):
             escaped = _left_over(references, kept)
             if not escaped:
@@ -187,6 +204,15 @@ class Capture:
         )
 
     def _check_changed(self, program: Program) -> None:
+        changed = self._changed_options()
+        if program.created:  # state was created: the program runs once
+            program.watch.structures = [s for s in program.watch.structures if not guards.is_optimizer(s[0])]
+        self._refuse_change(changed or program.watch.changed())
+
+    def _changed(self) -> str | None:
+        return self._changed_options() or self.around.watch.changed()
+
+    def _changed_options(self) -> str | None:
         changed = None
         for optimizer, before in zip(self.around.optimizers, self.options, strict=True):
             now = guards.options_of(optimizer)
@@ -196,9 +222,9 @@ class Capture:
                 for a, b in zip(now, before, strict=False)
             ) or len(now) != len(before):
                 changed = f"the options of {type(optimizer).__name__}"
-        if program.created:  # state was created: the program runs once
-            program.watch.structures = [s for s in program.watch.structures if not guards.is_optimizer(s[0])]
-        changed = changed or program.watch.changed()
+        return changed
+
+    def _refuse_change(self, changed: str | None) -> None:
         if changed:
             raise TraceError(
                 f"{self.name}: the compiled function changed {changed} while it was captured; later calls "
@@ -242,6 +268,14 @@ class Capture:
                             watch.readers.append(
                                 (group.get, key, value, f"the option {key} of {type(optimizer).__name__}")
                             )
+
+
+def _forget(error: BaseException | None) -> None:
+    """Let go of the values that the frames of an error hold, and functions these frames ran."""
+    while error is not None:
+        traceback.clear_frames(error.__traceback__)
+        error.__traceback__ = None
+        error = error.__cause__ or error.__context__
 
 
 def _random_state(generators: list) -> tuple:

@@ -10,6 +10,7 @@ from squall.base.dtypes import DType, as_dtype, category_default, default_dtype,
 from squall.base.errors import ArgumentError, DeviceError, ShapeError
 from squall.base.formats import check_format
 from squall.frontend.arrays import array_view, computed, literal
+from squall.frontend.by_values import by_values
 from squall.frontend.core import Handle, cast, category_of, operand, record, result, scalar_node, wrap
 from squall.frontend.evaluation import evaluate_tensors
 from squall.frontend.factories import factory
@@ -225,6 +226,7 @@ def empty_like(input: Any, *, dtype: Any = None, device: Any = None, requires_gr
                      memory_format=memory_format)
 
 
+@by_values("arange")
 @factory
 def arange(
     start: Any = None,

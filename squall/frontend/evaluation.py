@@ -157,9 +157,21 @@ def user_place() -> Place | None:
     return None
 
 
-def value_unavailable(what: str) -> TraceError:
+class ValueUnavailableError(TraceError):
+    """A traced Tensor was asked for its value."""
+
+
+class UnknownSizeError(ValueUnavailableError):
+    """A function of ours had to read values to make its result; `function` is its name."""
+
+    def __init__(self, text: str, function: str):
+        super().__init__(text)
+        self.function = function
+
+
+def value_unavailable(what: str) -> ValueUnavailableError:
     """The error for asking a traced Tensor for its value."""
-    return TraceError(
+    return ValueUnavailableError(
         f"{what}: the value of a traced tensor was asked for. Inside sq.compile, vmap, scan and cond values are not "
         "known yet: use sq.where or sq.cond in place of a Python if on a value, sq.while_loop in place of a while, "
         "sq.scan in place of a loop over values, return the tensor and read it outside, or leave this part uncompiled.")

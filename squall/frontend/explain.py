@@ -4,6 +4,7 @@ and why not, tiles, layouts and memory, where values are asked for in between, a
 from __future__ import annotations
 
 import inspect
+import time
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 from squall.base import trace
 from squall.base.errors import TraceError
 from squall.engine import describing
-from squall.frontend import binding
+from squall.frontend import binding, by_values
 from squall.frontend.arguments import Assumed
 from squall.frontend.binding import Program
 from squall.frontend.evaluation import flush
@@ -49,8 +50,9 @@ def explain(
 
     Returns:
         str: for each capture its arguments and guards, what it reads and writes, its kernels, why others are apart,
-        tiles of contractions, layouts and memory. For a function that asks for values in between, and so is no single
-        program: where, and how often it evaluates without `compile`.
+        tiles of contractions, layouts and memory. For a function in which sizes depend on values, and which so runs in
+        parts: where, for which function, and what reading them took. For one that asks for values itself, which is an
+        error: where, and how often it evaluates without `compile`.
 
     Example:
         >>> import squall as sq
@@ -61,9 +63,13 @@ def explain(
         return lambda *args, **kwargs: explain(function, *args, llvm=llvm, assembly=assembly, **kwargs)
     compiled = function if isinstance(function, Compiled) else compile(function)
     try:
-        compiled(*args, **kwargs)
+        result = compiled(*args, **kwargs)  # held: what nobody holds is not evaluated
     except TraceError as error:
         return "\n".join(_in_parts(compiled, error, args, kwargs))
+    if compiled.reason(args, kwargs) is not None:
+        flush()
+        return "\n".join(_pieces(compiled, args, kwargs))
+    del result
     lines = [f"{compiled.label}: {_count(compiled.captures, 'capture')}, {_count(compiled.calls, 'call')}"]
     for number, program in enumerate(compiled.programs, 1):
         lines.append(f"capture {number} of {len(compiled.programs)}")
@@ -83,6 +89,29 @@ def _needs_arguments(function: Any) -> bool:
     except ValueError:  # nobody knows
         return False
     return False
+
+
+def _pieces(compiled: Compiled, args: tuple, kwargs: dict) -> list[str]:
+    """Where a call that runs in parts reads values, and what it takes once plans are known."""
+    with by_values.watched() as readings:
+        counts, began = dict(trace.counters), time.perf_counter()
+        result = compiled(*args, **kwargs)
+        flush()
+        taken = time.perf_counter() - began
+    del result
+    more = {name: trace.counters.get(name, 0) - counts.get(name, 0) for name in ("flushes", "plans compiled")}
+    lines = [f"{compiled.label}: in {_count(more['flushes'], 'part')}, {_count(compiled.calls, 'call')}"]
+    places = Counter((r.function, r.place) for r in readings)
+    title = "reads"
+    for (function, place), n in places.items():
+        here = [r for r in readings if (r.function, r.place) == (function, place)]
+        times, spent = sum(r.evaluated for r in here), sum(r.end - r.begin for r in here)
+        what = f"evaluates {_count(times, 'time')}" if times else "they are there"
+        lines += _wrapped(title, f"values for {function} at {place}: {f'{n} times, ' if n > 1 else ''}{what}, "
+                                 f"{spent * 1e3:.3g} ms")
+        title = ""
+    lines += _wrapped("whole", f"{taken * 1e3:.3g} ms; {_count(more['plans compiled'], 'plan')} compiled in this call")
+    return lines
 
 
 def _in_parts(compiled: Compiled, error: TraceError, args: tuple, kwargs: dict) -> list[str]:

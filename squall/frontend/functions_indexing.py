@@ -9,6 +9,7 @@ from squall.base.errors import ArgumentError, DtypeError, ShapeError
 from squall.base.shapes import broadcast, normalize_dim
 from squall.frontend import arithmetic, creation, indexing, scatter
 from squall.frontend.autocast import promoted
+from squall.frontend.by_values import by_values
 from squall.frontend.core import Handle, cast, record
 from squall.frontend.declaring import of_tensor, only_floating
 from squall.frontend.out import apart, checked, into
@@ -192,6 +193,7 @@ def index_reduce(input: Any, dim: int, index: Any, source: Any, reduce: str, *, 
 _SEGMENTS = {"max": "amax", "min": "amin", "sum": "sum", "mean": "sum", "prod": "prod"}
 
 
+@by_values("segment_reduce")
 @of_tensor
 def segment_reduce(data: Any, reduce: str, *, lengths: Any = None, indices: Any = None, offsets: Any = None,
                    axis: int = 0, unsafe: bool = False, initial: float | None = None) -> Any:

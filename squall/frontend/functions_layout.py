@@ -9,6 +9,7 @@ from squall.base.dtypes import as_dtype, int64
 from squall.base.errors import ShapeError
 from squall.base.shapes import broadcast, normalize_dim
 from squall.frontend import complex_views, creation, joining, movement
+from squall.frontend.by_values import by_values
 from squall.frontend.core import Handle, cast, record, scalar_node, wrap
 from squall.frontend.declaring import of_tensor, with_out
 from squall.frontend.factories import factory
@@ -153,6 +154,7 @@ def _where(function: str, *given: Any, more: tuple = ()) -> Any:
     return found[0]
 
 
+@by_values("tensor_split")
 @of_tensor
 def tensor_split(input: Any, indices_or_sections: Any = None, dim: int = 0, *, indices: Any = None,
                  sections: Any = None, tensor_indices_or_sections: Any = None) -> tuple:

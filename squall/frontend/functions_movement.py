@@ -8,6 +8,7 @@ from squall.base.dtypes import int64
 from squall.base.errors import ShapeError
 from squall.base.shapes import broadcast, normalize_dim
 from squall.frontend import creation, joining, movement
+from squall.frontend.by_values import by_values
 from squall.frontend.core import Handle
 from squall.frontend.entries import Native
 from squall.frontend.out import apart, checked, into
@@ -237,6 +238,7 @@ def tile(input: Any, dims: Any) -> Any:
     return x.repeat((1,) * max(x.ndim - len(counts), 0) + counts)
 
 
+@by_values("repeat_interleave")
 def repeat_interleave(input: Any, repeats: Any = None, dim: int | None = None, *,
                       output_size: int | None = None) -> Any:
     """Each position repeated next to itself; of counts alone, each position's number as often as its count says.

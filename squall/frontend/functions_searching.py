@@ -12,6 +12,7 @@ from squall.base.errors import ArgumentError, ShapeError
 from squall.base.shapes import normalize_dim
 from squall.frontend import creation
 from squall.frontend.arrays import computed
+from squall.frontend.by_values import by_values
 from squall.frontend.core import Handle, cast, common_dtype, record, wrap
 from squall.frontend.declaring import of_tensor, with_out
 from squall.frontend.joining import pad
@@ -78,11 +79,13 @@ def isin(elements: Any, test_elements: Any, *, assume_unique: bool = False, inve
 
 
 # ---------------------------------------------------------------- positions
+@by_values("argwhere")
 def argwhere(input: Any) -> Any:
     """Positions of nonzero elements, as rows (evaluates the Tensor)."""
     return checked(input, "argwhere").nonzero()
 
 
+@by_values("nonzero_static")
 @of_tensor
 def nonzero_static(input: Any, *, size: int, fill_value: int = -1) -> Any:
     """`nonzero` cut or filled up to a number of rows."""
@@ -106,6 +109,7 @@ def _chosen(parts: tuple, wanted: tuple) -> Any:
     return kept[0] if len(kept) == 1 else kept
 
 
+@by_values("unique")
 def unique(input: Any, sorted: bool = True, return_inverse: bool = False, return_counts: bool = False,
            dim: int | None = None) -> Any:
     """The different elements, or slices along dim, in order (evaluates the Tensor).
@@ -127,6 +131,7 @@ def unique(input: Any, sorted: bool = True, return_inverse: bool = False, return
     return _chosen(parts, (True, return_inverse, return_counts))
 
 
+@by_values("unique_consecutive")
 def unique_consecutive(input: Any, return_inverse: bool = False, return_counts: bool = False,
                        dim: int | None = None) -> Any:
     """The first of each run of equal elements, or slices along dim (evaluates the Tensor)."""

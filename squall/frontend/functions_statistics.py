@@ -9,6 +9,7 @@ from squall.base.errors import ArgumentError, DtypeError, IndexRangeError, Shape
 from squall.base.shapes import normalize_dim
 from squall.frontend import arithmetic, creation
 from squall.frontend.autocast import full_precision
+from squall.frontend.by_values import by_values
 from squall.frontend.core import Handle, cast, record
 from squall.frontend.declaring import of_tensor, only_floating, with_exact_out, with_out
 from squall.frontend.functions_searching import searchsorted
@@ -205,6 +206,7 @@ def msort(input: Any) -> Any:
 
 
 # ---------------------------------------------------------------- counting into bins
+@by_values("bincount")
 @of_tensor
 def bincount(input: Any, weights: Any = None, minlength: int = 0) -> Any:
     """How often each non-negative integer occurs in a vector, or the sums of its weights (evaluates the largest)."""
@@ -239,6 +241,7 @@ def _range_of(x: Any, low: float, high: float, function: str, around: float = 1)
     return low, high
 
 
+@by_values("histc")
 @of_tensor
 def histc(input: Any, bins: int = 100, min: float = 0, max: float = 0) -> Any:
     """How many elements lie in each of so many even bins between min and max (of the data when both are equal)."""
@@ -274,6 +277,7 @@ def _bin_of(x: Any, edges: Any) -> Any:
     return arithmetic.where(inside, place, count)
 
 
+@by_values("histogram")
 @with_out
 def histogram(
     input: Any, bins: Any = 100, *, range: Any = None, weight: Any = None, density: bool = False
@@ -295,6 +299,7 @@ def histogram(
     return Histogram(counts, edges)
 
 
+@by_values("histogramdd")
 def histogramdd(input: Any, bins: Any, *, range: Any = None, weight: Any = None, density: bool = False) -> Histogram:
     """(counts, edges of each dimension) of points, which are the last dimension of input.
 

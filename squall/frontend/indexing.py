@@ -10,6 +10,7 @@ from squall.base.dtypes import bool_, int64, uint8
 from squall.base.errors import IndexRangeError, ShapeError, TraceError
 from squall.base.shapes import broadcast, numel
 from squall.frontend.arrays import array_view, computed
+from squall.frontend.by_values import by_values
 from squall.frontend.core import Handle, cast, operand, record, require_no_grad_leaf, scalar_node, wrap
 from squall.frontend.creation import tensor
 from squall.frontend.movement import permute, reshape, select, varying_start
@@ -255,6 +256,7 @@ def _positions(view: Any, left: dict[int, Any]) -> tuple[tuple, tuple[int, ...]]
     return tuple(indices), tuple(dims)
 
 
+@by_values("a mask as index")
 def nonzero(x: Any) -> tuple:
     """The positions of nonzero elements, one int64 Tensor a dimension. The value is evaluated."""
     import numpy

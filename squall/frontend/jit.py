@@ -5,6 +5,9 @@ and wrote, and compiles the graph. Later calls compare guards (`arguments.py`, `
 numbers as they then are (`binding.py`), run the program, and re-point what it wrote: parameters, optimizer
 state, running statistics, `.grad`. Nothing goes stale silently: a call is right, captures anew, or raises a
 named error.
+
+A function in which the size of something depends on values (`by_values.py`) is no single program. It runs as it is:
+what was recorded until then is evaluated by a plan of its own, found again by its graph, and recording goes on.
 """
 
 from __future__ import annotations
@@ -25,8 +28,9 @@ from squall.frontend.binding import MISS, Program
 from squall.frontend.bound import Bound
 from squall.frontend.calling import CallSlots
 from squall.frontend.capture import Capture
+from squall.frontend.core import Handle
 from squall.frontend.dynamic import Dynamic, automatic
-from squall.frontend.evaluation import flush, user_line
+from squall.frontend.evaluation import UnknownSizeError, flush, user_line
 from squall.frontend.folding import folded
 from squall.frontend.freezing import MOST_CHANGES, Frozen
 from squall.frontend.parts import AssumeMoreError, mode_key
@@ -35,6 +39,7 @@ from squall.frontend.state import local
 CAPTURES = 64
 FROZEN_SIZES = 8  # programs for sizes of their own, since one for any size is not frozen
 _leaf_classes: dict[type, bool] = {}
+_IN_PARTS: Any = object()
 
 
 def _is_leaf_class(value: Any) -> bool:
@@ -47,16 +52,17 @@ class Compiled(CallSlots):
 
     Attributes:
         captures: how often the function was captured. calls: how often it was called. programs: what
-        it was captured as.
+        it was captured as. parts: for kinds of arguments with which it is no single program, why not.
     """
 
-    def __init__(self, function: Callable, dynamic: Dynamic | None, freeze: bool = False):
+    def __init__(self, function: Callable, dynamic: Dynamic | None, freeze: bool = False, whole: bool = False):
         super().__init__()
         functools.update_wrapper(self, function, updated=())
-        self.function, self.dynamic, self.freeze = function, dynamic, freeze
+        self.function, self.dynamic, self.freeze, self.whole = function, dynamic, freeze, whole
         self.label = getattr(function, "__qualname__", type(function).__name__)
         self.programs: list[Program] = []
         self.frozen: dict[Program, Frozen] = {}
+        self.parts: dict[Any, UnknownSizeError] = {}
         self.captures = 0
         self._lock = threading.RLock()
         self._fixed: set[tuple[Any, int]] = set()
@@ -87,7 +93,8 @@ class Compiled(CallSlots):
         if state.pending:
             flush()
         with self._lock:
-            return self._run(leaves, structure)
+            result = self._run(leaves, structure)
+        return self.function(*args, **kwargs) if result is _IN_PARTS else result
 
     def _run(self, leaves: list, structure: Any) -> Any:
         self.count_call()
@@ -107,7 +114,16 @@ class Compiled(CallSlots):
                     elif self.frozen and program in self.frozen and self.frozen[program].look_again():
                         self._make_ready()
                     return result
-        capture, program = self._capture(leaves, structure)
+        kind = (structure, mode, _kinds(leaves)) if not self.whole else None
+        if kind in self.parts:
+            return _IN_PARTS
+        try:
+            capture, program = self._capture(leaves, structure)
+        except UnknownSizeError as error:
+            if self.whole:
+                raise
+            self.parts[kind] = error.with_traceback(None)
+            return _IN_PARTS
         if self.freeze:
             program = folded(program)
         if not program.created:
@@ -157,7 +173,16 @@ class Compiled(CallSlots):
                 if program.arguments.fit(leaves) is not False and program.watch.holds():
                     frozen = self.frozen.get(program)
                     return program, (frozen and frozen.call) or program.call or None
-        raise TraceError(f"{self.label}: the function is captured anew by every call")
+        reason = self.reason(arguments, named)
+        why = "is captured anew by every call" if reason is None else f"runs in parts and is no single program: {reason}"
+        raise TraceError(f"{self.label}: the function {why}")
+
+    def reason(self, arguments: tuple, named: dict) -> UnknownSizeError | None:
+        """Why a call that was just made is no single program; None if it is one."""
+        leaves, structure = pytree.flatten((arguments, named))
+        short = len(arguments) if not named and structure.children[0].children == (pytree.LEAF,) * len(leaves) else None
+        kinds = mode_key(), _kinds(leaves)
+        return self.parts.get((structure, *kinds)) or self.parts.get((short, *kinds))
 
     def _let_native_call(self, program: Program) -> None:
         program.call = calling.describe(program, self._lock) or False
@@ -235,6 +260,14 @@ def _pack(structure: Any, values: list) -> tuple[tuple, dict]:
     return (tuple(values), {}) if structure.__class__ is int else pytree.unflatten(structure, values)
 
 
+def _kinds(leaves: list) -> tuple:
+    """Flat arguments as far as they may decide which way a function goes: neither sizes nor numbers."""
+    return tuple([
+        (v.node.dtype, len(v.node.shape)) if isinstance(v, Handle) else v if v.__class__ in (bool, str) else v.__class__
+        for v in leaves
+    ])
+
+
 def _located(error: TraceError, name: str) -> TraceError:
     """The error with the user's line, taken from its traceback, when the message has none."""
     text = str(error)
@@ -249,7 +282,7 @@ def _located(error: TraceError, name: str) -> TraceError:
 
 
 def compile(
-    function: Callable | None = None, *, dynamic_shapes: Any = None, fullgraph: bool = True, freeze: bool = False,
+    function: Callable | None = None, *, dynamic_shapes: Any = None, fullgraph: bool = False, freeze: bool = False,
     disable: bool = False, **options: Any,
 ) -> Any:
     """Make a function one compiled program per kind of arguments.
@@ -258,21 +291,23 @@ def compile(
         function: takes and returns Tensors in nested containers; may use modules, optimizers, backward and
         random numbers. dynamic_shapes: for each positional argument a map from dimension to `sq.Dim` (or
         None): sizes declared to vary, compiled
-            once for their range. fullgraph and other options of torch.compile (dynamic, backend, mode, options)
-            are accepted; capture is always
-            whole. freeze: for inference; weights that a call only reads are packed once, and what depends on
-            them alone is computed once. A known scale and shift of the channels behind a convolution or linear
-            layer, as of batch normalisation that evaluates, go into its weight and bias, and 3 x 3 convolutions of
-            many channels use Winograd's filters, both of which round otherwise than the function does uncompiled.
-            A weight may still be written: the next call sees it. Calls that
-            record history are as without it. disable: give the function back as it is.
+            once for their range. fullgraph: raise an error where the size of something depends on values, as of
+            `x[x > 0]`, `nonzero` and `unique`. Otherwise such a function runs in parts: what it has recorded is
+            evaluated, the size is known, and recording goes on; `sq.explain` says where. Other options of
+            torch.compile (dynamic, backend, mode, options) are accepted. freeze: for inference; weights that a call
+            only reads are packed once, and what depends on them alone is computed once. A known scale and shift of the
+            channels behind a convolution or linear layer, as of batch normalisation that evaluates, go into its weight
+            and bias, and 3 x 3 convolutions of many channels use Winograd's filters, both of which round otherwise
+            than the function does uncompiled. A weight may still be written: the next call sees it. Calls that record
+            history are as without it. disable: give the function back as it is.
 
     Returns:
         Compiled: to be called like the function. Usable as a decorator.
 
     Raises:
         TraceError: when called, if the function asks for a value, lets a traced Tensor escape, or changes
-        what it is guarded by. ArgumentError: for `freeze` with `dynamic_shapes`.
+        what it is guarded by; with `fullgraph`, also if a size depends on values. ArgumentError: for `freeze` with
+        `dynamic_shapes`.
 
     Example:
         >>> import squall as sq
@@ -283,7 +318,7 @@ def compile(
         6.0
     """
     if function is None:
-        return lambda f: compile(f, dynamic_shapes=dynamic_shapes, freeze=freeze, disable=disable)
+        return lambda f: compile(f, dynamic_shapes=dynamic_shapes, fullgraph=fullgraph, freeze=freeze, disable=disable)
     if disable:
         return function
     if isinstance(function, Compiled):
@@ -291,4 +326,4 @@ def compile(
     if freeze and dynamic_shapes is not None:
         raise ArgumentError("compile: argument 'freeze' does not go with 'dynamic_shapes': weights are packed for "
                             "products of fixed sizes; leave one of them out")
-    return Compiled(function, None if dynamic_shapes is None else Dynamic(dynamic_shapes), freeze)
+    return Compiled(function, None if dynamic_shapes is None else Dynamic(dynamic_shapes), freeze, fullgraph)

@@ -9,6 +9,7 @@ from squall.base.errors import ArgumentError, DtypeError, ShapeError
 from squall.base.shapes import broadcast, normalize_dim
 from squall.frontend import indexing
 from squall.frontend.arithmetic import in_place, scaled
+from squall.frontend.by_values import by_values
 from squall.frontend.core import Handle, cast, record
 from squall.frontend.creation import zeros
 from squall.frontend.joining import stack
@@ -114,12 +115,14 @@ def index_select(x: Any, dim: int, index: Any) -> Any:
     return out if x.node.shape else reshape(out, ())
 
 
+@by_values("masked_select")
 def masked_select(x: Any, mask: Any) -> Any:
     """Elements where the broadcast mask is true, in one dimension (evaluates the mask)."""
     shape = broadcast(tuple(x.node.shape), tuple(mask.node.shape), "masked_select")
     return indexing.getitem(_row(expand(x, shape)), _row(expand(mask, shape)))
 
 
+@by_values("nonzero")
 def nonzero(x: Any, as_tuple: bool) -> Any:
     """Positions of nonzero elements: a matrix with a row each, or one Tensor a dimension."""
     positions = indexing.nonzero(x)

@@ -16,7 +16,7 @@ from squall.base import epoch
 from squall.base.dtypes import float64, int64
 from squall.base.errors import TraceError
 from squall.frontend.core import Handle, scalar_node, watch_wrapping, wrap
-from squall.frontend.evaluation import user_line, value_unavailable
+from squall.frontend.evaluation import ValueUnavailableError, user_line, value_unavailable
 from squall.frontend.state import local
 from squall.frontend.tape import GradRecord
 from squall.ir.node import Node
@@ -279,7 +279,7 @@ def check_no_value(what: str, tensor: Any = None) -> None:
     tensor's."""
     trace = local.state.trace
     if trace is not None and (tensor is None or not trace.knows(tensor)):
-        raise TraceError(f"{user_line()}: {value_unavailable(what)}")
+        raise ValueUnavailableError(f"{user_line()}: {value_unavailable(what)}")
 
 
 def refuse(what: str, instead: str) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 from squall.base.dtypes import float64, int64
 from squall.frontend import arithmetic, creation
 from squall.frontend import functions_complex as planes
+from squall.frontend.by_values import by_values
 from squall.frontend.core import record
 from squall.ir.op import ops
 from squall.numpy import elementwise as el
@@ -227,6 +228,7 @@ def _chosen_bins(x: Any, rule: str, given: Any, weights: Any) -> int:
     return len(numpy.histogram_bin_edges(x.detach_array(), rule, given)) - 1
 
 
+@by_values("histogram_bin_edges")
 def histogram_bin_edges(a: Any, bins: Any = 10, range: Any = None, weights: Any = None) -> Any:
     """The edges of the bins that `histogram` uses."""
     x = arr(a).reshape(-1)
@@ -248,6 +250,7 @@ def histogram_bin_edges(a: Any, bins: Any = 10, range: Any = None, weights: Any 
     return lift(edges)
 
 
+@by_values("histogram")
 def histogram(a: Any, bins: Any = 10, range: Any = None, density: Any = None, weights: Any = None) -> tuple:
     """(counts, edges): how many elements lie in each bin; the last one is closed.
 
@@ -284,6 +287,7 @@ def dtype_of_bool() -> Any:
     return creation.as_dtype("uint8")
 
 
+@by_values("bincount")
 def bincount(x: Any, /, weights: Any = None, minlength: Any = 0) -> Any:
     """How often each non-negative integer occurs in a vector, or the sums of its weights."""
     values = arr(x)

@@ -9,6 +9,7 @@ from squall.frontend import arithmetic, creation
 from squall.frontend import functions_complex as planes
 from squall.frontend import functions_elementwise as more
 from squall.frontend.core import record
+from squall.frontend.state import local
 from squall.ir.op import ops
 from squall.numpy.core import cast
 
@@ -49,7 +50,8 @@ def of_bool(on_bool: str, otherwise: str) -> Any:
 def power(a: Any, b: Any) -> Any:
     """Power; integers refuse negative exponents that are known."""
     dtype = a.node.dtype
-    if dtype.category == 1 and dtype.signed and b.node.buffer is not None and bool((b < 0).any()):
+    is_known = b.node.buffer is not None and local.state.trace is None
+    if dtype.category == 1 and dtype.signed and is_known and bool((b < 0).any()):
         raise ValueError("Integers to negative integer powers are not allowed.")
     return arithmetic.power(a, b)
 

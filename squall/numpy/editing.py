@@ -6,6 +6,7 @@ from typing import Any
 
 from squall.base.dtypes import int64
 from squall.frontend import functions_movement as moving
+from squall.frontend.by_values import by_values
 from squall.frontend.movement import expand
 from squall.numpy import joining, shaping
 from squall.numpy.core import (
@@ -37,6 +38,7 @@ def tile(A: Any, reps: Any, /) -> Any:
     return lift(moving.reshape(made, tuple(c * s for c, s in zip(counts, shape, strict=True))).clone())
 
 
+@by_values("repeat")
 def repeat(a: Any, /, repeats: Any, axis: int | None = None) -> Any:
     """Each element repeated next to itself, flattened unless an axis is given.
 
@@ -87,6 +89,7 @@ def _positions(obj: Any) -> Any:
     return obj if isinstance(obj, slice) else numpy.asarray(arr(obj).detach_array() if is_array(obj) else obj)
 
 
+@by_values("delete")
 def delete(arr: Any, obj: Any, axis: int | None = None) -> Any:
     """The array without some positions of an axis; flattened unless one is given."""
     x = _as_array(shaping.ravel(arr) if axis is None else arr)
@@ -109,6 +112,7 @@ def delete(arr: Any, obj: Any, axis: int | None = None) -> Any:
 _as_array = arr
 
 
+@by_values("insert")
 def insert(arr: Any, obj: Any, values: Any, axis: int | None = None) -> Any:
     """Values put in before positions of an axis; flattened unless one is given."""
     import numpy
@@ -142,6 +146,7 @@ def insert(arr: Any, obj: Any, values: Any, axis: int | None = None) -> Any:
     return lift(taken(_as_array(joining.concat([x, new], d)), _as_array(source), d))
 
 
+@by_values("trim_zeros")
 def trim_zeros(filt: Any, trim: str = "fb", axis: Any = None) -> Any:
     """An array without zeros at its front ("f") and back ("b"), along all axes or some.
 

@@ -6,11 +6,13 @@ from typing import Any
 
 from squall.base.dtypes import float64, int64, uint8
 from squall.frontend import creation as making
+from squall.frontend.by_values import by_values
 from squall.numpy import creation, joining, shaping, sorting
 from squall.numpy.binning import histogram_bin_edges
 from squall.numpy.core import arr, cast, lift, one_axis
 
 
+@by_values("histogramdd")
 def histogramdd(sample: Any, bins: Any = 10, range: Any = None, density: Any = None, weights: Any = None) -> tuple:
     """(counts, edges of each dimension) of points.
 
@@ -78,6 +80,7 @@ def _edges(x: Any, bins: Any, span: Any) -> Any:
     return edge
 
 
+@by_values("histogram2d")
 def histogram2d(
     x: Any, y: Any, bins: Any = 10, range: Any = None, density: Any = None, weights: Any = None
 ) -> tuple:

@@ -10,6 +10,7 @@ from typing import Any
 from squall.base.dtypes import bool_, int64
 from squall.base.shapes import broadcast
 from squall.frontend import arithmetic, functions_movement, reductions
+from squall.frontend.by_values import by_values
 from squall.frontend.creation import arange
 from squall.frontend.movement import expand
 from squall.ir.op import ops
@@ -74,6 +75,7 @@ def argmin(a: Any, /, axis: int | None = None, out: Any = None, *, keepdims: boo
     return _position(a, axis, out, keepdims, "argmin")
 
 
+@by_values("nonzero")
 def nonzero(a: Any, /) -> tuple:
     """The positions of nonzero elements: one array for each dimension."""
     x = arr(a)
@@ -84,11 +86,13 @@ def nonzero(a: Any, /) -> tuple:
     return tuple(lift(fresh(p)) for p in x.detach_array().nonzero())
 
 
+@by_values("flatnonzero")
 def flatnonzero(a: Any) -> Any:
     """The positions of nonzero elements of the flattened array."""
     return nonzero(shaping.ravel(a))[0]
 
 
+@by_values("argwhere")
 def argwhere(a: Any) -> Any:
     """The positions of nonzero elements as rows."""
     import numpy
@@ -130,11 +134,13 @@ def select(condlist: Any, choicelist: Any, default: Any = 0) -> Any:
     return lift(made)
 
 
+@by_values("extract")
 def extract(condition: Any, arr: Any) -> Any:
     """The elements of the flattened array where a condition holds."""
     return compress(shaping.ravel(condition), shaping.ravel(arr))
 
 
+@by_values("compress")
 def compress(condition: Any, a: Any, axis: int | None = None, out: Any = None) -> Any:
     """The positions of an axis (of the flattened array) where a condition holds."""
     mask = arr(condition)

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from squall.base.dtypes import bool_
 from squall.frontend import arithmetic
+from squall.frontend.by_values import by_values
 from squall.frontend.core import record
 from squall.ir.op import ops
 from squall.numpy import joining, searching, shaping, sorting
@@ -54,6 +55,7 @@ def _unique(x: Any, equal_nan: bool = True, axis: Any = None) -> tuple:
     return tuple(lift(fresh(f)) for f in found)
 
 
+@by_values("unique")
 def unique(
     ar: Any,
     return_index: bool = False,
@@ -80,6 +82,7 @@ def unique(
     return kept[0] if len(kept) == 1 else kept
 
 
+@by_values("unique_all")
 def unique_all(x: Any, /) -> UniqueAll:
     """(values, indices, inverse_indices, counts) of the different elements; every NaN is one of its own."""
     x = arr(x)
@@ -87,12 +90,14 @@ def unique_all(x: Any, /) -> UniqueAll:
     return UniqueAll(values, first, shaping.reshape(inverse, tuple(x.node.shape)), counts)
 
 
+@by_values("unique_counts")
 def unique_counts(x: Any, /) -> UniqueCounts:
     """(values, counts) of the different elements; every NaN is one of its own."""
     values, _, _, counts = _unique(arr(x), False)
     return UniqueCounts(values, counts)
 
 
+@by_values("unique_inverse")
 def unique_inverse(x: Any, /) -> UniqueInverse:
     """(values, inverse_indices) of the different elements; every NaN is one of its own."""
     x = arr(x)
@@ -100,6 +105,7 @@ def unique_inverse(x: Any, /) -> UniqueInverse:
     return UniqueInverse(values, shaping.reshape(inverse, tuple(x.node.shape)))
 
 
+@by_values("unique_values")
 def unique_values(x: Any, /) -> Any:
     """The different elements; every NaN is one of its own."""
     return _unique(arr(x), False)[0]
@@ -138,6 +144,7 @@ def _two_sets(ar1: Any, ar2: Any, unique_already: bool) -> tuple:
     return (a, b) if unique_already else (unique(a), unique(b))
 
 
+@by_values("intersect1d")
 def intersect1d(ar1: Any, ar2: Any, assume_unique: bool = False, return_indices: bool = False) -> Any:
     """The elements of both arrays, in order; with `return_indices` also where each first stands in them."""
     a, b = shaping.ravel(ar1), shaping.ravel(ar2)
@@ -153,17 +160,20 @@ def _first_places(x: Any, values: Any) -> Any:
     return searching.take(first, sorting.searchsorted(different, values))
 
 
+@by_values("union1d")
 def union1d(ar1: Any, ar2: Any) -> Any:
     """The elements of either array, in order."""
     return unique(joining.concat((ar1, ar2), None))
 
 
+@by_values("setdiff1d")
 def setdiff1d(ar1: Any, ar2: Any, assume_unique: bool = False) -> Any:
     """The elements of the first array that the second lacks, in order."""
     a, b = _two_sets(ar1, ar2, assume_unique)
     return searching.compress(isin(a, b, invert=True), a)
 
 
+@by_values("setxor1d")
 def setxor1d(ar1: Any, ar2: Any, assume_unique: bool = False) -> Any:
     """The elements of exactly one of two arrays, in order."""
     a, b = _two_sets(ar1, ar2, assume_unique)

@@ -10,6 +10,7 @@ from typing import Any
 
 import squall as sq
 from squall.frontend.autocast import full_precision
+from squall.frontend.by_values import by_values
 from squall.nn.functional.core import ShapeError, check_floating, check_reduction
 
 IMPOSSIBLE = -1e30
@@ -81,6 +82,7 @@ def _lengths(name: str, lengths: Any, batch: int) -> Any:
     return made
 
 
+@by_values("ctc_loss")
 def _labels(targets: Any, counts: Any, given: Any, batch: int) -> Any:
     """The labels as (batch, most), whatever stands behind the end of each."""
     targets = targets.to(sq.int64)

@@ -6,6 +6,7 @@ from typing import Any
 
 import squall as sq
 from squall.frontend.autocast import lowered
+from squall.frontend.by_values import by_values
 from squall.nn.functional.core import DtypeError, Native, ShapeError, apply, check_tensor, ops
 
 
@@ -45,6 +46,7 @@ def _linear(input: Any, weight: Any, bias: Any) -> Any:
     return apply(ops.linear, (input, weight) if bias is None else (input, weight, bias))
 
 
+@by_values("one_hot")
 def one_hot(tensor: Any, num_classes: int = -1) -> Any:
     """int64 rows that are 1 at the index and 0 elsewhere.
 

@@ -6,6 +6,7 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 import squall as sq
+from squall.frontend.by_values import by_values
 
 
 class PackedSequence(NamedTuple):
@@ -23,6 +24,7 @@ class PackedSequence(NamedTuple):
     unsorted_indices: Any = None
 
 
+@by_values("lengths of sequences")
 def _lengths(lengths: Any) -> list[int]:
     return [int(n) for n in (lengths.tolist() if hasattr(lengths, "tolist") else lengths)]
 
