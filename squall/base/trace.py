@@ -16,7 +16,7 @@ from typing import Any
 from squall.base import config
 
 counters: dict[str, int] = {}
-_listeners: list[Callable[[str, dict[str, Any]], None]] = []
+listeners: list[Callable[[str, dict[str, Any]], None]] = []
 
 
 def count(name: str, amount: int = 1) -> None:
@@ -26,29 +26,29 @@ def count(name: str, amount: int = 1) -> None:
 
 def listening() -> bool:
     """Whether an event would reach anybody."""
-    return bool(_listeners)
+    return bool(listeners)
 
 
 def emit(name: str, **fields: Any) -> None:
     """Send an event to all listeners."""
-    for listener in tuple(_listeners):
+    for listener in tuple(listeners):
         listener(name, fields)
 
 
 def listen(listener: Callable[[str, dict[str, Any]], None]) -> Callable[[], None]:
     """Register a listener; the result removes it."""
-    _listeners.append(listener)
-    return lambda: _listeners.remove(listener)
+    listeners.append(listener)
+    return lambda: listeners.remove(listener)
 
 
 def begin() -> float:
     """When a stretch of work begins, for `end`; 0 when nobody listens."""
-    return time.perf_counter() if _listeners else 0.0
+    return time.perf_counter() if listeners else 0.0
 
 
 def end(name: str, began: float) -> None:
     """Send the event "span" of a stretch of work that began when `begin` said."""
-    if began and _listeners:
+    if began and listeners:
         emit("span", span=name, begin=began, end=time.perf_counter(), thread=threading.get_ident())
 
 

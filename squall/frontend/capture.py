@@ -101,8 +101,8 @@ class Capture:
     def run(self) -> Program:
         """Trace the function and make the program of it. On an error, everything outside is as it was
         before."""
-        trace = Trace()
-        stand_ins = StandIns(self.leaves, self.assumed)
+        trace: Any = Trace()
+        stand_ins: Any = StandIns(self.leaves, self.assumed)
         trace.given = frozenset(map(id, stand_ins.values))
         mode, state = mode_key(), local.state
         switches = state.grad, state.inference, state.autocast
@@ -137,7 +137,7 @@ class Capture:
                 state.grad, state.inference, state.autocast = switches
                 state.update()
             references = [*stand_ins.made, *trace.references()]
-            stand_ins = trace = None  # type: ignore[assignment]
+            stand_ins = trace = None
             self._check_left(references, program.created.keys())
             self._check_changed(program)
         except UnknownSizeError:  # the function will run as it is
@@ -145,7 +145,7 @@ class Capture:
             if _random_state(self.around.random) != drawn:
                 raise self._drew() from None
             references = [*stand_ins.made, *trace.references()]
-            stand_ins = trace = None  # type: ignore[assignment]
+            stand_ins = trace = None
             self._check_left(references, {})
             self._refuse_change(self._changed())
             raise

@@ -93,24 +93,23 @@ def _needs_arguments(function: Any) -> bool:
 
 def _pieces(compiled: Compiled, args: tuple, kwargs: dict) -> list[str]:
     """Where a call that runs in parts reads values, and what it takes once plans are known."""
+    before, plans = (trace.counters.get(name, 0) for name in ("flushes", "plans compiled"))
     with by_values.watched() as readings:
-        counts, began = dict(trace.counters), time.perf_counter()
+        began = time.perf_counter()
         result = compiled(*args, **kwargs)
         flush()
         taken = time.perf_counter() - began
+    parts, plans = trace.counters.get("flushes", 0) - before, trace.counters.get("plans compiled", 0) - plans
     del result
-    more = {name: trace.counters.get(name, 0) - counts.get(name, 0) for name in ("flushes", "plans compiled")}
-    lines = [f"{compiled.label}: in {_count(more['flushes'], 'part')}, {_count(compiled.calls, 'call')}"]
-    places = Counter((r.function, r.place) for r in readings)
-    title = "reads"
-    for (function, place), n in places.items():
-        here = [r for r in readings if (r.function, r.place) == (function, place)]
-        times, spent = sum(r.evaluated for r in here), sum(r.end - r.begin for r in here)
-        what = f"evaluates {_count(times, 'time')}" if times else "they are there"
-        lines += _wrapped(title, f"values for {function} at {place}: {f'{n} times, ' if n > 1 else ''}{what}, "
-                                 f"{spent * 1e3:.3g} ms")
+    lines, title = [f"{compiled.label}: in {_count(parts, 'part')}, {_count(compiled.calls, 'call')}"], "reads"
+    for function, place in dict.fromkeys((r.function, r.place) for r in readings):
+        here = [r.evaluated for r in readings if (r.function, r.place) == (function, place)]
+        spent = sum(r.end - r.begin for r in readings if (r.function, r.place) == (function, place))
+        often = f"{len(here)} times, " if len(here) > 1 else ""
+        what = f"evaluates {_count(sum(here), 'time')}" if sum(here) else "they are there"
+        lines += _wrapped(title, f"values for {function} at {place}: {often}{what}, {spent * 1e3:.3g} ms")
         title = ""
-    lines += _wrapped("whole", f"{taken * 1e3:.3g} ms; {_count(more['plans compiled'], 'plan')} compiled in this call")
+    lines += _wrapped("whole", f"{taken * 1e3:.3g} ms; {_count(plans, 'plan')} compiled in this call")
     return lines
 
 

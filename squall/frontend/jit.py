@@ -174,7 +174,7 @@ class Compiled(CallSlots):
                     frozen = self.frozen.get(program)
                     return program, (frozen and frozen.call) or program.call or None
         reason = self.reason(arguments, named)
-        why = "is captured anew by every call" if reason is None else f"runs in parts and is no single program: {reason}"
+        why = f"runs in parts and is no single program: {reason}" if reason else "is captured anew by every call"
         raise TraceError(f"{self.label}: the function {why}")
 
     def reason(self, arguments: tuple, named: dict) -> UnknownSizeError | None:

@@ -114,7 +114,7 @@ def _objects() -> dict[str, Any]:
         "NEW": NEW, "WALKED": WALKED, "FREED": FREED, "SCALAR": ops.scalar, "BUFFER_OP": ops.buffer,
         "TEXT_FLOAT": "float", "TEXT_BOOL": "bool", "TEXT_SCALAR": "scalar", "TEXT_ROWS": "rows",
         "TEXT_DONATE": "donate", "TEXT_STATE": "state", "TEXT_FLUSHES": "flushes", "LOCAL": local,
-        "GATES": gates, "BESIDE_OTHERS": beside_others,
+        "GATES": gates, "LISTENERS": trace.listeners, "BESIDE_OTHERS": beside_others,
         "KNOBS": config._values, "CODE_KEY": config._code_key, "COUNTERS": trace.counters,
         "READY": ready.plans.entries, "SLAB": _small.slab, "ALLOCATE": allocate,
         "ACQUIRE": lock.acquire, "RELEASE": lock.release,

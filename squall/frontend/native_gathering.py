@@ -187,7 +187,9 @@ def mask_operands(tensor, node, rank, count):
 
 
 def by_mask(state, tensor, mask):
-    """`x[mask]`; 0 with an error, or without one where Python must do it."""
+    """`x[mask]`; 0 with an error, or without one where Python must do it: that tells who listens (`by_values.py`)."""
+    if PyList_Size(LISTENERS) != 0:
+        return 0
     node = known_value(state, mask)
     target = node_of(tensor)
     if node == 0 or target == 0 or node.Node_type.ob_type != TENSOR_TYPE or elements_of(node.Node_type) < 1:

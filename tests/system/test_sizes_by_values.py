@@ -6,6 +6,7 @@ import squall as sq
 import squall.numpy as snp
 from squall import nn
 from squall.base.errors import TraceError
+from squall.engine import ready
 from squall.nn import functional as F
 
 COUNTS = sq.tensor([3, 1, 0, 2, 1, 4])
@@ -120,6 +121,18 @@ def test_explain_tells_where_and_what_it_took():
     assert " ms; 0 plans compiled in this call" in text
 
 
+def test_explain_tells_what_native_code_would_read():
+    def f(x):
+        return (x * 2)[x > 0].sum()
+
+    compiled = sq.compile(f)
+    for _ in range(300):  # until flushes are native
+        compiled(drawn(3)).item()
+    assert ready.Native.flush is not None
+    text = " ".join(sq.explain(compiled)(drawn(3)).split())
+    assert "in 2 parts" in text and "evaluates 1 time, " in text, text
+
+
 def test_explain_adds_up_what_a_loop_reads():
     def f(x):
         for _ in range(3):
@@ -134,7 +147,7 @@ def test_whole_graphs_are_asked_for():
     compiled = sq.compile(lambda x: x[x > 0], fullgraph=True)
     with pytest.raises(TraceError, match=r"test_sizes_by_values.py:\d+: a mask as index: .*fullgraph"):
         compiled(drawn(3))
-    with pytest.raises(TraceError, match="runs in parts and is no single program.*nonzero"):
+    with pytest.raises(TraceError, match=r"runs in parts and is no single program.*nonzero"):
         sq.compile(lambda x: x.nonzero()).bind(drawn(3))
 
 
@@ -168,7 +181,7 @@ def test_what_a_function_did_before_it_stopped_is_not_done_twice():
         seen.append(x * 2)
         return x[x > 0]
 
-    with pytest.raises(TraceError, match="escaped|changed seen"):
+    with pytest.raises(TraceError, match=r"escaped|changed seen"):
         sq.compile(keeps)(drawn(3))
     count = {"calls": 0}
 
