@@ -144,9 +144,9 @@ def test_explain_adds_up_what_a_loop_reads():
 
 
 def test_whole_graphs_are_asked_for():
-    compiled = sq.compile(lambda x: x[x > 0], fullgraph=True)
-    with pytest.raises(TraceError, match=r"test_sizes_by_values.py:\d+: a mask as index: .*fullgraph"):
-        compiled(drawn(3))
+    for compiled in (sq.compile(lambda x: x[x > 0], fullgraph=True), sq.compile(fullgraph=True)(lambda x: x[x > 0])):
+        with pytest.raises(TraceError, match=r"test_sizes_by_values.py:\d+: a mask as index: .*fullgraph"):
+            compiled(drawn(3))
     with pytest.raises(TraceError, match=r"runs in parts and is no single program.*nonzero"):
         sq.compile(lambda x: x.nonzero()).bind(drawn(3))
 
