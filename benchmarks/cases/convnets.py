@@ -274,8 +274,12 @@ LAYERS = {
     "depthwise-96x112-stride2": Layer(8, 96, 112, 96, 3, 2, 96),
 }
 
+# Rounding grows from step to step: the losses of ResNet-50's first steps on one batch, 9.0, 4.7, 1.7, 0.3 and 0.07,
+# differ by up to 0.015 among PyTorch's own layouts and float64.
+TRAINED_TOLERANCE = {"resnet50-train": 1e-2}
 for key, (make, shape, classes, about, full) in TRAINED.items():
-    register(Case(key, "convnets", about, train_contenders(make, shape, classes), tolerance=2e-3, full=full))
+    register(Case(key, "convnets", about, train_contenders(make, shape, classes),
+                  tolerance=TRAINED_TOLERANCE.get(key, 2e-3), full=full))  # fmt: skip
 for key, (make, shape, about, full) in INFERRED.items():
     register(Case(key, "convnets", about, inference_contenders(make, shape), full=full))
 for key, layer in LAYERS.items():
