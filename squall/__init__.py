@@ -15,7 +15,7 @@ from squall.base.version import VERSION as __version__  # noqa: N811
 
 _MODULES = (
     "nn", "optim", "data", "io", "models", "cli", "autograd", "func", "linalg", "special", "signal", "masked", "fft",
-    "base", "ir", "ops", "numpy", "interop", "amp", "testing", "random",
+    "base", "ir", "ops", "numpy", "interop", "amp", "testing", "random", "distributions",
 )  # fmt: skip
 _DTYPES = (
     "complex64", "complex128", "cfloat", "cdouble",

@@ -18,6 +18,7 @@ MODULES = (
     "squall.autograd", "squall.autograd.forward_ad", "squall.autograd.functional", "squall.func",
     "squall.linalg", "squall.fft", "squall.special", "squall.signal.windows", "squall.masked",
     "squall.amp", "squall.random", "squall.testing",
+    "squall.distributions", "squall.distributions.constraints",
     "squall.data", "squall.io", "squall.models", "squall.numpy", "squall.numpy.linalg",
     "squall.numpy.fft", "squall.numpy.random", "squall.numpy.polynomial", "squall.numpy.emath",
     "squall.numpy.testing", "squall.interop",

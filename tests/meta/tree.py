@@ -27,7 +27,7 @@ RANKS = {
     "nn": 7, "optim": 7, "data": 7, "io": 7,
     # PyTorch's names of modules for what the frontend holds
     "autograd": 7, "func": 7, "linalg": 7, "special": 7, "signal": 7, "masked": 7, "fft": 7,
-    "amp": 7, "testing": 7, "random": 7,
+    "amp": 7, "testing": 7, "random": 7, "distributions": 7,
     # NumPy's names, and the Array API
     "numpy": 7,
     "models": 8, "interop": 8, "distributed": 8,
