@@ -9,6 +9,7 @@ import squall as sq
 from squall.distributions import constraints
 from squall.distributions.counts import Binomial
 from squall.distributions.distribution import Distribution
+from squall.distributions.errors import UndefinedError
 from squall.distributions.utils import lazy_property, logits_to_probs, one_of, probs_to_logits, tracing
 
 
@@ -205,7 +206,7 @@ class Multinomial(Distribution):
 
     def __init__(self, total_count: int = 1, probs: Any = None, logits: Any = None, validate_args: bool | None = None):
         if not isinstance(total_count, int):
-            raise NotImplementedError("Multinomial: total_count must be one int for the whole batch")
+            raise UndefinedError("Multinomial: total_count must be one int for the whole batch")
         self.total_count = total_count
         self._categorical = Categorical(probs, logits, validate_args=validate_args)
         shape = self._categorical.param_shape

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import squall as sq
+from squall.distributions.errors import UndefinedError
 
 
 class Constraint:
@@ -25,7 +26,7 @@ class Constraint:
 
     def check(self, value: Any) -> Any:
         """Whether each event lies in the region; a bool Tensor of the shape without the event's dimensions."""
-        raise NotImplementedError(f"{type(self).__name__}: check() is not defined")
+        raise UndefinedError(f"{type(self).__name__}: check() is not defined")
 
     def __repr__(self) -> str:
         return type(self).__name__.lstrip("_") + "()"
@@ -49,7 +50,7 @@ class _Dependent(Constraint):
 
     def _known(self, value: Any, name: str) -> Any:
         if value is NotImplemented:
-            raise NotImplementedError(f"dependent constraint: {name} depends on the distribution; ask its support")
+            raise UndefinedError(f"dependent constraint: {name} depends on the distribution; ask its support")
         return value
 
     def __call__(self, *, is_discrete: Any = NotImplemented, event_dim: Any = NotImplemented) -> _Dependent:

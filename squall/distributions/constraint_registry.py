@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from squall.distributions import constraints, transforms
+from squall.distributions.errors import UndefinedError
 
 
 class ConstraintRegistry:
@@ -46,7 +47,7 @@ class ConstraintRegistry:
         """
         factory = self._registry.get(type(constraint))
         if factory is None:
-            raise NotImplementedError(f"no transform is registered for {type(constraint).__name__} constraints")
+            raise UndefinedError(f"no transform is registered for {type(constraint).__name__} constraints")
         return factory(constraint)
 
 

@@ -12,6 +12,7 @@ import squall as sq
 from squall.distributions import constraints
 from squall.distributions.chances import OfChance
 from squall.distributions.distribution import ExponentialFamily
+from squall.distributions.errors import UndefinedError
 from squall.distributions.gammas import Gamma
 from squall.distributions.utils import broadcast_all, is_tensor, scalar, tiny
 
@@ -75,7 +76,7 @@ class Binomial(OfChance):
     def enumerate_support(self, expand: bool = True) -> Any:
         most = int(self.total_count.max())
         if int(self.total_count.min()) != most:
-            raise NotImplementedError("Binomial: enumerate_support() needs one number of trials for the whole batch")
+            raise UndefinedError("Binomial: enumerate_support() needs one number of trials for the whole batch")
         return self._listed(sq.arange(most + 1, dtype=self.__dict__[self._given].dtype), expand)
 
 

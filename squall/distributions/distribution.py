@@ -7,6 +7,7 @@ from typing import Any
 
 import squall as sq
 from squall.distributions import constraints
+from squall.distributions.errors import UndefinedError
 from squall.distributions.utils import holds, is_tensor, lazy_property, tracing
 
 
@@ -102,17 +103,17 @@ class Distribution:
     @property
     def mean(self) -> Any:
         """The mean."""
-        raise NotImplementedError(f"{type(self).__name__}: mean is not defined")
+        raise UndefinedError(f"{type(self).__name__}: mean is not defined")
 
     @property
     def mode(self) -> Any:
         """The most probable value."""
-        raise NotImplementedError(f"{type(self).__name__}: mode is not defined")
+        raise UndefinedError(f"{type(self).__name__}: mode is not defined")
 
     @property
     def variance(self) -> Any:
         """The variance."""
-        raise NotImplementedError(f"{type(self).__name__}: variance is not defined")
+        raise UndefinedError(f"{type(self).__name__}: variance is not defined")
 
     @property
     def stddev(self) -> Any:
@@ -127,7 +128,7 @@ class Distribution:
 
     def rsample(self, sample_shape: Any = ()) -> Any:
         """Random values whose gradients with respect to the parameters are those of a moving sample."""
-        raise NotImplementedError(f"{type(self).__name__}: rsample() is not defined; samples have no gradient")
+        raise UndefinedError(f"{type(self).__name__}: rsample() is not defined; samples have no gradient")
 
     def sample_n(self, n: int) -> Any:
         """n random values; the older form of `sample((n,))`."""
@@ -135,19 +136,19 @@ class Distribution:
 
     def log_prob(self, value: Any) -> Any:
         """The logarithm of the density, or probability, of each value."""
-        raise NotImplementedError(f"{type(self).__name__}: log_prob() is not defined")
+        raise UndefinedError(f"{type(self).__name__}: log_prob() is not defined")
 
     def cdf(self, value: Any) -> Any:
         """The probability of at most a value."""
-        raise NotImplementedError(f"{type(self).__name__}: cdf() is not defined")
+        raise UndefinedError(f"{type(self).__name__}: cdf() is not defined")
 
     def icdf(self, value: Any) -> Any:
         """The value below which a given probability lies."""
-        raise NotImplementedError(f"{type(self).__name__}: icdf() is not defined")
+        raise UndefinedError(f"{type(self).__name__}: icdf() is not defined")
 
     def enumerate_support(self, expand: bool = True) -> Any:
         """All values, along a new first dimension; expanded over the batch or with sizes of 1 there."""
-        raise NotImplementedError(f"{type(self).__name__}: enumerate_support() is not defined")
+        raise UndefinedError(f"{type(self).__name__}: enumerate_support() is not defined")
 
     def _listed(self, values: Any, expand: bool) -> Any:
         """Values along the first dimension, with the batch's dimensions behind them."""
@@ -157,7 +158,7 @@ class Distribution:
 
     def entropy(self) -> Any:
         """The entropy, in nats."""
-        raise NotImplementedError(f"{type(self).__name__}: entropy() is not defined")
+        raise UndefinedError(f"{type(self).__name__}: entropy() is not defined")
 
     def perplexity(self) -> Any:
         """exp(entropy)."""
@@ -211,10 +212,10 @@ class ExponentialFamily(Distribution):
 
     @property
     def _natural_params(self) -> tuple:
-        raise NotImplementedError(f"{type(self).__name__}: natural parameters are not defined")
+        raise UndefinedError(f"{type(self).__name__}: natural parameters are not defined")
 
     def _log_normalizer(self, *natural: Any) -> Any:
-        raise NotImplementedError(f"{type(self).__name__}: the log normalizer is not defined")
+        raise UndefinedError(f"{type(self).__name__}: the log normalizer is not defined")
 
     def _expectations(self) -> tuple:
         """F at the natural parameters, these, and its gradients there, the means of the statistics."""
@@ -227,7 +228,7 @@ class ExponentialFamily(Distribution):
     def entropy(self) -> Any:
         """F - eta . grad F - E[k], by the gradient of the log normalizer."""
         if self._mean_carrier_measure is None:
-            raise NotImplementedError(f"{type(self).__name__}: the mean of the carrier is not defined")
+            raise UndefinedError(f"{type(self).__name__}: the mean of the carrier is not defined")
         value, natural, means = self._expectations()
         total = value - self._mean_carrier_measure
         for p, m in zip(natural, means, strict=True):

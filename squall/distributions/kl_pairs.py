@@ -11,6 +11,7 @@ from squall.distributions.chances import Bernoulli, Geometric
 from squall.distributions.continuous import Cauchy, Exponential, Laplace, Uniform
 from squall.distributions.counts import Binomial, Poisson
 from squall.distributions.distribution import ExponentialFamily
+from squall.distributions.errors import UndefinedError
 from squall.distributions.extremes import Gumbel, Pareto
 from squall.distributions.gammas import Gamma
 from squall.distributions.kl_table import kl_divergence, register_kl
@@ -39,7 +40,7 @@ def _bernoulli(p: Any, q: Any) -> Any:
 @register_kl(Binomial, Binomial)
 def _binomial(p: Any, q: Any) -> Any:
     if bool((p.total_count < q.total_count).any()):
-        raise NotImplementedError("kl_divergence: Binomials of which q has more trials have no formula")
+        raise UndefinedError("kl_divergence: Binomials of which q has more trials have no formula")
     same = p.total_count * (p.probs * (p.logits - q.logits) + (-p.probs).log1p() - (-q.probs).log1p())
     return sq.where(p.total_count > q.total_count, math.inf, same)
 
@@ -203,14 +204,14 @@ def _low(p: Any, q: Any) -> Any:
 @register_kl(Independent, Independent)
 def _independent(p: Any, q: Any) -> Any:
     if p.reinterpreted_batch_ndims != q.reinterpreted_batch_ndims:
-        raise NotImplementedError("kl_divergence: Independents that read different numbers of dimensions as the event")
+        raise UndefinedError("kl_divergence: Independents that read different numbers of dimensions as the event")
     return sum_rightmost(kl_divergence(p.base_dist, q.base_dist), p.reinterpreted_batch_ndims)
 
 
 @register_kl(TransformedDistribution, TransformedDistribution)
 def _transformed(p: Any, q: Any) -> Any:
     if p.transforms != q.transforms or p.event_shape != q.event_shape:
-        raise NotImplementedError("kl_divergence: the distributions have different transforms or event shapes")
+        raise UndefinedError("kl_divergence: the distributions have different transforms or event shapes")
     return kl_divergence(p.base_dist, q.base_dist)
 
 
@@ -218,7 +219,7 @@ def _transformed(p: Any, q: Any) -> Any:
 def _exponential_family(p: Any, q: Any) -> Any:
     """Bregman's divergence of the log normalizer (Nielsen and Nock 2010)."""
     if type(p) is not type(q):
-        raise NotImplementedError("kl_divergence: two exponential families of different kinds have no common formula")
+        raise UndefinedError("kl_divergence: two exponential families of different kinds have no common formula")
     value, mine, means = p._expectations()
     total = q._log_normalizer(*q._natural_params) - value
     for a, b, mean in zip(mine, q._natural_params, means, strict=True):

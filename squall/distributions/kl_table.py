@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from squall.distributions.distribution import Distribution
+from squall.distributions.errors import UndefinedError
 
 _TABLE: dict[tuple[type, type], Callable] = {}
 _found: dict[tuple[type, type], Callable] = {}
@@ -49,7 +50,7 @@ def _dispatch(type_p: type, type_q: type) -> Callable:
     fitting = [(p, q) for p, q in _TABLE if issubclass(type_p, p) and issubclass(type_q, q)]
     if not fitting:
         names = f"{type_p.__name__} and {type_q.__name__}"
-        raise NotImplementedError(f"kl_divergence: no formula is registered for {names}")
+        raise UndefinedError(f"kl_divergence: no formula is registered for {names}")
     far_p, far_q = type_p.__mro__.index, type_q.__mro__.index
     left = min(fitting, key=lambda pair: (far_p(pair[0]), far_q(pair[1])))
     right = min(fitting, key=lambda pair: (far_q(pair[1]), far_p(pair[0])))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from typing import Any
 
+from squall.distributions.errors import UndefinedError
 from squall.distributions.utils import tracing
 
 
@@ -54,7 +55,7 @@ class Transform:
     @property
     def sign(self) -> Any:
         """1 where the function rises, -1 where it falls."""
-        raise NotImplementedError(f"{type(self).__name__}: sign is not defined")
+        raise UndefinedError(f"{type(self).__name__}: sign is not defined")
 
     def with_cache(self, cache_size: int = 1) -> Any:
         """The same transform with another size of cache."""
@@ -84,14 +85,14 @@ class Transform:
             self._kept = (x, y)
 
     def _call(self, x: Any) -> Any:
-        raise NotImplementedError(f"{type(self).__name__}: _call() is not defined")
+        raise UndefinedError(f"{type(self).__name__}: _call() is not defined")
 
     def _inverse(self, y: Any) -> Any:
-        raise NotImplementedError(f"{type(self).__name__}: _inverse() is not defined")
+        raise UndefinedError(f"{type(self).__name__}: _inverse() is not defined")
 
     def log_abs_det_jacobian(self, x: Any, y: Any) -> Any:
         """log |dy/dx| of an argument and its result, one number an event."""
-        raise NotImplementedError(f"{type(self).__name__}: log_abs_det_jacobian() is not defined")
+        raise UndefinedError(f"{type(self).__name__}: log_abs_det_jacobian() is not defined")
 
     def forward_shape(self, shape: Any) -> Any:
         """The shape of results of arguments of a shape."""

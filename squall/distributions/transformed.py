@@ -8,6 +8,7 @@ from typing import Any
 import squall as sq
 from squall.distributions import constraints
 from squall.distributions.distribution import Distribution
+from squall.distributions.errors import UndefinedError
 from squall.distributions.transform import Transform
 from squall.distributions.transforms_composed import ComposeTransform
 from squall.distributions.utils import sum_rightmost
@@ -86,7 +87,7 @@ class Independent(Distribution):
 
     def enumerate_support(self, expand: bool = True) -> Any:
         if self.reinterpreted_batch_ndims > 0:
-            raise NotImplementedError("Independent: enumerate_support() of a product of distributions is not defined")
+            raise UndefinedError("Independent: enumerate_support() of a product of distributions is not defined")
         return self.base_dist.enumerate_support(expand=expand)
 
     def __repr__(self) -> str:
