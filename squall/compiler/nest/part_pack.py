@@ -10,7 +10,6 @@ from squall.compiler.nest.pieces import (
     BITS,
     PARTS,
     SIDE,
-    SIZE,
     STEP,
     VECTOR,
     WORDS,
@@ -22,7 +21,7 @@ from squall.compiler.nest.tile_pack import pack_name
 from squall.ir.linear import I64, PTR, Builder, Function, Reg, Type
 
 SLOT_BYTES = 4 * PARTS * WORDS  # of the tiles of a step
-_F32, _BITS = Type("f32"), Type("u32")
+_BITS = Type("u32")
 
 
 class _PartsPacker:
@@ -60,34 +59,46 @@ class _PartsPacker:
         with b.loop(b.int(0), b.int(SIDE)) as i:
             self.put(i, *(b.load(VECTOR, self.place(b.int(half), i)) for half in (0, 1)))
 
-    def along_k(self) -> None:
-        """All of k's steps are neighbours: a line of each row or column at a time."""
+    def along_k(self, throughout: bool) -> None:
+        """Steps of k are neighbours, here or `throughout`: a line of each row or column at a time."""
         b = self.b
-        first, last = self.entry(self.k_table, b.int(0)), b.sub(self.valid, b.int(1))
-        start = b.gep(self.source, first, "f32")
-
-        def line(i: Reg) -> Reg:
-            return b.gep(start, self.entry(self.offsets, b.op("min", i, last)), "f32")
-
+        start = b.gep(self.source, self.entry(self.k_table, b.int(0)), "f32")
+        masks = [b.mask_below(b.sub(self.depth, b.int(half * SIDE)), SIDE) for half in (0, 1)]
         if not self.by_words:
-            masks = [b.mask_below(b.sub(self.depth, b.int(half * SIDE)), SIDE) for half in (0, 1)]
             with b.loop(b.int(0), b.int(SIDE)) as i:
-                pair = tuple(b.load(VECTOR, b.gep(line(i), b.int(half * SIDE), "f32"), mask)
+                line = b.gep(start, self._offset(i), "f32")
+                pair = tuple(b.load(VECTOR, b.gep(line, b.int(half * SIDE), "f32"), mask)
                              for half, mask in enumerate(masks))
-                place = self._top_of(i)
-                top = b.var(b.load(BITS, place))
-                raise_size(b, top, pair)
-                b.store(b.get(top), place)
+                self._measure(i, pair, throughout)
                 self.put(i, *pair)
-            with b.when(b.compare("le", self.depth, b.int(STEP))):
-                self._fold()
+            if throughout:
+                with b.when(b.compare("le", self.depth, b.int(STEP))):
+                    self._fold()
             return
         with b.loop(b.int(0), b.int(2)) as half:
             before = b.mul(half, b.int(SIDE))
             mask = b.mask_below(b.sub(self.depth, before), SIDE)
-            self.keep(half, [b.load(VECTOR, b.gep(line(b.int(i)), before, "f32"), mask) for i in range(SIDE)])
+            lines = [b.gep(start, self._offset(b.int(i)), "f32") for i in range(SIDE)]
+            self.keep(half, [b.load(VECTOR, b.gep(line, before, "f32"), mask) for line in lines])
         self.put_held()
         self.tell()
+
+    def _offset(self, line: Reg) -> Reg:
+        """Of a row or column; the last stands in for those that are not."""
+        b = self.b
+        return self.entry(self.offsets, b.op("min", line, b.sub(self.valid, b.int(1))))
+
+    def _measure(self, line: Reg, pair: tuple[Reg, ...], throughout: bool) -> None:
+        """The largest size in a row's line: lane by lane until the last step, or now."""
+        b = self.b
+        place = self._top_of(line)
+        top = b.var(b.load(BITS, place) if throughout else b.const(0, BITS))
+        raise_size(b, top, pair)
+        if throughout:
+            b.store(b.get(top), place)
+            return
+        size = b.gep(self.sizes, line, "u32")
+        b.store(b.op("max", b.load(_BITS, size), b.reduce(b.get(top), "max")), size)
 
     def _top_of(self, line: Reg) -> Reg:
         return self.b.gep(self.tops, self.b.mul(line, self.b.int(SIDE)), "u32")
@@ -135,27 +146,48 @@ class _PartsPacker:
                     otherwise()
         self.tell()
 
-    def by_elements(self) -> None:
-        """Anything else."""
+    def by_offsets(self) -> None:
+        """Anything else is gathered."""
+        b, wide = self.b, Type("i64", SIDE)
+        if self.by_words:
+            across = b.load(wide, self.offsets)
+
+            def line(step: Reg) -> Reg:
+                inside = b.compare("lt", step, self.depth)
+                start = b.gep(self.source, self.entry(self.k_table, b.select(inside, step, b.int(0))), "f32")
+                return b.gather(VECTOR, start, across, b.mask_below(b.select(inside, self.valid, b.int(0)), SIDE))
+
+            with b.loop(b.int(0), b.int(SIDE)) as w:
+                self.put(w, line(w), line(b.add(w, b.int(SIDE))))
+            self.tell()
+            return
+        steps = [(b.load(wide, b.gep(self.k_table, before, "i64"), mask), mask) for before, mask in self._halves()]
+        with b.loop(b.int(0), b.int(SIDE)) as i:
+            start = b.gep(self.source, self._offset(i), "f32")
+            pair = tuple(b.gather(VECTOR, start, step, mask) for step, mask in steps)
+            self._measure(i, pair, False)
+            self.put(i, *pair)
+
+    def _halves(self) -> list[tuple[Reg, Reg]]:
+        """The first steps of the two vectors of a line, and which of their lanes there are."""
         b = self.b
-        with b.loop(b.int(0), b.int(2 * SIDE)) as i:
-            b.store(b.const(0.0, VECTOR), self.place(b.int(0), i))
-        with b.loop(b.int(0), b.op("min", self.depth, b.int(STEP))) as k:
-            offset = self.entry(self.k_table, k)
-            half, word = b.op("div", k, b.int(SIDE)), b.op("rem", k, b.int(SIDE))
-            with b.loop(b.int(0), self.valid) as i:
-                value = b.load(_F32, b.gep(self.source, b.add(self.entry(self.offsets, i), offset), "f32"))
-                line, lane = (word, i) if self.by_words else (i, word)
-                b.store(value, b.gep(self.place(half, line), lane, "f32"))
-                size, met = b.gep(self.sizes, i, "u32"), b.op("and", b.bitcast(value, _BITS), b.const(SIZE, _BITS))
-                b.store(b.op("max", b.load(_BITS, size), met), size)
-        self.put_held()
+        return [(b.int(first), b.mask_below(b.sub(self.depth, b.int(first)), SIDE)) for first in (0, SIDE)]
 
     def side_by_side(self) -> Reg:
+        """Whether the rows or columns are neighbours."""
+        return self._even(self.offsets, self.b.int(0), self.b.mask_below(self.valid, SIDE))
+
+    def one_after_another(self) -> Reg:
+        """Whether the steps of k are neighbours here."""
+        found = [self._even(self.k_table, first, mask) for first, mask in self._halves()]
+        return self.b.op("and", *found)
+
+    def _even(self, table: Reg, first: Reg, mask: Reg) -> Reg:
+        """Whether entries of a table from one on are as far ahead of its first entry as of its begin."""
         b, kind = self.b, Type("i64", SIDE)
-        wanted = b.add(b.iota(kind), b.splat(self.entry(self.offsets, b.int(0)), SIDE))
-        same = b.compare("eq", b.load(kind, self.offsets), wanted)
-        return b.reduce(b.op("or", same, b.op("not", b.mask_below(self.valid, SIDE))), "and")
+        wanted = b.add(b.iota(kind), b.splat(b.add(self.entry(table, b.int(0)), first), SIDE))
+        same = b.compare("eq", b.load(kind, b.gep(table, first, "i64"), mask), wanted)
+        return b.reduce(b.op("or", same, b.op("not", mask)), "and")
 
 
 def pack_parts(by_words: bool) -> Function:
@@ -167,10 +199,13 @@ def pack_parts(by_words: bool) -> Function:
     p = _PartsPacker(by_words)
     b = p.b
     with b.when_else(b.compare("ne", p.along, b.int(0))) as otherwise:
-        p.along_k()
+        p.along_k(True)
         otherwise()
         with b.when_else(p.side_by_side()) as otherwise:
             p.across()
             otherwise()
-            p.by_elements()
+            with b.when_else(p.one_after_another()) as otherwise:
+                p.along_k(False)
+                otherwise()
+                p.by_offsets()
     return b.finish()

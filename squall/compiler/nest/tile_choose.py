@@ -40,7 +40,7 @@ DOTS_CYCLES = 200.0  # of the same by sums of a few products
 # cycles per element packed: by the lines of a tile, by its words, one by one; of one that is loaded where it lies
 LINES, TURNED, ELEMENTS, NEAR = 0.06, 0.14, 2.5, 0.02
 STORE, STORE_TRANSPOSED = 0.1, 0.3
-PART_CYCLES, PART_LINES, PART_TURNED, PART_ELEMENTS = 115.0, 0.7, 1.2, 4.0  # the same of float32 in parts
+PART_CYCLES, PART_LINES, PART_TURNED, PART_ELEMENTS = 115.0, 0.7, 1.2, 1.6  # the same of float32 in parts
 PART_CROWDED, PART_PASS = 0.8, 0.95  # more where lines across crowd into few sets; to read parts of A from afar
 
 
@@ -48,7 +48,7 @@ PART_CROWDED, PART_PASS = 0.8, 0.95  # more where lines across crowd into few se
 # whole tiles may multiply in addition; fewer rows (or columns) than PART_FEW do not pay for packing an operand of more
 # elements than PART_BIG.
 PART_LEAST, PART_WORK, PART_WASTE = 64, 1 << 19, 1.3
-PART_FEW, PART_BIG = 96, 7 << 17
+PART_FEW, PART_BIG = 96, 5 << 17
 PART_KEPT_BYTES, PART_KEPT_ROWS = 1 << 24, 256  # of parts of A that a unit keeps; not fewer rows than this for its sake
 PART_DEPTH = 1 << 10  # the deepest block of k of parts: a part of what fixes a result's bits
 
