@@ -47,7 +47,7 @@ PART_CROWDED, PART_PASS = 0.8, 0.95  # more where lines across crowd into few se
 # Float32 in parts: the least extents of rows, columns and k, and multiply-adds, from which it is worth it, and what
 # whole tiles may multiply in addition; fewer rows (or columns) than PART_FEW do not pay for packing an operand of more
 # elements than PART_BIG.
-PART_LEAST, PART_WORK, PART_WASTE = 64, 1 << 19, 1.3
+PART_LEAST, PART_WORK, PART_WASTE = 64, 1 << 19, 1.2
 PART_FEW, PART_BIG = 96, 5 << 17
 PART_KEPT_BYTES, PART_KEPT_ROWS = 1 << 24, 256  # of parts of A that a unit keeps; not fewer rows than this for its sake
 PART_DEPTH = 1 << 10  # the deepest block of k of parts: a part of what fixes a result's bits
