@@ -7,11 +7,14 @@ it is treated as different from 0 and 1, and kernels that are generic in size ma
 
 from __future__ import annotations
 
+from math import floor, lcm
+
 from squall.base.errors import TraceError
 
 Monomial = tuple[object, ...]  # sorted atoms, repeated for powers; () is the constant
 
 MOST_TERMS = 64  # of a quotient of polynomials
+MOST_EXACT = 1 << 16  # numerator and denominator of a factor that is a quotient of integers
 
 
 class Symbol:
@@ -43,16 +46,18 @@ class Symbol:
 
 
 class Quotient:
-    """`floor(numerator / denominator)` or the remainder, when it does not divide exactly; or the smaller or
-    larger of two sizes that ranges do not tell apart.
+    """`floor(numerator / denominator)` or the remainder, when it does not divide exactly; the smaller or
+    larger of two sizes that ranges do not tell apart; or, of kind "*", a size times a float, rounded down.
     """
 
     __slots__ = ("kind", "numerator", "denominator")
 
-    def __init__(self, kind: str, numerator: Dim | int, denominator: Dim | int):
+    def __init__(self, kind: str, numerator: Dim | int, denominator: Dim | int | float):
         self.kind, self.numerator, self.denominator = kind, numerator, denominator
 
     def evaluate(self, sizes: dict[str, int]) -> int:
+        if isinstance(self.denominator, float):
+            return floor(evaluate(self.numerator, sizes) * self.denominator)
         a, b = evaluate(self.numerator, sizes), evaluate(self.denominator, sizes)
         if self.kind in ("min", "max"):
             return min(a, b) if self.kind == "min" else max(a, b)
@@ -63,6 +68,9 @@ class Quotient:
 
     def bounds(self) -> tuple[int | None, int | None]:
         low, high = bounds(self.numerator)
+        if isinstance(self.denominator, float):
+            ends = [None if end is None else floor(end * self.denominator) for end in (low, high)]
+            return ends[0], ends[1]
         if self.kind == "min":
             other_low, other_high = bounds(self.denominator)
             known = [h for h in (high, other_high) if h is not None]
@@ -91,6 +99,8 @@ class Quotient:
     def __repr__(self) -> str:
         if self.kind in ("min", "max"):
             return f"{self.kind}({self.numerator}, {self.denominator})"
+        if self.kind == "*":
+            return f"floor({self.numerator} * {self.denominator})"
         a, b = (f"({v})" if isinstance(v, Dim) and len(v.terms) > 1 else v for v in (self.numerator, self.denominator))
         return f"({a} {self.kind} {b})"
 
@@ -293,6 +303,35 @@ def divide(a: object, b: object) -> Dim | int:
     return exact if exact is not None else Dim.of({(Quotient("//", a, b),): 1})  # type: ignore[arg-type]
 
 
+def scaled(size: Dim | int, factor: float) -> Dim | int:
+    """A size times a positive factor, rounded down; the product rounds as Python's floats do.
+
+    Example:
+        >>> scaled(Dim("n"), 2.0), scaled(Dim("n"), 1.5), scaled(Dim("n"), 0.1), scaled(7, 1.5)
+        (2*n, (3*n // 2), floor(n * 0.1), 10)
+    """
+    if isinstance(size, int):
+        return floor(size * float(factor))
+    top, bottom = float(factor).as_integer_ratio()
+    if max(top, bottom) <= MOST_EXACT:
+        return size * top // bottom  # type: ignore[operator]
+    return Dim.of({(Quotient("*", size, float(factor)),): 1})
+
+
+def parts(total: Dim | int, size: Dim | int) -> int | None:
+    """Into how many pieces of a size a total falls, the last of which may be smaller; None where that varies.
+
+    Example:
+        >>> parts(10, 4), parts(3 * Dim("n", min=1), Dim("n", min=1)), parts(Dim("n"), 4)
+        (3, 3, None)
+    """
+    count: Dim | int = -(-total // size)
+    if isinstance(count, int):
+        return count
+    low, high = bounds(count)
+    return low if low == high else None
+
+
 def smaller(a: Dim | int, b: Dim | int) -> Dim | int:
     """The smaller of two sizes, also where only their values at run time will tell.
 
@@ -345,9 +384,56 @@ def symbols(size: object) -> set[Symbol]:
 
 
 def bounds(size: Dim | int) -> tuple[int | None, int | None]:
-    """The least and greatest value a size can take, by the ranges of its symbols; None where unknown."""
+    """The least and greatest value a size can take, by the ranges of its symbols; None where unknown.
+
+    Example:
+        >>> n = Dim("n", min=1)
+        >>> bounds(n + 2), bounds(n - n // 2), bounds(n // 2 - n)
+        ((3, None), (0, None), (None, 0))
+    """
     if isinstance(size, int):
         return size, size
+    low, high = _bounds_by_term(size)
+    if any(isinstance(m[0], Quotient) for m in size.terms if len(m) == 1):
+        least, most = _loosened(size, False), _loosened(size, True)
+        low = least if low is None or (least is not None and least > low) else low
+        high = most if high is None or (most is not None and most < high) else high
+    return low, high
+
+
+def _loosened(size: Dim, up: bool) -> int | None:
+    """The greatest (or least) value when each quotient by a number is as large (or small) as what it rounds may be, in
+    terms of the same symbols: n - n // 2 is never less than n / 2."""
+    rounded = _rounded(size)
+    scale = lcm(*(q.denominator for q in rounded))  # type: ignore[arg-type]  # they are ints
+    total: Dim | int = 0
+    for monomial, c in size.terms.items():
+        atom = monomial[0] if len(monomial) == 1 else None
+        if isinstance(atom, Quotient) and atom in rounded:
+            rest = 0 if (c > 0) == up else atom.denominator - 1
+            total = total + (atom.numerator - rest) * (c * scale // atom.denominator)  # type: ignore[operator]
+        elif isinstance(atom, Quotient) and atom.kind == "%" and (c > 0) == up and isinstance(atom.denominator, Dim):
+            total = total + (atom.denominator - 1) * (c * scale)  # what is left is smaller than the divisor
+        else:
+            total = total + Dim.of({monomial: c * scale})
+    if isinstance(total, Dim) and total != size * scale:
+        low, high = bounds(total)
+    else:
+        low, high = (total, total) if isinstance(total, int) else _bounds_by_term(total)
+    if up:
+        return None if high is None else high // scale
+    return None if low is None else -(-low // scale)
+
+
+def _rounded(size: Dim) -> list[Quotient]:
+    """The quotients by a number that a sum has as terms of their own."""
+    atoms = [m[0] for m in size.terms if len(m) == 1]
+    return [a for a in atoms if isinstance(a, Quotient) and a.kind == "//" and isinstance(a.denominator, int)
+            and a.denominator > 0]
+
+
+def _bounds_by_term(size: Dim) -> tuple[int | None, int | None]:
+    """The bounds that the sum of each term's bounds gives."""
     low: int | None = 0
     high: int | None = 0
     for monomial, c in size.terms.items():

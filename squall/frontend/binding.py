@@ -116,7 +116,8 @@ class Program:
         self.native: tuple | None = None  # what `Native.captured` runs
         self.call: Any = None  # what makes whole calls native (`calling.py`), False where nothing does
         self.folded: Any = None  # what it reads in the place of weights (`folding.py`), if it is frozen
-        self.is_symbolic = any(isinstance(s, Dim) for n in self.input_nodes for s in n.type.shape)
+        shapes = [n.type.shape for n in (*self.input_nodes, *self.roots)]  # ones_like reads a size, no value
+        self.is_symbolic = any(isinstance(s, Dim) for shape in shapes for s in shape)
         self.types = [tensor_type(tuple(r.type.shape), r.type.dtype, r.type.device) for r in self.roots]
         self._types: dict[tuple, list] = {}
         self.simple = (

@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Any
 
+from squall.base.dim import Dim, smaller
 from squall.base.dtypes import as_dtype, int64
 from squall.base.errors import ShapeError
 from squall.base.shapes import broadcast, normalize_dim
@@ -167,13 +168,16 @@ def tensor_split(input: Any, indices_or_sections: Any = None, dim: int = 0, *, i
     if isinstance(where, int):
         if where < 1:
             raise ShapeError(f"tensor_split: the number of sections must be positive, got {where}")
-        small, more = divmod(size, where)
-        edges = [i * small + min(i, more) for i in range(where + 1)]
-        return movement.several(movement.narrow(input, d, a, b - a) for a, b in pairwise(edges))
+        small, more = size // where, size % where
+        edges = [i * small + smaller(i, more) for i in range(where + 1)]
+        return movement.several(movement.slice_view(input, (d,), (a,), (b - a,), (1,)) for a, b in pairwise(edges))
     parts, before = [], 0
     for end in (*where, size):
-        first, last, _ = slice(before, end).indices(size)
-        parts.append(movement.narrow(input, d, min(first, size), max(last - first, 0)))
+        if isinstance(size, Dim) or isinstance(end, Dim):
+            parts.append(input[(slice(None),) * d + (slice(before, end),)])
+        else:
+            first, last, _ = slice(before, end).indices(size)
+            parts.append(movement.narrow(input, d, min(first, size), max(last - first, 0)))
         before = end
     return movement.several(parts)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from squall.base.dim import Dim
+from squall.base.dim import Dim, bounds, parts
 from squall.base.dtypes import DType, int64
 from squall.base.errors import IndexRangeError, ShapeError, TraceError
 from squall.base.shapes import infer_reshape, normalize_dim, numel
@@ -200,10 +200,13 @@ def split(x: Any, size: int | list[int], dim: int = 0) -> tuple:
     """Views of consecutive parts: of `size` each (the last may be smaller), or of the listed sizes."""
     d = normalize_dim(dim, len(x.node.shape), "split")
     total = x.node.shape[d]
-    if isinstance(size, int):
-        if size <= 0:
-            raise ShapeError(f"split: split_size must be positive, got {size}")
-        sizes = [size] * (total // size) + ([total % size] if total % size else []) or [0]
+    if isinstance(size, int) and size <= 0:
+        raise ShapeError(f"split: split_size must be positive, got {size}")
+    if isinstance(size, (int, Dim)):
+        count = parts(total, size)
+        if count is None:
+            raise _unknown_count("split", total, f"pieces of {size}", d)
+        sizes = [size] * (count - 1) + [total - (count - 1) * size] if count else [0]
     else:
         sizes = list(size)
         if sum(sizes) != total:
@@ -221,7 +224,21 @@ def chunk(x: Any, chunks: int, dim: int = 0) -> tuple:
     if chunks <= 0:
         raise ShapeError(f"chunk: chunks must be positive, got {chunks}")
     d = normalize_dim(dim, len(x.node.shape), "chunk")
-    return split(x, max(-(-x.node.shape[d] // chunks), 1), d)
+    total = x.node.shape[d]
+    if isinstance(total, int):
+        return split(x, max(-(-total // chunks), 1), d)
+    size, least = -(-total // chunks), bounds(total)[0]
+    if isinstance(total % chunks, Dim) and (least is None or least <= (chunks - 1) ** 2):
+        raise _unknown_count("chunk", total, f"{chunks} pieces of equal size", d, (chunks - 1) ** 2 + 1)
+    return split(x, [size] * (chunks - 1) + [total - (chunks - 1) * size], d)
+
+
+def _unknown_count(function: str, total: Any, pieces: str, dim: int, least: int | None = None) -> TraceError:
+    """The error for a number of results that would vary."""
+    range_of = f"declare Dim(name, min={least}) if it is never smaller, or " if least else ""
+    return TraceError(
+        f"{function}: how many {pieces} dimension {dim} of size {total} falls into varies with it, and so would the "
+        f"number of results while tracing; {range_of}use tensor_split or a list of sizes")
 
 
 def unbind(x: Any, dim: int = 0) -> tuple:

@@ -7,6 +7,7 @@ from math import floor, prod
 from typing import Any
 
 import squall as sq
+from squall.base.dim import Dim, larger, scaled, smaller
 from squall.frontend.autocast import full_precision
 from squall.nn.functional.adaptive_pooling import (
     adaptive_avg_pool1d,
@@ -42,15 +43,46 @@ def _sources(size: int, out: int, scale: float | None, align: bool, clamped: boo
     return [max(v, 0.0) for v in found] if clamped else found
 
 
-def _cubic(t: float) -> list[float]:
+def _cubic(t: Any) -> list:
     """The weights of the four neighbours of a point a fraction t behind the second one."""
     near = lambda x: ((CUBIC + 2) * x - (CUBIC + 3)) * x * x + 1
     far = lambda x: ((CUBIC * x - 5 * CUBIC) * x + 8 * CUBIC) * x - 4 * CUBIC
     return [far(t + 1), near(t), near(1 - t), far(2 - t)]
 
 
+def _step(size: Any, out: Any, scale: float | None, align: bool) -> Any:
+    """How far elements of the result lie apart in the input: a float64 Tensor, for sizes that vary."""
+    one = sq.ones((), dtype=sq.float64)
+    if align:
+        return one * (size - 1) / larger(out - 1, 1) * smaller(out - 1, 1)  # 0 for a single element
+    return one * size / out if scale is None else one * (1.0 / scale)
+
+
+def _resampled_by_tensors(x: Any, dim: int, out: Any, scale: float | None, mode: str, align: bool) -> Any:
+    """As `_resampled`, by the same steps in float64, where places are not known before sizes are."""
+    size = x.shape[dim]
+    row = [-1 if d == dim else 1 for d in range(x.dim())]
+    number = sq.arange(out, dtype=sq.float64)
+    at = lambda places: x.index_select(dim, sq.maximum(sq.minimum(places.to(sq.int64), last), sq.zeros_like(last)))
+    last = sq.zeros((), dtype=sq.int64) + (size - 1)
+    if mode.startswith("nearest"):
+        return at(((number + (0.5 if mode == "nearest-exact" else 0.0)) * _step(size, out, scale, False)).floor())
+    step = _step(size, out, scale, align)
+    points = number * step if align else (number + 0.5) * step - 0.5
+    if mode == "bicubic":
+        low = points.floor()
+        weights = [w.to(x.dtype).reshape(row) for w in _cubic(points - low)]
+        return sum((at(low + (k - 1)) * w for k, w in enumerate(weights[1:], 1)), at(low - 1) * weights[0])
+    points = points if align else points.clamp(min=0.0)
+    low = sq.minimum(points.floor(), last.to(sq.float64))
+    part = points - low
+    return at(low) * (1 - part).to(x.dtype).reshape(row) + at(low + 1) * part.to(x.dtype).reshape(row)
+
+
 def _resampled(x: Any, dim: int, out: int, scale: float | None, mode: str, align: bool) -> Any:
     size = x.shape[dim]
+    if isinstance(size, Dim) or isinstance(out, Dim):
+        return _resampled_by_tensors(x, dim, out, scale, mode, align)
     if mode.startswith("nearest"):
         step = size / out if scale is None else 1.0 / scale
         shift = 0.5 if mode == "nearest-exact" else 0.0
@@ -69,6 +101,8 @@ def _resampled(x: Any, dim: int, out: int, scale: float | None, mode: str, align
 def _smoothed(x: Any, dim: int, out: int, scale: float | None, mode: str, align: bool) -> Any:
     """With antialiasing: the kernel is as wide as a step, where that is longer than 1."""
     size = x.shape[dim]
+    if isinstance(size, Dim) or isinstance(out, Dim):
+        return _smoothed_by_tensors(x, dim, out, scale, mode, align)
     step = ((size - 1) / (out - 1) if out > 1 else 0.0) if align else size / out if scale is None else 1.0 / scale
     stretch = max(step, 1.0)
     reach = (1.0 if mode == "bilinear" else 2.0) * stretch
@@ -80,6 +114,28 @@ def _smoothed(x: Any, dim: int, out: int, scale: float | None, mode: str, align:
         total = sum(row)
         rows.append([w / total if total else 0.0 for w in row])
     weights = sq.tensor(rows, dtype=x.dtype).reshape(out, size)
+    return (x.movedim(dim, -1) @ weights.t()).movedim(-1, dim)
+
+
+def _smoothed_by_tensors(x: Any, dim: int, out: Any, scale: float | None, mode: str, align: bool) -> Any:
+    """As `_smoothed`, where sizes are not known yet."""
+    size = x.shape[dim]
+    step = _step(size, out, scale, align)
+    stretch = step.clamp(min=1.0)
+    reach = (1.0 if mode == "bilinear" else 2.0) * stretch
+    centre = ((sq.arange(out, dtype=sq.float64) + 0.5) * step).unsqueeze(1)
+    number = sq.arange(size, dtype=sq.float64)
+    inside = (number >= (centre - reach + 0.5).trunc()).logical_and(number < (centre + reach + 0.5).trunc())
+    t = ((number - centre + 0.5) / stretch).abs()
+    if mode == "bilinear":
+        row = (1.0 - t).clamp(min=0.0)
+    else:
+        a = -0.5
+        row = sq.where(t < 1, ((a + 2) * t - (a + 3)) * t * t + 1, (((t - 5) * t + 8) * t - 4) * a)
+        row = sq.where(t < 2, row, 0.0)
+    row = sq.where(inside, row, 0.0)
+    total = row.sum(1, keepdim=True)
+    weights = sq.where(total == 0, 0.0, row / total).to(x.dtype)
     return (x.movedim(dim, -1) @ weights.t()).movedim(-1, dim)
 
 
@@ -104,8 +160,8 @@ def _output_sizes(x: Any, size: Any, scale_factor: Any) -> tuple[tuple, list]:
         raise ShapeError(f"interpolate: {several} has {len(several)} entries, expected {spatial} for input of shape "
                          f"{tuple(x.shape)}")
     if scale_factor is None:
-        return tuple(int(n) for n in several), [None] * spatial
-    return tuple(floor(float(n * s)) for n, s in zip(x.shape[2:], several, strict=True)), [float(s) for s in several]
+        return tuple(n if isinstance(n, Dim) else int(n) for n in several), [None] * spatial
+    return tuple(scaled(n, s) for n, s in zip(x.shape[2:], several, strict=True)), [float(s) for s in several]
 
 
 def interpolate(input: Any, size: Any = None, scale_factor: Any = None, mode: str = "nearest",
