@@ -12,12 +12,13 @@ from typing import Any
 
 from squall.base.dtypes import int64
 from squall.base.errors import TraceError
-from squall.frontend.core import wrap
+from squall.frontend.core import ensure_cell, wrap
 from squall.frontend.evaluation import user_line
-from squall.frontend.lifting import edge_type, frontier
+from squall.frontend.lifting import edge_type, frontier, opaque
 from squall.frontend.passing import Passing
 from squall.frontend.state import enable_grad, is_grad_enabled, local, no_grad
 from squall.frontend.tape import Leaf, NodeRules, run_backward
+from squall.frontend.views import alias
 from squall.ir.families import zeros
 from squall.ir.graph import placeholder
 from squall.ir.node import Node, SharedType, TensorType, tensor_type, toposort
@@ -44,6 +45,7 @@ class BodyTrace(Passing):
         self.seen: dict[int, Any] = {}
         self.waiting: list = []
         self.existed: set[int] = set()
+        self.cut: dict[int, Any] = {}  # by id of its cell, what was detached
         self._depends: dict[int, bool] = {}
 
     def stand_in(self, type: TensorType, history: bool) -> Any:
@@ -75,6 +77,11 @@ class BodyTrace(Passing):
 
     def wrote(self, cell: Any, handle: Any = None) -> None:
         """A cell is about to be written."""
+        if id(cell) in self.cut:
+            raise TraceError(
+                f"{user_line()}: inside {self.name} a detached tensor does not share memory with what it was detached "
+                "from, so a write in place would not reach that; write to detach().clone(), or return the new value"
+            )
         if id(cell) not in self.cells:
             self.cells[id(cell)] = (cell, cell._node, cell.version)
             if self._existed(cell):
@@ -121,6 +128,15 @@ class BodyTrace(Passing):
         offset = ops.add(stream[2].node, constant(stream[3], int64))
         stream[3] += -(-words // 4)
         return stream[4], offset
+
+    def detached(self, tensor: Any) -> Any:
+        """A Tensor without history: no derivative of the body goes through it either. It has storage of its own."""
+        outer = super().detached(tensor)
+        cut = opaque(alias(tensor) if outer is None else outer)
+        if cut is None:
+            return outer
+        self.cut[id(ensure_cell(cut))] = cut
+        return cut
 
     # ------------------------------------------------------------ values
     def knows(self, tensor: Any) -> bool:

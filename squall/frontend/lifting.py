@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from squall.frontend.core import result, wrap
+from squall.base.dtypes import int16, int32, int64
+from squall.frontend.core import record, result, wrap
 from squall.frontend.evaluation import evaluate_tensors
 from squall.frontend.passing import record_of
 from squall.frontend.region import ElementTrace, Region
@@ -168,3 +169,15 @@ class _Inner:
 
 def _ignore(leaf: Leaf, gradient: Any) -> None:
     """Gradients of inner leaves are returned, not gathered."""
+
+
+_BITS = {2: int16, 4: int32, 8: int64}
+
+
+def opaque(tensor: Any) -> Any:
+    """The same values without a way for derivatives that are taken of Nodes, which know nothing of histories: the bits,
+    read as numbers again. None for what is no real floating number, where there is nothing to cut or no such way."""
+    dtype = tensor.node.dtype
+    if dtype.category != 2 or dtype.itemsize not in _BITS:
+        return None
+    return record(ops.bitcast, (record(ops.bitcast, (tensor,), (_BITS[dtype.itemsize],)),), (dtype,))

@@ -11,10 +11,10 @@ from collections.abc import Callable
 from typing import Any
 
 from squall.base import pytree
-from squall.base.dtypes import int16, int32, int64
 from squall.base.errors import AutogradError, ShapeError
-from squall.frontend.core import Handle, record, result, wrap
+from squall.frontend.core import Handle, result, wrap
 from squall.frontend.levels import Linearized, chosen_arguments, function_of_chosen, zeros_of
+from squall.frontend.lifting import opaque
 from squall.frontend.state import local
 from squall.ir.graph import placeholder, rebuild
 from squall.ir.node import tensor_type, toposort
@@ -263,14 +263,9 @@ def stop_gradient(tree: Any) -> Any:
     return pytree.map_leaves(lambda leaf: _constant(leaf) if isinstance(leaf, Handle) else leaf, tree)
 
 
-_BITS = {2: int16, 4: int32, 8: int64}
-
-
 def _constant(x: Any) -> Any:
-    """A Tensor without history; while a function is traced also without a way for later derivatives of what was traced,
-    which are taken of values and know nothing of histories: its bits, read as numbers again.
-    """
-    cut, dtype = x.detach(), x.node.dtype
-    if local.state.trace is None or dtype.category != 2 or dtype.itemsize not in _BITS:
-        return cut
-    return record(ops.bitcast, (record(ops.bitcast, (cut,), (_BITS[dtype.itemsize],)),), (dtype,))
+    """A Tensor without history; while a function is traced also without a way for later derivatives of what was
+    traced."""
+    cut = x.detach()
+    made = None if local.state.trace is None else opaque(cut)
+    return cut if made is None else made
