@@ -19,10 +19,16 @@ from squall.frontend.passing import Passing
 from squall.frontend.state import enable_grad, is_grad_enabled, local, no_grad
 from squall.frontend.tape import Leaf, NodeRules, run_backward
 from squall.frontend.views import alias
-from squall.ir.families import zeros
+from squall.ir.families import movement, zeros
 from squall.ir.graph import placeholder
 from squall.ir.node import Node, SharedType, TensorType, tensor_type, toposort
 from squall.ir.op import constant, ops
+
+
+def is_view(node: Node) -> bool:
+    """Whether a value only moves elements, which costs nothing where they are read."""
+    moves = node.op.family is movement and node.op.name not in ("concat", "stack", "update_slice")
+    return moves and node.buffer is None
 
 
 class BodyTrace(Passing):
@@ -66,6 +72,18 @@ class BodyTrace(Passing):
         return any(known[id(n)] for n in roots)
 
     # ------------------------------------------------------------ told by recording
+    def made(self, tensors: Any) -> None:
+        """Results were recorded. What is the same at every step of a loop has its history outside of it, but for views,
+        which are made where they are read; in a branch everything is part of it, so that nothing of one that is not
+        taken has a gradient."""
+        several = tensors if tensors.__class__ is tuple else (tensors,)
+        nodes = [t.node for t in several]
+        if self.drawing != "once" and nodes and not all(map(is_view, nodes)) and not self.depends(nodes):
+            if self.around is not None:
+                self.around.made(tensors)
+            return
+        super().made(tensors)
+
     def saw(self, operands: tuple, nodes: tuple) -> None:
         """Tensors are being read."""
         for tensor, node in zip(operands, nodes, strict=True):

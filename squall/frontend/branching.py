@@ -105,7 +105,7 @@ def _record_cond(branches: list[Body], pred: Any, tensors: list) -> Sequence[Any
         return ()
     outside = Outside()
     for body in branches:
-        outside.capture(body.trace, body.outputs)
+        outside.capture(body.trace, body.outputs, list(body.captured.values()))
     has = [t.edge is not None and t.node.dtype.category >= 2 for t in tensors]
     tracked = is_grad_enabled() and (any(has) or any(b.captured for b in branches))
     found: list[tuple[list[Node], dict[int, Node]]] = []
@@ -116,7 +116,7 @@ def _record_cond(branches: list[Body], pred: Any, tensors: list) -> Sequence[Any
             own = [leaf for leaf, h in zip(body.leaves, has, strict=True) if h]
             captured = list(body.captured.values())
             cotangents, gradients = body.gradients([*own, *captured])
-            outside.capture(body.trace, gradients)
+            outside.capture(body.trace, gradients, captured)
             outside.track(body.trace, captured)
             found.append((cotangents, {id(e): g for e, g in zip((*own, *captured), gradients, strict=True)}))
     consts = len(outside.nodes)

@@ -10,13 +10,13 @@ from squall.base.caches import Cache
 from squall.base.dtypes import bool_, default_dtype, int64
 from squall.base.errors import DtypeError, ShapeError
 from squall.engine.keys import attrs_key
-from squall.frontend.bodies import Body, BodyTrace
+from squall.frontend.bodies import Body, BodyTrace, is_view
 from squall.frontend.core import Handle, as_tensor_operand, operand, plain_number, wrap
 from squall.frontend.evaluation import evaluate_tensors, user_line
 from squall.frontend.forward import Forward
 from squall.frontend.lifting import edge_type
 from squall.frontend.state import local
-from squall.ir.families import movement, zeros
+from squall.ir.families import zeros
 from squall.ir.graph import Graph, placeholder, rebuild
 from squall.ir.node import Node, tensor_type, toposort
 from squall.ir.op import constant, ops
@@ -57,12 +57,21 @@ class Outside:
         self.tensors.append(wrap(node) if tensor is None else tensor)
         return len(self.nodes) - 1
 
-    def capture(self, trace: BodyTrace, roots: Sequence[Node]) -> None:
-        """Find what roots read from outside: the largest parts that do not depend on placeholders, behind views."""
+    def capture(self, trace: BodyTrace, roots: Sequence[Node], edges: Sequence[Any] = ()) -> None:
+        """Find what roots read from outside: the largest parts that do not depend on placeholders, behind views.
+
+        Args:
+            edges: whose values have history. What is computed from those is computed inside, as a derivative of
+                the body would otherwise take it for a constant.
+        """
+        tracked = {id(trace.seen[id(e)][1].node) for e in edges if id(e) in trace.seen}
+        above: set[int] = set()
         free: dict[int, bool] = {}  # of Nodes without placeholders: whether they read anything at all
         for node in toposort(roots, lambda n: n.buffer is not None):
             reads = node.buffer is not None or node.op in (ops.scalar, ops.input, ops.buffer)
             free[id(node)] = reads or any(free[id(n)] for n in node.inputs)
+            if id(node) not in tracked and any(id(n) in tracked or id(n) in above for n in node.inputs):
+                above.add(id(node))
         stack, met = list(reversed(roots)), set()
         while stack:
             node = stack.pop()
@@ -71,11 +80,7 @@ class Outside:
             met.add(id(node))
             if trace.depends([node]):
                 stack.extend(reversed(() if id(node) in trace.inner else node.inputs))
-            elif (
-                node.buffer is None
-                and node.op.family is movement
-                and node.op.name not in ("concat", "stack", "update_slice")
-            ):
+            elif id(node) in above or (id(node) not in tracked and is_view(node)):
                 stack.extend(reversed(node.inputs))
             elif id(node) not in self.number:
                 self.add(node)

@@ -179,7 +179,7 @@ def _differentiable(
     own = [leaf for leaf in leaves if leaf is not None and id(leaf) in needed]
     captured = list(body.captured.values())
     cotangents, gradients = body.gradients([*own, *captured])
-    outside.capture(body.trace, [*outputs, *gradients])
+    outside.capture(body.trace, [*outputs, *gradients], captured)
     outside.track(body.trace, captured)
     consts = len(outside.nodes)
     inputs, arrived, roots = closed([*outside.nodes, *sequence], [*outputs, *gradients], cotangents)

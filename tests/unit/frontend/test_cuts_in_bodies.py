@@ -88,3 +88,48 @@ def test_a_write_through_what_was_detached_is_an_error_and_not_lost():
         sq.scan(step, X, XS)
     doubled = sq.scan(lambda h, u: (h + h.detach().clone().mul_(2) * u, h), X, XS)[0]
     assert doubled.item() == pytest.approx(0.7 * 1.6 * 2.0 * 1.4)
+
+
+# ---------------------------------------------------------------- what bodies read from outside
+C = sq.tensor(0.4)
+READING = {
+    "scan": (lambda x: sq.scan(lambda h, u: (h + x**3 * h, u), C, XS)[0],
+             lambda x: C * (1 + x**3) ** 3),
+    "scan, two arguments": (lambda x: sq.scan(lambda h, u: (sq.atan2(h, x * x) + u, x.exp()), C, XS)[0],
+                            lambda x: after(lambda h, u: sq.atan2(h, x * x) + u)),
+    "scan, a weight turned": (lambda x: sq.scan(lambda h, u: (h @ (x * sq.eye(2)).t() * x, u), sq.ones(2), XS)[0].sum(),
+                              lambda x: 2 * x**6),
+    "stacked": (lambda x: sq.scan(lambda h, u: (h, x.sin() * x * u), C, XS)[1].sum(),
+                lambda x: x.sin() * x),
+    "while_loop": (lambda x: sq.while_loop(lambda s: s[1] < 3, lambda s: (s[0] + x.sin() * s[0], s[1] + 1),
+                                           (C, sq.tensor(0)), 5)[0],
+                   lambda x: C * (1 + x.sin()) ** 3),
+    "cond": (lambda x: sq.cond(C > 0, lambda v: v * (x * x).sin() * x, lambda v: v * x, C),
+             lambda x: C * (x * x).sin() * x),
+    "map": (lambda x: sq.func.map(lambda u: u * x.exp() * x, XS).sum(), lambda x: x.exp() * x),
+}  # fmt: skip
+
+
+def after(step):
+    h = C
+    for u in XS:
+        h = step(h, u)
+    return h
+
+
+@pytest.mark.parametrize("name", READING)
+def test_functions_of_what_a_body_reads_from_outside_have_every_derivative(name):
+    """They are worked out before the loop; a derivative of the loop's derivative took them for constants."""
+    inside, known = READING[name]
+    for order, of in ORDERS.items():
+        expected = of(known)(X).item()
+        assert of(inside)(X).item() == pytest.approx(expected, rel=1e-4), order
+        if order == "reverse over reverse":
+            assert sq.compile(of(inside))(X).item() == pytest.approx(expected, rel=1e-4)
+
+
+def test_a_branch_not_taken_has_no_slope_of_its_own():
+    def f(x):
+        return sq.cond(x > 0, lambda v: v * x.sqrt(), lambda v: v * x, C)
+
+    assert grad(f)(sq.tensor(0.0)).item() == pytest.approx(0.4)
