@@ -143,7 +143,7 @@ _FROM = {
     "frontend.functions_special": "igamma igammac",
     "frontend.linalg_systems": "logdet inverse slogdet det triangular_solve cholesky_solve cholesky_inverse",
     "frontend.linalg_factors": "geqrf orgqr ormqr svd_lowrank pca_lowrank lu_unpack matrix_exp",
-    "frontend.linalg_older": "cholesky pinverse qr svd lu lu_solve",
+    "frontend.linalg_older": "cholesky lobpcg pinverse qr svd lu lu_solve",
     "frontend.creation_more": (
         "logspace range scalar_tensor empty_permuted empty_strided hann_window hamming_window blackman_window "
         "bartlett_window kaiser_window"

@@ -1,14 +1,15 @@
-"""Linear algebra under PyTorch's older names, with their older arguments: qr, svd, lu, cholesky, pinverse."""
+"""Linear algebra under PyTorch's older names, with their older arguments: qr, svd, lu, cholesky, pinverse, lobpcg."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from squall.base.errors import ShapeError
 from squall.frontend import creation
 from squall.frontend import linalg_factors as factors
 from squall.frontend.autocast import full_precision
 from squall.frontend.declaring import of_tensor, with_out
-from squall.frontend.linalg_systems import matrices, pinv
+from squall.frontend.linalg_systems import matrices, pinv, solve_triangular
 from squall.frontend.named_results import QR, LegacySVD
 
 
@@ -56,3 +57,45 @@ def lu(A: Any, pivot: bool = True, get_infos: bool = False) -> tuple:
 def lu_solve(b: Any, LU_data: Any, LU_pivots: Any, *, out: Any = None) -> Any:
     """X with A X = b from what `lu_factor` gives of A."""
     return factors.lu_solve(LU_data, LU_pivots, b, out=out)
+
+
+def lobpcg(A: Any, k: int | None = None, B: Any = None, X: Any = None, n: int | None = None, iK: Any = None,
+           niter: int | None = None, tol: float | None = None, largest: bool | None = None, method: str | None = None,
+           tracker: Any = None, ortho_iparams: Any = None, ortho_fparams: Any = None,
+           ortho_bparams: Any = None) -> tuple:
+    """The largest or smallest eigenvalues of A x = lambda B x, and their vectors.
+
+    The matrices are dense here, so all pairs are computed exactly (by `eigh`) and the wanted ones given; arguments that
+    steer PyTorch's iteration (n, iK, niter, tol, method, tracker and ortho_...) are accepted.
+
+    Args:
+        A: Hermitian, (..., m, m). k: how many pairs (default: the columns of X, or 1); 3 k must not exceed m. B:
+            Hermitian positive definite, the identity when left out. X: a first guess, of which only the width counts. largest:
+            the largest (default) or the smallest, the outermost first.
+
+    Returns:
+        (values, vectors): (..., k) and (..., m, k), with vectors^H B vectors the identity.
+
+    Raises:
+        ShapeError: for matrices that are not square, or a k that is too large.
+
+    Example:
+        >>> import squall as sq
+        >>> sq.lobpcg(sq.tensor([[2.0, 0.0, 0.0], [0.0, 5.0, 0.0], [0.0, 0.0, 3.0]]))[0]
+        tensor([5.])
+    """
+    a = matrices(A, "lobpcg", square=True)
+    count = k if k is not None else 1 if X is None else X.node.shape[-1]
+    size = a.node.shape[-1]
+    if 3 * count > size:
+        raise ShapeError(f"lobpcg: A has {size} rows, which must be at least 3 times the number of pairs, {count}")
+    if B is None:
+        values, vectors = factors.eigh(a)
+    else:
+        factor = factors.cholesky(matrices(B, "lobpcg", "B", square=True))
+        half = solve_triangular(factor, a, upper=False)
+        values, turned = factors.eigh(solve_triangular(factor, half.mH, upper=False))
+        vectors = solve_triangular(factor.mH, turned, upper=True)
+    if largest is None or largest:
+        values, vectors = values.flip(-1), vectors.flip(-1)
+    return values[..., :count], vectors[..., :count]

@@ -103,6 +103,7 @@ from squall.nn.padding import (
     ZeroPad2d,
     ZeroPad3d,
 )
+from squall.nn.parallel import DataParallel
 from squall.nn.parameter import Buffer, Parameter
 from squall.nn.parameter_containers import ParameterDict, ParameterList
 from squall.nn.pooling import (
@@ -189,6 +190,7 @@ __all__ = [
     "CosineEmbeddingLoss",
     "CosineSimilarity",
     "CrossEntropyLoss",
+    "DataParallel",
     "Dropout",
     "Dropout1d",
     "Dropout2d",

@@ -120,3 +120,33 @@ def test_the_order_of_dimensions_may_be_ambiguous():
     assert sq.zeros(2, 3).dim_order(ambiguity_check=True) == (0, 1)
     with pytest.raises(RuntimeError, match="several orders"):
         sq.zeros(1, 3).dim_order(ambiguity_check=True)
+
+
+def test_outermost_eigenvalues():
+    random = np.random.default_rng(0)
+    a = random.standard_normal((2, 7, 7))
+    a, b = a @ a.transpose(0, 2, 1), np.diag(np.arange(1.0, 8.0))
+    values, vectors = sq.lobpcg(sq.tensor(a), 2, sq.tensor(b).expand(2, 7, 7))
+    whole = np.sort(np.linalg.eigvals(np.linalg.solve(b, a)).real)[:, ::-1]
+    assert np.allclose(values.tolist(), whole[:, :2])
+    v = np.asarray(vectors.tolist())
+    assert np.allclose(a @ v, b @ v * np.asarray(values.tolist())[:, None])
+    assert np.allclose(v.transpose(0, 2, 1) @ b @ v, np.eye(2))
+    smallest, _ = sq.lobpcg(sq.tensor(a), X=sq.ones(7, 2), largest=False)
+    assert np.allclose(smallest.tolist(), np.linalg.eigvalsh(a)[:, :2])
+    with pytest.raises(RuntimeError, match="3 times"):
+        sq.lobpcg(sq.tensor(a), 3)
+
+
+def test_choices_of_devices_and_kernels_have_no_effect():
+    model = sq.nn.DataParallel(sq.nn.Linear(2, 3), device_ids=[0])
+    x = sq.ones(4, 2)
+    assert model(x).tolist() == model.module(x).tolist()
+    assert list(model.state_dict()) == ["module.weight", "module.bias"]
+    attention = sq.nn.attention
+    q = sq.rand(1, 1, 3, 4)
+    plain = sq.nn.functional.scaled_dot_product_attention(q, q, q).tolist()
+    with attention.sdpa_kernel([attention.SDPBackend.FLASH_ATTENTION, attention.SDPBackend.MATH], set_priority=True):
+        assert sq.nn.functional.scaled_dot_product_attention(q, q, q).tolist() == plain
+    with pytest.raises(TypeError, match="backends"), attention.sdpa_kernel("math"):
+        pass
