@@ -40,13 +40,12 @@ class Gumbel(TransformedDistribution):
         ends = sq.full_like(like, tiny(like)), sq.full_like(like, 1 - epsilon(like))
         base = Uniform(*ends, validate_args=False) if not scalar(loc, scale) else Uniform(
             tiny(like), 1 - epsilon(like), validate_args=False)
-        steps = [ExpTransform().inv, AffineTransform(0, -sq.ones_like(like)), ExpTransform().inv,
-                 AffineTransform(self.loc, -self.scale)]
-        super().__init__(base, steps, validate_args=validate_args)
+        super().__init__(base, _twice_logarithms(self), validate_args=validate_args)
 
     def expand(self, batch_shape: Any, _instance: Any = None) -> Any:
-        shape = tuple(batch_shape)
-        return Gumbel(self.loc.expand(shape), self.scale.expand(shape), validate_args=False)
+        new = super().expand(batch_shape, _instance)
+        new.transforms = _twice_logarithms(new)
+        return new
 
     @property
     def mean(self) -> Any:
@@ -77,6 +76,11 @@ class Gumbel(TransformedDistribution):
 
     def entropy(self) -> Any:
         return self.scale.log() + (1 + EULER)
+
+
+def _twice_logarithms(gumbel: Any) -> list:
+    moved = AffineTransform(gumbel.loc, -gumbel.scale)
+    return [ExpTransform().inv, AffineTransform(0, -1.0), ExpTransform().inv, moved]
 
 
 class Weibull(TransformedDistribution):

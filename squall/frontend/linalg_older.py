@@ -70,8 +70,8 @@ def lobpcg(A: Any, k: int | None = None, B: Any = None, X: Any = None, n: int | 
 
     Args:
         A: Hermitian, (..., m, m). k: how many pairs (default: the columns of X, or 1); 3 k must not exceed m. B:
-            Hermitian positive definite, the identity when left out. X: a first guess, of which only the width counts. largest:
-            the largest (default) or the smallest, the outermost first.
+            Hermitian positive definite, the identity when left out. X: a first guess, of which only the width counts.
+            largest: the largest (default) or the smallest, the outermost first.
 
     Returns:
         (values, vectors): (..., k) and (..., m, k), with vectors^H B vectors the identity.

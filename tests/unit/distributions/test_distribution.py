@@ -105,6 +105,19 @@ def test_expanding(make):
     assert type(wide) is type(d)
 
 
+def test_classes_of_ones_own_stay_what_they_are():
+    class Own(D.Gumbel):
+        pass
+
+    wide = Own(sq.tensor([0.5, 2.0]), sq.tensor([1.0, 3.0])).expand((4, 2))
+    assert type(wide) is Own and wide.rsample().shape == (4, 2)
+    x = sq.ones(2)
+    assert np.allclose(D.TransformedDistribution.log_prob(wide, x).tolist(), wide.log_prob(x).tolist())
+    many = D.Weibull(sq.tensor([1.0, 2.0]), sq.tensor([3.0, 4.0])).expand((2, 2))
+    assert np.allclose(many.log_prob(sq.ones(2))[1].tolist(),
+                       D.Weibull(sq.tensor([1.0, 2.0]), sq.tensor([3.0, 4.0])).log_prob(sq.ones(2)).tolist())
+
+
 def test_transformed_distributions():
     base = D.Normal(sq.zeros(3), sq.ones(3))
     d = D.TransformedDistribution(base, [D.AffineTransform(1.0, -2.0), D.ExpTransform()])
