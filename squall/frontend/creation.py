@@ -248,6 +248,8 @@ def arange(
     if dtype is None and isinstance(out, Handle):
         dtype = out.node.dtype
     if start is None or end is None:
+        if start is end:
+            raise TypeError("arange() missing 1 required positional argument: 'end'")
         start, end = 0, start if end is None else end
     if any(isinstance(v, Dim) for v in (start, end, step)):
         return _symbolic_arange(start, end, step, dtype, requires_grad)

@@ -44,6 +44,8 @@ def of_operands(function: Callable) -> Callable[..., Any]:
     def run(input: Any, other: Any = None, *args: Any, out: Any = None, **keywords: Any) -> Any:
         if other is None and second in keywords:  # by the name it has in the signature
             other = keywords.pop(second)
+        if other is None:
+            raise TypeError(f"{name}() missing 1 required positional argument: {second!r}")
         if not isinstance(input, Handle) and not isinstance(other, Handle):
             checked(input, name)
         value = function(input, other, *args, **keywords)

@@ -60,6 +60,8 @@ def while_loop(cond_fn: Callable, body_fn: Callable, init: Any = None, max_itera
             raise ArgumentError("while_loop: give init or carried_inputs, not both")
         return while_loop(lambda carry: cond_fn(*carry), lambda carry: tuple(body_fn(*carry)), tuple(carried_inputs),
                           max_iterations)
+    if init is None:
+        raise TypeError("while_loop() missing 1 required positional argument: 'init'")
     if max_iterations is not None and max_iterations < 0:
         raise ValueError(f"while_loop: max_iterations must not be negative, got {max_iterations}")
     leaves, structure = pytree.flatten(init)

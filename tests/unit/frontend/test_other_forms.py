@@ -20,6 +20,16 @@ def test_other_names_of_arguments():
         sq.pow(input=x, self=x, exponent=2)
 
 
+@pytest.mark.parametrize(("call", "missing"), [
+    (lambda: sq.xlogy(sq.ones(2)), "other"), (lambda: sq.float_power(sq.ones(2)), "exponent"),
+    (lambda: sq.arange(), "end"), (lambda: sq.randint(3), "size"),
+    (lambda: sq.while_loop(lambda c: c < 1, lambda c: c), "init"),
+])  # fmt: skip
+def test_what_is_left_out_is_named(call, missing):
+    with pytest.raises(TypeError, match=missing):
+        call()
+
+
 def test_scalars_in_positions_of_their_own():
     a, b = sq.tensor([1.0, 2.0]), sq.tensor([3.0, 5.0])
     assert sq.add(a, 2, b).tolist() == [7.0, 12.0]
