@@ -6,7 +6,7 @@ from typing import Any
 
 from squall.base.dtypes import bool_, promote
 from squall.base.errors import ArgumentError, ShapeError
-from squall.frontend.autocast import lowered
+from squall.frontend.autocast import lowered, once_rounded
 from squall.frontend.core import (
     Handle,
     Native,
@@ -135,11 +135,13 @@ def lerp(x: Any, end: Any, weight: Any) -> Any:
     return apply(ops.lerp, (x, end, weight))
 
 
+@once_rounded
 def addcmul(x: Any, a: Any, b: Any, value: float) -> Any:
     """x + value * a * b."""
     return apply(ops.add, (x, scaled(apply(ops.mul, (a, b)), value) if value != 1 else apply(ops.mul, (a, b))))
 
 
+@once_rounded
 def addcdiv(x: Any, a: Any, b: Any, value: float) -> Any:
     """x + value * a / b."""
     quotient = apply(ops.div, (a, b))

@@ -113,6 +113,24 @@ def full_precision(function: Callable) -> Callable[..., Any]:
     return run
 
 
+def once_rounded(function: Callable) -> Callable[..., Any]:
+    """A function of several steps that computes 16-bit floats in float32, and rounds once: its result.
+
+    It is left alone when its Tensors are of several floating dtypes.
+    """
+
+    @functools.wraps(function)
+    def run(*args: Any, **keywords: Any) -> Any:
+        kinds = {a.node.dtype for a in (*args, *keywords.values()) if isinstance(a, Handle)}
+        kind = kinds.pop() if len(kinds) == 1 else None
+        if kind is None or kind.category != 2 or kind.itemsize != 2:
+            return function(*args, **keywords)
+        args = tuple([_widened(a) for a in args])
+        return cast(function(*args, **{name: _widened(a) for name, a in keywords.items()}), kind)
+
+    return run
+
+
 # ---------------------------------------------------------------- the mode
 def _check_device_type(device_type: Any, function: str) -> None:
     if not isinstance(device_type, str):

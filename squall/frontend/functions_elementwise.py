@@ -11,6 +11,7 @@ from typing import Any
 from squall.base.dtypes import as_dtype, bool_
 from squall.base.errors import ArgumentError, DtypeError
 from squall.frontend import arithmetic, creation
+from squall.frontend.autocast import once_rounded
 from squall.frontend.core import Handle, apply, cast, operand, record
 from squall.frontend.declaring import (
     floating,
@@ -197,6 +198,7 @@ def rad2deg(input: Any) -> Any:
 
 
 @of_tensor
+@once_rounded
 def sinc(input: Any) -> Any:
     """sin(pi x) / (pi x), and 1 at 0."""
     x = floating(input)

@@ -7,7 +7,7 @@ from itertools import combinations as _combinations
 from itertools import combinations_with_replacement
 from typing import Any
 
-from squall.base.dtypes import int64, real_of
+from squall.base.dtypes import int64
 from squall.base.errors import ArgumentError, DtypeError, ShapeError
 from squall.base.shapes import broadcast, normalize_dim
 from squall.frontend import arithmetic, creation
@@ -290,7 +290,7 @@ def cov(input: Any, *, correction: int = 1, fweights: Any = None, aweights: Any 
     weights = None
     for given in (fweights, aweights):
         if given is not None:
-            weights = cast(given, real_of(x.node.dtype)) if weights is None else weights * given
+            weights = given if weights is None else weights * given
     if weights is None:
         count: Any = x.node.shape[1]
         total, centred = count, x - x.mean(1, True)

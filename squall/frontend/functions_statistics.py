@@ -12,6 +12,9 @@ from squall.frontend.autocast import full_precision
 from squall.frontend.by_values import by_values
 from squall.frontend.core import Handle, cast, record
 from squall.frontend.declaring import of_tensor, only_floating, with_exact_out, with_out
+from squall.frontend.functions_complex import is_complex_tensor
+from squall.frontend.functions_elementwise import logaddexp
+from squall.frontend.functions_movement import cat
 from squall.frontend.functions_searching import searchsorted
 from squall.frontend.named_results import Histogram, MinMax
 from squall.frontend.out import checked
@@ -357,9 +360,22 @@ def cummin(input: Any, dim: int) -> ValuesIndices:
     return _running_extreme(input, dim, "cummin_index")
 
 
+def _complex_logcumsumexp(x: Any, d: int) -> Any:
+    """By doubling: each element takes in the one so many places before it, and then twice as many."""
+    n, reach = (x.node.shape[d] if x.ndim else 1), 1
+    if n.__class__ is not int:
+        raise ShapeError(f"logcumsumexp: the size {n} of dim {d} must be known")
+    while reach < n:
+        x = cat((x.narrow(d, 0, reach), logaddexp(x.narrow(d, reach, n - reach), x.narrow(d, 0, n - reach))), d)
+        reach *= 2
+    return x.clone() if n < 2 else x
+
+
 @of_tensor
 def logcumsumexp(input: Any, dim: int) -> Any:
     """log(cumsum(exp(x))) along dim, without overflow."""
-    only_floating(input, "logcumsumexp")
     d = normalize_dim(dim, input.ndim, "logcumsumexp")
+    if is_complex_tensor(input):
+        return _complex_logcumsumexp(input, d)
+    only_floating(input, "logcumsumexp")
     return record(ops.logcumsumexp, (input,), (d,)) if input.ndim else input.clone()

@@ -57,7 +57,7 @@ def _bound(x: Any, low: bool, function: str) -> Any:
     import numpy
 
     dtype = x.node.dtype
-    if dtype.category == 2:
+    if dtype.category >= 2:
         return -inf if low else inf
     if dtype is bool_:
         raise DtypeError(f"masked.{function}: argument 'input' must hold numbers, got {dtype}")

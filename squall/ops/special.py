@@ -92,8 +92,13 @@ def _polygamma(b: Builder, attrs: tuple, x: Reg) -> Reg:
         series = b.add(b.mul(series, square), const(coefficient))
     tail = b.add(b.add(const(1.0 / n), b.mul(const(0.5), inverse)), b.mul(series, square))
     total = b.mul(b.add(total, b.mul(power, tail)), const(float(factorial(n)) * (1 if n % 2 else -1)))
-    angle = b.mul(const(pi), b.sub(x, b.op("round", x)))  # exact, and small beside a pole
-    cotangent = b.op("reciprocal", b.op("tan", angle))
+    # The angle is exact: small beside a pole, and in the middle between two, where the cotangent vanishes.
+    part = b.sub(x, b.op("round", x))
+    size = b.op("abs", part)
+    beside = b.compare("le", size, const(0.25))
+    tangent = b.op("tan", b.mul(const(pi), b.select(beside, size, b.sub(const(0.5), size))))
+    cotangent = b.select(beside, b.op("reciprocal", tangent), tangent)
+    cotangent = b.select(b.compare("lt", part, const(0.0)), b.op("neg", cotangent), cotangent)
     derivative = const(0.0)
     for coefficient in reversed(reference.cotangent_coefficients(n)):
         derivative = b.add(b.mul(derivative, cotangent), const(coefficient))

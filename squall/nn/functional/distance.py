@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import squall as sq
+from squall.frontend.autocast import once_rounded
 from squall.nn.functional.core import ShapeError, check_floating, check_tensor
 
 
+@once_rounded
 def cosine_similarity(x1: Any, x2: Any, dim: int = 1, eps: float = 1e-8) -> Any:
     """The cosine of the angle between vectors along a dimension.
 
@@ -57,6 +59,7 @@ def pdist(input: Any, p: float = 2.0) -> Any:
     return (input[sq.tensor(first)] - input[sq.tensor(second)]).norm(p, -1)
 
 
+@once_rounded
 def bilinear(input1: Any, input2: Any, weight: Any, bias: Any = None) -> Any:
     """x1 @ weight[k] @ x2 for each output k, plus bias.
 

@@ -8,7 +8,7 @@ from typing import Any
 import squall as sq
 from squall.base.errors import ArgumentError
 from squall.frontend.autocast import full_precision
-from squall.nn.functional.core import check_floating, reduce_loss
+from squall.nn.functional.core import check_floating, check_tensor, reduce_loss
 from squall.nn.functional.old_reductions import chosen_reduction
 
 
@@ -24,7 +24,7 @@ def poisson_nll_loss(
             counted. full: add Stirling's term for counts above 1. eps: keeps the logarithm of 0 away.
     """
     reduction = chosen_reduction(size_average, reduce, reduction)
-    check_floating("poisson_nll_loss", "input", input)
+    check_tensor("poisson_nll_loss", "input", input)
     loss = input.exp() - target * input if log_input else input - target * (input + eps).log()
     if full:
         safe = sq.where(target > 1, target, 1)

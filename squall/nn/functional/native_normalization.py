@@ -60,4 +60,6 @@ def native_batch_norm(input: Any, weight: Any, bias: Any, running_mean: Any, run
         out = batch_norm(input, running_mean, running_var, weight, bias, False, momentum, eps)
         return out, sq.empty(0, dtype=input.dtype), sq.empty(0, dtype=input.dtype)
     out, mean, variance = by_batch(input, running_mean, running_var, weight, bias, momentum, eps)
-    return out, mean, (variance + eps).rsqrt()
+    given = [t for t in (weight, running_mean) if t is not None]
+    kind = mean.dtype if any(t.dtype is mean.dtype for t in given) else input.dtype
+    return out, mean.to(kind), (variance + eps).rsqrt().to(kind)

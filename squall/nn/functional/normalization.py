@@ -8,7 +8,7 @@ from typing import Any
 import squall as sq
 from squall.frontend.core import wrap
 from squall.frontend.out import into
-from squall.nn.functional.core import Native, ShapeError, apply, check_floating, ops
+from squall.nn.functional.core import Native, ShapeError, apply, check_floating, check_tensor, ops
 from squall.ops.slicing import position
 
 
@@ -226,7 +226,7 @@ def instance_norm(
         raise ValueError(
             f"Expected more than 1 spatial element when training, got input size {tuple(input.shape)}"
         )
-    rows = input.reshape(1, batch * channels, *sizes)
+    rows = (input.float() if input.dtype.itemsize == 2 else input).reshape(1, batch * channels, *sizes)
     out, mean, variance = apply(ops.batch_norm, (rows,), eps=float(eps))
     with sq.no_grad():
         found = ((running_mean, mean, 1), (running_var, variance, _unbiased(count) if count else 1))
@@ -236,7 +236,8 @@ def instance_norm(
                 running.mul_(1 - momentum).add_(average * (momentum * factor))
     out, shape = out.view(input.shape), (1, -1) + (1,) * len(sizes)
     out = out if weight is None else out * weight.view(shape)
-    return out if bias is None else out + bias.view(shape)
+    out = out if bias is None else out + bias.view(shape)
+    return out.to(input.dtype) if input.dtype.itemsize == 2 else out
 
 
 def local_response_norm(
@@ -248,7 +249,7 @@ def local_response_norm(
         input: shape (batch, channels, ...), at least 3 dimensions. size: neighbours, counted with those that
             would lie outside, as zeros.
     """
-    check_floating("local_response_norm", "input", input)
+    check_tensor("local_response_norm", "input", input)
     rank = input.dim()
     if rank < 3:
         raise ShapeError(
@@ -260,7 +261,8 @@ def local_response_norm(
     high = tuple((size - 1) // 2 if d == 1 else 0 for d in range(rank))
     squares = apply(ops.pad, (input * input,), low=low, high=high, interior=(0,) * rank, value=0.0)
     around = apply(ops.window, (squares,), dims=(1,), sizes=(size,), steps=(1,), dilations=(1,))
-    return input / (around.mean(-1) * alpha + k) ** beta
+    mean = around.mean(-1) if input.is_floating_point() else around.sum(-1) // size  # whole numbers, as in PyTorch
+    return input / (mean * alpha + k) ** beta
 
 
 def normalize(input: Any, p: float = 2.0, dim: int = 1, eps: float = 1e-12, out: Any = None) -> Any:

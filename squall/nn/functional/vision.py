@@ -8,7 +8,7 @@ from typing import Any
 
 import squall as sq
 from squall.base.dim import Dim, larger, scaled, smaller
-from squall.frontend.autocast import full_precision
+from squall.frontend.autocast import full_precision, once_rounded
 from squall.nn.functional.adaptive_pooling import (
     adaptive_avg_pool1d,
     adaptive_avg_pool2d,
@@ -299,6 +299,7 @@ def _sampled(plane: Any, at: list, sizes: tuple, mode: str, padding: str, align:
 
 
 @full_precision
+@once_rounded
 def grid_sample(input: Any, grid: Any, mode: str = "bilinear", padding_mode: str = "zeros",
                 align_corners: bool | None = None) -> Any:
     """An image read at the points of a grid.
