@@ -11,8 +11,10 @@ EXPECT = ROOT / "tests" / "conformance" / "expect"
 PAGE = ROOT / "docs" / "compat.md"
 MODULE = "squall"
 GRAD = " grad"
-# Operators that do not pass, with the reason after a tab.
+# What does not pass: `## reason` lines, below them `dtypes: operators`.
 REMAINING = EXPECT / "remaining.txt"
+# Begins a reason that is PyTorch's own: what it does not run on a CPU either is not counted.
+UNCOUNTED = "not counted: "
 
 INTRODUCTION = """\
 # Compatibility with PyTorch
@@ -22,7 +24,8 @@ INTRODUCTION = """\
 PyTorch ships a database of its operators with sample inputs (OpInfo). `make conformance` runs those samples through
 squall and compares values, shapes, dtypes and gradients; what is listed here passes, and is held by that run. An
 operator that is absent may still work: it has not passed every sample tried. In the place of a dtype, `error` stands
-for calls that must raise: they raise PyTorch's class of error and name what was wrong.
+for calls that must raise: they raise PyTorch's class of error and name what was wrong. Shares are of the operators that
+PyTorch itself runs in that dtype on a CPU.
 """
 
 
@@ -54,9 +57,18 @@ def page(folder: Path = EXPECT) -> str:
             operators[namespace(operator)][operator].add(dtype)
     if not dtypes:
         return INTRODUCTION + "\nNothing is recorded yet.\n"
-    lines = [INTRODUCTION, "| dtype | operators | of them with gradients compared |", "|---|---|---|"]
-    lines += [f"| {dtype} | {values} | {gradients} |" for dtype, (values, gradients) in dtypes.items()]
-    lines += remaining(operators) + absent() + arguments()
+    why = remaining()
+    lines = [INTRODUCTION, "| dtype | operators | of PyTorch's | share | gradients compared |", "|---|---|---|---|---|"]
+    for dtype, (values, gradients) in dtypes.items():
+        known = values + sum(len(names) for reason, names in why[dtype].items() if not reason.startswith(UNCOUNTED))
+        share = f"{known} | {100 * values / known:.1f} %" if dtype in why else " | "
+        lines.append(f"| {dtype} | {values} | {share} | {gradients} |")
+    lines += ["", "## What does not pass, and why"]
+    for dtype in dtypes:
+        if dtype in why:
+            lines += ["", f"### {dtype}", "", "| reason | operators |", "|---|---|"]
+            lines += [f"| {reason} | {', '.join(f'`{n}`' for n in names)} |" for reason, names in why[dtype].items()]
+    lines += absent()
     for space in sorted(operators):
         lines += ["", f"## {space}", "", "| operator | dtypes |", "|---|---|"]
         lines += [
@@ -65,16 +77,18 @@ def page(folder: Path = EXPECT) -> str:
     return "\n".join(lines) + "\n"
 
 
-def remaining(operators: dict) -> list[str]:
-    """The section on what does not pass in float32, by reason; what passes by now is left out."""
-    passing = {name for space in operators.values() for name, dtypes in space.items() if "float32" in dtypes}
-    reasons = defaultdict(list)
-    for line in sorted(keys(REMAINING)) if REMAINING.exists() else ():
-        name, _, reason = line.partition("\t")
-        if name not in passing:
-            reasons[reason].append(f"`{name}`")
-    lines = ["", "## What does not pass in float32, and why", "", "| reason | operators |", "|---|---|"]
-    return [*lines, *(f"| {reason} | {', '.join(names)} |" for reason, names in sorted(reasons.items()))]
+def remaining(path: Path = REMAINING) -> dict[str, dict[str, list[str]]]:
+    """For each dtype, the operators that do not pass, by reason."""
+    found: dict[str, dict[str, list[str]]] = defaultdict(dict)
+    reason = ""
+    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
+        if line.startswith("## "):
+            reason = line.removeprefix("## ")
+        elif line and not line.startswith("#"):
+            dtypes, _, names = line.partition(": ")
+            for dtype in dtypes.split():
+                found[dtype].setdefault(reason, []).extend(names.split())
+    return found
 
 
 def absent(path: Path = EXPECT / "absent.txt") -> list[str]:

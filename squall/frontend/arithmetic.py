@@ -20,7 +20,7 @@ from squall.frontend.core import (
 )
 from squall.frontend.movement import unsqueeze
 from squall.frontend.views import write_op
-from squall.ir.op import Op, ops
+from squall.ir.op import Op, ops, refuse_float8
 
 
 def in_place(target: Any, out: Any, name: str) -> Any:
@@ -76,7 +76,9 @@ def power(x: Any, exponent: Any) -> Any:
 
 def logical(op: Op, x: Any, other: Any) -> Any:
     """A logical op: operands as booleans."""
-    return record(op, (cast(as_tensor_operand(x), bool_), operand(as_bool(other), bool_)), ())
+    x = as_tensor_operand(x)
+    refuse_float8(op.name, x.node.type)
+    return record(op, (cast(x, bool_), operand(as_bool(other), bool_)), ())
 
 
 def as_bool(value: Any) -> Any:

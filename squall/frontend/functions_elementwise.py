@@ -25,7 +25,7 @@ from squall.frontend.declaring import (
 from squall.frontend.functions import finfo
 from squall.frontend.named_results import Frexp
 from squall.frontend.out import checked
-from squall.ir.op import ops
+from squall.ir.op import ops, refuse_float8
 
 _LONG = {1: "int8", 2: "int16", 4: "int32", 8: "int64"}
 
@@ -172,6 +172,7 @@ def frac(input: Any) -> Any:
 def signbit(input: Any) -> Any:
     """Whether the sign is negative, that of -0.0 too."""
     dtype = input.node.dtype
+    refuse_float8("signbit", input.node.type)
     if dtype.category < 2:
         return input < 0 if dtype.category else creation.zeros_like(input)
     return record(ops.bitcast, (input,), (as_dtype(_LONG[dtype.itemsize]),)) < 0
@@ -228,12 +229,14 @@ def nan_to_num(input: Any, nan: float | None = None, posinf: float | None = None
 @of_tensor
 def isposinf(input: Any) -> Any:
     """Whether infinite and positive."""
+    refuse_float8("isposinf", input.node.type)
     return input == float("inf") if input.node.dtype.category == 2 else creation.zeros_like(input, dtype=bool_)
 
 
 @of_tensor
 def isneginf(input: Any) -> Any:
     """Whether infinite and negative."""
+    refuse_float8("isneginf", input.node.type)
     return input == float("-inf") if input.node.dtype.category == 2 else creation.zeros_like(input, dtype=bool_)
 
 

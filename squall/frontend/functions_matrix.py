@@ -20,7 +20,7 @@ from squall.frontend.functions_movement import broadcast_tensors, cat, meshgrid
 from squall.frontend.joining import pad, stack
 from squall.frontend.older_forms import with_beta_and_alpha
 from squall.frontend.out import checked
-from squall.ir.op import ops
+from squall.ir.op import ops, refuse_float8
 
 
 def _shape(x: Any) -> list:
@@ -182,6 +182,7 @@ def renorm(input: Any, p: float, dim: int, maxnorm: float) -> Any:
     if input.ndim < 2:
         raise ShapeError(f"renorm: argument 'input' needs at least 2 dimensions, got {input.ndim} dimensions")
     d = normalize_dim(dim, input.ndim, "renorm")
+    refuse_float8("renorm", input.node.type)
     wide = input if input.node.dtype.itemsize > 2 else input.float()
     norms = wide.norm(p, tuple(i for i in range(input.ndim) if i != d), True)
     factor = arithmetic.where(norms > maxnorm, maxnorm / (norms + 1e-7), 1.0)

@@ -17,7 +17,7 @@ from squall.frontend.core import Handle, cast, common_dtype, record, wrap
 from squall.frontend.declaring import of_tensor, with_out
 from squall.frontend.joining import pad
 from squall.frontend.out import checked
-from squall.ir.op import ops
+from squall.ir.op import ops, refuse_float8
 
 
 # ---------------------------------------------------------------- sorted sequences
@@ -119,6 +119,7 @@ def unique(input: Any, sorted: bool = True, return_inverse: bool = False, return
             return_counts: also how often each occurs.
     """
     x = checked(input, "unique")
+    refuse_float8("unique", x.node.type)
     d = None if dim is None else normalize_dim(dim, x.ndim, "unique")
     import numpy
 
@@ -136,6 +137,7 @@ def unique_consecutive(input: Any, return_inverse: bool = False, return_counts: 
                        dim: int | None = None) -> Any:
     """The first of each run of equal elements, or slices along dim (evaluates the Tensor)."""
     x = checked(input, "unique_consecutive")
+    refuse_float8("unique_consecutive", x.node.type)
     import numpy
 
     array = x.detach_array()

@@ -11,7 +11,7 @@ from squall.base.shapes import broadcast
 from squall.frontend import arithmetic, creation
 from squall.frontend.core import Handle, apply, cast, operand, record
 from squall.frontend.declaring import floating, of_operands, of_tensor, of_two_tensors, pair
-from squall.ir.op import Op, ops
+from squall.ir.op import Op, ops, refuse_float8
 
 
 def _function(op: Op, doc: str) -> Any:
@@ -52,6 +52,7 @@ def ndtr(input: Any) -> Any:
 def ndtri(input: Any) -> Any:
     """The x that has a given area below the standard normal density to its left."""
     x = floating(input)
+    refuse_float8("special.ndtri", x.node.type)
     wide = cast(x, as_dtype("float64"))
     return cast((wide * 2 - 1).erfinv() * sqrt(2), x.node.dtype)
 
@@ -86,6 +87,7 @@ def zeta(input: Any, other: Any) -> Any:
     """Hurwitz' zeta function: the sum of (q + k)^-x over k from 0, of x above 1."""
     s, q = (t.detach() for t in pair(input, other, True))
     kind = s.node.dtype
+    refuse_float8("special.zeta", s.node.type)
     s, q = cast(s, as_dtype("float64")), cast(q, as_dtype("float64"))
     total: Any = 0.0
     for k in range(_TERMS):
@@ -125,6 +127,7 @@ def _polynomial(name: str, first: Any, step: Any, doc: str, shifted: bool = Fals
         if x is None:
             x = operand(float(input), floating(n).node.dtype)
         kind = x.node.dtype
+        refuse_float8(name, x.node.type)
         shape = broadcast(tuple(x.node.shape), tuple(n.node.shape) if isinstance(n, Handle) else (), name)
         degrees, top = _degrees(n, shape)
         if top > _HIGHEST:

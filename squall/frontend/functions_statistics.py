@@ -19,7 +19,7 @@ from squall.frontend.functions_searching import searchsorted
 from squall.frontend.named_results import Histogram, MinMax
 from squall.frontend.out import checked
 from squall.frontend.reductions import ValuesIndices
-from squall.ir.op import ops
+from squall.ir.op import ops, refuse_float8
 
 
 # ---------------------------------------------------------------- pairs of results
@@ -72,6 +72,7 @@ def nanmean(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: Any = 
 @of_tensor
 def count_nonzero(input: Any, dim: Any = None, *more: int) -> Any:
     """How many elements are not 0: in all, or along one dimension or several."""
+    refuse_float8("count_nonzero", input.node.type)
     return (input != 0).sum((dim, *more) if more else dim)
 
 
@@ -79,6 +80,7 @@ def count_nonzero(input: Any, dim: Any = None, *more: int) -> Any:
 def _along(x: Any, dim: int | None, function: str) -> tuple[Any, int]:
     """The Tensor with at least one dimension, and the dimension."""
     d = normalize_dim(-1 if dim is None else dim, x.ndim, function)
+    refuse_float8(function, x.node.type)
     x = x if x.ndim else x.reshape(1)
     if x.node.shape[d] == 0:
         raise IndexRangeError(f"{function}: expected reduction dim {d} to have non-zero size")

@@ -13,7 +13,7 @@ from squall.frontend.core import cast, record
 from squall.frontend.declaring import of_tensor, with_out
 from squall.frontend.functions_movement import cat
 from squall.frontend.movement import permute
-from squall.ir.op import ops
+from squall.ir.op import ops, refuse_float8
 
 
 @with_out
@@ -39,6 +39,7 @@ def hash_tensor(input: Any, dim: Any = (), *, keepdim: bool = False, mode: int =
     if mode != 0:
         raise ArgumentError(f"hash_tensor: mode must be 0 (exclusive or), got {mode}")
     dtype, shape = input.node.dtype, tuple(input.node.shape)
+    refuse_float8("hash_tensor", input.node.type)
     if dtype.category == 3:
         raise DtypeError(f"hash_tensor: not implemented for {dtype}; hash view_as_real of it")
     dims = normalize_dims(dim, len(shape), "hash_tensor")

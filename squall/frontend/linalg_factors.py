@@ -305,7 +305,7 @@ def matrix_exp(A: Any) -> Any:
         >>> sq.linalg.matrix_exp(sq.zeros(2, 2)).tolist()
         [[1.0, 0.0], [0.0, 1.0]]
     """
-    narrow = A.node.dtype if A.node.dtype.category == 2 and A.node.dtype.itemsize < 4 else None
+    narrow = A.node.dtype if A.node.dtype.category == 2 and A.node.dtype.itemsize == 2 else None
     x = matrices(A if narrow is None else cast(A, float32), "matrix_exp", square=True)
     found = record(ops.matrix_exp, (x,), ())
     return found if narrow is None else cast(found, narrow)

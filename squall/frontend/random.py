@@ -23,7 +23,7 @@ from squall.frontend.out import into
 from squall.frontend.state import local
 from squall.frontend.tracing import refuse
 from squall.ir.node import Node
-from squall.ir.op import make, ops
+from squall.ir.op import make, ops, refuse_float8
 
 MOST_CATEGORIES = 1 << 24  # of `multinomial`, as in PyTorch
 
@@ -207,6 +207,9 @@ def randint(low: int = 0, high: Any = None, size: Any = None, *, generator: Gene
     if high is None or size is None:
         raise TypeError("randint(): arguments 'high' and 'size' are required")
     creation.check_device(device, "randint")
+    if dtype is not None and as_dtype(dtype).is_float8:
+        raise DtypeError(f"randint: not implemented for {as_dtype(dtype)}, which is a type to store values in; draw "
+                         "int64 and cast them with .to()")
     if high <= low:
         raise ValueError(f"randint: low {low} must be below high {high}")
     fraction = draw(ops.uniform, tuple(size), as_dtype("float64"), generator, 2)
@@ -230,6 +233,7 @@ def bernoulli(input: Any, p: float | None = None, *, generator: Generator | None
     Raises:
         ArgumentError: for a p outside of [0, 1].
     """
+    refuse_float8("bernoulli", input.node.type)
     if p is not None:
         if not 0 <= p <= 1:
             raise ArgumentError(f"bernoulli: argument 'p' must be between 0 and 1, got {p}")
@@ -311,6 +315,7 @@ def normal(mean: Any, std: Any = 1.0, size: Any = None, *, generator: Generator 
 
 def fill_random(target: Any, values: Any) -> Any:
     """Write drawn values in place; history of the target ends there."""
+    refuse_float8("random numbers in place", target.node.type)
     return copy_(target, values)
 
 

@@ -11,7 +11,7 @@ from squall.frontend.core import cast, record
 from squall.frontend.creation import zeros
 from squall.frontend.movement import reshape
 from squall.ir.families import result_dtype
-from squall.ir.op import Op, ops
+from squall.ir.op import Op, ops, refuse_float8
 
 
 class ValuesIndices(NamedTuple):
@@ -51,6 +51,8 @@ def reduce_op(op: Op, x: Any, dim: Any, keepdim: bool, dtype: Any = None, floati
         )
     dims = normalize_dims(dim, len(node.shape), op.name)
     if not dims:
+        if op.codes is None:
+            refuse_float8(op.name, x.node.type)
         return cast(x, result_dtype(op, (x.node.type,), (dims, keepdim)))
     return record(op, (x,), (dims, bool(keepdim)))
 
@@ -94,6 +96,7 @@ def extreme(x: Any, name: str, dim: Any, keepdim: bool) -> Any:
         return reduce_op(value, x, None, False)
     shape = x.node.shape
     if not shape:
+        refuse_float8(name, x.node.type)
         return ValuesIndices(x, zeros((), dtype=int64))
     d = normalize_dim(dim, len(shape), name)
     _not_empty(name, shape[d])
@@ -143,6 +146,7 @@ def variance(x: Any, dim: Any, unbiased: Any, correction: Any, keepdim: bool) ->
 def median(x: Any, dim: Any, keepdim: bool) -> Any:
     """The lower median: of everything, or (values, indices) along a dim."""
     if not x.node.shape:
+        refuse_float8("median", x.node.type)
         return x.clone() if dim is None else extreme(x, "max", dim, keepdim)
     if dim is None:
         flat = reshape(x, -1)
@@ -204,6 +208,7 @@ def norm(x: Any, p: Any, dim: Any, keepdim: bool) -> Any:
     order = 2.0 if p in ("fro", None) else float(p)
     if dims:
         return record(ops.norm, (x,), (dims, bool(keepdim), order))
+    refuse_float8("norm", x.node.type)
     return x.abs() if order else cast(x != 0, x.node.dtype)
 
 

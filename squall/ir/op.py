@@ -306,7 +306,7 @@ def infer_type(op: Op, types: tuple, attrs: tuple) -> Any:
         if _any_complex(*types):
             _check_complex(op, types)
         if op.codes is None:
-            _check_float8(op, types)
+            refuse_float8(op.name, *types)
         if len(_inferred) > 50000:
             _inferred.clear()
         found = _inferred[key] = (_one_object(op.result_type(types, attrs)), types)
@@ -320,11 +320,11 @@ def _check_complex(op: Op, types: tuple) -> None:
         raise DtypeError(f"{op.name}: not implemented for {given}; take .real, .imag or .abs() first")
 
 
-def _check_float8(op: Op, types: tuple) -> None:
-    """DtypeError when an op that computes is given floats of 8 bits."""
+def refuse_float8(function: str, *types: Any) -> None:
+    """DtypeError in the name of an op or function that computes, when it is given floats of 8 bits."""
     for t in types:
         if t.__class__ is not tuple and t.dtype.is_float8:
-            raise DtypeError(f"{op.name}: not implemented for {t.dtype}, which is a type to store values in; cast "
+            raise DtypeError(f"{function}: not implemented for {t.dtype}, which is a type to store values in; cast "
                              "them with .to(squall.float32) or another floating dtype first")
 
 

@@ -31,7 +31,7 @@ import squall.numpy
 EXPECT = Path(__file__).parent / "expect" / "numpy-suite.txt"
 # About functions; what is left out is about C internals, object and void dtypes, or printing.
 FILES = {
-    "_core": "einsum numeric shape_base item_selection umath umath_complex function_base indexing getlimits",
+    "_core": "einsum numeric shape_base item_selection umath umath_complex function_base indexing getlimits mem_overlap",
     "linalg": "linalg",
     "fft": "pocketfft helper",
     "lib": "function_base arraypad arraysetops histograms index_tricks nanfunctions shape_base twodim_base type_check "

@@ -50,7 +50,15 @@ def test_from_float8(name):
 @pytest.mark.parametrize("compute", [
     lambda t, x: x + x, lambda t, x: x + 1, lambda t, x: -x, lambda t, x: x < x, lambda t, x: x.sum(),
     lambda t, x: x + x.float(), lambda t, x: t.cat([x, x.float()]), lambda t, x: x.cumsum(0), lambda t, x: x.cos(),
-    lambda t, x: x.max(), lambda t, x: x.sort(), lambda t, x: x.relu(), lambda t, x: x.sign(),
+    lambda t, x: x.max(), lambda t, x: x.sort(), lambda t, x: x.relu(), lambda t, x: x.sign(), lambda t, x: x[0].sum(),
+    lambda t, x: x[0].max(), lambda t, x: x[0].median(), lambda t, x: x[0].mean(), lambda t, x: x.signbit(),
+    lambda t, x: x.logical_and(x),
+    lambda t, x: t.isposinf(x), lambda t, x: t.unique(x), lambda t, x: t.count_nonzero(x),
+    lambda t, x: x.exponential_(),
+    lambda t, x: t.bernoulli(x), lambda t, x: t.special.zeta(x, x), lambda t, x: t.special.ndtri(x),
+    lambda t, x: x.reshape(1, 3).renorm(2, 0, 1.0), lambda t, x: t.linalg.matrix_exp(x[None, :1]),
+    lambda t, x: x.logsumexp(0), lambda t, x: x.topk(2), lambda t, x: x.argmax(), lambda t, x: x.clamp(0, 1),
+    lambda t, x: t.randint_like(x, 3), lambda t, x: t.linalg.inv(x[None, :1]),
 ])
 def test_both_refuse(name, compute):
     for module in (sq, torch):
@@ -70,3 +78,34 @@ def test_both_move(name, compute):
     got, wanted = (compute(module, module.tensor([1.5, -2.0, 0.3]).to(getattr(module, name))) for module in (sq, torch))
     assert str(got.dtype).partition(".")[2] == str(wanted.dtype).partition(".")[2]
     assert got.tolist() == wanted.tolist()
+
+
+@pytest.mark.parametrize("compute", [
+    lambda t, x: x.flip(0), lambda t, x: x.take(t.tensor([2, 0])), lambda t, x: x.gather(0, t.tensor([1, 1])),
+    lambda t, x: x[None].tril(), lambda t, x: x.masked_fill(x == x, 1.0),
+    lambda t, x: x.index_fill(0, t.tensor([1]), 2.0),
+    lambda t, x: x.nonzero(), lambda t, x: t.rot90(x[None]), lambda t, x: x.scatter(0, t.tensor([1]), x[:1]),
+    lambda t, x: t.nn.functional.pad(x[None], (1, 1), mode="replicate"),
+])
+def test_only_squall_moves(name, compute):
+    """What places elements without computing is offered for stored values, for which PyTorch has no such kernels."""
+    x, t = (module.tensor([1.5, -2.0, 0.5]).to(getattr(module, name)) for module in (sq, torch))
+    with pytest.raises(NotImplementedError):
+        compute(torch, t)
+    assert compute(sq, x).float().tolist() == compute(torch, t.float()).tolist()
+
+
+@pytest.mark.parametrize("compute", [lambda t, x: x * x, lambda t, x: x[None] @ x[:, None]])
+def test_only_pytorch_multiplies(name, compute):
+    """PyTorch rounds each product to 8 bits; here the cast that says so is written."""
+    x, t = (module.tensor([1.5, -2.0, 0.5]).to(getattr(module, name)) for module in (sq, torch))
+    with pytest.raises(NotImplementedError, match=r"cast them with .to.squall.float32"):
+        compute(sq, x)
+    assert compute(sq, x.float()).to(x.dtype).float().tolist() == compute(torch, t).float().tolist()
+
+
+def test_kinds_of_numbers(name):
+    """PyTorch tells infinities of e5m2, and has no kernel for e4m3fn, which has none."""
+    x, t = (module.tensor([1.5, float("inf"), float("nan")]).to(getattr(module, name)) for module in (sq, torch))
+    wide = t.float() if name == "float8_e4m3fn" else t
+    assert x.isfinite().tolist() == wide.isfinite().tolist() and x.isinf().tolist() == wide.isinf().tolist()
