@@ -184,7 +184,7 @@ class Ufunc:
                 base = (
                     filled((), 0, value.node.dtype) if target is None else cast(arr(target), value.node.dtype)
                 )
-                value = lift(arithmetic.where(mask, value, base))
+                value = lift(arithmetic.where(mask, arr(value), arr(base)))
             found.append(write_out(target, value, casting, self.__name__))
         return found[0] if self.nout == 1 else tuple(found)
 

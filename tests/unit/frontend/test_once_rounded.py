@@ -42,7 +42,7 @@ def test_gradients_keep_the_dtype():
 
 def test_polygamma_between_poles():
     """At -8.5 the reflection's cotangent vanishes: 2e-4 of it had been left."""
-    for n, x, wanted in ((4, -8.5, -0.0009052254230855), (2, -2.5, -0.1082040516417235), (4, -7.5, -0.0014461249649770)):
+    for n, x, wanted in ((4, -8.5, -0.0009052254230855), (2, -2.5, -0.1082040516417235), (4, -7.5, -0.001446124964977)):
         assert sq.polygamma(n, sq.tensor(x)).item() == pytest.approx(wanted, rel=2e-6)
         assert sq.polygamma(n, sq.tensor(x, dtype=sq.float64)).item() == pytest.approx(wanted, rel=1e-11)
 
@@ -61,8 +61,8 @@ def test_whole_numbers_in_losses_and_norms():
 def test_running_sums_of_complex_exponentials(n):
     z = sq.complex(values(3, n) * 40, values(3, n))
     found, wide = sq.logcumsumexp(z, 1).numpy().astype(complex), z.numpy().astype(complex)
-    numpy.testing.assert_allclose(numpy.exp(found - wide.real.max()), numpy.cumsum(numpy.exp(wide - wide.real.max()), 1),
-                                  rtol=1e-4, atol=1e-6)
+    top = wide.real.max()
+    numpy.testing.assert_allclose(numpy.exp(found - top), numpy.cumsum(numpy.exp(wide - top), 1), rtol=1e-4, atol=1e-6)
     parts = [values(2, n).double().requires_grad_() for _ in range(2)]
     assert sq.autograd.gradcheck(lambda a, b: sq.view_as_real(sq.logcumsumexp(sq.complex(a, b), 1)), parts)
 
