@@ -50,6 +50,8 @@ PART_CROWDED, PART_PASS = 0.8, 0.95  # more where lines across crowd into few se
 PART_LEAST, PART_WORK, PART_WASTE = 64, 1 << 19, 1.2
 PART_FEW, PART_BIG = 96, 5 << 17
 PART_KEPT_BYTES, PART_KEPT_ROWS = 1 << 24, 256  # of parts of A that a unit keeps; not fewer rows than this for its sake
+# parts of kept weights are half as large again as those: beyond so many bytes reading them takes as long as packing
+PART_AFAR_BYTES, PART_READ = 1 << 23, 1.3
 PART_DEPTH = 1 << 10  # the deepest block of k of parts: a part of what fixes a result's bits
 
 
@@ -155,7 +157,8 @@ def _choose(contraction: Contraction, isa: Isa, threads: int, epilogue: bool, sw
     if tiles_are == TILES and _lies_in_tiles(groups["m"], groups["k"], size):
         a_mode, a_cost = words.IN_PLACE, NEAR
     if prepacked:
-        b_mode, b_cost = words.PREPACKED, 0.0
+        far = tiles_are == PARTS and columns * depth // (SIDE * steps) * form.slot > PART_AFAR_BYTES
+        b_mode, b_cost = words.PREPACKED, PART_READ if far else 0.0
     c_mode, _ = result_mode(contraction, groups, epilogue)
     c_mode = words.STAGED if c_mode == words.DIRECT else c_mode
     deep = part_depth(depth) if tiles_are == PARTS else max(steps, min(DEPTH, -(-depth // steps) * steps))

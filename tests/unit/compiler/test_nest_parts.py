@@ -269,3 +269,15 @@ def test_parts_of_a_are_kept_where_packing_them_anew_costs_more():
     assert choice.a_mode == words.BY_VECTORS
     got = problem.run(assemble_tiles(problem.contraction, ISA, small_blocks(choice, 64, 320, 96), PARTS))
     np.testing.assert_array_equal(bits(got), bits(wanted))
+
+
+def test_large_weights_are_kept_as_parts_only_where_packing_is_dear():
+    """Parts are read from as far as the weights, and are larger."""
+    def worth_keeping(*product):
+        anew, kept = (choose_tiles(nest.matmul(*product), ISA, 1, False, False, PARTS, given).cycles
+                      for given in (False, True))
+        return kept < anew
+
+    assert worth_keeping(512, 512, 512, "f32", False, True)
+    assert not worth_keeping(128, 768, 3072, "f32", False, True)
+    assert worth_keeping(128, 3072, 768)  # along n, rows 12 KB apart
