@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from squall.base.dim import smaller
 from squall.base.dtypes import float32
-from squall.base.errors import ShapeError
+from squall.base.errors import ShapeError, TraceError
 from squall.frontend import arithmetic, creation
 from squall.frontend.autocast import full_precision
 from squall.frontend.core import cast, record
@@ -234,7 +235,10 @@ def lu_factor_ex(A: Any, *, pivot: bool = True, check_errors: bool = False) -> L
 
 def _factors(packed: Any) -> tuple[Any, Any]:
     m, n = packed.node.shape[-2:]
-    k = min(m, n)
+    k = smaller(m, n)
+    if k not in (m, n):
+        raise TraceError(f"linalg.lu: whether a matrix of {m} rows and {n} columns is wide or tall is not known while "
+                         "tracing; declare ranges of its sizes, Dim(name, min=, max=), that tell")
     one = creation.eye(m, k, dtype=packed.node.dtype)
     return packed.narrow(-1, 0, k).tril(-1) + one, packed.narrow(-2, 0, k).triu()
 

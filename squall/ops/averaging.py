@@ -33,6 +33,19 @@ def _extents(n: int, count: int, k: int, s: int, low: int, counted: tuple) -> li
     return [max(min(start + k, n + counted[1]) - max(start, -counted[0]), 0) for start in starts]
 
 
+def _counts(n: Any, count: Any, k: int, s: int, sides: tuple, counted: tuple, like: Any) -> Any:
+    """`_extents` as a vector, of an input whose size varies: windows over ones, with zeros where nothing counts."""
+    ones = ops.expand(number(1, like), shape=(n,))
+    rest = (sides[0] - counted[0], sides[1] - counted[1])
+    for (low, high), value in ((counted, 1), (rest, 0)):
+        ones = ops.pad(ones, low=(low,), high=(high,), interior=(0,), value=value)
+    total = None
+    for tap in range(k):
+        part = strided(ones, 0, (count,), (s,), (tap,))
+        total = part if total is None else ops.add(total, part)
+    return total
+
+
 def _vector(values: list[int], like: Any) -> Any:
     """A vector of counts: computed from its position, by the runs of equal values it consists of."""
     places = arange(len(values), like.device)
@@ -53,8 +66,12 @@ def _over_count(
     for i, (n, k, s, (low, high), c) in enumerate(
         zip(shape[2:], size, stride, padding, counted, strict=True)
     ):
-        if tuple(c) == (low, high) or not is_int(n):
+        if tuple(c) == (low, high):
             constant *= k
+            continue
+        if not is_int(n):
+            counts = _counts(n, value.shape[2 + i], k, s, (low, high), c, value)
+            value = ops.div(value, _axis(counts, 2 + i, len(value.shape)))
             continue
         values = _extents(n, value.shape[2 + i], k, s, low, c)
         if len(set(values)) <= 1:

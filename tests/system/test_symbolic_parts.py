@@ -83,15 +83,18 @@ BY_SIZE_ALONE = {
 }
 
 
+def leaves_of(made):
+    return made if isinstance(made, tuple) else (made,)
+
+
 @pytest.mark.parametrize("name", BY_SIZE_ALONE)
 def test_results_made_by_sizes_alone(name):
     """No value is read, so no input of the program tells the size."""
     function = BY_SIZE_ALONE[name]
     compiled = sq.compile(function, dynamic_shapes=({0: N},))
     for size in (9, 2, 5):
-        made, expected = compiled(sq.ones(size)), function(sq.ones(size))
-        for a, b in zip(made if isinstance(made, tuple) else (made,), expected if isinstance(made, tuple) else (expected,),
-                        strict=True):  # fmt: skip
+        made, expected = leaves_of(compiled(sq.ones(size))), leaves_of(function(sq.ones(size)))
+        for a, b in zip(made, expected, strict=True):
             assert all(type(n) is int for n in a.shape) and a.tolist() == b.tolist()
 
 
@@ -108,3 +111,28 @@ def test_a_size_times_a_float_rounds_as_floats_do():
 def test_pieces_of_a_size():
     n = Dim("n", min=1, max=8)
     assert parts(3 * n, n) == 3 and parts(n, 8) == 1 and parts(n, 4) is None and parts(0, 4) == 0
+
+
+POOLS = [(3, 1, 1, False), (3, 2, 1, True), (4, 3, 2, False), (2, 2, 1, True)]
+
+
+@pytest.mark.parametrize(("kernel", "stride", "padding", "up"), POOLS)
+def test_averages_that_leave_padding_out(kernel, stride, padding, up):
+    def f(x):
+        return F.avg_pool1d(x, kernel, stride, padding, ceil_mode=up, count_include_pad=False)
+
+    compiled = sq.compile(f, dynamic_shapes=({2: N},))
+    for size in (9, 7, 12):
+        x = sq.randn(1, 3, size)
+        assert sq.allclose(compiled(x), f(x), atol=1e-6)
+    assert compiled.captures == 1
+
+
+def test_factors_of_matrices_that_may_be_wide_or_tall():
+    with pytest.raises(TraceError, match=r"linalg.lu: whether a matrix of n rows and 5 columns is wide or tall"):
+        sq.compile(sq.linalg.lu, dynamic_shapes=({0: N},))(sq.randn(3, 5))
+    tall = sq.Dim("tall", min=5, max=64)
+    compiled = sq.compile(sq.linalg.lu, dynamic_shapes=({0: tall},))
+    x = sq.randn(7, 5)
+    for a, b in zip(compiled(x), sq.linalg.lu(x), strict=True):
+        assert sq.allclose(a, b, atol=1e-5)
