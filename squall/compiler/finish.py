@@ -85,7 +85,7 @@ def _attach(work: Work, fuser: Fuser, contraction: Special, group: Group, node: 
         return "it is not elementwise"
     grid = grid_of(contraction.made[0].contraction, node)
     if grid is None:
-        return "the product has batches, is summed in several blocks, or has a layout of its own"
+        return "the product has batches, more rows than one in several blocks of k, or a layout of its own"
     if work.homes[id(node)].strides != _row_major(node) or id(node) in work.parts:
         return "the product is stored by strides"
     others = fuser.readers.get(id(node), set()) - {group, contraction}
@@ -113,7 +113,7 @@ def _row_major(node: Node) -> tuple:
 
 
 def grid_of(contraction: Any, node: Node) -> tuple[Any, int] | None:
-    """Rows and columns of a product that the nest makes in one block of k, rows outermost; else None."""
+    """Rows and columns of a product the nest makes in one block of k, or of a single row, rows outermost; else None."""
     kinds = "".join({"batch": "b", "m": "m", "n": "n", "k": "k"}[d.kind] for d in contraction.dims)
     extents = {kind: prod(d.extent for d in contraction.dims if d.kind == kind) for kind in ("m", "n", "k", "batch")}
     plain = kinds.replace("k", "").lstrip("m").strip("n") == "" and extents["batch"] == 1
@@ -122,7 +122,7 @@ def grid_of(contraction: Any, node: Node) -> tuple[Any, int] | None:
         return None
     if node.dtype.category != 2:  # the sums themselves, however many blocks they take: integers have no order
         return (extents["m"], extents["n"]) if node.dtype.short == contraction.accumulate else None
-    if block_depth(extents["k"], contraction.accumulate) < extents["k"]:
+    if block_depth(extents["k"], contraction.accumulate) < extents["k"] and extents["m"] != 1:
         return None
     return extents["m"], extents["n"]
 

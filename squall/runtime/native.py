@@ -58,8 +58,10 @@ class Native:
 
     def __init__(self, given: Platform | None = None):
         self.platform = given or host_platform()
-        # A store of its own: baseline processor, so the object serves every machine of the triple.
-        store = ObjectStore("native runtime", machine_code.CodeTarget(host.facts().triple), passes=("O2",))
+        # A store of its own: baseline processor, so the object serves every machine of the triple. LLVM's own passes
+        # take 50 ms more of a first start, and neither calls nor steps on two threads are slower without them.
+        store = ObjectStore("native runtime", machine_code.CodeTarget(host.facts().triple),
+                            passes=("always_inliner", *machine_code.SHORT_PASSES))
         request = Request(native_text(self.platform), _SYMBOLS)
         at = store.functions({self.platform: request})[self.platform]
         pointer, word = ctypes.c_void_p, ctypes.c_int64

@@ -193,6 +193,18 @@ def finish_tile(b: Builder, isa: Isa, sums: list[list[Reg]], c: Reg, c_table: Re
         finish_by_elements(b, sums, starts, valid, last, adding)
 
 
+def finish_vectors(b: Builder, sums: list[Reg], starts: list[Reg], adding: Reg) -> None:
+    """`finish_tile` for whole vectors that lie anywhere."""
+    for total in sums:
+        if total.type.is_float:
+            b.set(total, b.add(b.get(total), b.const(0.0, total.type)))
+    with b.when(adding):
+        for total, start in zip(sums, starts, strict=True):
+            b.set(total, b.add(b.load(total.type, start), b.get(total)))
+    for total, start in zip(sums, starts, strict=True):
+        b.store(b.get(total), start)
+
+
 def finish_by_elements(b: Builder, sums: list[list[Reg]], starts: list[Reg], valid: Reg, last: Reg,
                        adding: Reg) -> None:
     """The same for machines without masked stores: the tile goes through memory, one element at a time."""

@@ -15,7 +15,7 @@ from squall.compiler.nest import arguments as words
 from squall.compiler.nest.arguments import Arguments
 from squall.compiler.nest.common import Library, batch_offsets, ceiling
 from squall.compiler.nest.isa import Isa
-from squall.compiler.nest.microkernel import finish_tile, multiply_add
+from squall.compiler.nest.microkernel import finish_tile, finish_vectors, multiply_add
 from squall.ir.linear import I64, PTR, Builder, Function, Reg, Type
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from squall.compiler.nest.spec import Contraction
 
 LINE = "line"
-CHAINS = 8
+CHAINS, STEPS = 8, 4  # vectors that go along together, and steps of k in a turn of the loop
 MOST_PRODUCTS = 160  # multiply-adds of what is tiny
 
 
@@ -55,6 +55,17 @@ def line(isa: Isa, accumulate: str) -> Function:
     total = ceiling(b, columns, lanes)
     kept, adding, no_rows = b.alloca(vector, CHAINS), b.compare("ne", add, b.int(0)), b.alloca(I64, 1)
     b.store(b.int(0), no_rows)
+
+    def walk(begin: Reg, end: Reg, steps: int, apart: Reg) -> None:
+        with b.loop(begin, end, b.int(steps)) as k:
+            for i in range(steps):
+                at = b.add(k, b.int(i))
+                element = b.splat(b.load(Type(accumulate), b.gep(a, b.mul(at, apart), accumulate)), vector.lanes)
+                step = b.mul(at, b.int(width))
+                for place, held in zip(places, sums, strict=True):
+                    here = b.gep(place, step, accumulate)
+                    b.set(held, multiply_add(b, element, b.load(vector, here), b.get(held)))
+
     with b.loop(b.int(0), total, b.int(CHAINS)) as first:
         places = []
         for j in range(CHAINS):  # beyond the last vector the last again, which lies in the nearest cache
@@ -63,19 +74,24 @@ def line(isa: Isa, accumulate: str) -> Function:
             within = b.mul(b.sub(at, b.mul(panel, vectors)), lanes)
             places.append(b.gep(packed, b.add(b.mul(panel, apart), within), accumulate))
         sums = [b.var(b.const(0, vector)) for _ in range(CHAINS)]
-        with b.loop(b.int(0), depth) as k:
-            element = b.splat(b.load(Type(accumulate), b.gep(a, b.mul(k, a_step), accumulate)), vector.lanes)
-            step = b.mul(k, b.int(width))
-            for place, held in zip(places, sums, strict=True):
-                here = b.gep(place, step, accumulate)
-                b.set(held, multiply_add(b, element, b.load(vector, here), b.get(held)))
-        for j, held in enumerate(sums):
-            b.store(b.get(held), b.gep(kept, b.int(j * vector.lanes), accumulate))
-        with b.loop(b.int(0), b.op("min", b.int(CHAINS), b.sub(total, first))) as j:
-            column = b.mul(b.add(first, j), lanes)
-            held = b.var(b.load(vector, b.gep(kept, b.mul(j, lanes), accumulate)))
-            finish_tile(b, isa, [[held]], b.gep(c, column, accumulate), no_rows, b.int(1),
-                        b.op("min", lanes, b.sub(columns, column)), adding)
+        with b.when_else(b.compare("eq", a_step, b.int(1))) as otherwise:
+            many = b.sub(depth, b.op("rem", depth, b.int(STEPS)))
+            walk(b.int(0), many, STEPS, b.int(1))
+            walk(many, depth, 1, b.int(1))
+            otherwise()
+            walk(b.int(0), depth, 1, a_step)
+        left = b.sub(columns, b.mul(first, lanes))
+        with b.when_else(b.compare("ge", left, b.int(CHAINS * vector.lanes))) as otherwise:
+            starts = [b.gep(c, b.mul(b.add(first, b.int(j)), lanes), accumulate) for j in range(CHAINS)]
+            finish_vectors(b, sums, starts, adding)
+            otherwise()
+            for j, held in enumerate(sums):
+                b.store(b.get(held), b.gep(kept, b.int(j * vector.lanes), accumulate))
+            with b.loop(b.int(0), b.sub(total, first)) as j:
+                column = b.mul(b.add(first, j), lanes)
+                held = b.var(b.load(vector, b.gep(kept, b.mul(j, lanes), accumulate)))
+                finish_tile(b, isa, [[held]], b.gep(c, column, accumulate), no_rows, b.int(1),
+                            b.op("min", lanes, b.sub(columns, column)), adding)
     return b.finish()
 
 

@@ -47,6 +47,13 @@ def test_bias_and_activation():
     check([ops.gelu(ops.add(c, leaves(normal(101))), approximate="none")], leaves, ["contract+gelu"])
 
 
+@pytest.mark.parametrize("depth", [401, 784, 3000])
+def test_one_row_in_several_blocks(depth):
+    leaves = Leaf()
+    c = product(leaves, rows=1, depth=depth)
+    check([ops.relu(ops.add(c, leaves(normal(101))))], leaves, ["contract+relu"])
+
+
 def test_residual_and_what_it_feeds():
     leaves = Leaf()
     total = ops.add(product(leaves), leaves(normal(70, 101)))
@@ -81,7 +88,7 @@ def test_what_stays_apart_and_why():
     leaves = Leaf()
     c, deep = product(leaves), product(leaves, depth=2000)
     for roots, reason in (
-        ([ops.relu(deep)], "several blocks"),
+        ([ops.relu(deep)], "several blocks of k"),
         ([c, ops.relu(c)], "needed elsewhere"),
         ([ops.sum(c, dims=(1,), keepdim=False)], "not elementwise"),
         ([ops.mul(ops.permute(c, dims=(1, 0)), leaves(normal(101, 70)))], "other loops"),
