@@ -51,6 +51,7 @@ def with_value_second(function: Callable) -> Callable[..., Any]:
 
 def alpha_second(other: Any, third: tuple, alpha: Any, name: str) -> tuple[Any, Any]:
     """(other, alpha) of a call `add(input, alpha, other)`."""
-    if len(third) > 1 or alpha != 1 or not isinstance(other, _NUMBERS):
+    operand, *more = third
+    if more or alpha != 1 or not isinstance(other, _NUMBERS):
         raise TypeError(f"{name}() takes two operands and alpha=, got {2 + len(third)} positions")
-    return third[0], other
+    return operand, other
