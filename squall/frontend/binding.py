@@ -27,6 +27,7 @@ from squall.frontend.core import ensure_cell, wrap
 from squall.frontend.entries import Native
 from squall.frontend.guards import Watch
 from squall.frontend.number import OtherNumberError, is_number
+from squall.frontend.refitting import check_fit
 from squall.frontend.results import Output, Where, at_sizes, mark_history, rebuild_view, shared_output
 from squall.frontend.tape import GradRecord, Leaf
 from squall.ir.node import Node, tensor_type
@@ -120,6 +121,7 @@ class Program:
         self.is_symbolic = any(isinstance(s, Dim) for shape in shapes for s in shape)
         self.types = [tensor_type(tuple(r.type.shape), r.type.dtype, r.type.device) for r in self.roots]
         self._types: dict[tuple, list] = {}
+        self._fitting: set[tuple] = set()
         self.simple = (
             len(self.outputs) == 1 and self.outputs[0].kind == "fresh" and self.out_structure == pytree.LEAF
         )
@@ -145,6 +147,8 @@ class Program:
                 return MISS
         if self.folded is not None and not self.folded.holds():
             self.folded.renew(self)
+        if sizes:
+            self._check_fit(sizes)
         try:
             if self.tracked is not None:
                 return self.tracked.run(self, leaves, sizes)
@@ -396,6 +400,16 @@ class Program:
         if code == GRAD:
             return ensure_cell(where.grad)
         return ensure_cell(leaves[where].edge.grad if code == ARGUMENT_GRAD else leaves[where])
+
+    def _check_fit(self, sizes: dict[str, int]) -> None:
+        """An error unless every op takes these sizes; asked once for each tuple of them."""
+        key = tuple(sizes.values())
+        if key not in self._fitting:
+            fixed = {n: v for n, (kind, v) in zip(self.scalar_nodes, self.scalars, strict=True) if kind == "fixed"}
+            check_fit(self.name, self.roots, fixed, sizes)
+            if len(self._fitting) > 256:
+                self._fitting.clear()
+            self._fitting.add(key)
 
     def _concrete(self, sizes: dict[str, int]) -> list:
         key = tuple(sizes.values())

@@ -9,6 +9,7 @@ from squall.base.errors import TraceError
 from squall.frontend.cell import Cell
 from squall.frontend.core import Handle, scalar_node, wrap
 from squall.frontend.number import is_number
+from squall.frontend.refitting import check_starts
 from squall.frontend.tape import FREED, GradRecord, Leaf
 from squall.frontend.views import View, alias, make_view
 from squall.ir.node import Node
@@ -156,7 +157,10 @@ def rebuild_view(base: Any, steps: tuple, detached: bool) -> Any:
     """A view of a Tensor through recorded steps; with `detached`, without its history."""
     out = alias(base) if detached or not steps else base
     for op, attrs, extra in steps:
-        out = make_view(out, op, attrs, tuple(n.buffer for n in extra), extra)
+        starts = tuple(n.buffer for n in extra)
+        if op is ops.slice:
+            check_starts(out.node.shape, attrs, starts)
+        out = make_view(out, op, attrs, starts, extra)
     return out
 
 

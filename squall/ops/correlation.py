@@ -11,7 +11,8 @@ from itertools import product
 from math import prod
 from typing import Any
 
-from squall.base.errors import ShapeError
+from squall.base.dim import bounds
+from squall.base.errors import ShapeError, TraceError
 from squall.ir.op import ops
 from squall.ops.common import as_dtype_of, number, widen
 from squall.ops.joining import pad_by
@@ -205,6 +206,11 @@ def spread_back(
         size, g.shape[1 if last else 2 :], kernel, stride, padding, dilation
     ):
         before = d * (k - 1) - low
+        least = bounds(before)[0]
+        if not is_int(before) and (least is None or least < 0):
+            raise TraceError(f"convolution_transpose, or the gradient of a convolution: a kernel of {k} elements "
+                             f"may reach less far than the padding of {low}; declare its size as "
+                             f"Dim(name, min={low // d + 1})")
         pads.append((before, n + d * (k - 1) - ((count - 1) * s + 1) - before))
     interior = tuple(s - 1 for s in stride)
     padded = pad_last(g, tuple(pads), interior) if last else pad_spatial(g, tuple(pads), interior)
