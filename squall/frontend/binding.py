@@ -378,7 +378,7 @@ class Program:
             return ()
         own = {v.index for _, v in self.gradients if isinstance(v, Where) and v.kind == "root"}
         others = [*(w.value for w in self.writes), *(v for _, v in self.adopted)]
-        others += [o.item[0] if o.kind == "shared" else o.item for o in self.outputs]
+        others += [value for o in self.outputs for value in (o.item[0] if o.kind == "shared" else o.item, o.grad)]
         own -= {v.index for v in others if isinstance(v, Where) and v.kind == "root"}
         return tuple([i in own for i in range(len(self.roots))])
 
@@ -426,13 +426,18 @@ class Program:
     def _fresh(self, output: Output, nodes: list, passed: Any) -> Any:
         kind, index = output.item
         out = wrap(nodes[index] if kind == "root" else passed[index])
-        return out if output.history is None else mark_history(out, output.history)
+        if output.history is not None:
+            mark_history(out, output.history)
+        if output.grad is not None:
+            kind, index = output.grad
+            out._edge.grad = wrap(nodes[index] if kind == "root" else passed[index])
+        return out
 
     def _results(self, leaves: list, nodes: list, passed: Any, sizes: Any) -> list:
         out: list[Any] = []
         cells: dict[int, Cell] = {}
         for output in at_sizes(self.outputs, sizes) if sizes else self.outputs:
-            kind, item, history = output
+            kind, item, history, _ = output
             if kind == "value":
                 out.append(item)
             elif kind == "fresh":
@@ -448,7 +453,7 @@ class Program:
     @staticmethod
     def plain_output(output: Output, leaves: list, earlier: list) -> Any:
         """An output that is no new value."""
-        kind, item, _ = output
+        kind, item = output[:2]
         if kind == "argument":
             return leaves[item]
         if kind == "object":

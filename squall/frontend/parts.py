@@ -74,7 +74,7 @@ class Collector:
     def make(self, outputs: list, out_structure: Any) -> Parts:
         """The parts of the program that gives these outputs."""
         trace = self.trace
-        described = Describer(trace, self.stand_ins, self.where).describe(outputs)
+        described = Describer(trace, self.stand_ins, self.where, self._is_outside).describe(outputs)
         self.created = self._created()
         writes = self._writes()
         gradients = self._gradients()

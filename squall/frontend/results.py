@@ -32,12 +32,13 @@ class Output(NamedTuple):
         (item: a Leaf, or the position of an argument, whose gradient it is), "view" (item: owner as an
         "argument" or "object" output, steps, detached), "fresh" (item: Where), "shared" (item: Where of the
         storage, its number among the storages made inside, view) or "again" (item: the number of an earlier
-        output). history: None, "leaf", "freed" or "live".
+        output). history: None, "leaf", "freed" or "live". grad: of a "fresh" leaf, its gradient.
     """
 
     kind: str
     item: Any
     history: str | None = None
+    grad: Where | None = None
 
 
 def history_of(edge: Any) -> str | None:
@@ -63,15 +64,20 @@ class Describer:
     """Turns the Tensors a traced function returned into Outputs.
 
     Args:
-        trace, stand_ins: of the capture. where: gives the Where of a Node.
+        trace, stand_ins: of the capture. where: gives the Where of a Node. is_outside: whether a leaf that had no
+            gradient before is one that the caller has.
     """
 
-    def __init__(self, trace: Any, stand_ins: Any, where: Any):
+    def __init__(self, trace: Any, stand_ins: Any, where: Any, is_outside: Any):
         self.trace, self.stand_ins, self.where = trace, stand_ins, where
         self.positions = {
             id(v): i for i, v in reversed(list(enumerate(stand_ins.values))) if isinstance(v, Handle)
         }
-        self.grads = {id(leaf.grad): leaf for leaf, _ in trace.leaves.values() if leaf.grad is not None}
+        self.grads = {
+            id(leaf.grad): leaf
+            for leaf, before in trace.leaves.values()
+            if leaf.grad is not None and (before is not None or is_outside(leaf))
+        }
         self.seen: dict[int, int] = {}
         self.storages: dict[int, int] = {}
 
@@ -110,7 +116,8 @@ class Describer:
         if cell is not None and counts[id(cell)] > 1:
             number = self.storages.setdefault(id(cell), len(self.storages))
             return Output("shared", (self.where(cell._node), number, _layout(value._view)), history)
-        return Output("fresh", self.where(value.node), history)
+        grad = value.edge.grad if history == "leaf" else None
+        return Output("fresh", self.where(value.node), history, None if grad is None else self.where(grad.node))
 
     def _owner(self, cell: Cell) -> Output | None:
         """The argument or Tensor from outside whose storage a cell is."""

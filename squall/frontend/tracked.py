@@ -188,12 +188,16 @@ class Tracked:
         out: list[Any] = []
         cells: dict = {}
         for output in at_sizes(program.outputs, sizes) if sizes else program.outputs:
-            kind, item, history = output
+            kind, item, history = output[:3]
             if kind == "value":
                 out.append(item)
             elif kind == "fresh":
                 tensor = values.of(item)
-                out.append(tensor if history == "live" else mark_history(wrap(tensor.node), history))
+                if history != "live":
+                    tensor = mark_history(wrap(tensor.node), history)
+                if output.grad is not None:
+                    tensor._edge.grad = wrap(values.of(output.grad).node)
+                out.append(tensor)
             elif kind == "shared":
                 where, number, view = item
                 tensor = values.of(where)

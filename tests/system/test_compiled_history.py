@@ -258,3 +258,40 @@ def test_second_order_has_the_bits_of_uncompiled_code_where_no_sum_crosses_the_c
         return [bits(g) for g in (gx, gw, *second, *mixed) if g is not None]
 
     assert derivatives(f) == derivatives(sq.compile(f))
+
+
+def test_gradients_of_leaves_made_inside_are_results() -> None:
+    def inside(x: sq.Tensor) -> tuple:
+        leaf = sq.zeros(3, requires_grad=True)
+        ((leaf + x) ** 2).sum().backward()
+        return leaf.grad, leaf
+
+    compiled = sq.compile(inside)
+    for scale in (1.0, 2.0, 3.0):
+        grad, leaf = compiled(sq.ones(3) * scale)
+        assert grad.tolist() == leaf.grad.tolist() == [2.0 * scale] * 3
+        assert leaf.requires_grad and leaf.is_leaf and not grad.requires_grad
+        (leaf * 5.0).sum().backward()  # what is returned is a leaf as any other
+        assert leaf.grad.tolist() == [2.0 * scale + 5.0] * 3
+    parameter = sq.ones(3, requires_grad=True)
+
+    @sq.compile
+    def both(x: sq.Tensor) -> tuple:
+        leaf = (x * 1.0).detach().requires_grad_()
+        (leaf * leaf * parameter).sum().backward()
+        return leaf.grad, parameter.grad
+
+    for turn in (1.0, 2.0, 3.0):
+        own, outer = both(sq.ones(3))
+        assert own.tolist() == [2.0] * 3 and outer is parameter.grad and outer.tolist() == [turn] * 3
+
+    @sq.compile
+    def beside_history(x: sq.Tensor) -> tuple:
+        leaf = sq.zeros(3, requires_grad=True)
+        ((leaf + x.detach()) ** 2).sum().backward()
+        return leaf, x * leaf.grad
+
+    x = sq.ones(3, requires_grad=True)
+    leaf, product = beside_history(x)
+    product.sum().backward()
+    assert leaf.grad.tolist() == x.grad.tolist() == [2.0] * 3
