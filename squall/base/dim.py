@@ -389,7 +389,7 @@ def bounds(size: Dim | int) -> tuple[int | None, int | None]:
     Example:
         >>> n = Dim("n", min=1)
         >>> bounds(n + 2), bounds(n - n // 2), bounds(n // 2 - n)
-        ((3, None), (0, None), (None, 0))
+        ((3, None), (1, None), (None, -1))
     """
     if isinstance(size, int):
         return size, size

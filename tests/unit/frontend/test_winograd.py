@@ -77,13 +77,24 @@ def test_threads_have_the_same_bits(threads):
 
 
 def test_every_size_of_picture_and_batch_rounds_alike():
-    *_, layer = frozen_layer(64, 64, (1, 1))
-    whole = sq.randn(12, 64, 6, 12)
-    with sq.no_grad():
+    """With one way to multiply whatever the number of rows, see `nest.fits_parts`."""
+    with config.options(isa=OLDER[0]), sq.no_grad():
+        *_, layer = frozen_layer(64, 64, (1, 1))
+        whole = sq.randn(12, 64, 6, 12)
         batches = [layer(whole[:n]).numpy()[0] for n in range(1, 13)]
         sizes = [layer(whole[:1, :, :, :n]).numpy()[0, :, :, : n - 1] for n in range(4, 13)]
     assert len({b.tobytes() for b in batches}) == 1
     assert all(np.array_equal(s, batches[0][:, :, : s.shape[2]]) for s in sizes)
+    assert any(p.is_symbolic for p in layer.programs)
+
+
+def test_every_size_of_batch_has_the_bits_of_a_program_of_its_own():
+    weight, bias, layer = frozen_layer(64, 64, (1, 1))
+    whole = sq.randn(12, 64, 6, 12)
+    with sq.no_grad():
+        for n in range(1, 13):
+            own = sq.compile(lambda x: F.conv2d(x, weight, bias, padding=1), freeze=True)
+            assert layer(whole[:n]).numpy().tobytes() == own(whole[:n]).numpy().tobytes(), n
     assert any(p.is_symbolic for p in layer.programs)
 
 
