@@ -37,11 +37,11 @@ class Pause:
     def end(self) -> None:
         """Let collections go on."""
         if self._paused:
-            self._paused = False
             if self._stays and not gc.get_freeze_count():  # what the user froze must not thaw
                 gc.freeze()
                 gc.unfreeze()
             gc.enable()
+            self._paused = False  # last: who is interrupted before is told again
 
     def __enter__(self) -> Pause:
         return self
