@@ -186,6 +186,10 @@ class Dim:
 
     def __mod__(self, other: object) -> Dim | int:
         exact = _exact(self, other)
+        if exact is None and isinstance(other, Dim):
+            least, room = bounds(self)[0], bounds(other - self)[0]
+            if least is not None and least >= 0 and room is not None and room > 0:
+                return self
         return 0 if exact is not None else Dim.of({(Quotient("%", self, other),): 1})  # type: ignore[arg-type]
 
     def __rmod__(self, other: object) -> Dim | int:
@@ -202,19 +206,19 @@ class Dim:
             self._hash = hash(frozenset(self.terms.items()))
         return self._hash
 
-    def _compare(self, other: object, name: str) -> tuple[int, int | None]:
+    def _compare(self, other: object, name: str, most: int) -> tuple[int | None, int | None]:
         low, high = bounds(self - other)  # type: ignore[operator]
-        if low is None:
+        if low is None and (high is None or high > most):
             raise TraceError(f"the symbolic size {self} cannot be compared ({name} {other}) while tracing: "
                              "declare its range with Dim(name, min=, max=)")
         return low, high
 
     def __lt__(self, other: object) -> bool:
-        _, high = self._compare(other, "<")
+        _, high = self._compare(other, "<", -1)
         return high is not None and high < 0
 
     def __le__(self, other: object) -> bool:
-        _, high = self._compare(other, "<=")
+        _, high = self._compare(other, "<=", 0)
         return high is not None and high <= 0
 
     def __gt__(self, other: object) -> bool:

@@ -8,7 +8,7 @@ from math import prod
 from typing import Any
 
 from squall.base import trace
-from squall.base.dim import evaluate
+from squall.base.dim import Dim, evaluate
 from squall.base.dtypes import FOREIGN, DType, numpy_dtype
 from squall.base.shapes import contiguous_strides
 from squall.ir.plan import HostStep
@@ -55,6 +55,13 @@ def _widened(array: Any) -> Any:
     return array.astype(numpy.float32) if small else array
 
 
+def _concrete(value: Any, sizes: dict[str, int]) -> Any:
+    """An attribute with numbers in the place of symbolic sizes."""
+    if isinstance(value, Dim):
+        return evaluate(value, sizes)
+    return tuple([_concrete(v, sizes) for v in value]) if value.__class__ is tuple else value
+
+
 def host_call(binding: Any, step: HostStep) -> Callable[[list], None]:
     """A function of the values' words that runs the step."""
 
@@ -62,13 +69,15 @@ def host_call(binding: Any, step: HostStep) -> Callable[[list], None]:
         at = binding.address_of(slot, 0)
         return array_at(words[at.value] + at.constant, tuple(evaluate(n, binding.sizes) for n in shape), dtype)
 
+    attributes = {name: _concrete(value, binding.sizes) for name, value in step.attributes}
+
     def run(words: list) -> None:
         import numpy
 
         began = trace.begin()
         arrays = [view(*i, words) for i in step.inputs]
         with numpy.errstate(all="ignore"):
-            results = step.function(*map(_widened, arrays), **dict(step.attributes))
+            results = step.function(*map(_widened, arrays), **attributes)
         results = results if isinstance(results, tuple) else (results,)
         for target, result in zip(step.outputs, results, strict=True):
             out = view(*target, words)

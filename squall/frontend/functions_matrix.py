@@ -8,7 +8,7 @@ from itertools import combinations_with_replacement
 from typing import Any
 
 from squall.base.dtypes import int64
-from squall.base.errors import ArgumentError, DtypeError, ShapeError
+from squall.base.errors import ArgumentError, DtypeError, ShapeError, TraceError
 from squall.base.shapes import broadcast, normalize_dim
 from squall.frontend import arithmetic, creation
 from squall.frontend.autocast import full_precision, lowered
@@ -253,6 +253,9 @@ def combinations(input: Any, r: int = 2, with_replacement: bool = False) -> Any:
     x = _rank("combinations", "input", input, 1)
     if r == 0:
         return x[:0]
+    if not isinstance(x.node.shape[0], int):
+        raise TraceError(f"combinations: how many rows there are varies with the size {x.node.shape[0]} of dimension 0 "
+                         "of 'input', and so does what is chosen; leave the dimension undeclared")
     choose = combinations_with_replacement if with_replacement else _combinations
     rows = list(choose(range(x.node.shape[0]), r))
     return x.index_select(0, creation.tensor([i for row in rows for i in row], dtype=int64)).reshape(len(rows), r)

@@ -6,7 +6,7 @@ from math import prod
 from typing import Any
 
 from squall.base.dtypes import float64, int64, uint64
-from squall.base.errors import ArgumentError, DtypeError
+from squall.base.errors import ArgumentError, DtypeError, TraceError
 from squall.base.shapes import normalize_dims
 from squall.frontend import creation
 from squall.frontend.core import cast, record
@@ -45,6 +45,9 @@ def hash_tensor(input: Any, dim: Any = (), *, keepdim: bool = False, mode: int =
     dims = normalize_dims(dim, len(shape), "hash_tensor")
     kept = [d for d in range(len(shape)) if d not in dims]
     rows, count = [shape[d] for d in kept], prod(shape[d] for d in dims)
+    if not isinstance(count, int):
+        raise TraceError(f"hash_tensor: the {count} elements along dimensions {tuple(dims)} are halved until one is left, how "
+                         "often varies with the symbolic size; leave the dimensions undeclared")
     bits = record(ops.bitcast, (cast(input, float64 if dtype.category == 2 else int64),), (uint64,))
     bits = permute(bits, *kept, *dims).reshape(*rows, count) if count else creation.zeros(*rows, 1, dtype=uint64)
     while (count := bits.node.shape[-1]) > 1:

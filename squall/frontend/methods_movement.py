@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from squall.base.dim import Dim
 from squall.base.errors import ShapeError
 from squall.frontend import indexing, joining, movement, scatter
 from squall.frontend.creation import tril, triu
@@ -104,7 +105,8 @@ class MovementMethods:
 
     def narrow(self, dim: int, start: int, length: int) -> Tensor:
         """Part of a dimension; a view."""
-        return movement.narrow(self, dim, start if isinstance(start, int) else movement.narrow_start(start), length)
+        known = isinstance(start, (int, Dim))
+        return movement.narrow(self, dim, start if known else movement.narrow_start(start), length)
 
     def select(self, dim: int, index: int) -> Tensor:
         """One position of a dimension; a view."""

@@ -150,7 +150,8 @@ def median(x: Any, dim: Any, keepdim: bool) -> Any:
         return x.clone() if dim is None else extreme(x, "max", dim, keepdim)
     if dim is None:
         flat = reshape(x, -1)
-        return record(ops.sort, (flat,), (0, False))[0][(flat.node.shape[0] - 1) // 2]
+        middle = (flat.node.shape[0] - 1) // 2
+        return record(ops.sort, (flat,), (0, False))[0].narrow(0, middle, 1).squeeze(0)
     d = normalize_dim(dim, len(x.node.shape), "median")
     values, indices = record(ops.sort, (x,), (d, False))
     middle = (x.node.shape[d] - 1) // 2

@@ -14,7 +14,7 @@ from squall.ops.common import number, widened, widened_expand
 from squall.ops.correlation import check_spatial, from_last, is_last, pad_last, pad_spatial, strided, to_last
 from squall.ops.pooling import _WRITTEN_OUT, _axis, _folded_batch, pooled_counts
 from squall.ops.samples import floats
-from squall.ops.slicing import arange, is_int
+from squall.ops.slicing import arange, is_int, position
 
 
 def _avg_pool_type(types: tuple, attrs: tuple) -> TensorType:
@@ -186,18 +186,23 @@ def _bins(n: int, out: int) -> tuple[list[int], list[int]]:
 def _adaptive_type(types: tuple, attrs: tuple) -> TensorType:
     (x,), (size,) = types, attrs
     check_spatial("adaptive_avg_pool", x.shape, size)
-    if any(not is_int(n) or n < 1 for n in x.shape[2:]) or any(n < 0 for n in size):
+    if any(is_int(n) and n < 1 for n in x.shape[2:]) or any(is_int(n) and n < 0 for n in size):
         raise ShapeError(
             f"adaptive_avg_pool: input of shape {tuple(x.shape)} cannot be pooled to sizes {tuple(size)}"
         )
     return x.with_shape((*x.shape[:2], *size))
 
 
+def _divides(n: Any, out: Any) -> bool:
+    """Whether all bins are known to be equally long, and how long they are."""
+    return bool(is_int(n // out) and n % out == 0) if not is_int(out) or out else False
+
+
 def _membership(n: int, out: int, device: str) -> tuple[Any, Any]:
     """Which of n elements each bin holds, as a [out, n] bool value, and how many, as a [out] int64 value."""
-    numbers = arange(out, device)
-    starts = ops.floor_divide(ops.mul(numbers, n), out)
-    ends = ops.floor_divide(ops.add(ops.mul(ops.add(numbers, 1), n), out - 1), out)
+    numbers, (size, bins, rest) = arange(out, device), (position(v, device) for v in (n, out, out - 1))
+    starts = ops.floor_divide(ops.mul(numbers, size), bins)
+    ends = ops.floor_divide(ops.add(ops.mul(ops.add(numbers, 1), size), rest), bins)
     places = ops.reshape(arange(n, device), shape=(1, n))
     column = lambda v: ops.reshape(v, shape=(out, 1))
     inside = ops.logical_and(ops.ge(places, column(starts)), ops.lt(places, column(ends)))
@@ -225,7 +230,7 @@ def _over_bins(value: Any, d: int, n: int, out: int, back: bool) -> Any:
 @widened_expand
 def _adaptive(x: Any, size: tuple) -> Any:
     shape = tuple(x.shape)
-    if all(out and n % out == 0 for n, out in zip(shape[2:], size, strict=True)):
+    if all(_divides(n, out) for n, out in zip(shape[2:], size, strict=True)):
         window = tuple(n // out for n, out in zip(shape[2:], size, strict=True))
         none = ((0, 0),) * len(size)
         return ops.avg_pool(x, size=window, stride=window, padding=none, counted=none)
@@ -240,7 +245,7 @@ def _adaptive_grad(context: Context, g: Any) -> Any:
     shape, (size,) = tuple(context.types[0].shape), context.attrs
     for i in reversed(range(len(size))):
         n, out = shape[2 + i], size[i]
-        if out and n % out == 0:
+        if _divides(n, out):
             k = n // out
             apart = (*g.shape[: 2 + i], out, 1, *g.shape[3 + i :])
             full = (*g.shape[: 2 + i], out, k, *g.shape[3 + i :])

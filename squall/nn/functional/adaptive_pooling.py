@@ -6,6 +6,7 @@ from math import prod
 from typing import Any
 
 import squall as sq
+from squall.base.dim import Dim
 from squall.base.errors import ArgumentError
 from squall.frontend.autocast import full_precision
 from squall.nn.functional.core import ShapeError, apply, check_tensor, many, ops
@@ -25,7 +26,8 @@ def _sized(function: str, spatial: int, input: Any, output_size: Any) -> tuple[A
         raise ShapeError(
             f"{function}: output_size={tuple(wanted)} has {len(wanted)} entries, expected {spatial} or one int"
         )
-    sizes = tuple(n if w is None else int(w) for n, w in zip(input.shape[-spatial:], wanted, strict=True))
+    given = zip(input.shape[-spatial:], wanted, strict=True)
+    sizes = tuple(n if w is None else w if isinstance(w, Dim) else int(w) for n, w in given)
     if any(isinstance(n, int) and n < 0 for n in sizes):
         raise ShapeError(f"{function}: output_size={sizes} must not be negative")
     batched = input.dim() == spatial + 2
@@ -59,8 +61,20 @@ def adaptive_avg_pool3d(input: Any, output_size: Any) -> Any:
     return _adaptive_avg(3, input, output_size)
 
 
+def _bins_of_sizes(size: Any, out: Any) -> tuple[Any, Any]:
+    """As `_bins`, of sizes that vary: no bin is longer than the size over their number, rounded up, and one more."""
+    number, tap = sq.arange(out), sq.arange(size // out + 2)
+    starts = (number * size) // out
+    ends = ((number + 1) * size + (out - 1)) // out
+    places = starts.unsqueeze(1) + tap
+    last = sq.zeros((), dtype=sq.int64) + (size - 1)
+    return sq.minimum(places, last), places < ends.unsqueeze(1)
+
+
 def _bins(size: int, out: int) -> tuple[Any, Any]:
     """The positions each bin covers, as a matrix of bins, and which of them count."""
+    if isinstance(size, Dim) or isinstance(out, Dim):
+        return _bins_of_sizes(size, out)
     starts = [i * size // out for i in range(out)]
     ends = [-(-(i + 1) * size // out) for i in range(out)]
     width = max((e - s for s, e in zip(starts, ends, strict=True)), default=1)

@@ -5,10 +5,29 @@ from __future__ import annotations
 from typing import Any
 
 import squall as sq
+from squall.base.dim import Dim, bounds, larger
+from squall.base.errors import TraceError
 from squall.frontend.autocast import widened
 from squall.nn.functional.core import ShapeError, apply, check_tensor, ops
 
 MODES = ("constant", "reflect", "replicate", "circular")
+
+
+def _places(size: Dim, low: Any, high: Any, mode: str) -> Any:
+    """`_positions` as a Tensor, of a size that varies."""
+    last = sq.zeros((), dtype=sq.int64) + (size - 1)
+    least = {"reflect": larger(low, high) + 1, "circular": larger(low, high)}.get(mode, 0)
+    known = bounds(size - least)[0]
+    if known is None or known < 0:
+        raise TraceError(f"pad: padding ({low}, {high}) of mode {mode!r} needs a size of at least {least}, and the "
+                         f"symbolic size {size} may be smaller; declare its range, Dim(name, min={least})")
+    places = sq.arange(size + low + high) - low
+    if mode == "replicate":
+        return sq.minimum(sq.maximum(places, sq.zeros_like(last)), last)
+    if mode == "circular":
+        return sq.where(places < 0, places + size, sq.where(places > last, places - size, places))
+    places = places.abs()
+    return sq.where(places > last, 2 * last - places, places)
 
 
 def _positions(size: int, low: int, high: int, mode: str) -> list[int]:
@@ -81,7 +100,7 @@ def pad(
         return apply(ops.pad, (input,), low=low, high=high, interior=(0,) * rank, value=fill)
     for dim in range(rank):
         if low[dim] or high[dim]:
-            input = input.index_select(
-                dim, sq.tensor(_positions(input.shape[dim], low[dim], high[dim], mode))
-            )
+            given = input.shape[dim], low[dim], high[dim], mode
+            known = all(isinstance(n, int) for n in given[:3])
+            input = input.index_select(dim, sq.tensor(_positions(*given)) if known else _places(*given))
     return input

@@ -5,7 +5,8 @@ from __future__ import annotations
 from math import prod
 from typing import Any
 
-from squall.base.errors import ArgumentError
+from squall.base.dim import bounds, larger, smaller
+from squall.base.errors import ArgumentError, TraceError
 from squall.frontend.autocast import full_precision
 from squall.nn.functional.core import ShapeError, apply, check_tensor, many, ops
 
@@ -41,10 +42,14 @@ def _sides(
         reach = d * (k - 1) + 1
         over = 0
         if ceil_mode:
-            count = -(-(n + 2 * p - reach) // s) + 1
-            if (count - 1) * s >= n + p:
-                count -= 1  # a window may not begin in the padding after the end
-            over = max((count - 1) * s + reach - (n + 2 * p), 0)
+            least = bounds(n + 2 * p - reach)[0]
+            if not isinstance(n, int) and (least is None or least < 0):
+                raise TraceError(f"pooling with ceil_mode: a window reaches over {reach}, and the symbolic size {n} "
+                                 f"with {p} of padding on each side may be smaller; declare "
+                                 f"Dim(name, min={reach - 2 * p})")
+            # a window may not begin in the padding after the end
+            count = smaller(-(-(n + 2 * p - reach) // s), (n + p - 1) // s) + 1
+            over = larger((count - 1) * s + reach - (n + 2 * p), 0)
         out.append((p, p + over))
     return tuple(out)
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import squall as sq
 from squall.base.dim import Dim, larger, scaled, smaller
+from squall.base.errors import TraceError
 from squall.frontend.autocast import full_precision, once_rounded
 from squall.nn.functional.adaptive_pooling import (
     adaptive_avg_pool1d,
@@ -188,7 +189,7 @@ def interpolate(input: Any, size: Any = None, scale_factor: Any = None, mode: st
     if antialias and mode not in ("bilinear", "bicubic"):
         raise ValueError("interpolate: antialias is for bilinear and bicubic only")
     sizes, scales = _output_sizes(input, size, scale_factor)
-    if min(sizes, default=1) < 1:
+    if any(n < 1 for n in sizes):
         raise ShapeError(f"interpolate: the result would have sizes {sizes}, which must be positive")
     if recompute_scale_factor:
         scales = [None] * len(sizes)
@@ -235,6 +236,9 @@ def affine_grid(theta: Any, size: Any, align_corners: bool | None = None) -> Any
         raise ShapeError(f"affine_grid: theta of shape {tuple(theta.shape)} does not fit size {tuple(size)}")
     axes = []
     for n in shape:
+        if isinstance(n, Dim):
+            raise TraceError(f"affine_grid: the symbolic size {n} in 'size' is not known while tracing; make the grid "
+                             "outside, or leave the dimension undeclared")
         ends = 1.0 if align_corners else 1.0 - 1.0 / n
         axes.append(sq.linspace(-ends, ends, n, dtype=theta.dtype) if n > 1 else sq.zeros(1, dtype=theta.dtype))
     grids = sq.meshgrid(*axes, indexing="ij")
@@ -254,10 +258,24 @@ def _reflected(x: Any, low: float, high: float) -> Any:
     return sq.where(turns % 2 == 0, rest + low, span - rest + low)
 
 
+def _reflected_by_size(x: Any, size: Any, align: bool) -> Any:
+    """`_reflected` where the size is a Tensor, as it varies."""
+    span, low = (size - 1.0, 0.0) if align else (size, -0.5)
+    away = (x - low).abs()
+    turns = (away / span.clamp(min=1.0)).floor()
+    rest = away - turns * span
+    return sq.where(span > 0, sq.where(turns % 2 == 0, rest + low, span - rest + low), x * 0.0)
+
+
 def _inside(x: Any, size: int, padding: str, align: bool) -> Any:
     """Coordinates as the padding mode takes them: limited, reflected, or as they are."""
     if padding == "zeros":
         return x
+    if isinstance(size, Dim):
+        size = sq.zeros((), dtype=x.dtype) + size
+        if padding == "reflection":
+            x = _reflected_by_size(x, size, align)
+        return sq.minimum(sq.maximum(x, sq.zeros_like(size)), size - 1)
     if padding == "reflection":
         x = _reflected(x, 0.0, size - 1.0) if align else _reflected(x, -0.5, size - 0.5)
     return x.clamp(0, size - 1)
@@ -267,9 +285,15 @@ def _read(plane: Any, places: list, sizes: tuple) -> Any:
     """Elements at integer coordinates, zeros outside; shape (batch, channels, points)."""
     flat, valid = 0, None
     for at, size in zip(places, sizes, strict=True):
-        ok = (at >= 0) & (at <= size - 1)
+        last = sq.zeros((), dtype=sq.int64) + (size - 1) if isinstance(size, Dim) else size - 1
+        ok = (at >= 0) & (at <= last)
         valid = ok if valid is None else valid & ok
-        flat = flat * size + at.detach().nan_to_num(0.0, 0.0, 0.0).clamp(0, size - 1).long()
+        place = at.detach().nan_to_num(0.0, 0.0, 0.0)
+        if isinstance(size, Dim):
+            place = sq.minimum(place.long().clamp(min=0), last)  # type: ignore[arg-type]
+        else:
+            place = place.clamp(0, size - 1).long()
+        flat = flat * size + place
     index = flat.unsqueeze(1).expand(flat.shape[0], plane.shape[1], flat.shape[1])  # type: ignore[attr-defined]
     return sq.where(valid.unsqueeze(1), plane.gather(2, index), sq.zeros((), dtype=plane.dtype))  # type: ignore
 
