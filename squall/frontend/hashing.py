@@ -46,8 +46,8 @@ def hash_tensor(input: Any, dim: Any = (), *, keepdim: bool = False, mode: int =
     kept = [d for d in range(len(shape)) if d not in dims]
     rows, count = [shape[d] for d in kept], prod(shape[d] for d in dims)
     if not isinstance(count, int):
-        raise TraceError(f"hash_tensor: the {count} elements along dimensions {tuple(dims)} are halved until one is left, how "
-                         "often varies with the symbolic size; leave the dimensions undeclared")
+        raise TraceError(f"hash_tensor: the {count} elements are halved until one is left, "
+                         "how often varies with it; leave the dimensions undeclared")
     bits = record(ops.bitcast, (cast(input, float64 if dtype.category == 2 else int64),), (uint64,))
     bits = permute(bits, *kept, *dims).reshape(*rows, count) if count else creation.zeros(*rows, 1, dtype=uint64)
     while (count := bits.node.shape[-1]) > 1:
