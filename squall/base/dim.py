@@ -1,14 +1,16 @@
 """Symbolic sizes: `Dim` and the arithmetic of shapes over it.
 
 A Dim is a polynomial with integer coefficients over symbols and opaque quotients, kept in one normal form, so
-equal expressions compare equal. A declared symbol carries its range. A symbolic size is never equal to an int:
-it is treated as different from 0 and 1, and kernels that are generic in size make that right at 0 and 1 too.
+equal expressions compare equal. A declared symbol carries its range. To squall a symbolic size is never equal to an
+int: it is treated as different from 0 and 1, and kernels that are generic in size make that right at 0 and 1 too. What
+code of the user's asks of a size is answered for the one at hand, see `deciding`.
 """
 
 from __future__ import annotations
 
 from math import floor, lcm
 
+from squall.base.deciding import ask
 from squall.base.errors import TraceError
 
 Monomial = tuple[object, ...]  # sorted atoms, repeated for powers; () is the constant
@@ -199,7 +201,9 @@ class Dim:
         return Dim.of({(Quotient("%", other, self),): 1})  # type: ignore[arg-type]
 
     def __eq__(self, other: object) -> bool:
-        return self is other or (isinstance(other, Dim) and self.terms == other.terms)
+        if self is other or (isinstance(other, Dim) and self.terms == other.terms):
+            return True
+        return isinstance(other, (int, Dim)) and bool(ask(self, "==", other))
 
     def __hash__(self) -> int:
         if self._hash is None:
@@ -213,22 +217,34 @@ class Dim:
                              "declare its range with Dim(name, min=, max=)")
         return low, high
 
+    def _is_below(self, other: object, name: str, most: int) -> bool:
+        """Whether self - other is at most so much for all sizes; False as well where that varies."""
+        _, high = self._compare(other, name, most)
+        return high is not None and high <= most
+
     def __lt__(self, other: object) -> bool:
-        _, high = self._compare(other, "<", -1)
-        return high is not None and high < 0
+        answer = ask(self, "<", other)
+        return self._is_below(other, "<", -1) if answer is None else answer
 
     def __le__(self, other: object) -> bool:
-        _, high = self._compare(other, "<=", 0)
-        return high is not None and high <= 0
+        answer = ask(self, "<=", other)
+        return self._is_below(other, "<=", 0) if answer is None else answer
 
     def __gt__(self, other: object) -> bool:
-        return not self <= other
+        answer = ask(self, ">", other)
+        return not self._is_below(other, "<=", 0) if answer is None else answer
 
     def __ge__(self, other: object) -> bool:
-        return not self < other
+        answer = ask(self, ">=", other)
+        return not self._is_below(other, "<", -1) if answer is None else answer
 
     def __bool__(self) -> bool:
-        return True
+        answer = ask(self, "!=", 0)
+        return True if answer is None else answer
+
+    def value(self, sizes: dict[str, int]) -> int:
+        """What this is when each symbol has the given value."""
+        return evaluate(self, sizes)
 
     def __index__(self) -> int:
         raise TraceError(f"the value of the symbolic size {self} was asked for while tracing; "

@@ -50,6 +50,7 @@ class StandIns:
         self.foreign: list[tuple[Any, int]] = []
         self.made: list[ref] = []
         self.holders: list[Node] = []
+        self.dims = assumed.dims
         dims: dict[int, dict[int, Dim]] = {}
         for (position, dim), size in assumed.dims:
             dims.setdefault(position, {})[dim] = size
@@ -99,6 +100,11 @@ class StandIns:
             self.foreign.append((made._edge, position))
         self.made.append(ref(made))
         return made
+
+
+    def sizes(self, leaves: list) -> dict[str, int]:
+        """The value of each symbol, for the arguments that these stand in for."""
+        return {size.symbol.name: leaves[position].shape[dim] for (position, dim), size in self.dims}
 
 
 def _become(made: Any, cls: type) -> None:
@@ -172,6 +178,7 @@ class Arguments:
         self.specs = [self._spec(i, leaf, stand_ins) for i, leaf in enumerate(leaves)]
         self.tensors = [i for i, s in enumerate(self.specs) if s.__class__ is _Tensor]
         self.outside: frozenset[int] = frozenset()
+        self.decided: tuple = ()  # what the function asked of symbolic sizes, `deciding.Decision`s
 
     def guard_sharing(self, leaves: list, writes: bool, outside: frozenset[int]) -> None:
         """Guard what matters once something is written.
@@ -229,6 +236,8 @@ class Arguments:
             if steps is not None and steps != steps_key(leaf._view):
                 return False
         if len(self.tensors) > 1 and sharing(leaves, self.writes) != self.sharing:
+            return False
+        if self.decided and not all(decision.holds(sizes) for decision in self.decided):
             return False
         return False if self.outside and self._meets_outside(leaves) else sizes
 

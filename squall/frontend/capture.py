@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from squall.base import pytree
+from squall.base.deciding import deciding
 from squall.base.errors import TraceError
 from squall.frontend import binding, guards
 from squall.frontend.arguments import Arguments, Assumed, StandIns
@@ -111,7 +112,7 @@ class Capture:
         try:
             try:
                 try:
-                    with trace:
+                    with trace, deciding(stand_ins.sizes(self.leaves)) as self.decided:
                         returned = self.function(*args, **kwargs)
                 except UnknownSizeError as error:
                     _forget(error)
@@ -237,6 +238,7 @@ class Capture:
         parts = Collector(self, trace, stand_ins)
         made = parts.make(outputs, out_structure)
         arguments = Arguments(self.leaves, self.assumed, stand_ins)
+        arguments.decided = tuple(self.decided.values())
         writes_arguments = any(w.code in (binding.ARGUMENT, binding.ARGUMENT_CELL) for w in made.writes)
         outside = frozenset(
             id(held) for handle, _, cell in made.handles for held in (handle, cell) if held is not None

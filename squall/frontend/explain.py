@@ -229,6 +229,7 @@ def _guards(program: Program) -> str:
     parts += sorted({name for _, _, _, name in watch.readers})
     parts += sorted({name for *_, name in (*watch.containers, *watch.arrays, *watch.lengths)})
     parts += [f"structure of {type(owner).__name__}" for owner, _ in watch.structures]
+    parts += [str(decision) for decision in program.arguments.decided]
     missing = sum(none for _, none in program.leaf_states)
     if program.leaf_states:
         parts.append(f"gradients: {missing} missing, {len(program.leaf_states) - missing} present")

@@ -92,5 +92,5 @@ def test_maxima_of_windows_that_reach_over_the_end(window):
 def test_a_number_of_choices_that_varies_is_an_error():
     with pytest.raises(TraceError, match="combinations: how many rows there are varies with the size n"):
         sq.compile(sq.combinations, dynamic_shapes=({0: N},))(sq.ones(5))
-    with pytest.raises(TraceError, match=r"hash_tensor: the n elements .* are halved"):
+    with pytest.raises(TraceError, match=r"hash_tensor: the n elements are halved"):
         sq.compile(sq.hash_tensor, dynamic_shapes=({0: N},))(sq.ones(5))
