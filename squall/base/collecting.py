@@ -36,7 +36,7 @@ class Pause:
 
     def end(self) -> None:
         """Let collections go on."""
-        if self._paused:
+        if getattr(self, "_paused", False):  # not yet there where Ctrl-C came before the first line
             if self._stays and not gc.get_freeze_count():  # what the user froze must not thaw
                 gc.freeze()
                 gc.unfreeze()

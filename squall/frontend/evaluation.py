@@ -186,8 +186,8 @@ def retained(state: ThreadState, nbytes: int) -> None:
 
 def pressure(state: ThreadState) -> None:
     """Too much is pending. Listen until the period of what is recorded is known, flush, and from then on flush
-    once every
-    so many whole periods: equal graphs, one plan. Another loop shows by another op at that point, or by new plans."""
+    once every so many whole periods: equal graphs, one plan. Another loop shows by another op at that point, or by
+    new plans."""
     if state.trace is not None or state.flushing:
         state.limit = len(state.pending) + 1000
         return
@@ -200,7 +200,10 @@ def pressure(state: ThreadState) -> None:
             state.anchor = (anchor, strikes + 1 if realize.plans.misses > before else 0)
             return
         state.rhythm = []
-    state.rhythm.append((latest, len(state.pending)))
+    count = len(state.pending)
+    if state.rhythm and count <= state.rhythm[-1][1]:  # flushed since: what was heard before is no part of this
+        state.rhythm = []
+    state.rhythm.append((latest, count))
     heard = len(state.rhythm)
     period = _period([signature for signature, _ in state.rhythm]) if heard in (64, 256, 1024, 4096) else 0
     if not period and heard < 4096:

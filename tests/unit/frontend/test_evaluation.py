@@ -166,6 +166,18 @@ def test_a_second_loop_with_another_period_is_heard_too():
     assert plans_made(lambda: chain(2000, 5)) <= 4
 
 
+@pytest.mark.parametrize("steps", [513, 514, 540, 600])
+@pytest.mark.usefixtures("small_flushes")
+def test_values_read_while_a_loop_is_listened_to(steps):
+    """Each reading flushes: counts heard before it and after it are of different graphs."""
+    for value in range(80):
+        x = sq.full((2,), float(value))
+        for _ in range(steps):
+            x = x * 1.0
+        assert x.sum().item() == 2.0 * value
+        assert local.state.limit >= 511
+
+
 def test_threads_have_pending_values_and_modes_of_their_own():
     results, x = {}, sq.ones(3)
     barrier = threading.Barrier(2)

@@ -68,3 +68,8 @@ def test_importing_leaves_collections_as_they_were():
     for state in ("on", "off"):
         run = subprocess.run([sys.executable, "-c", program, state], capture_output=True, text=True, check=True)
         assert run.stdout.split() == [str(state == "on")]
+
+
+def test_a_pause_interrupted_before_it_began_ends_quietly():
+    Pause.__new__(Pause).end()
+    assert gc.isenabled()
