@@ -98,21 +98,10 @@ class Categorical(Distribution):
         return self._listed(sq.arange(self._num_events), expand)
 
 
-class OneHotCategorical(Distribution):
-    """A class as a vector with a 1 at its place.
-
-    Args:
-        probs, logits: as of Categorical.
-
-    Example:
-        >>> import squall as sq
-        >>> sq.distributions.OneHotCategorical(sq.tensor([0.0, 1.0])).sample()
-        tensor([0., 1.])
-    """
+class OfClasses(Distribution):
+    """A distribution over vectors with a number for each class, by the classes' probabilities or their logarithms."""
 
     arg_constraints = {"probs": constraints.simplex, "logits": constraints.real_vector}
-    support = constraints.one_hot
-    has_enumerate_support = True
 
     def __init__(self, probs: Any = None, logits: Any = None, validate_args: bool | None = None):
         self._categorical = Categorical(probs, logits, validate_args=validate_args)
@@ -138,6 +127,22 @@ class OneHotCategorical(Distribution):
     def param_shape(self) -> Any:
         """The shape of the probabilities."""
         return self._categorical.param_shape
+
+
+class OneHotCategorical(OfClasses):
+    """A class as a vector with a 1 at its place.
+
+    Args:
+        probs, logits: as of Categorical.
+
+    Example:
+        >>> import squall as sq
+        >>> sq.distributions.OneHotCategorical(sq.tensor([0.0, 1.0])).sample()
+        tensor([0., 1.])
+    """
+
+    support = constraints.one_hot
+    has_enumerate_support = True
 
     @property
     def mean(self) -> Any:
@@ -189,7 +194,7 @@ class OneHotCategoricalStraightThrough(OneHotCategorical):
         return self.sample(sample_shape) + (self.probs - self.probs.detach())
 
 
-class Multinomial(Distribution):
+class Multinomial(OfClasses):
     """How often each class is drawn, in so many draws.
 
     Args:
@@ -202,40 +207,16 @@ class Multinomial(Distribution):
         (tensor([2., 2.]), tensor(0.3750))
     """
 
-    arg_constraints = {"probs": constraints.simplex, "logits": constraints.real_vector}
-
     def __init__(self, total_count: int = 1, probs: Any = None, logits: Any = None, validate_args: bool | None = None):
         if not isinstance(total_count, int):
             raise UndefinedError("Multinomial: total_count must be one int for the whole batch")
         self.total_count = total_count
-        self._categorical = Categorical(probs, logits, validate_args=validate_args)
-        shape = self._categorical.param_shape
-        super().__init__(shape[:-1], shape[-1:], validate_args)
-
-    def expand(self, batch_shape: Any, _instance: Any = None) -> Any:
-        new = super().expand(batch_shape, _instance)
-        new._categorical = self._categorical.expand(batch_shape)
-        return new
+        super().__init__(probs, logits, validate_args)
 
     @constraints.dependent_property(is_discrete=True, event_dim=1)
     def support(self) -> Any:
         """Counts of that sum."""
         return constraints.multinomial(self.total_count)
-
-    @property
-    def probs(self) -> Any:
-        """The probabilities."""
-        return self._categorical.probs
-
-    @property
-    def logits(self) -> Any:
-        """The probabilities' logarithms."""
-        return self._categorical.logits
-
-    @property
-    def param_shape(self) -> Any:
-        """The shape of the probabilities."""
-        return self._categorical.param_shape
 
     @property
     def mean(self) -> Any:

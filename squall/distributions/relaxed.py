@@ -10,9 +10,9 @@ from typing import Any
 
 import squall as sq
 from squall.distributions import constraints
-from squall.distributions.categorical import Categorical
+from squall.distributions.categorical import OfClasses
 from squall.distributions.chances import OfChance
-from squall.distributions.distribution import Distribution, ExponentialFamily
+from squall.distributions.distribution import ExponentialFamily
 from squall.distributions.transformed import TransformedDistribution
 from squall.distributions.transforms import ExpTransform, SigmoidTransform
 from squall.distributions.utils import clamp_probs, is_tensor, uniform
@@ -56,7 +56,26 @@ def _log(value: Any) -> Any:
     return value.log() if is_tensor(value) else math.log(value)
 
 
-class RelaxedBernoulli(TransformedDistribution):
+class _Relaxed(TransformedDistribution):
+    """A relaxed distribution whose parameters are those of the distribution of logarithms or log-odds it is made of."""
+
+    @property
+    def temperature(self) -> Any:
+        """How far from the corners of their region numbers stay."""
+        return self.base_dist.temperature
+
+    @property
+    def logits(self) -> Any:
+        """The log-odds, or of classes the probabilities' logarithms."""
+        return self.base_dist.logits
+
+    @property
+    def probs(self) -> Any:
+        """The probability, or those of the classes."""
+        return self.base_dist.probs
+
+
+class RelaxedBernoulli(_Relaxed):
     """Numbers in (0, 1) that come near 0 and 1 as the temperature falls; samples have gradients.
 
     Args:
@@ -76,23 +95,8 @@ class RelaxedBernoulli(TransformedDistribution):
         base = LogitRelaxedBernoulli(temperature, probs, logits, validate_args=False)
         super().__init__(base, SigmoidTransform(), validate_args=validate_args)
 
-    @property
-    def temperature(self) -> Any:
-        """How far from 0 and 1 numbers stay."""
-        return self.base_dist.temperature
 
-    @property
-    def logits(self) -> Any:
-        """The log-odds."""
-        return self.base_dist.logits
-
-    @property
-    def probs(self) -> Any:
-        """The probability."""
-        return self.base_dist.probs
-
-
-class ExpRelaxedCategorical(Distribution):
+class ExpRelaxedCategorical(OfClasses):
     """Logarithms of relaxed one-hot vectors: Gumbel noise added to log-probabilities, by a temperature, normalised.
 
     Args:
@@ -105,34 +109,12 @@ class ExpRelaxedCategorical(Distribution):
         squall.Size([2])
     """
 
-    arg_constraints = {"probs": constraints.simplex, "logits": constraints.real_vector}
     support = constraints.real_vector
     has_rsample = True
 
     def __init__(self, temperature: Any, probs: Any = None, logits: Any = None, validate_args: bool | None = None):
-        self.temperature, self._categorical = temperature, Categorical(probs, logits, validate_args=validate_args)
-        shape = self._categorical.param_shape
-        super().__init__(shape[:-1], shape[-1:], validate_args)
-
-    def expand(self, batch_shape: Any, _instance: Any = None) -> Any:
-        new = super().expand(batch_shape, _instance)
-        new._categorical = self._categorical.expand(batch_shape)
-        return new
-
-    @property
-    def probs(self) -> Any:
-        """The probabilities."""
-        return self._categorical.probs
-
-    @property
-    def logits(self) -> Any:
-        """The probabilities' logarithms."""
-        return self._categorical.logits
-
-    @property
-    def param_shape(self) -> Any:
-        """The shape of the probabilities."""
-        return self._categorical.param_shape
+        self.temperature = temperature
+        super().__init__(probs, logits, validate_args)
 
     def rsample(self, sample_shape: Any = ()) -> Any:
         u = clamp_probs(uniform(self._extended_shape(sample_shape), self.logits))
@@ -146,7 +128,7 @@ class ExpRelaxedCategorical(Distribution):
         return (logits - value * self.temperature).log_softmax(-1).sum(-1) + front
 
 
-class RelaxedOneHotCategorical(TransformedDistribution):
+class RelaxedOneHotCategorical(_Relaxed):
     """Points of the simplex that come near its corners as the temperature falls; samples have gradients.
 
     Args:
@@ -166,21 +148,6 @@ class RelaxedOneHotCategorical(TransformedDistribution):
     def __init__(self, temperature: Any, probs: Any = None, logits: Any = None, validate_args: bool | None = None):
         base = ExpRelaxedCategorical(temperature, probs, logits, validate_args=validate_args)
         super().__init__(base, ExpTransform(), validate_args=validate_args)
-
-    @property
-    def temperature(self) -> Any:
-        """How far from the corners points stay."""
-        return self.base_dist.temperature
-
-    @property
-    def logits(self) -> Any:
-        """The probabilities' logarithms."""
-        return self.base_dist.logits
-
-    @property
-    def probs(self) -> Any:
-        """The probabilities."""
-        return self.base_dist.probs
 
 
 class ContinuousBernoulli(OfChance, ExponentialFamily):
