@@ -21,6 +21,7 @@ from typing import Any, TypeVar
 from squall.runtime import fork
 
 PATIENCE = 5.0  # seconds; a kernel that runs longer is left alone with memory that nobody gives back
+_STEP = 0.05  # of these, at most, for each look: who was stopped has waited for nobody meanwhile
 F = TypeVar("F", bound=Callable[..., Any])
 _inside: dict[int, int] = {}  # by thread, how deep it is in runs
 _leaver: int | None = None
@@ -60,11 +61,14 @@ def leave(patience: float = PATIENCE) -> bool:
     """End what other threads run; gives whether it all ended within `patience` seconds."""
     global _leaver
     _leaver, words[0] = threading.get_ident(), 1
-    end = time.monotonic() + patience
+    looked = time.monotonic()
     while words[1] or any(thread != _leaver for thread in tuple(_inside)):
-        if time.monotonic() > end:
+        if patience < 0:
             return False
         time.sleep(0.0005)
+        now = time.monotonic()
+        patience -= min(now - looked, _STEP)
+        looked = now
     return True
 
 

@@ -14,7 +14,7 @@ from tests.conformance.opinfo.run import load_target, operators, run
 
 pytestmark = pytest.mark.peer
 
-QUICK = Options(max_samples=4, grad_samples=1, timeout=5.0)
+QUICK = Options(max_samples=4, grad_samples=1)
 
 
 ABSENT = object()
@@ -94,8 +94,8 @@ def test_a_crash_costs_one_operator():
 
 
 def test_a_hang_costs_one_operator():
-    options = Options(max_samples=2, grad_samples=1, timeout=1.5)
-    records = results("^(exp|log|neg)$", "log", lambda x: time.sleep(60), options=options)
+    options = Options(max_samples=2, grad_samples=1, timeout=10.0)  # a busy machine has time for the other two
+    records = results("^(exp|log|neg)$", "log", lambda x: time.sleep(600), options=options)
     assert records["log"].error == "timeout"
     assert records["exp"].passes and records["neg"].passes
 

@@ -37,7 +37,7 @@ def same(a, b):
     return np.allclose(np.array(a, dtype=float), np.array(b, dtype=float), rtol=1e-4, atol=1e-5, equal_nan=True)
 
 
-@settings(max_examples=COUNT, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck), database=None)
+@settings(max_examples=COUNT, suppress_health_check=list(HealthCheck))
 @given(st.lists(INSTRUCTIONS, min_size=2, max_size=9), st.integers(0, 1000))
 def test_programs_end_as_in_pytorch(program, seed):
     random = np.random.default_rng(seed)

@@ -161,7 +161,7 @@ def test_a_contender_apart_answers_fails_and_is_stopped(monkeypatch):
         monkeypatch.setattr(
             apart.subprocess, "Popen", lambda command, **rest: start([command[0], "-c", programs[name]], **rest)
         )
-        return apart.Remote("own", name, {}, 20.0 if name != "slow" else 0.2)
+        return apart.Remote("own", name, {}, 120.0 if name != "slow" else 0.2)
 
     good = child("good")
     assert good.outputs() == [1.0]

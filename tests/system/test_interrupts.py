@@ -134,10 +134,10 @@ def test_training_goes_on_after_interrupts():
 
 
 def test_an_interrupt_sent_by_another_thread():
-    counter = sq.zeros(8)
-    limit = time.monotonic() + 30.0  # a busy machine takes longer, and is asked for as many
-    seen = 0
-    while seen <= 10 and time.monotonic() < limit:
+    counter, seen = sq.zeros(8), 0
+    for _ in range(100):  # one that came inside of a finalizer is not raised
+        if seen > 10:
+            break
         stop = time.monotonic() + 1.0
         timer = threading.Timer(random.random() * 0.01, _thread.interrupt_main)
         try:

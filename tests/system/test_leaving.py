@@ -1,9 +1,11 @@
 """Processes that end while daemon threads run kernels: quietly, at once, and after what was begun."""
 
+import itertools
 import os
 import subprocess
 import sys
 import threading
+from types import SimpleNamespace
 
 import pytest
 
@@ -57,7 +59,7 @@ FIRST = """
 import atexit
 def finish():
     for thread in threads:
-        thread.join(20)
+        thread.join(120)
     print(sum(t.is_alive() for t in threads), bool((layer.weight == layer.weight).all()))
 atexit.register(finish)
 """
@@ -65,7 +67,7 @@ atexit.register(finish)
 
 def ended(text, *arguments, environment=None):
     command = [sys.executable, "-c", text, *arguments]
-    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60, env=environment)
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=600, env=environment)
     assert not done.stderr and done.returncode == 0, (done.returncode, done.stderr)
     return done.stdout
 
@@ -85,7 +87,7 @@ def test_runs_in_flight_are_waited_for_and_none_begins():
     @leaving.run
     def slow():
         begun.set()
-        go_on.wait(10)
+        go_on.wait(120)
         done.append(len((sq.ones(3) + 1).tolist()))  # a part of what was begun
 
     def work():
@@ -97,16 +99,36 @@ def test_runs_in_flight_are_waited_for_and_none_begins():
 
     thread = threading.Thread(target=work)
     thread.start()
-    assert begun.wait(10)
+    assert begun.wait(120)
     try:
         assert not leaving.leave(patience=0.05)
         go_on.set()
         assert leaving.leave()
-        thread.join(10)
+        thread.join(120)
         assert done == [3, "ended"], "the run came to its end, the next did not begin"
         assert (sq.ones(2) + 3).tolist() == [4.0, 4.0], "who leaves goes on"
     finally:
         leaving.stay()
+
+
+def test_a_process_that_was_stopped_waits_as_long_as_any_other(monkeypatch):
+    begun, go_on, looks = threading.Event(), threading.Event(), itertools.count()
+    thread = threading.Thread(target=leaving.run(lambda: (begun.set(), go_on.wait(120))))
+    thread.start()
+    assert begun.wait(120)
+
+    def sleep(seconds):
+        if next(looks) == 3:
+            go_on.set()
+            thread.join(120)
+
+    hours = itertools.count(step=3600.0)
+    monkeypatch.setattr(leaving, "time", SimpleNamespace(monotonic=lambda: next(hours), sleep=sleep))
+    try:
+        assert leaving.leave()
+    finally:
+        leaving.stay()
+        go_on.set()
 
 
 RECORDED = """

@@ -22,12 +22,12 @@ def press(after):
     threading.Timer(after, os.kill, (os.getpid(), signal.SIGINT)).start()
 
 def stopped(call):
-    began = time.process_time()  # a machine with other work may let a process wait
-    press(0.5)
+    began = time.thread_time()  # a machine with other work may let a process wait, and one with many processors not
     try:
+        press(0.5)
         call()
     except KeyboardInterrupt:
-        assert time.process_time() - began < 8, "stopped at once"
+        assert time.thread_time() - began < 8, "stopped at once"
         return
     raise AssertionError("the loop came to an end")
 """
@@ -72,7 +72,7 @@ def turn(carry, _):
     return sq.tanh(carry @ w), carry.sum()
 
 f = sq.compile(lambda x, xs: sq.scan(turn, x, xs))
-x, many = sq.randn(64, 300), sq.zeros(60_000)
+x, many = sq.randn(64, 300), sq.zeros(3_000_000)
 stopped(lambda: f(x, many))
 assert f(x, sq.zeros(7))[1].shape == (7,)
 """
@@ -97,7 +97,7 @@ PROGRAMS = {"flush": FLUSHED, "compiled": COMPILED, "scan": SCANNED, "handlers":
 
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_ctrl_c_stops_a_loop(name):
-    done = subprocess.run([sys.executable, "-c", HEAD + PROGRAMS[name]], capture_output=True, text=True, timeout=60,
+    done = subprocess.run([sys.executable, "-c", HEAD + PROGRAMS[name]], capture_output=True, text=True, timeout=600,
                           check=False, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler))
     assert done.returncode == 0, done.stderr[-3000:]
     assert not done.stderr, done.stderr[-3000:]

@@ -104,7 +104,7 @@ def test_eight_threads_call_compiled_functions():
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(120)
+        thread.join(600)
     sq.set_num_threads(before)
     assert not wrong
     assert not any(thread.is_alive() for thread in threads)
@@ -153,7 +153,7 @@ def test_a_signal_handler_that_computes_itself():
     old = signal.signal(signal.SIGALRM, handler)
     signal.setitimer(signal.ITIMER_REAL, 0.002, 0.003)
     try:
-        end = time.monotonic() + 20
+        end = time.monotonic() + 300
         while len(seen) < 40 and time.monotonic() < end:
             losses.append(step())
             (sq.rand(50, 50) @ sq.rand(50, 50)).sum().item()
@@ -211,7 +211,7 @@ def test_four_processes_share_a_cold_folder(tmp_path, expected):
     command = [sys.executable, "-c", TRAIN]
     running = [subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True)
                for _ in range(4)]  # fmt: skip
-    told = [json.loads(process.communicate(timeout=300)[0]) for process in running]
+    told = [json.loads(process.communicate(timeout=600)[0]) for process in running]
     assert [(losses, warned) for losses, warned, _ in told] == [(expected[0], [])] * 4
     assert train(tmp_path) == [expected[0], [], 0]
 
@@ -288,7 +288,7 @@ def test_a_model_used_from_a_fork_and_threads_at_once():
             for thread in threads:
                 thread.start()
             for thread in threads:
-                thread.join(60)
+                thread.join(600)
             os._exit(0 if right == [True] * 4 else 1)
         children.append(child)
     assert [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children] == [0, 0, 0]

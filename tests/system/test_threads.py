@@ -39,7 +39,7 @@ class Paused:
 
         thread = threading.Thread(target=first)
         thread.start()
-        assert self.overwritten.wait(5)
+        assert self.overwritten.wait(60)
         found = read()
         self.go_on.set()
         thread.join()

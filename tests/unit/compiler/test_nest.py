@@ -66,7 +66,7 @@ def check_close(problem, got):
     assert (abs(got.astype("f8") - problem.reference()) <= bound).all()
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(contractions(), st.integers(1, 3))
 def test_any_strides_match_float64(contraction, threads):
     problem = Problem(contraction)
@@ -74,7 +74,7 @@ def test_any_strides_match_float64(contraction, threads):
     check_close(problem, got)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(contractions(), st.data())
 def test_bits_do_not_depend_on_how(contraction, data):
     problem = Problem(contraction, 1)
@@ -98,7 +98,7 @@ def test_bits_do_not_depend_on_how(contraction, data):
 
 
 @pytest.mark.parametrize("isa", host_isas()[1:])
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(contractions())
 def test_bits_do_not_depend_on_the_instruction_set(isa, contraction):
     problem = Problem(contraction, 2)
@@ -107,7 +107,7 @@ def test_bits_do_not_depend_on_the_instruction_set(isa, contraction):
 
 
 @pytest.mark.parametrize("dtype", ["f64", "f16", "bf16"])
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.data())
 def test_other_floats(dtype, data):
     problem = Problem(data.draw(contractions(dtype)), 3)

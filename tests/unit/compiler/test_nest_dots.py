@@ -27,7 +27,7 @@ def plan(contraction, threads=1):
 
 
 @with_dots
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(contractions("i8"), st.integers(1, 3))
 def test_any_strides_give_the_bits_of_vectors(contraction, threads):
     problem = Problem(contraction)
@@ -43,7 +43,7 @@ def test_the_python_backend_gives_the_same_bits(shape, ta, tb):
 
 
 @with_dots
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(contractions("i8"), st.integers(1, 3))
 def test_packed_beforehand_they_give_the_same(contraction, threads):
     problem = Problem(contraction._replace(result="i32"))
@@ -54,7 +54,7 @@ def test_packed_beforehand_they_give_the_same(contraction, threads):
 
 
 @with_pairs
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(contractions("bf16"), st.booleans(), st.integers(1, 3))
 def test_pairs_of_bfloat16_give_the_bits_of_vectors(contraction, packed, threads):
     problem = Problem(contraction)

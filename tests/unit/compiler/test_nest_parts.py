@@ -35,7 +35,7 @@ def small_blocks(choice: Choice, rows: int, columns: int, part: int) -> Choice:
     return choice._replace(block_rows=rows, block_columns=columns, part_columns=part, units=units)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(contractions(), st.integers(1, 3))
 def test_any_strides_match_float64(contraction, threads):
     problem = Problem(contraction)
@@ -53,7 +53,7 @@ def all_ways(problem, draw):
     yield problem.run(plan(contraction, 2, pack_first=True), split=draw(st.integers(1, 4)))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(contractions(), st.data())
 def test_bits_do_not_depend_on_how(contraction, data):
     problem = Problem(contraction, 1)
@@ -113,7 +113,7 @@ def test_layouts_of_convolutions(m, k, beside):
         np.testing.assert_array_equal(bits(problem.run(plan(made, pack_first=True), split=2)), wanted)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(contractions(), st.data())
 def test_special_numbers_are_what_the_operands_say(contraction, data):
     """They give what multiply-adds give, and leave every other bit as it is without them."""

@@ -24,14 +24,14 @@ def plan(contraction, threads=1, **options):
     return made
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(contractions("bf16"), st.integers(1, 3))
 def test_any_strides_match_float64(contraction, threads):
     problem = Problem(contraction)
     check_close(problem, problem.run(plan(contraction, threads)))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(contractions("bf16"), st.data())
 def test_bits_do_not_depend_on_how(contraction, data):
     problem = Problem(contraction, 1)
@@ -67,7 +67,7 @@ def test_integers_have_the_bits_of_other_kernels(shape, dtype, transposed):
 
 
 @pytest.mark.parametrize("dtype", ["bf16", "i8", "u8"])
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(data=st.data())
 def test_packed_beforehand_they_have_the_same_bits(dtype, data):
     contraction = data.draw(contractions(dtype))._replace(result="" if dtype == "bf16" else "i32")

@@ -31,7 +31,7 @@ def alive(pid):
         return False
 
 
-def gone(pids, seconds=10.0):
+def gone(pids, seconds=120.0):
     limit = time.monotonic() + seconds
     while any(alive(pid) for pid in pids):
         if time.monotonic() > limit:
@@ -193,7 +193,7 @@ def test_a_worker_that_hangs_is_given_up():
     started = time.monotonic()
     with pytest.raises(RuntimeError, match=r"timed out after 0\.5 seconds"):
         list(DataLoader(loading.Broken("hang", 0), 2, num_workers=2, timeout=0.5))
-    assert time.monotonic() - started < 15
+    assert time.monotonic() - started < 90  # it hangs for 100
 
 
 def test_a_data_set_that_cannot_be_pickled_says_so_when_spawned():
@@ -211,13 +211,13 @@ def run(code, **options):
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_workers_die_with_a_parent_that_is_killed(tmp_path, number):
     parent = run(f"from tests.unit.data import loading; loading.iterate({str(tmp_path)!r})")
-    limit = time.monotonic() + 60
+    limit = time.monotonic() + 600
     while len(os.listdir(tmp_path)) < 2 and time.monotonic() < limit:
         time.sleep(0.02)
     pids = [int(name) for name in os.listdir(tmp_path)]
     assert len(pids) == 2 and all(map(alive, pids))
     parent.send_signal(number)
-    parent.wait(10)
+    parent.wait(120)
     assert gone(pids)
 
 
@@ -226,12 +226,12 @@ def test_ctrl_c_ends_all_without_a_traceback_of_a_worker(tmp_path):
         f"from tests.unit.data import loading; loading.iterate({str(tmp_path)!r})", stderr=subprocess.PIPE,
         start_new_session=True,
     )  # fmt: skip
-    limit = time.monotonic() + 60
+    limit = time.monotonic() + 600
     while len(os.listdir(tmp_path)) < 2 and time.monotonic() < limit:
         time.sleep(0.02)
     pids = [int(name) for name in os.listdir(tmp_path)]
     os.killpg(parent.pid, signal.SIGINT)
-    _, errors = parent.communicate(timeout=30)
+    _, errors = parent.communicate(timeout=120)
     assert errors.count("KeyboardInterrupt") == 1 and "loader-" not in errors
     assert gone(pids)
 

@@ -233,10 +233,10 @@ def test_a_call_costs_microseconds():
     once()
     best = 1.0
     for _ in range(20):
-        started = time.perf_counter()
+        started = time.thread_time()
         for _ in range(100):
             once()
-        best = min(best, (time.perf_counter() - started) / 100)
+        best = min(best, (time.thread_time() - started) / 100)
     assert best < 50e-6  # 5 on a quiet machine
 
 

@@ -154,7 +154,7 @@ def threads():
     native().set_threads(before)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+@settings(max_examples=150, suppress_health_check=list(HealthCheck))
 @given(st.data())
 def test_values_and_bits_of_random_graphs(data):
     leaves = Leaf()

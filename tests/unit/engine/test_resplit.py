@@ -95,7 +95,7 @@ def test_runs_in_flight_take_no_harm():
 def test_the_environment_is_seen():
     program = "import squall as sq; (sq.ones(3) + 1).sum().item(); print(sq.get_num_threads())"
     for count in (1, 3):
-        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=True,
+        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=600, check=True,
                               env={**os.environ, "SQUALL_NUM_THREADS": str(count)})
         assert done.stdout.strip() == str(count)
 

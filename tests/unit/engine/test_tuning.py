@@ -185,7 +185,7 @@ def test_the_knob_times_what_is_met_first(folder):
         "f(sq.ones(40, 30), sq.ones(30, 50)).sum().item()\nprint(len(tuned._state.winners), tuned.path())"
     )
     environment = {**os.environ, "SQUALL_TUNE": "1", "SQUALL_CACHE_DIR": str(folder)}
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=True,
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=600, check=True,
                           env=environment)
     count, path = done.stdout.split()
     with open(path, encoding="utf-8") as file:

@@ -235,7 +235,7 @@ def test_calls_alone_bring_native_code() -> None:
         "for _ in range(12):\n    f(x)\n"
         "print(ready.Native.load is None and f.ready is not None)\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=600, check=True)
     assert done.stdout.strip() == "True"
 
 

@@ -42,7 +42,7 @@ def test_what_the_disk_has_is_never_written(tmp_path: Path) -> None:
 
     def run() -> list[str]:
         made = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True,
-                              env=environment, timeout=120)
+                              env=environment, timeout=600)
         return made.stdout.split()
 
     first, second = run(), run()

@@ -139,7 +139,7 @@ def test_several_processes_write_and_trim_at_once(tmp_path):
     root = Path(__file__).parents[3]
     command = [sys.executable, "-W", "error", "-c", script, str(tmp_path)]
     running = [subprocess.Popen(command, cwd=root) for _ in range(3)]
-    assert [process.wait(60) for process in running] == [0, 0, 0]
+    assert [process.wait(600) for process in running] == [0, 0, 0]
 
 
 def test_a_large_folder_is_measured_by_some_of_its_files(tmp_path, monkeypatch):

@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork"),
               pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")]
 
 
-def in_fork(function, seconds=20.0):
+def in_fork(function, seconds=120.0):
     """Run a function in a forked child; True when it returned True."""
     child = os.fork()
     if child == 0:
@@ -83,11 +83,11 @@ def test_locks_held_by_another_thread_are_free_in_the_child():
     def hold():
         with machine_code._lock, store.lock, pool._lock:
             held.set()
-            release.wait(20)
+            release.wait(240)
 
     thread = threading.Thread(target=hold)
     thread.start()
-    held.wait(20)
+    assert held.wait(120)
     request = objects.Request("define i64 @f() {\n  ret i64 3\n}\n", ("f",))
     try:
         assert in_fork(lambda: store.functions({1: request})[1]["f"] > 0 and pool.allocate(100).nbytes == 100)

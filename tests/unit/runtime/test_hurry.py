@@ -109,7 +109,7 @@ def test_the_thread_makes_code_better_while_others_compile(cache_folder: Path) -
     found = mine.functions({n: request(n) for n in range(30, 34)}, hurried=range(30, 34))
     for n in range(34, 40):
         assert FUNCTION(mine.functions({n: request(n)})[n]["answer"])() == n
-    end = time.monotonic() + 20
+    end = time.monotonic() + 120
     while any(hasattr(found[n], "batch") and not found[n].batch.done for n in found) and time.monotonic() < end:
         time.sleep(0.01)
     assert all(found[n].batch.done and FUNCTION(found[n]["answer"])() == n for n in found)
@@ -119,7 +119,7 @@ def test_pieces_that_fail_leave_the_rest_alone() -> None:
     done = []
     hurry.later(lambda: 1 / 0)
     hurry.later(lambda: done.append(threading.get_ident()))
-    assert hurry.finish(20) and len(done) == 1
+    assert hurry.finish(120) and len(done) == 1
 
 
 def test_pieces_wait_while_somebody_waits_for_code() -> None:
@@ -128,7 +128,7 @@ def test_pieces_wait_while_somebody_waits_for_code() -> None:
         hurry.later(lambda: done.append(1))
         time.sleep(4 * hurry.MOMENT)
         assert not done
-    end = time.monotonic() + 20
+    end = time.monotonic() + 120
     while not done and time.monotonic() < end:
         time.sleep(0.01)
     assert done
@@ -146,7 +146,7 @@ print(trace.counters.get("kernels hurried", 0), trace.counters.get("kernels comp
 def process(folder: Path, hurried: str = "1", program: str = PROGRAM) -> list[str]:
     environment = os.environ | {"SQUALL_CACHE_DIR": str(folder), "SQUALL_HURRY": hurried}
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, env=environment,
-                         timeout=120)
+                         timeout=600)
     assert run.returncode == 0 and not run.stderr, run.stderr
     return run.stdout.split()
 

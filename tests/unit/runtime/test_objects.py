@@ -171,7 +171,7 @@ def test_processes_share_a_folder(cache_folder):
     environment = {**os.environ, "SQUALL_CACHE_DIR": str(cache_folder), "SQUALL_CACHE": "1"}
     root = Path(__file__).parents[3]
     running = [subprocess.Popen(command, cwd=root, env=environment, stdout=subprocess.PIPE) for _ in range(3)]
-    assert all(process.communicate(timeout=60)[0] for process in running)
+    assert all(process.communicate(timeout=600)[0] for process in running)
     assert [process.returncode for process in running] == [0, 0, 0]
-    last = subprocess.run(command, cwd=root, env=environment, stdout=subprocess.PIPE, timeout=60, check=True)
+    last = subprocess.run(command, cwd=root, env=environment, stdout=subprocess.PIPE, timeout=600, check=True)
     assert last.stdout.strip() == b"0"

@@ -76,5 +76,5 @@ def test_affinity_and_knob_decide_the_pool():
     environment = {name: value for name, value in os.environ.items() if name != "SQUALL_NUM_THREADS"}
     for knob, expected in (({}, b"1 1"), ({"SQUALL_NUM_THREADS": "3"}, b"3 3")):
         output = subprocess.run([sys.executable, "-c", script], cwd=Path(__file__).parents[3], check=True,
-                                env={**environment, **knob}, stdout=subprocess.PIPE, timeout=60).stdout
+                                env={**environment, **knob}, stdout=subprocess.PIPE, timeout=600).stdout
         assert output.strip() == expected
