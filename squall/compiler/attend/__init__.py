@@ -7,6 +7,8 @@
     block     what both kernels do with a block of queries and of keys
     forward, backward
               the kernels
+    pieces, pieces_backward, forward_tiles, backward_tiles
+              the same on matrix tiles
     few       forward of few queries: stretches of keys, and their sum
     dots      its dot products
     lowering  from the op's node to a plan step

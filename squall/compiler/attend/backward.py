@@ -15,18 +15,23 @@ from squall.compiler.attend import modify, softmax, tiles
 from squall.compiler.attend.block import Block, fill, helpers
 from squall.compiler.attend.spec import AttentionSpec, Scratch, rounded
 from squall.compiler.attend.tiles import KEYS, QUERIES
+from squall.compiler.nest.pieces import STEP
 from squall.ir.linear import Builder, Function, Program, Reg
 from squall.ops.scalar_program import is_input
 
 
 def program(spec: AttentionSpec) -> Program:
     """The backward kernel, before expansion."""
+    return Program((*functions(spec), entry(spec)), "attention_backward")
+
+
+def functions(spec: AttentionSpec, small: bool = False) -> list[Function]:
+    """What `by_vectors` calls; `small` where it is rarely called."""
     isa, scalar = tiles.target_isa(spec.isa), spec.scalar
-    functions = tiles.products(isa, scalar, ("product", "add") if spec.dropout else ("product", "add", "graded"))
-    functions += [*helpers(spec), softmax.begin_backward(isa, scalar)]
-    functions += [softmax.slopes(isa, scalar)] if spec.dropout else []
-    functions += [modify.change(isa, scalar, spec.flex)] if is_changed(spec) else []
-    return Program((*functions, entry(spec)), "attention_backward")
+    made = tiles.products(isa, scalar, ("product", "add") if spec.dropout else ("product", "add", "graded"), small)
+    made += [*helpers(spec), softmax.begin_backward(isa, scalar)]
+    made += [softmax.slopes(isa, scalar)] if spec.dropout or (spec.tiles and is_changed(spec)) else []
+    return made + ([modify.change(isa, scalar, spec.flex)] if spec.flex and is_changed(spec) else [])
 
 
 def is_changed(spec: AttentionSpec) -> bool:
@@ -34,11 +39,11 @@ def is_changed(spec: AttentionSpec) -> bool:
     return bool(spec.flex and spec.flex.score and not is_input(spec.flex.change, "gradient"))
 
 
-class _Space:
+class Space:
     """The workspace of a unit."""
 
-    def __init__(self, u: Block, b: Builder):
-        spec, s = u.spec, Scratch(b, u.scalar)
+    def __init__(self, u: Block, s: Scratch):
+        spec, b = u.spec, u.b
         f, w = u.features, u.width
         self.rows_q, self.turned_q, self.rows_k = s.take(QUERIES, f), s.take(QUERIES, f), s.take(KEYS, f)
         self.rows_g, self.turned_g, self.turned_out = (s.take(QUERIES, w) for _ in range(3))
@@ -49,37 +54,49 @@ class _Space:
         self.mask, self.turned_mask = (s.take(KEYS, QUERIES), s.take(KEYS, QUERIES)) if spec.mask else (None, None)
         self.raw = s.take(KEYS, QUERIES) if is_changed(spec) else None
         self.ignored, self.shift, self.deltas = (s.take(QUERIES) for _ in range(3))
-        self.over_k, self.over_v = s.take(u.keys, f), s.take(u.keys, w)
+        whole = STEP if spec.tiles else 1  # tiles keep theirs here as well
+        self.over_k, self.over_v = (s.take(u.keys, rounded(b, size, whole)) for size in (f, w))
 
 
 def entry(spec: AttentionSpec) -> Function:
     """The kernel: units are leading indices."""
     b = Builder.kernel("attention_backward")
     u = Block(b, spec)
-    w, s = u.words, _Space(u, b)
+    s = Space(u, Scratch(b, u.scalar))
     with b.loop(b.begin, b.end) as lead:
-        at = w.leads(lead)
+        at = u.words.leads(lead)
         u.enter(lead)
-        fill(b, u.scalar, u.lanes, s.over_k, b.mul(u.keys, u.features), 0.0)
-        fill(b, u.scalar, u.lanes, s.over_v, b.mul(u.keys, u.width), 0.0)
-        with b.loop(b.int(0), u.queries, u.step) as first:
-            rows = b.op("min", b.sub(u.queries, first), u.step)
-            columns = rounded(b, rows, u.lanes)
-            _load_queries(u, b, s, at, b.mul(lead, u.queries), first, rows, columns, u.factor)
-            fill(b, u.scalar, u.lanes, s.over_q, b.mul(rows, u.features), 0.0)
-            most = b.op("min", u.keys, b.add(first, rows)) if spec.causal else u.keys
-            with u.meetings(b.op("div", first, u.step), most) as (key, keys, whole):
-                _weights(u, b, s, at, first, rows, columns, key, keys, whole)
-                _gradients(u, b, s, at, lead, first, rows, columns, key, keys)
-            b.call("store_rows", (s.over_q, u.features, rows, w["features"], w.row("gq", at["gq"], first),
-                                  w["gq_row"], w["gq_step"], w["scale"]))
-        b.call("store_rows", (s.over_k, u.features, u.keys, w["features"], at["gk"], w["gk_row"], w["gk_step"],
-                              w["scale"]))
-        b.call("store_rows", (s.over_v, u.width, u.keys, w["width"], at["gv"], w["gv_row"], w["gv_step"], u.one))
+        by_vectors(u, s, at, lead)
     return b.finish()
 
 
-def _load_queries(u: Block, b: Builder, s: _Space, at: dict, base: Reg, first: Reg, rows: Reg, columns: Reg,
+def by_vectors(u: Block, s: Space, at: dict, lead: Reg) -> None:
+    """All queries and keys of a leading index."""
+    b, w = u.b, u.words
+    fill(b, u.scalar, u.lanes, s.over_k, b.mul(u.keys, u.features), 0.0)
+    fill(b, u.scalar, u.lanes, s.over_v, b.mul(u.keys, u.width), 0.0)
+    with b.loop(b.int(0), u.queries, u.step) as first:
+        rows = b.op("min", b.sub(u.queries, first), u.step)
+        columns = rounded(b, rows, u.lanes)
+        _load_queries(u, b, s, at, b.mul(lead, u.queries), first, rows, columns, u.factor)
+        fill(b, u.scalar, u.lanes, s.over_q, b.mul(rows, u.features), 0.0)
+        most = b.op("min", u.keys, b.add(first, rows)) if u.spec.causal else u.keys
+        with u.meetings(b.op("div", first, u.step), most) as (key, keys, whole):
+            _weights(u, b, s, at, first, rows, columns, key, keys, whole)
+            _gradients(u, b, s, at, lead, first, rows, columns, key, keys)
+        b.call("store_rows", (s.over_q, u.features, rows, w["features"], w.row("gq", at["gq"], first),
+                              w["gq_row"], w["gq_step"], w["scale"]))
+    store_keys(u, at, s.over_k, u.features, s.over_v, u.width)
+
+
+def store_keys(u: Block, at: dict, over_k: Reg, features: Reg, over_v: Reg, width: Reg) -> None:
+    """Store the gradients of keys and values, which lie in rows of `features` and of `width`."""
+    b, w = u.b, u.words
+    b.call("store_rows", (over_k, features, u.keys, w["features"], at["gk"], w["gk_row"], w["gk_step"], w["scale"]))
+    b.call("store_rows", (over_v, width, u.keys, w["width"], at["gv"], w["gv_row"], w["gv_step"], u.one))
+
+
+def _load_queries(u: Block, b: Builder, s: Space, at: dict, base: Reg, first: Reg, rows: Reg, columns: Reg,
                   factor: Reg) -> None:
     """Queries, gradients and results of a block, as rows and as columns, and what `begin_backward` makes of them."""
     w, left = u.words, b.sub(columns, rows)
@@ -97,7 +114,7 @@ def _load_queries(u: Block, b: Builder, s: _Space, at: dict, base: Reg, first: R
     b.call("begin_backward", (s.turned_g, s.turned_out, w["width"], rows, columns, sums, s.shift, s.deltas))
 
 
-def _weights(u: Block, b: Builder, s: _Space, at: dict, first: Reg, rows: Reg, columns: Reg, key: Reg,
+def _weights(u: Block, b: Builder, s: Space, at: dict, first: Reg, rows: Reg, columns: Reg, key: Reg,
              keys: Reg, whole: Reg | None) -> None:
     """The weights of a block, keys by queries, before dropout."""
     w = u.words
@@ -117,7 +134,7 @@ def _weights(u: Block, b: Builder, s: _Space, at: dict, first: Reg, rows: Reg, c
     b.call("weights", (s.scores, keys, columns, s.shift, s.ignored))
 
 
-def _gradients(u: Block, b: Builder, s: _Space, at: dict, lead: Reg, first: Reg, rows: Reg, columns: Reg, key: Reg,
+def _gradients(u: Block, b: Builder, s: Space, at: dict, lead: Reg, first: Reg, rows: Reg, columns: Reg, key: Reg,
                keys: Reg) -> None:
     """Add what a block of weights gives the gradients of values, keys and queries."""
     w, one, weights = u.words, b.int(1), s.scores

@@ -118,7 +118,8 @@ class _Entry:
         self._zero_rows(self.rows, rows, columns, self.features)
         turned = self._of(self.turned_q, g, self.features, QUERIES)
         b.call("turn", (self.rows, self.features, turned, u.step, columns, self.features))
-        top = b.call("split_pairs", (turned, self.steps, columns, self._of(self.parts_q, g, self.line, QUERIES)), I64)
+        parts = self._of(self.parts_q, g, self.line, QUERIES)
+        top = b.call("split_pairs", (turned, u.step, self.steps, columns, parts), I64)
         b.set(self.top_q, b.op("max", b.get(self.top_q), top))
         state = self._state(g)
         for name, value in (("highest", softmax.NOTHING), ("held", softmax.NOTHING), ("sums", 0.0)):

@@ -9,7 +9,7 @@ from typing import Any
 from squall.base import config
 from squall.base.dtypes import float32
 from squall.base.shapes import contiguous_strides
-from squall.compiler.attend import backward, few, forward, forward_tiles
+from squall.compiler.attend import backward, backward_tiles, few, forward, forward_tiles
 from squall.compiler.attend.dots import lanes_of
 from squall.compiler.attend.few import BESIDE, FEW, ROW, STRETCH
 from squall.compiler.attend.pieces import STEP
@@ -39,7 +39,8 @@ GRAIN_COMBINED = 64  # leading indices whose stretches are worth it
 LARGE = 1 << 40  # above any number of queries or keys
 GROUP = 8  # blocks of queries of a unit on matrix tiles: keys and values are put into parts once for them
 UNITS = 8  # as many units are wanted before they grow to that
-_PROGRAMS = {"forward": forward.program, "tiles": forward_tiles.program, "backward": backward.program,
+_PROGRAMS = {"forward": forward.program, "forward_tiles": forward_tiles.program,
+             "backward": backward.program, "backward_tiles": backward_tiles.program,
              "few": few.program, "combine": few.combine_program}
 _ENTRIES = {"forward": "attention_forward", "backward": "attention_backward", "few": "attention_few",
             "combine": "attention_combine"}
@@ -105,7 +106,7 @@ def attend(work: Work, node: Node, picks: list[Node | None]) -> None:
     lead = len(q.shape) - 2
     spec = AttentionSpec("forward" if is_forward else "backward", q.dtype.short, work.isa, lead, causal,
                          mask[0].dtype.short if mask else "", bool(drawn), functions(node, rest) if flex else None,
-                         is_forward and has_tiles(work.isa) and COMPUTE[q.dtype.short] == "f32")
+                         has_tiles(work.isa) and COMPUTE[q.dtype.short] == "f32")
     o = _Operands(work, node)
     given = [("q", q), ("k", k), ("v", v), *(("mask", m) for m in mask)]
     for name, value in given:
@@ -131,7 +132,7 @@ def attend(work: Work, node: Node, picks: list[Node | None]) -> None:
     is_few = 1 - _exceeds(q.shape[-2], FEW) if is_forward and not drawn and not flex else 0
     steps = _by_stretches(o, spec, is_few, q, k, v) if _can_be(is_few, 1) else []
     if _can_be(is_few, 0):
-        group = _group(spec, q) if spec.tiles else 1
+        group = _group(spec, q) if spec.tiles and is_forward else 1
         o.words["group"] = Word("int", group)
         units, grain = _units(q, k, v, is_forward, group)
         steps.append(_step(o, spec, units * (1 - is_few), grain, _scratch(spec, q, k, v, group)))
@@ -141,7 +142,7 @@ def attend(work: Work, node: Node, picks: list[Node | None]) -> None:
 def _step(o: _Operands, spec: AttentionSpec, units: Any, grain: Any, scratch: Any) -> KernelStep:
     """A kernel call over the operands."""
     words = tuple(o.words[name] for name in spec.names)
-    make = _PROGRAMS["tiles" if spec.tiles else spec.role]
+    make = _PROGRAMS[f"{spec.role}{'_tiles' if spec.tiles else ''}"]
     name = {"few": "attention_few", "combine": "attention_combine"}.get(spec.role, o.node.op.name)
     program = unwritten(spec, _ENTRIES[spec.role], lambda: make(spec))
     return KernelStep(spec, program, words, units, grain, name, scratch)
@@ -252,9 +253,10 @@ def _scratch(spec: AttentionSpec, q: Node, k: Node, v: Node, group: int) -> Any:
     """Bytes of workspace: a bound of what the kernels take."""
     lanes = STEP if spec.tiles else ISAS[spec.isa].lanes(spec.scalar)
     f, w = (((n + (lanes - 1)) // lanes) * lanes for n in (q.shape[-1], v.shape[-1]))
-    if spec.tiles:
+    if spec.tiles and spec.role == "forward":
         return forward_tiles.words(f, w, group) * BYTES["f32"]
     blocks = 5 * (f + w) * max(QUERIES, KEYS) + 5 * KEYS * QUERIES + 8 * QUERIES
     if spec.role == "backward":
         blocks = blocks + k.shape[-2] * (f + w)
+        blocks = blocks + (backward_tiles.words(f, w) if spec.tiles else 0)
     return blocks * BYTES[COMPUTE[spec.stored]]

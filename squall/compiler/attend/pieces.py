@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
 from squall.compiler.attend.softmax import LEAST
 from squall.compiler.attend.tiles import QUERIES, higher
 from squall.compiler.math_lanes import Lanes
@@ -17,7 +21,7 @@ from squall.compiler.nest.pieces import (
     split,
     store_parts,
 )
-from squall.ir.linear import I64, PTR, Builder, Function, Reg
+from squall.ir.linear import I64, PTR, Builder, Function, Reg, Type
 
 WOVEN = 2  # lines of weights for four tile instructions, which take about as long
 # 2**r = 1 + r P(r), 0 <= r <= 1; 2**-28.8 (see `math_exp`).
@@ -41,16 +45,18 @@ def split_lines() -> Function:
 
 
 def split_pairs() -> Function:
-    """`split_pairs(source, steps, columns, target) -> i64`: tiles of B, of rows of `QUERIES` elements of which each
-    belongs to one index of the summed dimension. The result is the largest size met, as bits."""
-    b = Builder("split_pairs", (PTR, I64, I64, PTR), I64)
-    source, steps, columns, target = b.parameters
+    """`split_pairs(source, width, steps, columns, target) -> i64`: tiles of B, of rows of `width` elements of which
+    each belongs to one index of the summed dimension. The result is the largest size met, as bits."""
+    b = Builder("split_pairs", (PTR, I64, I64, I64, PTR), I64)
+    source, width, steps, columns, target = b.parameters
+    below = b.mul(width, b.int(SIDE))
     top = b.var(b.const(0, BITS))
     with b.loop(b.int(0), columns, b.int(SIDE)) as j, b.loop(b.int(0), steps) as s:
         tile = _tile_of(b, target, j, steps, s)
         with b.loop(b.int(0), b.int(SIDE)) as w:
-            first, second = _pair_of(b, source, s, w, j)
-            pair = b.load(VECTOR, first), b.load(VECTOR, second)
+            row = b.add(b.mul(s, b.int(STEP)), w)
+            first = b.gep(source, b.add(b.mul(row, width), j), "f32")
+            pair = b.load(VECTOR, first), b.load(VECTOR, b.gep(first, below, "f32"))
             raise_size(b, top, pair)
             store_parts(b, split(b, *pair, True), b.gep(tile, b.mul(w, b.int(SIDE)), "u32"))
     return _with_top(b, top)
@@ -68,13 +74,6 @@ def _tile_of(b: Builder, target: Reg, column: Reg, steps: Reg, step: Reg) -> Reg
     return b.gep(target, b.mul(b.add(b.mul(group, steps), step), b.int(PARTS * WORDS)), "u32")
 
 
-def _pair_of(b: Builder, source: Reg, step: Reg, word: Reg, column: Reg) -> tuple[Reg, Reg]:
-    """The two vectors that make a line of words."""
-    row = b.add(b.mul(step, b.int(STEP)), word)
-    first = b.gep(source, b.add(b.mul(row, b.int(QUERIES)), column), "f32")
-    return first, b.gep(first, b.int(SIDE * QUERIES), "f32")
-
-
 def _line(b: Builder, number: Reg, given: tuple, dropped: bool) -> None:
     """One line of words of a block's weights: lines of a tile first, then steps, then columns."""
     scores, shift, totals, target = given
@@ -85,13 +84,13 @@ def _line(b: Builder, number: Reg, given: tuple, dropped: bool) -> None:
     pair = [b.load(VECTOR, first), b.load(VECTOR, b.gep(first, b.int(SIDE * QUERIES), "f32"))]
     if not dropped:
         down, place = b.load(VECTOR, b.gep(shift, column, "f32")), b.gep(totals, column, "f32")
-        pair = [_power(b, b.sub(x, down)) for x in pair]
+        pair = [power(b, b.sub(x, down)) for x in pair]
         b.store(b.add(b.load(VECTOR, place), b.add(*pair)), place)
     tile = b.mul(b.op("shr", number, b.int(4)), b.int(PARTS * WORDS))
     store_parts(b, split(b, *pair, False), b.gep(target, b.add(tile, b.op("shl", within, b.int(4))), "u32"))
 
 
-def _power(b: Builder, x: Reg) -> Reg:
+def power(b: Builder, x: Reg) -> Reg:
     """2**x, by the instructions of processors that have tiles; 0 below `LEAST`, NaN for NaN."""
     lanes = Lanes(b, x.type)
     curve = lanes.polynomial(b.emit("fraction", x.type, (x,)), POWER, (1.0,))
@@ -99,38 +98,68 @@ def _power(b: Builder, x: Reg) -> Reg:
     return lanes.select(lanes.below(x, LEAST["f32"]), lanes.at(0.0), made)
 
 
-def split_weights(dropped: bool) -> Function:
+class Weave(NamedTuple):
+    """Work on vectors that is done while tiles are multiplied, a bit after every four products of tiles.
+
+    name: of its function and of the products it is woven into. kinds: types of its operands after (low, high), which
+    number its lines. line: writes one line from the builder, its number and those operands. grain: lines at a time.
+    """
+
+    name: str
+    kinds: tuple[Type, ...]
+    line: Callable[[Builder, Reg, tuple], None]
+    grain: int
+
+    @property
+    def parameters(self) -> tuple[Type, ...]:
+        """The operands of its function: the first line, the last, and what lines are made of."""
+        return (I64, I64, *self.kinds)
+
+    def lines(self, b: Builder, low: Reg, high: Reg, given: tuple) -> None:
+        """Some of the lines."""
+        with b.loop(low, high) as number:
+            self.line(b, number, given)
+
+    def function(self) -> Function:
+        """The work alone: lines from `low` to `high`."""
+        b = Builder(self.name, self.parameters)
+        low, high, *given = b.parameters
+        self.lines(b, low, high, tuple(given))
+        return b.finish()
+
+
+def weights(dropped: bool) -> Weave:
     """`split_weights(low, high, scores, shift, totals, target)`: some lines of tiles of B, of the powers of two of
     `KEYS` rows of scores, which are added to `totals`; or of weights as they are, where dropout came between. There are
     32 lines for each 16 columns."""
-    b = Builder("split_weights", (I64, I64, PTR, PTR, PTR, PTR))
-    low, high, *given = b.parameters
-    with b.loop(low, high) as number:
-        _line(b, number, tuple(given), dropped)
-    return b.finish()
+    return Weave("split_weights", (PTR, PTR, PTR, PTR), partial(_line, dropped=dropped), WOVEN)
 
 
-def _tiles(rows: int, columns: int, dropped: bool | None) -> Function:
-    """`tiles_RxC(a, b, steps, c, bytes between c's rows)`: up to two by two tiles of a product.
+def tiles(name: str, rows: int, columns: int, weave: Weave | None = None, adds: bool = False) -> Function:
+    """`{name}_RxC(a, b, steps, c, bytes between c's rows)`: up to two by two tiles of a product; where it `adds`, added
+    one after the other to what c holds.
 
-    Where `dropped` says of which kind, `woven_RxC` has the operands of `split_weights` behind and does some of it after
-    every four products of tiles: vectors are computed while tiles are multiplied. The result is the first line left.
+    What is woven in has its operands behind; the result is its first line that is left.
     """
-    kinds, woven = (PTR, PTR, I64, PTR, I64), dropped is not None
-    b = Builder(f"{'woven' if woven else 'tiles'}_{rows}x{columns}",
-                (*kinds, I64, I64, PTR, PTR, PTR, PTR) if woven else kinds, I64 if woven else None)
+    kinds = (PTR, PTR, I64, PTR, I64)
+    b = Builder(f"{name}_{rows}x{columns}", (*kinds, *weave.parameters) if weave else kinds, I64 if weave else None)
     a, other, steps, c, stride, *work = b.parameters
     line, results = b.int(4 * SIDE), [(i, j) for i in range(rows) for j in range(columns)]
     apart = b.mul(steps, b.int(PARTS * WORDS))
-    done = b.var(work[0]) if woven else None
-    for i, j in results:
-        b.emit("tile", None, (), ("zero", 2 * i + j))
+    done = b.var(work[0]) if weave else None
+    places = [b.gep(b.gep(c, b.mul(stride, b.int(i * SIDE)), "i8"), b.int(4 * j * SIDE), "i8") for i, j in results]
+
     def load(step: Reg, wanted: tuple[int, int], held: tuple[int, int]) -> None:
         for (start, first, n), part, old in zip(((a, 4, rows), (other, 6, columns)), wanted, held, strict=True):
             for i in range(n if part != old else 0):
                 words = b.add(b.mul(apart, b.int(i)), b.add(b.mul(step, b.int(PARTS * WORDS)), b.int(part * WORDS)))
                 b.emit("tile", None, (b.gep(start, words, "u32"), line), ("load", first + i))
 
+    for (i, j), place in zip(results, places, strict=True):
+        if adds:
+            b.emit("tile", None, (place, stride), ("load", 2 * i + j))
+        else:
+            b.emit("tile", None, (), ("zero", 2 * i + j))
     load(b.int(0), ORDER[0], (-1, -1))
     with b.loop(b.int(0), steps) as s:
         for number, parts in enumerate(ORDER):
@@ -140,29 +169,26 @@ def _tiles(rows: int, columns: int, dropped: bool | None) -> Function:
                 load(s, ORDER[number + 1], parts)
             else:
                 load(b.op("min", b.add(s, b.int(1)), b.sub(steps, b.int(1))), ORDER[0], (-1, -1))
-            if done is not None:
+            if weave and done is not None:
                 low = b.get(done)
-                high = b.op("min", b.add(low, b.int(WOVEN)), work[1])
-                with b.loop(low, high) as number_of_line:
-                    _line(b, number_of_line, tuple(work[2:]), bool(dropped))
+                high = b.op("min", b.add(low, b.int(weave.grain)), work[1])
+                weave.lines(b, low, high, tuple(work[2:]))
                 b.set(done, b.op("max", low, high))
-    for i, j in results:
-        place = b.gep(b.gep(c, b.mul(stride, b.int(i * SIDE)), "i8"), b.int(4 * j * SIDE), "i8")
+    for (i, j), place in zip(results, places, strict=True):
         b.emit("tile", None, (place, stride), ("store", 2 * i + j))
     if done is not None:
         b.emit("return", None, (b.get(done),))
     return b.finish()
 
 
-def _product(woven: bool) -> Function:
+def _product(weave: Weave | None) -> Function:
     """`tile_product(a, b, steps, c, rows, columns)`: a product, by whole tiles; rows of C have `QUERIES` elements.
-    `woven_product` has the operands of `split_weights` behind and does that meanwhile."""
+    `woven_product` has the operands of what is woven in behind and does that meanwhile."""
     kinds = (PTR, PTR, I64, PTR, I64, I64)
-    name = "woven_product" if woven else "tile_product"
-    b = Builder(name, (*kinds, I64, I64, PTR, PTR, PTR, PTR) if woven else kinds)
+    b = Builder("woven_product", (*kinds, *weave.parameters)) if weave else Builder("tile_product", kinds)
     a, other, steps, c, rows, columns, *work = b.parameters
     apart, pair = b.mul(steps, b.int(PARTS * WORDS // SIDE)), b.int(2 * SIDE)
-    done = b.var(work[0]) if woven else None
+    done = b.var(work[0]) if weave else None
     with b.loop(b.int(0), rows, pair) as i, b.loop(b.int(0), columns, pair) as j:
         given = (b.gep(a, b.mul(i, apart), "u32"), b.gep(other, b.mul(j, apart), "u32"), steps,
                  b.gep(c, b.add(b.mul(i, b.int(QUERIES)), j), "f32"), b.int(4 * QUERIES))
@@ -180,15 +206,15 @@ def _product(woven: bool) -> Function:
                     b.call(f"tiles_{count}x1", given)
                 if count == 2:
                     low()
-    if done is not None:
-        b.call("split_weights", (b.get(done), *work[1:]))
+    if weave and done is not None:
+        b.call(weave.name, (b.get(done), *work[1:]))
     return b.finish()
 
 
 def products(dropped: bool) -> list[Function]:
     """`tile_product`, `woven_product`, `split_weights`, and what they call."""
-    plain = [_tiles(rows, columns, None) for rows in (1, 2) for columns in (1, 2)]
-    return [split_weights(dropped), *plain, _product(False), _tiles(2, 2, dropped), _product(True)]
+    plain, weave = [tiles("tiles", rows, columns) for rows in (1, 2) for columns in (1, 2)], weights(dropped)
+    return [weave.function(), *plain, _product(None), tiles("woven", 2, 2, weave), _product(weave)]
 
 
 def rescale() -> Function:

@@ -35,8 +35,8 @@ class AttentionSpec(NamedTuple):
 
     role: "forward", "few" (forward of few queries) and "combine" after it, or "backward"; stored: dtype of the
     operands; isa: a name in `nest.ISAS`; lead: how many leading dimensions; causal; mask: dtype of the mask or "";
-    dropout: whether weights are dropped; flex: what else happens to scores; tiles: whether products of "forward" are
-    summed by matrix tiles.
+    dropout: whether weights are dropped; flex: what else happens to scores; tiles: whether products of "forward" or
+    "backward" are summed by matrix tiles.
     """
 
     role: str
@@ -69,7 +69,7 @@ class AttentionSpec(NamedTuple):
         """The words: sizes and numbers, then for each tensor its address, the strides of rows and of features, and
         one for each leading dimension. `lse` is dense."""
         made = ["queries", "keys", "features", "width", "scale", "lse"]
-        made += ["group"] if self.tiles else []
+        made += ["group"] if self.tiles and self.role == "forward" else []
         made += ["seed", "offset", "threshold", "factor"] if self.dropout else []
         made += ["partial"] if self.role in ("few", "combine") else []
         made += [f"extent{d}" for d in range(self.lead)]

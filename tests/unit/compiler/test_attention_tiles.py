@@ -131,7 +131,7 @@ def product():
     a, other, parts_a, parts_b, c, tops = (b.argument(i, PTR) for i in range(6))
     two, side = b.int(2), b.int(32)
     b.store(b.call("split_lines", (a, b.int(64), side, two, parts_a), I64), tops)
-    b.store(b.call("split_pairs", (other, two, side, parts_b), I64), b.gep(tops, b.int(1), "i64"))
+    b.store(b.call("split_pairs", (other, b.int(64), two, side, parts_b), I64), b.gep(tops, b.int(1), "i64"))
     b.call("tile_product", (parts_a, parts_b, two, c, side, side))
     b.emit("tile", None, (), ("end",))
     functions = [pieces.split_lines(), pieces.split_pairs(), *pieces.products(False), b.finish()]
