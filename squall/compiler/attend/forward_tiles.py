@@ -27,8 +27,8 @@ def program(spec: AttentionSpec) -> Program:
     """The kernel, before expansion."""
     isa, scalar = tiles.target_isa(spec.isa), spec.scalar
     functions = [*tiles.products(isa, scalar, ("product", "scaled"), small=True), *pieces.products(spec.dropout)]
-    functions += [pieces.split_lines(), pieces.split_pairs(), pieces.rescale()]
-    functions += [*helpers(spec), softmax.advance(isa, scalar), pieces.highest_of(), finish_rows(isa, scalar)]
+    functions += [pieces.split_lines(), pieces.split_pairs(), pieces.add_totals()]
+    functions += [*helpers(spec), softmax.advance(isa, scalar), finish_rows(isa, scalar)]
     return Program((*functions, _Entry(spec).build()), "attention_forward")
 
 
@@ -53,7 +53,7 @@ class _Entry:
         self.line = b.mul(b.int(PARTS), b.op("shr", f, b.int(1)))  # words of a row in parts
         self.turned_q, self.parts_q = s.take(g, f, QUERIES), s.take(g, self.line, QUERIES)
         self.result, self.state = s.take(g, w, QUERIES), s.take(g, len(STATE) * QUERIES)
-        self.totals = s.take(2 * QUERIES)
+        self.totals = s.take(QUERIES)
         self.rows, self.rows_k = s.take(QUERIES, b.op("max", f, w)), s.take(KEYS, f)
         self.rows_v, self.turned_v = s.take(KEYS, w), s.take(KEYS, w)
         self.parts_k, self.parts_v = s.take(self.line, KEYS), s.take(w, KEYS // STEP * PARTS * SIDE)
@@ -78,7 +78,8 @@ class _Entry:
             last = b.op("min", u.queries, b.add(self.first, b.mul(self.group, u.step)))
             self.count = u.ceiling(b.sub(last, self.first))
             self.top_q = b.var(b.int(0))
-            fill(b, u.scalar, u.lanes, self.totals, b.int(2 * QUERIES), 0.0)
+            fill(b, u.scalar, u.lanes, self.totals, u.step, 0.0)
+            self.left = b.var(b.int(0))
             with b.loop(b.int(0), self.count) as g:
                 self._begin(*self._block(g))
             most = b.op("min", u.keys, last) if self.spec.causal else u.keys
@@ -140,12 +141,16 @@ class _Entry:
             with b.loop(low, self.count) as g:
                 self._by_vectors(self._block(g))
             otherwise()
-            first = self._block(low)
+            first, last = (self._block(g) for g in (low, b.sub(self.count, b.int(1))))
             b.call("tile_product", self._scores_of(first))
             self._settle(first)
+            b.call("highest_of", self._maxima_of(first))
+            self._advance(first)
             with b.loop(low, self.count) as g:
                 self._by_tiles(self._block(g), low)
-            self._add_values(self._block(b.sub(self.count, b.int(1))), lambda given: b.call("tile_product", given))
+            b.call("rescale", self._result_of(b.sub(last[0], b.int(1)), low))
+            b.call("tile_product", self._values_of(last))
+            b.call("rescale", self._result_of(last[0], low))
 
     def _keys(self) -> Reg:
         """Keys in parts; the largest size."""
@@ -199,62 +204,98 @@ class _Entry:
         return (self.parts_k, self._of(self.parts_q, g, self.line, QUERIES), self.steps, self._scores_at(g),
                 self.keys, columns)
 
-    def _settle(self, block: tuple, make: Callable[[str], object] = lambda kind: None) -> None:
-        """What comes between scores and their powers of two."""
-        b, u, (g, first, rows, columns) = self.b, self.u, block
-        state, scores = self._state(g), self._scores_at(g)
+    def _settle(self, block: tuple) -> None:
+        """What comes between scores and their maxima: these are left to be raised unless masks raised them."""
+        b, u, (g, _, _, columns) = self.b, self.u, block
+        end = b.gep(self._scores_at(g), b.mul(self.keys, u.step), u.scalar)
+        fill(b, u.scalar, u.lanes, end, b.mul(b.sub(u.reach, self.keys), u.step), softmax.NOTHING)
+        b.set(self.left, b.int(0))
 
         def made(kind: str) -> None:
-            make("product")
             if kind == "highest":
-                b.call("highest_of", (scores, self.keys, columns, state["highest"]))
+                b.set(self.left, b.op("shr", columns, b.int(1)))
 
-        settle_scores(u, made, self.at["mask"] if self.spec.mask else None,
-                      (scores, u.step, self.keys, columns, state["highest"]), (first, rows, self.key, self.whole),
-                      self.rooms)
+        self._settle_scores(block, made)
+
+    def _settle_scores(self, block: tuple, make: Callable[[str], object]) -> None:
+        u, (g, first, rows, columns) = self.u, block
+        settle_scores(u, make, self.at["mask"] if self.spec.mask else None,
+                      (self._scores_at(g), u.step, self.keys, columns, self._state(g)["highest"]),
+                      (first, rows, self.key, self.whole), self.rooms)
+
+    def _advance(self, block: tuple) -> None:
+        """What comes between maxima and powers of two."""
+        b, u, (g, first, _, columns) = self.b, self.u, block
+        state, scores = self._state(g), self._scores_at(g)
         b.call("advance", (columns, *(state[name] for name in STATE)))
         if self.spec.dropout:
             b.call("weights", (scores, self.keys, columns, state["shift"], state["sums"]))
             u.dropped(scores, scores, self.keys, columns, b.add(b.mul(self.lead, u.queries), first), self.key)
-        nothing = 0.0 if self.spec.dropout else softmax.NOTHING  # rows up to whole tiles
-        end = b.gep(scores, b.mul(self.keys, u.step), u.scalar)
-        fill(b, u.scalar, u.lanes, end, b.mul(b.sub(u.reach, self.keys), u.step), nothing)
+            end = b.gep(scores, b.mul(self.keys, u.step), u.scalar)
+            fill(b, u.scalar, u.lanes, end, b.mul(b.sub(u.reach, self.keys), u.step), 0.0)
 
     def _by_tiles(self, block: tuple, low: Reg) -> None:
         """Weights of a block: one half while the scores of the next are multiplied, one while values are by the weights
-        of the one before."""
+        of the one before. What comes after a product is woven into the next one too: adding to the result after values,
+        and maxima after scores."""
         b, (g, _, _, columns) = self.b, block
-        whole = b.op("shl", columns, b.int(1))
-        given = self._scores_at(g), self._state(g)["shift"], self._of(self.totals, self._parity(g), QUERIES), \
-            self._weights_at(g)
+        whole, before = b.op("shl", columns, b.int(1)), b.sub(g, b.int(2))
+        given = self._scores_at(g), self._state(g)["shift"], self.totals, self._weights_at(g)
         halves = (b.int(0), columns, *given), (columns, whole, *given)
         following, previous = (self._block(n) for n in (b.add(g, b.int(1)), b.sub(g, b.int(1))))
-        with b.when_else(b.compare("lt", following[0], self.count)) as otherwise:
-            b.call("woven_product", (*self._scores_of(following), *halves[0]))
+        more = b.compare("lt", following[0], self.count)
+        with b.when_else(more) as otherwise:
+            b.call("scores_product", (*self._scores_of(following), *halves[0], *self._result_of(before, low)))
             self._settle(following)
             otherwise()
             b.call("split_weights", halves[0])
+            b.call("rescale", self._result_of(before, low))
+            b.set(self.left, b.int(0))
         with b.when_else(b.compare("gt", g, low)) as otherwise:
-            self._add_values(previous, lambda given: b.call("woven_product", (*given, *halves[1])))
+            b.call("values_product", (*self._values_of(previous), *halves[1], *self._maxima_of(following)))
             otherwise()
             b.call("split_weights", halves[1])
+            b.call("highest_of", self._maxima_of(following))
+        b.call("add_totals", (self._state(g)["sums"], self.totals, columns))
+        with b.when(more):
+            self._advance(following)
 
-    def _add_values(self, block: tuple, multiply: Callable[[tuple], object]) -> None:
-        """Add values by a block's weights to its result."""
-        b, (g, _, _, columns) = self.b, block
-        state, totals = self._state(g), self._of(self.totals, self._parity(g), QUERIES)
-        multiply((self.parts_v, self._weights_at(g), b.int(KEYS // STEP), self.fresh, self.width, columns))
-        b.call("rescale", (self._of(self.result, g, self.width, QUERIES), self.fresh, self.words["width"], columns,
-                           state["factors"], state["sums"], totals))
+    def _values_of(self, block: tuple) -> tuple[Reg, ...]:
+        """What `tile_product` makes of values by a block's weights."""
+        g, _, _, columns = block
+        return (self.parts_v, self._weights_at(g), self.b.int(KEYS // STEP), self.fresh, self.width, columns)
+
+    def _result_of(self, g: Reg, low: Reg) -> tuple[Reg, ...]:
+        """What `rescale` adds to a block's result; to none if it is before the first."""
+        b = self.b
+        there = b.compare("ge", g, low)
+        at = b.select(there, g, b.int(0))
+        return (b.int(0), b.select(there, self.words["width"], b.int(0)),
+                self._of(self.result, at, self.width, QUERIES), self.fresh, self._state(at)["factors"])
+
+    def _maxima_of(self, block: tuple) -> tuple[Reg, ...]:
+        """What `highest_of` raises the maxima of a block by."""
+        b, g = self.b, block[0]
+        return b.int(0), b.get(self.left), self._scores_at(g), self._state(g)["highest"]
 
     def _by_vectors(self, block: tuple) -> None:
         """The same of numbers that have no parts."""
         b, u, w, (g, _, _, columns) = self.b, self.u, self.words, block
         state, scores = self._state(g), self._scores_at(g)
         turned = self._of(self.turned_q, g, self.features, QUERIES)
-        self._settle(block, lambda kind: b.call("product", (
-            self.rows_k, self.features, b.int(1), turned, u.step, w["features"], scores, u.step, self.keys, columns,
-            state["highest"])))
+        b.set(self.left, b.int(0))
+
+        def make(kind: str) -> None:
+            b.call("product", (self.rows_k, self.features, b.int(1), turned, u.step, w["features"], scores, u.step,
+                               self.keys, columns, state["highest"]))
+            if kind == "highest":
+                b.set(self.left, b.op("shr", columns, b.int(1)))
+
+        end = b.gep(scores, b.mul(self.keys, u.step), u.scalar)
+        fill(b, u.scalar, u.lanes, end, b.mul(b.sub(u.reach, self.keys), u.step), softmax.NOTHING)
+        self._settle_scores(block, make)
+        b.call("highest_of", self._maxima_of(block))
+        self._advance(block)
         if not self.spec.dropout:
             b.call("weights", (scores, self.keys, columns, state["shift"], state["sums"]))
         b.call("scaled", (self.rows_v, b.int(1), self.width, scores, u.step, self.keys,

@@ -7,7 +7,7 @@ from functools import partial
 from typing import NamedTuple
 
 from squall.compiler.attend.softmax import LEAST
-from squall.compiler.attend.tiles import QUERIES, higher
+from squall.compiler.attend.tiles import KEYS, QUERIES, higher
 from squall.compiler.math_lanes import Lanes
 from squall.compiler.nest.pieces import (
     BITS,
@@ -23,7 +23,8 @@ from squall.compiler.nest.pieces import (
 )
 from squall.ir.linear import I64, PTR, Builder, Function, Reg, Type
 
-WOVEN = 2  # lines of weights for four tile instructions, which take about as long
+# What is woven in of lines after every four products of tiles, which take about as long: six such times are a step.
+WOVEN = (2, 1, 1, 2, 1, 1)
 # 2**r = 1 + r P(r), 0 <= r <= 1; 2**-28.8 (see `math_exp`).
 POWER = (0.69314706, 0.24022909, 0.055486184, 0.009673775, 0.0012482288, 0.00021565985)
 
@@ -101,14 +102,14 @@ def power(b: Builder, x: Reg) -> Reg:
 class Weave(NamedTuple):
     """Work on vectors that is done while tiles are multiplied, a bit after every four products of tiles.
 
-    name: of its function and of the products it is woven into. kinds: types of its operands after (low, high), which
-    number its lines. line: writes one line from the builder, its number and those operands. grain: lines at a time.
+    name: of its function. kinds: types of its operands after (low, high), which number its lines. line: writes one line
+    from the builder, its number and those operands. grains: how many lines each time.
     """
 
     name: str
     kinds: tuple[Type, ...]
     line: Callable[[Builder, Reg, tuple], None]
-    grain: int
+    grains: tuple[int, ...] = WOVEN
 
     @property
     def parameters(self) -> tuple[Type, ...]:
@@ -127,26 +128,93 @@ class Weave(NamedTuple):
         self.lines(b, low, high, tuple(given))
         return b.finish()
 
+    def after(self, b: Builder, low: Reg, high: Reg, steps: Reg) -> Reg:
+        """The first line left after as many steps."""
+        return b.op("min", b.add(low, b.mul(steps, b.int(sum(self.grains)))), high)
+
+
+class Work:
+    """What is woven into a product, while it is written: operands of each weave, and the first line of it that is left.
+    """
+
+    def __init__(self, b: Builder, weaves: tuple[Weave, ...], given: list[Reg]):
+        self.b, self.weaves, self.given = b, weaves, []
+        for weave in weaves:
+            count = len(weave.parameters)
+            self.given.append((b.var(given[0]), given[1:count]))
+            given = given[count:]
+
+    def some(self, number: int) -> None:
+        """Lines of one of the six times of a step."""
+        b = self.b
+        for weave, (done, (end, *rest)) in zip(self.weaves, self.given, strict=True):
+            if weave.grains[number]:
+                low = b.get(done)
+                high = b.op("min", b.add(low, b.int(weave.grains[number])), end)
+                weave.lines(b, low, high, tuple(rest))
+                b.set(done, high)
+
+    def operands(self) -> tuple[Reg, ...]:
+        """What a function that does some of it is called with."""
+        return tuple(x for done, rest in self.given for x in (self.b.get(done), *rest))
+
+    def passed(self, steps: Reg) -> None:
+        """A function was called that did what comes with so many steps."""
+        for weave, (done, rest) in zip(self.weaves, self.given, strict=True):
+            self.b.set(done, weave.after(self.b, self.b.get(done), rest[0], steps))
+
+    def finish(self) -> None:
+        """What is left, alone."""
+        for weave, (done, rest) in zip(self.weaves, self.given, strict=True):
+            self.b.call(weave.name, (self.b.get(done), *rest))
+
 
 def weights(dropped: bool) -> Weave:
     """`split_weights(low, high, scores, shift, totals, target)`: some lines of tiles of B, of the powers of two of
     `KEYS` rows of scores, which are added to `totals`; or of weights as they are, where dropout came between. There are
     32 lines for each 16 columns."""
-    return Weave("split_weights", (PTR, PTR, PTR, PTR), partial(_line, dropped=dropped), WOVEN)
+    return Weave("split_weights", (PTR, PTR, PTR, PTR), partial(_line, dropped=dropped))
 
 
-def tiles(name: str, rows: int, columns: int, weave: Weave | None = None, adds: bool = False) -> Function:
+def rescale() -> Weave:
+    """`rescale(low, high, result, fresh, factors)`: rows of `result` times factors plus `fresh`."""
+
+    def line(b: Builder, number: Reg, given: tuple) -> None:
+        result, fresh, factors = given
+        at = b.mul(number, b.int(QUERIES))
+        for j in range(0, QUERIES, SIDE):
+            place, other = (b.gep(p, b.add(at, b.int(j)), "f32") for p in (result, fresh))
+            by = b.load(VECTOR, b.gep(factors, b.int(j), "f32"))
+            b.store(b.fma(b.load(VECTOR, place), by, b.load(VECTOR, other)), place)
+
+    return Weave("rescale", (PTR, PTR, PTR), line)
+
+
+def highest_of() -> Weave:
+    """`highest_of(low, high, scores, highest)`: the maxima of columns at `highest` are raised (NaN is left out). There
+    are 8 lines for each 16 columns of `KEYS` rows."""
+
+    def line(b: Builder, number: Reg, given: tuple) -> None:
+        scores, highest = given
+        column = b.op("shl", b.op("shr", number, b.int(3)), b.int(4))
+        row = b.op("shl", b.op("and", number, b.int(7)), b.int(3))
+        place, start = b.gep(highest, column, "f32"), b.gep(scores, b.add(b.op("shl", row, b.int(6)), column), "f32")
+        best = b.load(VECTOR, place)
+        for r in range(KEYS // 8):
+            best = higher(b, best, b.load(VECTOR, b.gep(start, b.int(r * QUERIES), "f32")))
+        b.store(best, place)
+
+    return Weave("highest_of", (PTR, PTR), line, (1, 0, 1, 1, 0, 1))
+
+
+def tiles(name: str, rows: int, columns: int, weaves: tuple[Weave, ...] = (), adds: bool = False) -> Function:
     """`{name}_RxC(a, b, steps, c, bytes between c's rows)`: up to two by two tiles of a product; where it `adds`, added
-    one after the other to what c holds.
-
-    What is woven in has its operands behind; the result is its first line that is left.
-    """
-    kinds = (PTR, PTR, I64, PTR, I64)
-    b = Builder(f"{name}_{rows}x{columns}", (*kinds, *weave.parameters) if weave else kinds, I64 if weave else None)
-    a, other, steps, c, stride, *work = b.parameters
+    one after the other to what c holds. What is woven in has its operands behind."""
+    b = Builder(f"{name}_{rows}x{columns}", (PTR, PTR, I64, PTR, I64, *(p for w in weaves for p in w.parameters)))
+    a, other, steps, c, stride, *given = b.parameters
     line, results = b.int(4 * SIDE), [(i, j) for i in range(rows) for j in range(columns)]
     apart = b.mul(steps, b.int(PARTS * WORDS))
-    done = b.var(work[0]) if weave else None
+    work = Work(b, weaves, given)
     places = [b.gep(b.gep(c, b.mul(stride, b.int(i * SIDE)), "i8"), b.int(4 * j * SIDE), "i8") for i, j in results]
 
     def load(step: Reg, wanted: tuple[int, int], held: tuple[int, int]) -> None:
@@ -169,80 +237,59 @@ def tiles(name: str, rows: int, columns: int, weave: Weave | None = None, adds: 
                 load(s, ORDER[number + 1], parts)
             else:
                 load(b.op("min", b.add(s, b.int(1)), b.sub(steps, b.int(1))), ORDER[0], (-1, -1))
-            if weave and done is not None:
-                low = b.get(done)
-                high = b.op("min", b.add(low, b.int(weave.grain)), work[1])
-                weave.lines(b, low, high, tuple(work[2:]))
-                b.set(done, b.op("max", low, high))
+            work.some(number)
     for (i, j), place in zip(results, places, strict=True):
         b.emit("tile", None, (place, stride), ("store", 2 * i + j))
-    if done is not None:
-        b.emit("return", None, (b.get(done),))
     return b.finish()
 
 
-def _product(weave: Weave | None) -> Function:
-    """`tile_product(a, b, steps, c, rows, columns)`: a product, by whole tiles; rows of C have `QUERIES` elements.
-    `woven_product` has the operands of what is woven in behind and does that meanwhile."""
-    kinds = (PTR, PTR, I64, PTR, I64, I64)
-    b = Builder("woven_product", (*kinds, *weave.parameters)) if weave else Builder("tile_product", kinds)
-    a, other, steps, c, rows, columns, *work = b.parameters
+def _product(name: str, weaves: tuple[Weave, ...] = ()) -> Function:
+    """`{name}(a, b, steps, c, rows, columns)`: a product, by whole tiles; rows of C have `QUERIES` elements. What is
+    woven in has its operands behind, and is done in the end."""
+    b = Builder(name, (PTR, PTR, I64, PTR, I64, I64, *(p for w in weaves for p in w.parameters)))
+    a, other, steps, c, rows, columns, *given = b.parameters
     apart, pair = b.mul(steps, b.int(PARTS * WORDS // SIDE)), b.int(2 * SIDE)
-    done = b.var(work[0]) if weave else None
+    work = Work(b, weaves, given)
     with b.loop(b.int(0), rows, pair) as i, b.loop(b.int(0), columns, pair) as j:
-        given = (b.gep(a, b.mul(i, apart), "u32"), b.gep(other, b.mul(j, apart), "u32"), steps,
-                 b.gep(c, b.add(b.mul(i, b.int(QUERIES)), j), "f32"), b.int(4 * QUERIES))
+        operands = (b.gep(a, b.mul(i, apart), "u32"), b.gep(other, b.mul(j, apart), "u32"), steps,
+                    b.gep(c, b.add(b.mul(i, b.int(QUERIES)), j), "f32"), b.int(4 * QUERIES))
         tall = b.compare("gt", b.sub(rows, i), b.int(SIDE))
         wide = b.compare("gt", b.sub(columns, j), b.int(SIDE))
 
         with b.when_else(tall) as low:
             for count in (2, 1):
                 with b.when_else(wide) as narrow:
-                    if done is not None and count == 2:
-                        b.set(done, b.call("woven_2x2", (*given, b.get(done), *work[1:]), I64))
+                    if weaves and count == 2:
+                        b.call(f"{name}_2x2", (*operands, *work.operands()))
+                        work.passed(steps)
                     else:
-                        b.call(f"tiles_{count}x2", given)
+                        b.call(f"tiles_{count}x2", operands)
                     narrow()
-                    b.call(f"tiles_{count}x1", given)
+                    b.call(f"tiles_{count}x1", operands)
                 if count == 2:
                     low()
-    if weave and done is not None:
-        b.call(weave.name, (b.get(done), *work[1:]))
+    work.finish()
     return b.finish()
 
 
 def products(dropped: bool) -> list[Function]:
-    """`tile_product`, `woven_product`, `split_weights`, and what they call."""
-    plain, weave = [tiles("tiles", rows, columns) for rows in (1, 2) for columns in (1, 2)], weights(dropped)
-    return [weave.function(), *plain, _product(None), tiles("woven", 2, 2, weave), _product(weave)]
+    """`tile_product`; `scores_product`, into which weights and rescaling are woven, `values_product` with weights and
+    maxima; each of these alone; what they call."""
+    weight, scale, top = weights(dropped), rescale(), highest_of()
+    made = [w.function() for w in (weight, scale, top)]
+    made += [tiles("tiles", rows, columns) for rows in (1, 2) for columns in (1, 2)]
+    made.append(_product("tile_product"))
+    for name, other in (("scores_product", scale), ("values_product", top)):
+        made += [tiles(name, 2, 2, (weight, other)), _product(name, (weight, other))]
+    return made
 
 
-def rescale() -> Function:
-    """`rescale(result, fresh, width, columns, factors, sums, totals)`: `result` times factors plus `fresh`; `totals`
-    are added to `sums` and forgotten."""
-    b = Builder("rescale", (PTR, PTR, I64, I64, PTR, PTR, PTR))
-    result, fresh, width, columns, factors, sums, totals = b.parameters
+def add_totals() -> Function:
+    """`add_totals(sums, totals, columns)`: totals are added to sums and forgotten."""
+    b = Builder("add_totals", (PTR, PTR, I64))
+    sums, totals, columns = b.parameters
     with b.loop(b.int(0), columns, b.int(SIDE)) as j:
-        factor, place, total = (b.gep(p, j, "f32") for p in (factors, sums, totals))
+        place, total = b.gep(sums, j, "f32"), b.gep(totals, j, "f32")
         b.store(b.add(b.load(VECTOR, place), b.load(VECTOR, total)), place)
         b.store(b.const(0.0, VECTOR), total)
-        by = b.load(VECTOR, factor)
-        with b.loop(b.int(0), width) as d:
-            at = b.add(b.mul(d, b.int(QUERIES)), j)
-            place = b.gep(result, at, "f32")
-            b.store(b.fma(b.load(VECTOR, place), by, b.load(VECTOR, b.gep(fresh, at, "f32"))), place)
-    return b.finish()
-
-
-def highest_of() -> Function:
-    """`highest_of(scores, rows, columns, highest)`: the maxima of columns at `highest` are raised (NaN is left out)."""
-    b = Builder("highest_of", (PTR, I64, I64, PTR))
-    scores, rows, columns, highest = b.parameters
-    with b.loop(b.int(0), columns, b.int(SIDE)) as j:
-        place = b.gep(highest, j, "f32")
-        best = b.var(b.load(VECTOR, place))
-        with b.loop(b.int(0), rows) as r:
-            at = b.gep(scores, b.add(b.mul(r, b.int(QUERIES)), j), "f32")
-            b.set(best, higher(b, b.get(best), b.load(VECTOR, at)))
-        b.store(b.get(best), place)
     return b.finish()

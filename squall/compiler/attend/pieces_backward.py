@@ -6,12 +6,13 @@ queries and by keys, so it becomes tiles of A and tiles of B at once.
 
 from __future__ import annotations
 
-from squall.compiler.attend.pieces import Weave, power, tiles
+from squall.compiler.attend.pieces import Weave, Work, power, tiles
 from squall.compiler.attend.softmax import NOTHING
 from squall.compiler.attend.tiles import KEYS, QUERIES
 from squall.compiler.nest.pieces import (
     BITS,
     HIGH,
+    ORDER,
     PARTS,
     SIDE,
     SIZE,
@@ -26,6 +27,7 @@ from squall.ir.linear import I64, PTR, Builder, Function, Reg, Type
 STEPS = QUERIES // STEP  # of a block: its queries or its keys are summed
 WEIGHTS, SLOPES = KEYS * STEPS, KEYS // 2 * STEPS  # lines of a block, see `Weave`
 TILE = PARTS * WORDS
+ONE = (1,) * len(ORDER)
 
 
 def _weights_line(b: Builder, number: Reg, given: tuple, ready: bool) -> None:
@@ -105,26 +107,23 @@ def weaves(dropped: bool, changed: bool) -> tuple[Weave, Weave]:
     def slope(b: Builder, number: Reg, given: tuple) -> None:
         _slopes_line(b, number, given, changed)
 
-    return (Weave("split_weights", (PTR,) * 3, weight, 1), Weave("split_slopes", (PTR,) * 5, slope, 1))
+    return (Weave("split_weights", (PTR,) * 3, weight, ONE), Weave("split_slopes", (PTR,) * 5, slope, ONE))
 
 
 def _block_product(name: str, weave: Weave | None) -> Function:
     """`{name}(a, b, steps, c, width, rows, columns)`: a product, both sizes multiples of 32, rows of C of `width`. What
     is woven in has its operands behind and is done in the end."""
-    kinds = (PTR, PTR, I64, PTR, I64, I64, I64)
-    b = Builder(name, (*kinds, *weave.parameters) if weave else kinds)
-    a, other, steps, c, width, rows, columns, *work = b.parameters
+    weaves = (weave,) if weave else ()
+    b = Builder(name, (PTR, PTR, I64, PTR, I64, I64, I64, *(p for w in weaves for p in w.parameters)))
+    a, other, steps, c, width, rows, columns, *given = b.parameters
     apart, pair, stride = b.mul(steps, b.int(TILE // SIDE)), b.int(2 * SIDE), b.mul(width, b.int(4))
-    done = b.var(work[0]) if weave else None
+    work = Work(b, weaves, given)
     with b.loop(b.int(0), rows, pair) as i, b.loop(b.int(0), columns, pair) as j:
-        given = (b.gep(a, b.mul(i, apart), "u32"), b.gep(other, b.mul(j, apart), "u32"), steps,
-                 b.gep(c, b.add(b.mul(i, width), j), "f32"), stride)
-        if done is None:
-            b.call(f"{name}_2x2", given)
-        else:
-            b.set(done, b.call(f"{name}_2x2", (*given, b.get(done), *work[1:]), I64))
-    if weave and done is not None:
-        b.call(weave.name, (b.get(done), *work[1:]))
+        operands = (b.gep(a, b.mul(i, apart), "u32"), b.gep(other, b.mul(j, apart), "u32"), steps,
+                    b.gep(c, b.add(b.mul(i, width), j), "f32"), stride)
+        b.call(f"{name}_2x2", (*operands, *work.operands()))
+        work.passed(steps)
+    work.finish()
     return b.finish()
 
 
@@ -136,7 +135,7 @@ def block_products(dropped: bool, changed: bool) -> list[Function]:
     for name, weave, adds in (("block_product", None, False), ("block_added", None, True),
                               ("weights_product", weights, False), ("weights_added", weights, True),
                               ("slopes_added", slopes, True)):
-        made += [tiles(name, 2, 2, weave, adds), _block_product(name, weave)]
+        made += [tiles(name, 2, 2, (weave,) if weave else (), adds), _block_product(name, weave)]
     return made
 
 
