@@ -186,6 +186,7 @@ _TILE_CONFIGURATION = (1, *[0] * 15, *[64, 0] * 8, *[0] * 16, *[16] * 8, *[0] * 
 TILE_FEATURES = "+amx-tile,+amx-bf16,+amx-int8,+avx512f,+avx512bw,+avx512dq,+avx512vl,+fma"
 DOT_FEATURES = "+avx512f,+avx512bw,+avx512dq,+avx512vl,+avx512vnni,+fma"
 BRAIN_FEATURES = "+avx512f,+avx512bw,+avx512dq,+avx512vl,+avx512bf16,+fma"
+_TILE_MOVES = {"load": "tileloadd64", "stream": "tileloaddt164", "store": "tilestored64"}
 _TILE_DOTS = {"bf16": "tdpbf16ps", "i8": "tdpbssd", "u8": "tdpbuud"}
 
 
@@ -200,8 +201,8 @@ def _tile(w, i: Instr) -> None:
         name, arguments = "ldtilecfg", [f"ptr {slot}"]
     elif action == "dot":
         name, arguments = _TILE_DOTS[tiles[3]], numbers[:3]
-    elif action in ("load", "store"):
-        name = {"load": "tileloadd64", "store": "tilestored64"}[action]
+    elif action in _TILE_MOVES:
+        name = _TILE_MOVES[action]
         arguments = [*numbers, f"ptr {operands[0]}", f"i64 {operands[1]}"]
     else:
         name, arguments = {"zero": "tilezero", "end": "tilerelease"}[action], numbers

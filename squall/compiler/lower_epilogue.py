@@ -4,6 +4,7 @@ which lies in the first-level cache, by the same instructions that a kernel of i
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from squall.compiler.describe import compute_scalar
@@ -54,17 +55,36 @@ class Epilogue(Walker):
 
     def build(self) -> Program:
         """The whole program: rows of the strip one by one, columns in vectors."""
+        b, lanes = self.b, self.spec.lanes
+        first, columns = b.parameters[5], b.parameters[7]
+        self.e.load_words()
+        self.e.enter_kernel()
+
+        def pair() -> None:
+            for start in (first, b.add(first, b.int(lanes))):
+                self.body(0, self.needed(0), [], start, None)
+
+        def line() -> None:
+            self.segment(0, first, b.add(first, columns), [])
+
+        if self.made.accumulate == "i32":  # sums of bytes: matrix tiles make them 32 columns at a time
+            with b.when_else(b.compare("eq", columns, b.int(2 * lanes))) as otherwise:
+                self._rows(pair)
+                otherwise()
+                self._rows(line)
+        else:
+            self._rows(line)
+        return Program((b.finish(),), "epilogue")
+
+    def _rows(self, line: Callable[[], None]) -> None:
+        """Each row by `line`."""
         b, e = self.b, self.e
-        _, source, width, _, first_row, first_column, rows, columns = b.parameters
-        e.load_words()
-        e.enter_kernel()
+        _, source, width, _, first_row, first_column, rows, _ = b.parameters
         with b.loop(b.int(0), rows) as row, self.scope():
             e.strip = b.gep(source, b.sub(b.mul(row, width), first_column), self.made.accumulate)
             e.advance({0: b.add(first_row, row)}, 0, 1)
             e.emit_level(ROW, 0)
-            self.segment(0, first_column, b.add(first_column, columns), [])
-        return Program((b.finish(),), "epilogue")
-
+            line()
 
     def body(self, phase: int, order: list[int], reducers: list[Reducer], j: Reg, mask: Reg | None) -> None:
         """One vector; the next strip's lines of what is read and written are fetched: short rows are nothing that the

@@ -98,9 +98,10 @@ class Instr(NamedTuple):
       0 of either sign for whole numbers and infinities. Both on processors with AVX-512, in one instruction each.
     * `tile`: matrix tiles 0 to 7 of 16 rows of 64 bytes, of processors that have them, by attr: ("begin",) and
       ("end",) around their use by an entry and what it calls; ("zero", t); ("load", t) and ("store", t): (ptr, i64
-      bytes between rows); ("dot", c, a, b, kind of `TILE_DOTS`): c[i, j] += the sum over words w of the dot product of
-      a[i, w] and b[w, j], each a word of 4 bytes. For "bf16" the products of first halves and those of second halves
-      are added in two chains of ascending w from zero, these two, and that to c; subnormal numbers count as zero.
+      bytes between rows), and ("stream", t): a load of what need not stay in the first-level cache; ("dot", c, a, b,
+      kind of `TILE_DOTS`): c[i, j] += the sum over words w of the dot product of a[i, w] and b[w, j], each a word of 4
+      bytes. For "bf16" the products of first halves and those of second halves are added in two chains of ascending w
+      from zero, these two, and that to c; subnormal numbers count as zero.
     * `loop`: result the i64 index, operands (low, high, step > 0); `if`: (bool,); both close with `end`; `else`
         between.
     * `var`: result is the variable, operand the initial value; `get`: (variable,); `set`: (variable, value).

@@ -299,11 +299,11 @@ def _takes(*kinds: Type) -> Callable[[_Check, Instr, Types], None]:
 
 def _tile(c: _Check, i: Instr, t: Types) -> None:
     action, *tiles = i.attr if isinstance(i.attr, tuple) and i.attr else ("",)
-    count = {"begin": 0, "end": 0, "zero": 1, "load": 1, "store": 1, "dot": 4}.get(action, -1)
+    count = {"begin": 0, "end": 0, "zero": 1, "load": 1, "stream": 1, "store": 1, "dot": 4}.get(action, -1)
     need(count == len(tiles), f"attribute {i.attr!r}")
     need(action != "dot" or tiles.pop() in TILE_DOTS, f"multiplies {i.attr!r}, not one of {', '.join(TILE_DOTS)}")
     need(all(isinstance(n, int) and 0 <= n < 8 for n in tiles), f"names tiles {tiles}, not 0 to 7")
-    _takes(*((PTR, I64) if action in ("load", "store") else ()))(c, i, t)
+    _takes(*((PTR, I64) if action in ("load", "stream", "store") else ()))(c, i, t)
 
 
 def _dot(c: _Check, i: Instr, t: Types) -> None:

@@ -1,7 +1,8 @@
 """Memory straight from the operating system or libc, by ctypes: the source under the pooling allocator.
 
 Large blocks come from `mmap` at a multiple of 2 MB, so that Linux can back them with huge pages (asked for with
-`madvise`), and go back with `munmap`; small ones come from `posix_memalign`. Windows uses `_aligned_malloc` for both.
+`madvise`), and go back with `munmap`; there, middling ones share such pages (`shelves`). Small ones come from
+`posix_memalign`. Windows uses `_aligned_malloc` for all.
 """
 
 from __future__ import annotations
@@ -11,8 +12,11 @@ import mmap
 import sys
 from typing import Any
 
+from squall.runtime.shelves import Shelves
+
 ALIGNMENT = 64
 LARGE = 2 << 20  # from this size on memory is mapped, aligned to this size
+MIDDLING = 128 << 10  # from this size on memory is part of a shelf on Linux
 TRIMMING = 32 << 20  # from this size on free pages of the heap, such as compiling leaves, are given back first
 _MADV_HUGEPAGE = 14
 _FAILED = ctypes.c_void_p(-1).value
@@ -38,6 +42,7 @@ class SystemMemory:
     def __init__(self) -> None:
         pointer, size, integer = ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int
         self._windows = sys.platform == "win32"
+        self._shelves = Shelves(self._acquire_large, self._release_large) if sys.platform == "linux" else None
         if self._windows:
             library: Any = ctypes.cdll.msvcrt  # type: ignore[attr-defined]
             self._allocate = _function(library, "_aligned_malloc", pointer, size, size)
@@ -60,6 +65,8 @@ class SystemMemory:
             return self._allocate(nbytes, ALIGNMENT) or 0
         if nbytes >= LARGE:
             return self._acquire_large(nbytes)
+        if nbytes >= MIDDLING and self._shelves is not None:
+            return self._shelves.acquire(nbytes)
         slot = ctypes.c_void_p()
         return 0 if self._memalign(ctypes.addressof(slot), ALIGNMENT, nbytes) else slot.value or 0
 
@@ -83,6 +90,11 @@ class SystemMemory:
     def release(self, pointer: int, nbytes: int) -> None:
         """Give back what `acquire(nbytes)` returned."""
         if nbytes >= LARGE and not self._windows:
-            self._unmap(pointer, nbytes)
+            self._release_large(pointer, nbytes)
+        elif nbytes >= MIDDLING and self._shelves is not None:
+            self._shelves.release(pointer, nbytes)
         else:
             self._free(pointer)
+
+    def _release_large(self, pointer: int, nbytes: int) -> None:
+        self._unmap(pointer, nbytes)

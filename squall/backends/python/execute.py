@@ -275,9 +275,9 @@ def _tile(f: Frame, i: Instr, v: list) -> None:
     np, held = f.np, f.machine.tiles
     if action == "zero":
         held[tiles[0]] = np.zeros((16, 64), "u1")
-    elif action in ("load", "store"):
+    elif action in ("load", "stream", "store"):
         lines = [f.memory(int(v[0][0]) + row * int(v[1][0]), "u8", 64) for row in range(16)]
-        if action == "load":
+        if action != "store":
             held[tiles[0]] = np.stack(lines)
         else:
             for line, row in zip(lines, held[tiles[0]], strict=True):

@@ -160,7 +160,7 @@ class PartDriver(TileDriver):
         stage, fresh = b.gep(strip, at, "f32"), b.gep(self.args.scratch("sums"), at, "f32")
         target = b.select(later, fresh, stage)
         with b.loop(b.int(0), columns, b.int(PAIR)) as j:
-            self._multiply(count, b.add(column, j), b.gep(target, j, "f32"), width, tile)
+            self._multiply(count, b.add(column, j), b.gep(target, j, "f32"), width, tile, b.int(self.near))
         done = b.compare("ge", b.add(tile, b.int(self.near)), self.tiles)
         with b.when(b.op("and", done, b.op("or", later, self.last_block))):
             b.call("settle", (stage, fresh, width, count, columns, self.later))

@@ -11,11 +11,12 @@ from squall.compiler.nest.choose import Choice, choose, inner_run, is_kept, is_s
 from squall.compiler.nest.common import Library, entry_name, strip_shape, strips_together
 from squall.compiler.nest.driver import build
 from squall.compiler.nest.isa import ISAS, Isa
+from squall.compiler.nest.matrix_driver import build_matrix
 from squall.compiler.nest.part_driver import build_parts
 from squall.compiler.nest.quick import path_of
 from squall.compiler.nest.spec import TRIANGLES, Contraction, Dimension, Oriented, check
 from squall.compiler.nest.tile_choose import choose_tiles, pack_mode, role_for, tile_form, tile_scratch
-from squall.compiler.nest.tile_driver import DOTS, PARTS, TILES, build_tiles, tiled
+from squall.compiler.nest.tile_driver import DOTS, PARTS, TILES, build_dots, tiled
 from squall.compiler.nest.tile_pack import SIDE
 from squall.compiler.nest.tile_prepack import PACK_PARTS, PACK_TILES, build_prepacking
 from squall.ir.linear import BYTES, I64, PTR, Program, Type
@@ -67,7 +68,8 @@ def _written(library: Library) -> Program:
         return build_prepacking(ISAS[library.isa], library)
     if library.role == PARTS:
         return build_parts(library)
-    return build_tiles(library) if library.role in (TILES, DOTS) else build(library)
+    made = {TILES: build_matrix, DOTS: build_dots}.get(library.role, build)
+    return made(library)
 
 
 @lru_cache(maxsize=1024)

@@ -14,13 +14,13 @@ from __future__ import annotations
 
 from squall.compiler.nest import arguments as words
 from squall.compiler.nest.common import Library, ceiling, fill
-from squall.compiler.nest.dots import PARAMETERS, PREPARE, multiply_dots, prepare
+from squall.compiler.nest.dots import PREPARE, multiply_dots, prepare
 from squall.compiler.nest.driver import Driver
 from squall.compiler.nest.isa import ISAS, Isa, Tile
 from squall.compiler.nest.store import store_lines, store_rows, store_transposed
 from squall.compiler.nest.tables import fill_offsets, find_runs
 from squall.compiler.nest.tile_pack import LINE_BYTES, SIDE, TILE_BYTES, pack_name, pack_tile, tile_steps
-from squall.ir.linear import BOOL, BYTES, I64, Builder, Function, Instr, Program, Reg
+from squall.ir.linear import BOOL, BYTES, I64, Function, Instr, Program, Reg
 
 # the roles of libraries: by matrix tiles, by sums of a few products, by tiles of parts of float32 (`part_driver`)
 TILES, DOTS, PARTS = "tiles", "dots", "parts"
@@ -35,51 +35,16 @@ def tiled(isa: Isa) -> Isa:
     return isa._replace(tile=Tile(PAIR, PAIR // isa.lanes("f32")))
 
 
-def build_tiles(library: Library) -> Program:
-    """The program of a library whose role is `TILES` or `DOTS`."""
-    isa, multiply = tiled(ISAS[library.isa]), multiply_dots if library.role == DOTS else multiply_tiles
+def build_dots(library: Library) -> Program:
+    """The program of a library whose role is `DOTS`."""
+    isa = tiled(ISAS[library.isa])
     functions = [fill_offsets(isa.register_bytes // 8), find_runs(),
                  *(pack_tile(library.dtype, by_words) for by_words in (False, True)),
-                 *(multiply(library.dtype, rows, columns) for rows in (1, 2) for columns in (1, 2)),
+                 *(multiply_dots(library.dtype, rows, columns) for rows in (1, 2) for columns in (1, 2)),
                  *(make(isa, library.result, library.accumulate)
-                   for make in (store_rows, store_lines, store_transposed))]
-    functions += [prepare(library.dtype)] if library.role == DOTS else []
+                   for make in (store_rows, store_lines, store_transposed)), prepare(library.dtype)]
     entry = TileDriver(isa, library).build()
     return Program((*functions, entry), entry.name)
-
-
-def multiply_tiles(dtype: str, rows: int, columns: int) -> Function:
-    """`tiles_RxC(a, line, step, apart, b, apart, count, c, bytes between c's rows, adding)`: up to two by two tiles of
-    a result.
-
-    Tiles of A have their lines `line` bytes apart and follow one another along k after `step` bytes, those of B are
-    packed; those of the next 16 rows or columns are `apart` bytes later.
-    """
-    b = Builder(f"tiles_{rows}x{columns}", PARAMETERS)
-    a, line_a, step_a, apart_a, other, apart_b, count, c, stride, adding = b.parameters
-    line, results = b.int(LINE_BYTES), [(i, j) for i in range(rows) for j in range(columns)]
-
-    def place(i: int, j: int) -> Reg:
-        return b.gep(b.gep(c, b.mul(stride, b.int(i * SIDE)), "i8"), b.int(j * LINE_BYTES), "i8")
-
-    with b.when_else(b.compare("ne", adding, b.int(0))) as otherwise:
-        for i, j in results:
-            b.emit("tile", None, (place(i, j), stride), ("load", 2 * i + j))
-        otherwise()
-        for i, j in results:
-            b.emit("tile", None, (), ("zero", 2 * i + j))
-    with b.loop(b.int(0), count) as t:
-        sides = ((a, b.mul(t, step_a), apart_a, line_a, 4, rows),
-                 (other, b.mul(t, b.int(TILE_BYTES)), apart_b, line, 6, columns))
-        for start, offset, apart, lines, first, n in sides:
-            for i in range(n):
-                here = b.gep(b.gep(start, offset, "i8"), b.mul(apart, b.int(i)), "i8")
-                b.emit("tile", None, (here, lines), ("load", first + i))
-        for i, j in results:
-            b.emit("tile", None, (), ("dot", 2 * i + j, 4 + i, 6 + j, dtype))
-    for i, j in results:
-        b.emit("tile", None, (place(i, j), stride), ("store", 2 * i + j))
-    return b.finish()
 
 
 class TileDriver(Driver):
@@ -95,6 +60,7 @@ class TileDriver(Driver):
         super().__init__(isa, library)
         self.width = GROUP  # of the stage
         self.steps = self._steps()
+        self.job: tuple[Reg, ...] = ()  # what products finish beside their own
         if library.role == DOTS and library.dtype == "bf16":
             self.near = MOST_TILES  # sums of bfloat16 by dots are one chain for each block of k
 
@@ -131,9 +97,14 @@ class TileDriver(Driver):
             self._meet_rows(row, count)
             staged = b.mul(b.select(whole, b.int(0), row), self.stage_width)
             stage = b.gep(args.scratch("stage"), staged, self.library.accumulate)
-            with (b.loop(b.int(0), b.op("max", b.int(1), self.tiles), b.int(self.near)) as tile,
-                  b.loop(b.int(0), self.columns, b.int(GROUP)) as column):
-                self._group(row, count, column, stage, tile)
+            self._strip_of_rows(row, count, stage)
+
+    def _strip_of_rows(self, row: Reg, count: Reg, stage: Reg) -> None:
+        """All columns of a strip, in pieces of k whose tiles of A stay in the first-level cache."""
+        b = self.b
+        with (b.loop(b.int(0), b.op("max", b.int(1), self.tiles), b.int(self.near)) as tile,
+              b.loop(b.int(0), self.columns, b.int(GROUP)) as column):
+            self._group(row, count, column, stage, tile)
 
     def _meet_rows(self, row: Reg, count: Reg) -> None:
         """Where the tiles of a strip of A are: in place, where its rows fill tiles and lie in even steps, or packed."""
@@ -181,13 +152,14 @@ class TileDriver(Driver):
         stage = b.gep(strip, b.select(self.transposed, column, b.mul(column, b.int(PAIR))), self.library.accumulate)
         width = b.select(self.transposed, self.stage_width, b.int(GROUP))
         with b.loop(b.int(0), columns, b.int(PAIR)) as j:
-            self._multiply(count, b.add(column, j), b.gep(stage, j, self.library.accumulate), width, tile)
+            self._multiply(count, b.add(column, j), b.gep(stage, j, self.library.accumulate), width, tile,
+                           b.int(self.near))
         done = b.compare("ge", b.add(tile, b.int(self.near)), self.tiles)
         with b.when(b.op("and", self.last_block, done)):
             self._finish(row, count, column, columns, stage, width)
 
-    def _multiply(self, count: Reg, column: Reg, stage: Reg, width: Reg, tile: Reg) -> None:
-        """Two by two tiles of the result."""
+    def _multiply(self, count: Reg, column: Reg, stage: Reg, width: Reg, tile: Reg, near: Reg) -> None:
+        """Two by two tiles of the result, over at most `near` tiles of k."""
         b, size = self.b, BYTES[self.library.accumulate]
         a, line, step, apart = self.rows_a
         adding = b.cast(b.compare("ne", tile, b.int(0)), I64)
@@ -196,8 +168,8 @@ class TileDriver(Driver):
         wide = b.compare("gt", b.sub(self.columns, column), b.int(SIDE))
         given = (b.gep(a, b.mul(tile, step), "i8"), line, step, apart,
                  b.gep(other, b.mul(tile, b.int(self.slot)), "i8"), self.apart,
-                 b.op("min", b.int(self.near), b.sub(self.tiles, tile)), stage, b.mul(width, b.int(size)),
-                 b.op("or", self.adding, adding))
+                 b.op("min", near, b.sub(self.tiles, tile)), stage, b.mul(width, b.int(size)),
+                 b.op("or", self.adding, adding), *self.job)
         for rows in (1, 2):
             for columns in (1, 2):
                 high, broad = (tall if rows == 2 else b.op("not", tall)), (wide if columns == 2 else b.op("not", wide))

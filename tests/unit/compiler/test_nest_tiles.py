@@ -5,11 +5,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from squall.backends import ssa_text
+from squall.backends.cpu.build import compile_functions
+from squall.backends.cpu.table import table_for
+from squall.backends.cpu.target import host_target
 from squall.base import config
 from squall.compiler import contract, nest
 from squall.compiler.nest import arguments as words
 from squall.compiler.nest.plan import assemble_tiles
 from squall.compiler.nest.tile_choose import choose_tiles, fits_tiles
+from squall.ir.linear import I64, PTR, Builder, Program, Type
 from squall.runtime import matrix_tiles
 from tests.unit.compiler.nest_support import Problem, interpreted
 from tests.unit.compiler.test_nest import bits, check_close, contractions
@@ -117,3 +122,36 @@ def test_the_knob_leaves_tiles_out():
         assert contract.beside_vectors("avx512") != nest.TILES
     with config.options(isa=""):
         assert contract.beside_vectors("avx512") == nest.TILES
+
+
+def adding_epilogue(accumulate):
+    """An epilogue: out[row, column] += sum; its args are out and its row stride."""
+    b, kind = Builder("adding", nest.EPILOGUE_PARAMETERS), Type(accumulate)
+    args, tile, stride, _, row, column, rows, columns = b.parameters
+    out, width = b.load(PTR, args), b.load(I64, b.gep(args, b.int(1), "i64"))
+    with b.loop(b.int(0), rows) as i, b.loop(b.int(0), columns) as j:
+        place = b.gep(out, b.add(b.mul(b.add(row, i), width), b.add(column, j)), accumulate)
+        b.store(b.add(b.load(kind, place), b.load(kind, b.gep(tile, b.add(b.mul(i, stride), j), accumulate))), place)
+    return Program((b.finish(),), "adding")
+
+
+@pytest.mark.parametrize("blocks", [(), (32, 32), (96, 64)])
+@pytest.mark.parametrize("dtype", ["bf16", "i8"])
+@pytest.mark.parametrize("m, n, k", [(1, 1, 1), (33, 65, 64), (70, 100, 1100), (128, 96, 5000), (40, 40, 0)])
+def test_what_is_left_to_the_next_product_is_finished_once(m, n, k, dtype, blocks):
+    accumulate, target = ("f32", "i32")[dtype == "i8"], host_target()
+    contraction = nest.matmul(m, n, k, dtype)._replace(result=accumulate)
+    problem = Problem(contraction, 7)
+    wanted = problem.run(plan(contraction, swapped=False))[0]
+    text = ssa_text.write(adding_epilogue(accumulate), table_for(target.architecture, target.features))
+    epilogue = compile_functions({text: (text, ["adding"])})[text]["adding"]
+    chosen = choose_tiles(contraction, ISA, 1, True, swapped=False)
+    if blocks:
+        rows, columns = blocks
+        chosen = chosen._replace(block_rows=rows, block_columns=columns, part_columns=32,
+                                 units=-(-m // rows) * -(-n // columns))
+    out = np.zeros((m, n), wanted.dtype)
+    args = np.array([out.ctypes.data, n], "i8")
+    pointers = {"epilogue": epilogue, "epilogue_args": args.ctypes.data}
+    problem.run(assemble_tiles(contraction, ISA, chosen), split=2, pointers=pointers)
+    np.testing.assert_array_equal(out, wanted)
