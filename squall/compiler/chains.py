@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from itertools import pairwise
+from itertools import chain, pairwise
 from math import prod
 from typing import Any
 
@@ -40,7 +40,7 @@ def links(work: Work, flat: list[Any], tasks: Mapping[int, Any]) -> tuple[Link, 
     if not all(isinstance(step, (ContractStep, KernelStep)) for step in flat):
         return ()
     uses = [Counter(work.joint(w.value) for w in words_of(step) if w.kind == "slot") for step in flat]
-    everywhere = sum(uses, Counter())
+    everywhere = Counter(chain.from_iterable(used.elements() for used in uses))
     found = []
     for number, (step, after) in enumerate(pairwise(flat)):
         if not isinstance(step, ContractStep) or not isinstance(after, ContractStep):
