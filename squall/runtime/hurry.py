@@ -2,7 +2,8 @@
 
 A small kernel that is new runs code made in a hurry (`objects`): its user waits less for the code than better code
 could ever spare. What was made so is handed in here as a piece of work, which makes the code again, turns the doors
-(`doors`) and keeps it on disk. Pieces run when no new one has come for a moment, and before the process ends.
+(`doors`) and keeps it on disk. Pieces run when no new one has come for a moment, and before the process ends. The
+thread ends with the last of them: beside another thread a train step takes more care (`engine/overwriting.py`).
 """
 
 from __future__ import annotations
@@ -93,14 +94,15 @@ def _do(piece: Callable[[], None]) -> None:
 
 
 def _work() -> None:
-    global _working
+    global _thread, _working
     if sys.platform == "linux":
         with contextlib.suppress(OSError):  # not allowed
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
     while True:
         with _wake:
-            while not _pieces:
-                _wake.wait()
+            if not _pieces:
+                _thread = None
+                return
             first = time.monotonic()
             while ((now := time.monotonic()) < _newest + MOMENT or _awaited) and now < first + LONGEST:
                 _wake.wait(max(_newest + MOMENT - now, MOMENT / 4))

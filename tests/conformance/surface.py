@@ -37,6 +37,7 @@ PLACES = {
     "torch.utils.checkpoint": "squall.func", "torch.utils.data": "squall.data",
 }  # fmt: skip
 # What Python gives every class, and names that modules only import.
+NO_NAMES = {*dir(object), "__slotnames__"}  # the last is left on classes whose objects were pickled
 NOT_OURS = ("typing", "collections.abc", "enum", "abc")
 
 
@@ -58,7 +59,7 @@ def public(space: str) -> list[str]:
     found = []
     for name in sorted(names):
         value = getattr(owner, name, None)
-        dunder = space == "torch.Tensor" and name.startswith("__") and name not in dir(object)
+        dunder = space == "torch.Tensor" and name.startswith("__") and name not in NO_NAMES
         if (name.startswith("_") and not dunder) or isinstance(value, (ModuleType, str, dict)):
             continue
         if getattr(value, "__module__", None) in NOT_OURS or (value is torch.Tensor and space != "torch"):

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from squall.base import config
-from squall.runtime import doors, host, hurry, linking, machine_code
+from squall.runtime import doors, host, hurry, linking, machine_code, python_native
 from squall.runtime.machine_code import CodeTarget
 from squall.runtime.objects import ObjectStore, Request
 
@@ -132,6 +132,46 @@ def test_pieces_wait_while_somebody_waits_for_code() -> None:
     while not done and time.monotonic() < end:
         time.sleep(0.01)
     assert done
+
+
+def test_the_thread_ends_with_its_work_and_another_does_later_work() -> None:
+    for turn in range(3):
+        done: list[threading.Thread] = []
+        hurry.later(lambda done=done: done.append(threading.current_thread()))
+        end = time.monotonic() + 120
+        while (not done or done[0].is_alive()) and time.monotonic() < end:
+            time.sleep(0.01)
+        assert done and not done[0].is_alive(), turn
+
+
+TRAIN = """
+import threading, time
+import squall as sq
+from squall.base import trace
+from squall.engine import realize
+layer, x = sq.nn.Linear(8, 2), sq.rand(4, 8)
+optimizer = sq.optim.SGD(layer.parameters(), lr=1e-3)
+def train():
+    optimizer.zero_grad()
+    layer(x).square().mean().backward()
+    optimizer.step()
+for _ in range(20):
+    train()
+count = trace.counters.get
+while count("kernels made better", 0) < count("kernels hurried", 0) or threading.active_count() > 1:
+    time.sleep(0.01)
+train()
+real, seen = realize.signature, []
+realize.signature = lambda roots: seen.append(roots) or real(roots)
+for _ in range(10):
+    train()
+print(len(seen), count("kernels hurried", 0) > 0)
+"""
+
+
+@pytest.mark.skipif(not python_native.supported(), reason="native code does not know this interpreter")
+def test_the_process_that_made_its_kernels_trains_by_native_code_as_later_ones_do(tmp_path: Path) -> None:
+    assert process(tmp_path, program=TRAIN) == ["0", "True"]
 
 
 PROGRAM = """
