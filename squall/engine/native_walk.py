@@ -64,10 +64,17 @@ def add_pending(roots, node):
     return 1
 
 
+def add_saved(roots, node):
+    """`add_pending` of what a rule reads; constants stay what they are."""
+    if node != NONE and node.Node_op != CONSTANT:
+        return add_pending(roots, node)
+    return 1
+
+
 def add_all(roots, nodes):
-    """`add_pending` of a tuple."""
+    """`add_saved` of a tuple."""
     for i in range(PyTuple_Size(nodes)):
-        if not add_pending(roots, PyTuple_GetItem(nodes, i)):
+        if not add_saved(roots, PyTuple_GetItem(nodes, i)):
             return 0
     return 1
 
@@ -111,7 +118,7 @@ def live(pending, count, roots, records):
         if output.ob_type == TUPLE:
             if not add_all(roots, output):
                 done = ERROR
-        elif not add_pending(roots, output):
+        elif not add_saved(roots, output):
             done = ERROR
         inner = record.GradRecord_edges
         for k in range(PyTuple_Size(inner)):

@@ -485,7 +485,7 @@ def require_no_grad_leaf(tensor: Any) -> None:
     if not state.grad or state.inference:
         return
     view = tensor._view
-    base = view.base if view is not None else None
+    base = view.root() if view is not None else None
     if tensor._edge.__class__ is Leaf:
         raise AutogradError("a leaf Variable that requires grad is being used in an in-place operation.")
     if base is not None and base._edge.__class__ is Leaf and view.origin == "":

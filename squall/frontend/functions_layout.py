@@ -393,7 +393,7 @@ def _storage_of(x: Any) -> tuple[Any, int]:
     """All elements that the Tensor's storage has, in one dimension, and the place of the first."""
     if x.is_contiguous() and (x._view is None or x._view.base is None):
         return x.reshape(-1), x.storage_offset()
-    base = x._view.base if x._view is not None and x._view.base is not None else None
+    base = x._view.root() if x._view is not None else None
     if base is not None and base.node.dtype is not x.node.dtype:
         base = complex_views.view_as_real(base) if base.is_complex() else None
     if base is None or not base.is_contiguous():

@@ -22,9 +22,9 @@ from squall.frontend import (
 )
 from squall.frontend.core import cast
 from squall.frontend.declaring import in_place
-from squall.frontend.state import local
-from squall.frontend.tape import Leaf
-from squall.frontend.views import alias
+from squall.frontend.state import local, set_grad_enabled
+from squall.frontend.tape import GradRecord, Leaf
+from squall.frontend.views import alias, same_handle
 
 if TYPE_CHECKING:
     from squall.frontend.tensor import Tensor
@@ -108,6 +108,22 @@ def become(target: Any, shown: Any, name: str) -> Any:
     return target
 
 
+def _shaped(target: Any, view: Any, name: str, *given: Any, **named: Any) -> Any:
+    """`become` a view of itself, whose history goes on where none is recorded."""
+    leaf = target._edge if target._edge.__class__ is Leaf else None
+    with set_grad_enabled(local.state.grad or target._edge.__class__ is GradRecord):
+        shown = view(target, *given, **named)
+    if shown._view.base is target:  # other views go on to be views of what it was
+        shown._view.base = None if leaf is not None else same_handle(target)
+    become(target, shown, name)
+    target._cell.version += 1  # as PyTorch counts it: what was saved had another shape
+    target._view.epoch = target._cell.version
+    if leaf is not None:
+        leaf.type = target.node.type
+        target._edge = leaf
+    return target
+
+
 class ShapingMethods:
     """Mixed into Tensor: shapes changed in place."""
 
@@ -115,21 +131,21 @@ class ShapingMethods:
 
     def squeeze_(self, *dims: Any, dim: Any = None) -> Tensor:
         """In place: sizes of 1 dropped."""
-        return become(self, movement.squeeze(self, *dims, dim=dim), "squeeze_()")
+        return _shaped(self, movement.squeeze, "squeeze_()", *dims, dim=dim)
 
     def unsqueeze_(self, dim: int) -> Tensor:
         """In place: a size of 1 put in."""
-        return become(self, movement.unsqueeze(self, dim), "unsqueeze_()")
+        return _shaped(self, movement.unsqueeze, "unsqueeze_()", dim)
 
     def transpose_(self, dim0: int, dim1: int) -> Tensor:
         """In place: two dimensions exchanged."""
-        return become(self, movement.transpose(self, dim0, dim1), "transpose_()")
+        return _shaped(self, movement.transpose, "transpose_()", dim0, dim1)
 
     swapaxes_ = swapdims_ = transpose_  # `methods_with_other_names` gives the first one names of its own
 
     def t_(self) -> Tensor:
         """In place: a matrix transposed."""
-        return become(self, movement.matrix_transpose(self), "t_()")
+        return _shaped(self, movement.matrix_transpose, "t_()")
 
     def resize_(self, *sizes: Any, size: Any = None, memory_format: Any = None) -> Tensor:
         """In place: another number of elements; those that stay keep their values, new ones are zeros."""

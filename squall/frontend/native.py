@@ -111,7 +111,7 @@ def _objects() -> dict[str, Any]:
         "FLOAT_HEX": float.hex, "DENSE_DIM": dense_dim,
         "NODE": Node, "TENSOR": Tensor, "TENSOR_TYPE": TensorType, "CELL": Cell, "GRAD_RECORD": GradRecord,
         "SHARED_TYPE": SharedType, "BLOCK": Block, "BUFFER": Buffer,
-        "NEW": NEW, "WALKED": WALKED, "FREED": FREED, "SCALAR": ops.scalar, "BUFFER_OP": ops.buffer,
+        "NEW": NEW, "WALKED": WALKED, "FREED": FREED, "SCALAR": ops.scalar, "CONSTANT": ops.constant, "BUFFER_OP": ops.buffer,
         "TEXT_FLOAT": "float", "TEXT_BOOL": "bool", "TEXT_SCALAR": "scalar", "TEXT_ROWS": "rows",
         "TEXT_DONATE": "donate", "TEXT_STATE": "state", "TEXT_FLUSHES": "flushes", "LOCAL": local,
         "GATES": gates, "LISTENERS": trace.listeners, "BESIDE_OTHERS": beside_others,

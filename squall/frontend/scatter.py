@@ -81,10 +81,13 @@ def scatter_with(x: Any, dim: int, index: Any, source: Any, value: Any, reduce: 
 
 
 def _along(op: Any, x: Any, dim: int, index: Any, source: Any) -> Any:
-    """Scatter as an op does it; nothing for an empty index; Tensors without dimensions count as one element."""
+    """Scatter as an op does it, of as much of the source as the index is large; nothing for an empty index; Tensors
+    without dimensions count as one element."""
     d = _dim(x, dim, op.name)
     if 0 in index.node.shape:
         return x.clone()
+    if source.node.shape != index.node.shape and len(source.node.shape) == len(index.node.shape):
+        source = source[tuple(slice(0, n) for n in index.node.shape)]
     out = record(op, (_row(x), _row(index), _row(source)), (d,))
     return out if x.node.shape else reshape(out, ())
 

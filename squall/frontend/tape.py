@@ -420,7 +420,7 @@ def _hooked(edge: Any, gradient: Any) -> Any:
 
 
 def saved_nodes(edges: Iterable[Any], walked: list) -> list[Node]:
-    """Uncomputed values that history not yet walked will read; marks the records WALKED and lists them in `walked`."""
+    """Uncomputed values that history not yet walked will read, but for constants, which stay what they are; marks the records WALKED and lists them in `walked`."""
     out: list[Node] = []
     stack = [e for e in edges if e.__class__ is GradRecord and e.state == NEW]
     while stack:
@@ -429,6 +429,6 @@ def saved_nodes(edges: Iterable[Any], walked: list) -> list[Node]:
             continue
         record.state = WALKED
         walked.append(record)
-        out.extend([n for n in record.saved_nodes() if n.buffer is None])
+        out.extend([n for n in record.saved_nodes() if n.buffer is None and n.op is not ops.constant])
         stack.extend([e for e in record.edges if e.__class__ is GradRecord and e.state == NEW])
     return out

@@ -66,14 +66,22 @@ class View:
         handle._node, self.source = source, cell._node
         return source
 
+    def root(self) -> Any:
+        """`base`, or what that was before its shape was changed in place."""
+        base = self.base
+        while base is not None and base._view is not None and base._view.base is not None:
+            base = base._view.base
+        return base
+
     def history(self, handle: Any) -> Any:
         """The view's edge, made again when its storage was written since."""
         now = handle._cell.version
         if now != self.epoch and self.origin != "no_grad" and handle._edge.__class__ is not Leaf:
-            base = self.base
-            steps = self.steps[len(base._view.steps):] if base._view is not None else self.steps
-            edge = base.edge
-            handle._edge = None if edge is None else view_edge(base.node, edge, steps)
+            base = self.root()
+            seen = base._view.steps if base._view is not None else ()
+            if self.steps[: len(seen)] == seen:  # but for a leaf that was given another shape
+                edge = base.edge
+                handle._edge = None if edge is None else view_edge(base.node, edge, self.steps[len(seen):])
             self.epoch = now
         return handle._edge
 
@@ -139,7 +147,7 @@ def see_through(tensor: Any, more: tuple[Step, ...], starts: tuple = (), named: 
     view = tensor._view
     base, steps, origin = tensor, more, ""
     if view is not None:
-        base = tensor if view.base is None else view.base
+        base = tensor if view.base is None else view.root()
         steps, origin = view.steps + more, view.origin
     if origin != "data" and (not state.grad or state.inference):
         origin = "no_grad"
@@ -177,6 +185,15 @@ def alias(tensor: Any, origin: str = "") -> Any:
         kept = "data" if view is not None and view.origin == "data" else origin
         out._view = View(steps, None, 0, cell._node, strides, offset, kept)
     out._cell = cell
+    return out
+
+
+def same_handle(tensor: Any) -> Any:
+    """A handle like another one: its storage, view and history."""
+    out = wrap(tensor._node, tensor._edge)
+    out._cell, out._view = tensor._cell, tensor._view
+    if local.state.trace is not None:
+        local.state.trace.made(out)
     return out
 
 
@@ -300,7 +317,7 @@ def _written(target: Any, cell: Cell, view: View | None, value: Any, history: bo
     if view is None:
         changes = history and (target._edge is not None or value.edge is not None)
         return (target if changes else None), value.edge, value.node
-    base = view.base if history else None
+    base = view.root() if history else None
     if base is None or (base.edge is None and value.edge is None):
         node = write_back(wrap(cell._node), view.steps, wrap(value.node)).node
         if history and base is None and (target._edge is not None or value.edge is not None):
@@ -337,7 +354,7 @@ def _write_shared(target: Any, cell: Cell, value: Any, tracked: bool) -> None:
 def check_in_place(target: Any, value: Any) -> None:
     """AutogradError where PyTorch refuses an in-place write in grad mode."""
     view = target._view
-    base = view.base if view is not None else None
+    base = view.root() if view is not None else None
     if target.edge is None and value.edge is None and (base is None or base.edge is None):
         return
     if base is not None and view.origin in _REFUSED:
