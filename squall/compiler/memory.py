@@ -28,8 +28,10 @@ class Life(NamedTuple):
 
 
 def aligned(nbytes: Any) -> Any:
-    """The size rounded up to the alignment."""
-    return (nbytes + (ALIGN - 1)) // ALIGN * ALIGN
+    """The size rounded up to the alignment. Nothing takes as much as one byte: kernels may read the first element of
+    a row before they ask whether there is one."""
+    least = max(nbytes, 1) if isinstance(nbytes, int) else nbytes
+    return (least + (ALIGN - 1)) // ALIGN * ALIGN
 
 
 class Layout(NamedTuple):
@@ -62,6 +64,8 @@ def plan(lives: list[Life], hosts: list[Life] | None = None) -> Layout:
         if not isinstance(life.nbytes, int):
             offsets[life.buffer] = total
             total = total + aligned(life.nbytes)
+    if any(not isinstance(life.nbytes, int) for life in lives):
+        total = total + ALIGN  # for sizes of 0
     return made._replace(total=total)
 
 
