@@ -64,6 +64,12 @@ def read_item(tensor: Any) -> Any:
     return read(node.buffer.pointer, node.dtype.short)
 
 
+def own_memory(made: Any, source: Any) -> Any:
+    """A result, cloned where it is or shows what it was made of: what promises a new Tensor gives one."""
+    shares = made is source or (made._cell is not None and made._cell is source._cell)
+    return clone(made) if shares else made
+
+
 def clone(tensor: Any) -> Any:
     """A handle with storage of its own. Nodes are values, so nothing is copied until somebody writes."""
     edge = tensor.edge

@@ -9,6 +9,7 @@ from squall.base.errors import ShapeError
 from squall.base.shapes import broadcast, normalize_dim
 from squall.frontend import creation, joining, movement
 from squall.frontend.by_values import by_values
+from squall.frontend.conversion import own_memory
 from squall.frontend.core import Handle
 from squall.frontend.entries import Native
 from squall.frontend.out import apart, checked, into
@@ -264,7 +265,7 @@ def repeat_interleave(input: Any, repeats: Any = None, dim: int | None = None, *
             raise ShapeError(f"repeat_interleave: repeats must not be negative, got {repeats}")
         shape = tuple(x.node.shape)
         spread = x.unsqueeze(d + 1).expand(*shape[:d + 1], repeats, *shape[d + 1:])
-        return spread.reshape(*shape[:d], size * repeats, *shape[d + 1:])
+        return own_memory(spread.reshape(*shape[:d], size * repeats, *shape[d + 1:]), x)
     counts = repeats.tolist() if isinstance(repeats, Handle) else list(repeats)
     if len(counts) != size:
         raise ShapeError(f"repeat_interleave: repeats must have the same size as input along dim, but got "

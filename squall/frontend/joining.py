@@ -7,6 +7,7 @@ from typing import Any
 from squall.base.dim import Dim, bounds
 from squall.base.errors import ArgumentError, IndexRangeError, ShapeError
 from squall.base.shapes import normalize_dim, normalize_dims
+from squall.frontend.conversion import own_memory
 from squall.frontend.core import cast, common_dtype, record
 from squall.frontend.entries import Native, note_as_given
 from squall.frontend.movement import narrow, reshape
@@ -67,6 +68,7 @@ def roll(x: Any, shifts: Any, dims: Any = None) -> Any:
                          "moved")
     if not x.node.shape:
         raise IndexRangeError(f"roll: argument 'dims' {dims} is out of range: the tensor has no dimensions")
+    given = x
     for shift, dim in zip(shifts, dims, strict=True):
         d = normalize_dim(dim, len(x.node.shape), "roll")
         size = x.node.shape[d]
@@ -77,7 +79,7 @@ def roll(x: Any, shifts: Any, dims: Any = None) -> Any:
             least = 0 if known else bounds(size)[0] or 0
             cut = -shift if -least < shift < 0 else size - shift % size
             x = concat((narrow(x, d, cut, size - cut), narrow(x, d, 0, cut)), d, "roll")
-    return x
+    return own_memory(x, given)
 
 
 def flip(x: Any, dims: Any) -> Any:

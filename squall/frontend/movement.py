@@ -114,7 +114,7 @@ def flatten(x: Any, start_dim: int = 0, end_dim: int = -1) -> Any:
     a, b = normalize_dim(start_dim, len(shape), "flatten"), normalize_dim(end_dim, len(shape), "flatten")
     if a > b:
         raise ShapeError(f"flatten: start_dim {start_dim} comes after end_dim {end_dim}")
-    return reshape(x, shape[:a] + (numel(shape[a:b + 1]),) + shape[b + 1:])
+    return x if a == b else reshape(x, shape[:a] + (numel(shape[a:b + 1]),) + shape[b + 1:])
 
 
 def unflatten(x: Any, dim: int, sizes: Any) -> Any:

@@ -420,7 +420,8 @@ def _hooked(edge: Any, gradient: Any) -> Any:
 
 
 def saved_nodes(edges: Iterable[Any], walked: list) -> list[Node]:
-    """Uncomputed values that history not yet walked will read, but for constants, which stay what they are; marks the records WALKED and lists them in `walked`."""
+    """Uncomputed values that history not yet walked will read, but for constants, which stay what they are; marks the
+    records WALKED and lists them in `walked`."""
     out: list[Node] = []
     stack = [e for e in edges if e.__class__ is GradRecord and e.state == NEW]
     while stack:

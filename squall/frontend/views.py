@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import deque
 from itertools import starmap
 from operator import call, setitem
-from typing import Any
+from typing import Any, NoReturn
 from weakref import ref
 
 from squall.base.dtypes import int64
@@ -226,11 +226,36 @@ def write_back(start: Any, steps: tuple[Step, ...], value: Any) -> Any:
             value = record(ops.complex, (value, other) if op is ops.real else (other, value), ())
         elif op is ops.as_real or op is ops.as_complex:
             value = record(ops.as_complex if op is ops.as_real else ops.as_real, (value,), ())
+        elif op is ops.window and _windows_apart(attrs, value.node.shape):
+            value = _write_windows(parent, value, attrs)
         elif op is not ops.expand or value.node.shape != shape:
-            raise ShapeError(
-                "unsupported operation: more than one element of the written-to tensor refers to a single memory "
-                "location. Please clone() the tensor before performing the operation.")
+            _refuse_overlap()
     return value
+
+
+def _refuse_overlap() -> NoReturn:
+    raise ShapeError(
+        "unsupported operation: more than one element of the written-to tensor refers to a single memory location. "
+        "Please clone() the tensor before performing the operation.")
+
+
+def _windows_apart(attrs: tuple, shape: Shape) -> bool:
+    """Whether windows of one dimension share no element."""
+    dims, sizes, steps, _ = attrs
+    return len(dims) == 1 and (sizes[0] <= steps[0] or shape[dims[0]] == 1)
+
+
+def _write_windows(parent: Any, value: Any, attrs: tuple) -> Any:
+    """`parent` with windows replaced, each element by its number."""
+    shape = tuple(parent.node.shape)
+    if not all(isinstance(n, int) for n in shape):
+        _refuse_overlap()
+    if not numel(value.node.shape):
+        return parent
+    numbers = record(ops.reshape, (wrap(make(ops.iota, (), (numel(shape), int64, parent.node.device))),), (shape,))
+    places = record(ops.window, (numbers,), attrs)
+    flat = [record(ops.reshape, (t,), ((numel(t.node.shape),),)) for t in (parent, places, value)]
+    return record(ops.reshape, (record(ops.scatter, tuple(flat), (0,)),), (shape,))
 
 
 def _write_diagonal(parent: Any, value: Any, attrs: tuple) -> Any:

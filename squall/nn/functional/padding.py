@@ -8,6 +8,7 @@ import squall as sq
 from squall.base.dim import Dim, bounds, larger
 from squall.base.errors import TraceError
 from squall.frontend.autocast import widened
+from squall.frontend.conversion import own_memory
 from squall.nn.functional.core import ShapeError, apply, check_tensor, ops
 
 MODES = ("constant", "reflect", "replicate", "circular")
@@ -71,6 +72,7 @@ def pad(
     check_tensor("pad", "input", input)
     if mode in ("reflect", "replicate"):
         input = widened(input)
+    given = input
     rank, pads = input.dim(), tuple(pad)
     if len(pads) % 2 or len(pads) // 2 > rank:
         raise ShapeError(
@@ -94,7 +96,7 @@ def pad(
     low = tuple(max(by_dim.get(d, (0, 0))[0], least) for d in range(rank))
     high = tuple(max(by_dim.get(d, (0, 0))[1], least) for d in range(rank))
     if not any(low) and not any(high):
-        return input
+        return own_memory(input, given)
     if mode == "constant":
         fill = 0.0 if value is None else value
         return apply(ops.pad, (input,), low=low, high=high, interior=(0,) * rank, value=fill)

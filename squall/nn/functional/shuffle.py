@@ -5,6 +5,7 @@ from __future__ import annotations
 from math import prod
 from typing import Any
 
+from squall.frontend.conversion import own_memory
 from squall.nn.functional.core import ShapeError, check_tensor
 
 
@@ -35,7 +36,7 @@ def pixel_shuffle(input: Any, upscale_factor: int) -> Any:
             f"upscale_factor^2={r * r}"
         )
     parts = input.reshape(prod(lead), channels // (r * r), r, r, height, width).permute(0, 1, 4, 2, 5, 3)
-    return parts.reshape(*lead, channels // (r * r), height * r, width * r)
+    return own_memory(parts.reshape(*lead, channels // (r * r), height * r, width * r), input)
 
 
 def pixel_unshuffle(input: Any, downscale_factor: int) -> Any:
@@ -56,7 +57,7 @@ def pixel_unshuffle(input: Any, downscale_factor: int) -> Any:
             f"downscale_factor={r}"
         )
     parts = input.reshape(prod(lead), channels, height // r, r, width // r, r).permute(0, 1, 3, 5, 2, 4)
-    return parts.reshape(*lead, channels * r * r, height // r, width // r)
+    return own_memory(parts.reshape(*lead, channels * r * r, height // r, width // r), input)
 
 
 def channel_shuffle(input: Any, groups: int) -> Any:

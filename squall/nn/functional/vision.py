@@ -10,6 +10,7 @@ import squall as sq
 from squall.base.dim import Dim, larger, scaled, smaller
 from squall.base.errors import TraceError
 from squall.frontend.autocast import full_precision, once_rounded
+from squall.frontend.conversion import own_memory
 from squall.nn.functional.adaptive_pooling import (
     adaptive_avg_pool1d,
     adaptive_avg_pool2d,
@@ -203,7 +204,7 @@ def interpolate(input: Any, size: Any = None, scale_factor: Any = None, mode: st
             x = _smoothed(x, 2 + i, out, scales[i], mode, bool(align_corners))
         elif out != x.shape[2 + i] or scales[i] not in (None, 1.0):
             x = _resampled(x, 2 + i, out, scales[i], mode, bool(align_corners))
-    return x.to(kind) if narrow else x
+    return own_memory(x.to(kind) if narrow else x, input)
 
 
 def upsample(input: Any, size: Any = None, scale_factor: Any = None, mode: str = "nearest",
