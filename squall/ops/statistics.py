@@ -107,7 +107,9 @@ std = declare(
 
 # ---------------------------------------------------------------- logsumexp
 def _finite_peak(x: Any, dims: tuple) -> Any:
-    """The largest over dims, kept; 0 where it is infinite, so that it can be subtracted."""
+    """The largest over dims, kept; 0 where it is infinite, so that it can be subtracted, and of no elements."""
+    if any(x.shape[d] == 0 for d in dims):
+        return ops.sum(x, dims=dims, keepdim=True)
     peak = ops.amax(x, dims=dims, keepdim=True)
     return unmasked(ops.isinf(peak), peak)
 

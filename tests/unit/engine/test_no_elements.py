@@ -23,3 +23,12 @@ def test_every_buffer_of_an_arena_has_memory():
     n = sq.Dim("n", min=0)
     symbolic = memory.plan([memory.Life(0, n * 4, 0, 0), memory.Life(1, n * 8, 0, 0)])
     assert symbolic.total.value({"n": 0}) >= 64
+
+
+def test_logsumexp_of_nothing_is_the_logarithm_of_zero():
+    x = sq.ones(0, 3, requires_grad=True)
+    y = x.logsumexp(0)
+    assert y.tolist() == [-float("inf")] * 3 and x.logsumexp(1).shape == (0,)
+    y.sum().backward()
+    assert x.grad.shape == (0, 3)
+    assert sq.compile(lambda x: x.logsumexp((0, 1)))(sq.ones(2, 0)).item() == -float("inf")
