@@ -12,7 +12,7 @@ RUN_PEERS = $(PEERS)/bin/python
 # Spread over the cores; what needs a device, a browser, a peer or much time has its own run.
 PYTEST    = -m pytest -q -n auto --dist worksteal
 
-.PHONY: help demo test lint bench bench-smoke bench-peers conformance conformance-update fuzz docs clean
+.PHONY: help demo test lint bench bench-smoke bench-peers conformance conformance-update fuzz fuzz-programs docs clean
 
 help:
 	@echo "make demo         train, save, reload and predict with a convolutional network on handwritten digits"
@@ -23,6 +23,7 @@ help:
 	@echo "make bench-peers  the same beside PyTorch, JAX, ONNX Runtime and tinygrad, each as far as it installs"
 	@echo "make conformance  PyTorch's own operator samples, run through squall"
 	@echo "make fuzz         random calls of every op against NumPy, 100,000 of them (ARGS=\"--cases 1000 --seed 7\")"
+	@echo "make fuzz-programs  random whole programs, lazy and compiled against op by op (ARGS=\"--programs 1000 --seed 7\")"
 	@echo "make docs         the site, with the reference made from docstrings, in site/"
 	@echo "make clean        remove the environments and everything generated"
 
@@ -55,6 +56,9 @@ conformance-update: $(PEERS)/.stamp-peers
 
 fuzz: $(VENV)/.stamp-test
 	$(RUN) -m tools.fuzz $(ARGS)
+
+fuzz-programs: $(VENV)/.stamp-test
+	$(RUN) -m tools.fuzz_programs $(ARGS)
 
 docs: $(VENV)/.stamp-docs
 	$(RUN) -m tools.docs $(ARGS)
