@@ -17,20 +17,21 @@ def _check(query: Any, key: Any, value: Any) -> None:
     function = "scaled_dot_product_attention"
     for name, tensor in (("query", query), ("key", key), ("value", value)):
         check_floating(function, name, tensor)
-        if tensor.dim() < 2:
+        if len(tensor.node.shape) < 2:
             raise ShapeError(
                 f"{function}: argument '{name}' must have at least 2 dimensions (..., positions, features), got "
                 f"shape {tuple(tensor.shape)}"
             )
-    if query.shape[-1] != key.shape[-1]:
+    shapes = query.node.shape, key.node.shape, value.node.shape
+    if shapes[0][-1] != shapes[1][-1]:
         raise ShapeError(
-            f"{function}: 'query' of shape {tuple(query.shape)} and 'key' of shape {tuple(key.shape)} must have "
-            "the same number of features, their last size"
+            f"{function}: 'query' of shape {shapes[0]} and 'key' of shape {shapes[1]} must have the same number of "
+            "features, their last size"
         )
-    if key.shape[-2] != value.shape[-2]:
+    if shapes[1][-2] != shapes[2][-2]:
         raise ShapeError(
-            f"{function}: 'key' of shape {tuple(key.shape)} and 'value' of shape {tuple(value.shape)} must have "
-            "the same number of positions, their last size but one"
+            f"{function}: 'key' of shape {shapes[1]} and 'value' of shape {shapes[2]} must have the same number of "
+            "positions, their last size but one"
         )
 
 
@@ -62,7 +63,7 @@ def scaled_dot_product_attention(
         raise RuntimeError(
             "scaled_dot_product_attention: explicit attn_mask should not be set when is_causal=True"
         )
-    factor = query.shape[-1] ** -0.5 if scale is None else float(scale)
+    factor = query.node.shape[-1] ** -0.5 if scale is None else float(scale)
     _check_probability(dropout_p)
     if enable_gqa:
         return _grouped(query, key, value, attn_mask, dropout_p, is_causal, factor)
@@ -101,19 +102,20 @@ def _grouped(query: Any, key: Any, value: Any, mask: Any, p: float, causal: bool
 
 def _attend(query: Any, key: Any, value: Any, mask: Any, p: float, causal: bool, scale: float) -> tuple:
     """The result, and seed and offset of the dropout or nothing."""
-    shape = broadcast(
-        broadcast(tuple(query.shape[:-2]), tuple(key.shape[:-2]), "scaled_dot_product_attention"),
-        tuple(value.shape[:-2]),
-        "scaled_dot_product_attention",
-    )
-    query, key, value = (
-        t if t.shape[:-2] == shape else t.expand(*shape, *t.shape[-2:]) for t in (query, key, value)
-    )
+    leads = [t.node.shape[:-2] for t in (query, key, value)]
+    shape = leads[0]
+    if not shape == leads[1] == leads[2]:
+        for lead in leads[1:]:
+            shape = broadcast(shape, lead, "scaled_dot_product_attention")
+        query, key, value = (
+            t if t.shape[:-2] == shape else t.expand(*shape, *t.shape[-2:]) for t in (query, key, value)
+        )
     operands = (query, key, value) if mask is None else (query, key, value, mask)
     if p == 1.0:
         return value.sum(-2, keepdim=True).expand(*shape, query.shape[-2], value.shape[-1]) * 0.0, ()
     if not threshold(p):
-        return apply(ops.attention, operands, causal=bool(causal), scale=scale)[0].to(query.dtype), ()
+        out = apply(ops.attention, operands, causal=bool(causal), scale=scale)[0]
+        return out if out.dtype is query.dtype else out.to(query.dtype), ()
     count = (key.shape[-2] + 3) // 4 * 4
     for size in query.shape[:-1]:
         count = count * size
