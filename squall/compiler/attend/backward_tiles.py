@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from squall.compiler.attend import backward, pieces, pieces_backward
+from squall.compiler.attend import backward, pieces, pieces_backward, tiles
 from squall.compiler.attend.block import Block, fill
 from squall.compiler.attend.pieces_backward import SLOPES, STEPS, WEIGHTS
 from squall.compiler.attend.spec import AttentionSpec, Scratch, rounded
@@ -34,6 +34,7 @@ def program(spec: AttentionSpec) -> Program:
     made = [*backward.functions(spec, small=True), pieces.split_lines(), pieces.split_pairs()]
     made += pieces_backward.block_products(spec.dropout, backward.is_changed(spec))
     made += [pieces_backward.gather(), pieces_backward.blank(), pieces_backward.begin_rows()]
+    made.append(tiles.turn(tiles.target_isa(spec.isa), spec.scalar, scaled=True))
     made += [pieces_backward.largest(s) for s in dict.fromkeys((spec.stored, spec.scalar))]
     return Program((*made, _Entry(spec).build()), "attention_backward")
 
@@ -154,11 +155,11 @@ class _Entry:
         first = b.add(self.first, b.mul(g, u.step))
         return first, b.op("min", b.sub(u.queries, first), u.step)
 
-    def _load(self, tensor: str, first: Reg, rows: Reg, factor: Reg, target: Reg) -> Reg:
+    def _load(self, tensor: str, first: Reg, rows: Reg, target: Reg) -> Reg:
         """Rows of a block, with zeros for those that there are not; the size of a row."""
         b, u = self.b, self.u
         size, width = self._size(tensor)
-        u.load(tensor, self.at[tensor], first, rows, size, width, target, factor)
+        u.load(tensor, self.at[tensor], first, rows, size, width, target, u.one)
         self._clear(b.gep(target, b.mul(rows, width), u.scalar), b.mul(b.sub(u.step, rows), width))
         return width
 
@@ -173,14 +174,14 @@ class _Entry:
         and need no converting."""
         b, u, w, (size, whole) = self.b, self.u, self.words, self._size(tensor)
         if w.stored(tensor) != u.scalar:
-            return self.rows, self._load(tensor, first, rows, u.one, self.rows)
+            return self.rows, self._load(tensor, first, rows, self.rows)
         place, width = b.var(self.rows), b.var(whole)
         direct = b.op("and", b.compare("eq", w[f"{tensor}_step"], b.int(1)), b.compare("eq", size, whole))
         with b.when_else(b.op("and", direct, b.compare("eq", rows, u.step))) as otherwise:
             b.set(place, w.row(tensor, self.at[tensor], first))
             b.set(width, w[f"{tensor}_row"])
             otherwise()
-            self._load(tensor, first, rows, u.one, self.rows)
+            self._load(tensor, first, rows, self.rows)
         return b.get(place), b.get(width)
 
     def _turn(self, rows: Reg, width: Reg, size: Reg) -> None:
@@ -190,11 +191,11 @@ class _Entry:
         """Queries, and gradients of results, of a block in parts, by both of their dimensions."""
         b, u, w = self.b, self.u, self.words
         first, rows = self._rows_of(g)
-        self._load("q", first, rows, u.factor, self.rows)
-        self._turn(self.rows, self.features, self.features)
+        where, width = self._lying("q", first, rows)
+        b.call("turn_scaled", (where, width, self.turned, u.step, u.step, self.features, u.factor))
         self._pairs(self.turned, u.step, self.steps_f, u.step, self._of(self.turned_parts_q, g, self.line_f))
-        self._pairs(*self._lying("q", first, rows), b.int(STEPS), self.features, self._of(self.parts_q, g, self.line_f))
-        self._load("out", first, rows, u.one, self.out)
+        self._pairs(where, width, b.int(STEPS), self.features, self._of(self.parts_q, g, self.line_f))
+        self._load("out", first, rows, self.out)
         where, width = self._lying("g", first, rows)
         self._turn(where, width, self.width)
         self._pairs(self.turned, u.step, self.steps_w, u.step, self._of(self.turned_parts_g, g, self.line_w))

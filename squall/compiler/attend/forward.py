@@ -117,8 +117,12 @@ def _fetch_next(u: Block, b: Builder, at: dict, key: Reg, most: Reg) -> None:
 def store_result(u: Block, out: Reg, row: Reg, rows: Reg, columns: Reg, places: tuple) -> None:
     """Store a block's result, which lies features by queries, and the logarithms of its rows' sums."""
     b, w, (result, rows_out, logs) = u.b, u.words, places
-    b.call("turn", (result, u.step, rows_out, u.width, u.width, columns))
-    b.call("store_rows", (rows_out, u.width, rows, w["width"], out, w["out_row"], w["out_step"], u.one))
+    whole = b.op("and", b.compare("eq", w["out_step"], b.int(1)), b.compare("eq", w["width"], u.width))
+    with b.when_else(b.op("and", whole, b.compare("eq", rows, columns))) as otherwise:
+        b.call("turn", (result, u.step, out, w["out_row"], u.width, columns))
+        otherwise()
+        b.call("turn", (result, u.step, rows_out, u.width, u.width, columns))
+        b.call("store_rows", (rows_out, u.width, rows, w["width"], out, w["out_row"], w["out_step"], u.one))
     target = b.gep(w["lse"], row, u.scalar)
     with b.loop(b.int(0), rows) as i:
         b.store(b.load(Type(u.scalar), b.gep(logs, i, u.scalar)), b.gep(target, i, u.scalar))
@@ -139,5 +143,5 @@ def finish_rows(isa: tiles.Isa, scalar: str) -> Function:
         share = b.select(dead, zero, b.op("div", one, b.select(dead, one, total)))
         with b.loop(b.int(0), width) as d:
             place = b.gep(result, b.add(b.mul(d, b.int(QUERIES)), j), scalar)
-            b.store(b.mul(b.load(vector, place), share), place)
+            b.store(b.add(b.mul(b.load(vector, place), share), zero), place)  # no zeros with a sign
     return b.finish()

@@ -29,6 +29,7 @@ def program(spec: AttentionSpec) -> Program:
     functions = [*tiles.products(isa, scalar, ("product", "scaled"), small=True), *pieces.products(spec.dropout)]
     functions += [pieces.split_lines(), pieces.split_pairs(), pieces.add_totals()]
     functions += [*helpers(spec), softmax.advance(isa, scalar), finish_rows(isa, scalar)]
+    functions.append(tiles.turn(isa, scalar, scaled=True))
     return Program((*functions, _Entry(spec).build()), "attention_forward")
 
 
@@ -115,10 +116,14 @@ class _Entry:
     def _begin(self, g: Reg, first: Reg, rows: Reg, columns: Reg) -> None:
         """Queries of a block in parts, and nothing attended to."""
         b, u, w = self.b, self.u, self.words
-        u.load("q", self.at["q"], first, rows, w["features"], self.features, self.rows, u.factor)
-        self._zero_rows(self.rows, rows, columns, self.features)
         turned = self._of(self.turned_q, g, self.features, QUERIES)
-        b.call("turn", (self.rows, self.features, turned, u.step, columns, self.features))
+        with b.when_else(self._lies_whole("q", w["features"], self.features, rows, columns)) as otherwise:
+            b.call("turn_scaled", (w.row("q", self.at["q"], first), w["q_row"], turned, u.step, columns, self.features,
+                                   u.factor))
+            otherwise()
+            u.load("q", self.at["q"], first, rows, w["features"], self.features, self.rows, u.factor)
+            self._zero_rows(self.rows, rows, columns, self.features)
+            b.call("turn", (self.rows, self.features, turned, u.step, columns, self.features))
         parts = self._of(self.parts_q, g, self.line, QUERIES)
         top = b.call("split_pairs", (turned, u.step, self.steps, columns, parts), I64)
         b.set(self.top_q, b.op("max", b.get(self.top_q), top))
@@ -152,12 +157,19 @@ class _Entry:
             b.call("tile_product", self._values_of(last))
             b.call("rescale", self._result_of(last[0], low))
 
+    def _lies_whole(self, tensor: str, size: Reg, width: Reg, rows: Reg, wanted: Reg) -> Reg:
+        """Whether rows can be read where they lie: elements side by side, as many and as long as is wanted."""
+        b, w = self.b, self.words
+        if w.stored(tensor) != self.u.scalar:
+            return b.const(False, BOOL)
+        long = b.op("and", b.compare("eq", w[f"{tensor}_step"], b.int(1)), b.compare("eq", size, width))
+        return b.op("and", long, b.compare("eq", rows, wanted))
+
     def _keys(self) -> Reg:
         """Keys in parts; the largest size."""
-        b, u, w = self.b, self.u, self.words
+        b, w = self.b, self.words
         place, width = b.var(self.rows_k), b.var(self.features)
-        direct = b.op("and", b.compare("eq", w["k_step"], b.int(1)), b.compare("eq", w["features"], self.features))
-        with b.when_else(direct if u.in_place else b.const(False, BOOL)) as otherwise:
+        with b.when_else(self._lies_whole("k", w["features"], self.features, self.keys, self.keys)) as otherwise:
             b.set(place, w.row("k", self.at["k"], self.key))
             b.set(width, w["k_row"])
             otherwise()
@@ -172,9 +184,7 @@ class _Entry:
         """Values in parts, features by keys; the largest size."""
         b, u, w = self.b, self.u, self.words
         place, width = b.var(self.rows_v), b.var(self.width)
-        direct = b.op("and", b.compare("eq", w["v_step"], b.int(1)), b.compare("eq", w["width"], self.width))
-        direct = b.op("and", direct, b.compare("eq", self.keys, u.reach))
-        with b.when_else(direct if u.in_place else b.const(False, BOOL)) as otherwise:
+        with b.when_else(self._lies_whole("v", w["width"], self.width, self.keys, u.reach)) as otherwise:
             b.set(place, w.row("v", self.at["v"], self.key))
             b.set(width, w["v_row"])
             otherwise()

@@ -191,18 +191,20 @@ def fetch(stored: str) -> Function:
     return b.finish()
 
 
-def turn(isa: Isa, scalar: str) -> Function:
+def turn(isa: Isa, scalar: str, scaled: bool = False) -> Function:
     """`turn(source, width, target, height, rows, columns)`: target[c, r] = source[r, c] in squares; rows of `width`
-    and `height` elements, counts rounded up to whole vectors."""
-    b = Builder("turn", (PTR, I64, PTR, I64, I64, I64))
-    source, width, target, height, rows, columns = b.parameters
+    and `height` elements, counts rounded up to whole vectors. `turn_scaled` has a factor behind."""
+    kinds = (PTR, I64, PTR, I64, I64, I64)
+    b = Builder("turn_scaled", (*kinds, Type(scalar))) if scaled else Builder("turn", kinds)
+    source, width, target, height, rows, columns, *factor = b.parameters
     vector, lanes = isa.vector(scalar), b.int(isa.lanes(scalar))
+    by = [b.splat(f, vector.lanes) for f in factor]
     with b.loop(b.int(0), rows, lanes) as i, b.loop(b.int(0), columns, lanes) as j:
         start = b.gep(source, b.add(b.mul(i, width), j), scalar)
         square = [b.load(vector, b.gep(start, b.mul(width, b.int(r)), scalar)) for r in range(vector.lanes)]
         place = b.gep(target, b.add(b.mul(j, height), i), scalar)
         for c, line in enumerate(transpose(b, square)):
-            b.store(line, b.gep(place, b.mul(height, b.int(c)), scalar))
+            b.store(b.mul(line, by[0]) if by else line, b.gep(place, b.mul(height, b.int(c)), scalar))
     return b.finish()
 
 
