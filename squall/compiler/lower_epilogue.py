@@ -11,6 +11,7 @@ from squall.compiler.describe import compute_scalar
 from squall.compiler.lower_values import ROW, Emitter
 from squall.compiler.lower_walk import Walker
 from squall.compiler.nest import EPILOGUE_PARAMETERS
+from squall.compiler.nest.store import unsigned_zero
 from squall.compiler.reducers import Reducer
 from squall.compiler.spec import Spec, Value
 from squall.ir.linear import BYTES, Builder, Program, Reg, Type
@@ -40,6 +41,7 @@ class _Strip(Emitter):
             return super()._load(number, v, local, j, mask)
         b, accumulate = self.b, self.made.accumulate
         sums = b.load(Type(accumulate, self.lanes), b.gep(self.strip, j, accumulate))  # type: ignore[arg-type]
+        sums = unsigned_zero(b, sums)
         return self.rounded(b.cast(sums, sums.type.with_scalar(compute_scalar(v.scalar))), v.scalar)
 
 

@@ -15,7 +15,7 @@ from squall.compiler.nest.common import Library, ceiling
 from squall.compiler.nest.dots import PARAMETERS
 from squall.compiler.nest.isa import ISAS, Isa
 from squall.compiler.nest.pack import lie_side_by_side
-from squall.compiler.nest.store import store_lines, store_rows, store_transposed
+from squall.compiler.nest.store import store_lines, store_rows, store_transposed, unsigned_zero
 from squall.compiler.nest.tables import fill_offsets, find_runs
 from squall.compiler.nest.tile_driver import PAIR, TileDriver, tiled
 from squall.compiler.nest.tile_pack import LINE_BYTES, SIDE, TILE_BYTES, pack_tile
@@ -101,7 +101,7 @@ class _Job:
         target = b.gep(self.c, b.load(I64, b.gep(self.rows_c, row, "i64")), result)
         for j in range(0, PAIR, SIDE):
             value = b.load(Type(accumulate, SIDE), b.gep(source, b.int(j), accumulate))
-            b.store(b.cast(value, Type(result, SIDE)), b.gep(target, b.int(j), result))
+            b.store(b.cast(unsigned_zero(b, value), Type(result, SIDE)), b.gep(target, b.int(j), result))
 
 
 def multiply_tiles(library: Library, rows: int, columns: int) -> Function:

@@ -15,6 +15,7 @@ from squall.compiler.nest import arguments as words
 from squall.compiler.nest.common import Library, ceiling, fill
 from squall.compiler.nest.dots import PARAMETERS
 from squall.compiler.nest.isa import ISAS, Isa
+from squall.compiler.nest.part_ahead import FOLD, REST, WORDS, Ahead, begin, fold_sizes, pack_rest
 from squall.compiler.nest.part_mend import any_far, chain_tile, find_strange, mend
 from squall.compiler.nest.part_pack import SLOT_BYTES, pack_parts
 from squall.compiler.nest.pieces import BITS, ORDER, SIDE, STEP, VECTOR
@@ -24,11 +25,14 @@ from squall.compiler.nest.tile_driver import GROUP, PAIR, TileDriver, tiled
 from squall.compiler.nest.tile_pack import LINE_BYTES, TILE_BYTES, pack_name
 from squall.ir.linear import I64, PTR, Builder, Function, Program, Reg
 
+PART_PARAMETERS = (*PARAMETERS, PTR, PTR, I64)  # and a job, its tops, and how many lines to pack at a time
+ADD = "add_block"
+
 
 def multiply_parts(rows: int, columns: int, mirrored: bool) -> Function:
     """`tiles_RxC`, or `mirrored_RxC`, with the operands of `multiply_tiles`: steps of three tiles."""
-    b = Builder(f"{'mirrored' if mirrored else 'tiles'}_{rows}x{columns}", PARAMETERS)
-    a, line_a, step_a, apart_a, other, apart_b, count, c, stride, adding = b.parameters
+    b = Builder(f"{'mirrored' if mirrored else 'tiles'}_{rows}x{columns}", PART_PARAMETERS)
+    a, line_a, step_a, apart_a, other, apart_b, count, c, stride, adding, job, tops, share = b.parameters
     line, results = b.int(LINE_BYTES), [(i, j) for i in range(rows) for j in range(columns)]
     order = tuple((y, x) for x, y in ORDER) if mirrored else ORDER
     last = b.sub(count, b.int(1))
@@ -49,6 +53,7 @@ def multiply_parts(rows: int, columns: int, mirrored: bool) -> Function:
         otherwise()
         for i, j in results:
             b.emit("tile", None, (), ("zero", 2 * i + j))
+    ahead = Ahead(b, job, tops, SLOT_BYTES) if rows == columns == 2 else None
     with b.when(b.compare("gt", count, b.int(0))):
         load(b.int(0), order[0], (-1, -1))
     with b.loop(b.int(0), count) as t:
@@ -59,26 +64,23 @@ def multiply_parts(rows: int, columns: int, mirrored: bool) -> Function:
                 load(t, order[number + 1], parts)
             else:
                 load(b.op("min", b.add(t, b.int(1)), last), order[0], (-1, -1))
+            if ahead:
+                ahead.pack(share)
+    if ahead:
+        ahead.keep()
     for i, j in results:
         b.emit("tile", None, (place(i, j), stride), ("store", 2 * i + j))
     return b.finish()
 
 
-def settle() -> Function:
-    """`settle(stage, fresh, width, rows, columns, adding)`: sums as they are stored: the sums of this block of k,
-    where there were others added to those, and zeros without a sign."""
-    b = Builder("settle", (PTR, PTR, I64, I64, I64, I64))
-    stage, fresh, width, rows, columns, adding = b.parameters
-    zero, added = b.const(0.0, VECTOR), b.compare("ne", adding, b.int(0))
-    with b.when_else(added) as otherwise:
-        for adds in (True, False):
-            with b.loop(b.int(0), rows) as i, b.loop(b.int(0), columns, b.int(SIDE)) as j:
-                at = b.add(b.mul(i, width), j)
-                place = b.gep(stage, at, "f32")
-                other = b.load(VECTOR, b.gep(fresh, at, "f32")) if adds else zero
-                b.store(b.add(b.load(VECTOR, place), other), place)
-            if adds:
-                otherwise()
+def add_block() -> Function:
+    """`add_block(stage, fresh, width, rows, columns)`: the sums of one more block of k."""
+    b = Builder(ADD, (PTR, PTR, I64, I64, I64))
+    stage, fresh, width, rows, columns = b.parameters
+    with b.loop(b.int(0), rows) as i, b.loop(b.int(0), columns, b.int(SIDE)) as j:
+        at = b.add(b.mul(i, width), j)
+        place = b.gep(stage, at, "f32")
+        b.store(b.add(b.load(VECTOR, place), b.load(VECTOR, b.gep(fresh, at, "f32"))), place)
     return b.finish()
 
 
@@ -86,9 +88,9 @@ def build_parts(library: Library) -> Program:
     """The program of a library whose role is `PARTS`."""
     isa, sizes = tiled(ISAS[library.isa]), [(rows, columns) for rows in (1, 2) for columns in (1, 2)]
     functions = [fill_offsets(isa.register_bytes // 8), find_runs(),
-                 *(pack_parts(by_words) for by_words in (False, True)),
+                 *(pack_parts(by_words) for by_words in (False, True)), pack_rest(SLOT_BYTES), fold_sizes(PAIR),
                  *(multiply_parts(*size, mirrored) for mirrored in (False, True) for size in sizes),
-                 settle(), find_strange(), chain_tile(), mend(),
+                 add_block(), find_strange(), chain_tile(), mend(),
                  *(make(isa, library.result, library.accumulate)
                    for make in (store_rows, store_lines, store_transposed))]
     entry = PartDriver(isa, library).build()
@@ -104,6 +106,10 @@ class PartDriver(TileDriver):
         super().__init__(isa, library)
         self.sums, self.tops = self.b.alloca(VECTOR, SIDE), self.b.alloca(BITS, SIDE)
         self.levels = self.b.alloca(BITS, 2)
+        self.next, self.next_tops = self.b.alloca(I64, len(WORDS)), self.b.alloca(BITS, PAIR + 1)
+        self.nowhere = self.b.alloca(I64, 1)
+        self.b.store(self.b.int(0), self.nowhere)
+        begin(self.b, self.next, {"offsets": self.nowhere})
 
     def _steps(self) -> int:
         return STEP
@@ -135,16 +141,58 @@ class PartDriver(TileDriver):
         super()._block(block)
 
     def _meet_rows(self, row: Reg, count: Reg) -> None:
-        """Where a strip of A is packed: in a place of its own, where all parts of columns of a unit share it."""
+        """A strip of A in tiles: what of it was not packed ahead is now, and the next is begun."""
         b, args = self.b, self.args
         kept = b.compare("ne", args["a_kept"], b.int(0))
+        along = b.op("or", b.cast(self.a_in_place, I64), self.a_transposing)
+        packed = self._strip_place(row, kept)
+        self.rows_a = packed, b.int(LINE_BYTES), b.int(SLOT_BYTES), self.apart
+        share = ceiling(b, b.int(PAIR), b.mul(b.int(len(ORDER)), ceiling(b, self.columns, b.int(PAIR))))
+        self.job = self.next, self.next_tops, share
+        with (b.when(b.op("or", self.first_part, b.op("not", kept))),
+              b.when_else(b.compare("ne", along, b.int(0))) as otherwise):
+            with b.when(b.compare("eq", row, b.int(0))):
+                self._begin(row, packed)
+            b.call(REST, (self.next, self.next_tops))
+            with b.when(b.compare("ge", self.length, b.int(STEP))):
+                b.call(FOLD, (self.next_tops, b.gep(self.sizes_a, row, "u32")))
+            self._pack_short_step(row, count, packed)
+            after = b.add(row, b.int(PAIR))
+            with b.when(b.compare("lt", after, self.rows)):
+                self._begin(after, self._strip_place(after, kept))
+            otherwise()
+            self._pack(False, self.a, b.gep(args.scratch("rows_a"), row, "i64"), count, packed, row)
+
+    def _pack_short_step(self, row: Reg, count: Reg, packed: Reg) -> None:
+        """The last step of a strip, where it is not a whole one: those are packed ahead."""
+        b, args = self.b, self.args
+        tile = b.op("div", self.length, b.int(STEP))
+        k = b.mul(tile, b.int(STEP))
+        with b.when(b.compare("lt", k, self.length)), b.loop(b.int(0), count, b.int(SIDE)) as first:
+            group, at = b.op("div", first, b.int(SIDE)), b.add(row, first)
+            place = b.add(b.mul(group, self.apart), b.mul(tile, b.int(SLOT_BYTES)))
+            self._pack_tile(False, at, (
+                self.a, b.gep(args.scratch("rows_a"), at, "i64"), b.op("min", b.int(SIDE), b.sub(count, first)),
+                b.gep(args.scratch("k_a"), k, "i64"), b.sub(self.length, k), b.int(1), b.gep(packed, place, "i8")))
+
+    def _strip_place(self, row: Reg, kept: Reg) -> Reg:
+        """Where a strip of A is packed: one of two places, or one of its own where all parts of columns of a unit
+        share it."""
+        b = self.b
         groups = b.mul(ceiling(b, self.rows, b.int(PAIR)), b.int(PAIR // SIDE))
         before = b.mul(b.mul(b.op("div", self.start, b.int(STEP)), b.int(SLOT_BYTES)), groups)
         before = b.add(before, b.mul(b.op("div", row, b.int(SIDE)), self.apart))
-        packed = b.gep(args.scratch("packed_a"), b.select(kept, before, b.int(0)), "i8")
-        self.rows_a = packed, b.int(LINE_BYTES), b.int(SLOT_BYTES), self.apart
-        with b.when(b.op("or", self.first_part, b.op("not", kept))):
-            self._pack(False, self.a, b.gep(args.scratch("rows_a"), row, "i64"), count, packed, row)
+        other = b.mul(b.op("rem", b.op("div", row, b.int(SIDE)), b.int(2 * PAIR // SIDE)), self.apart)
+        return b.gep(self.args.scratch("packed_a"), b.select(kept, before, other), "i8")
+
+    def _begin(self, row: Reg, packed: Reg) -> None:
+        """Begin with a strip."""
+        b = self.b
+        steps = b.op("div", self.length, b.int(STEP))
+        b.store(b.const(0, BITS), self.next_tops)
+        begin(b, self.next, {"left": b.mul(steps, b.int(PAIR)), "steps": steps, "apart": self.apart,
+                            "source": self.a, "k_table": self.args.scratch("k_a"), "target": packed,
+                            "offsets": b.gep(self.args.scratch("rows_a"), row, "i64")})
 
     def _pack_tile(self, is_b: bool, first: Reg, given: tuple[Reg, ...]) -> None:
         sizes = self.b.gep(self.sizes_b if is_b else self.sizes_a, first, "u32")
@@ -162,8 +210,8 @@ class PartDriver(TileDriver):
         with b.loop(b.int(0), columns, b.int(PAIR)) as j:
             self._multiply(count, b.add(column, j), b.gep(target, j, "f32"), width, tile, b.int(self.near))
         done = b.compare("ge", b.add(tile, b.int(self.near)), self.tiles)
-        with b.when(b.op("and", done, b.op("or", later, self.last_block))):
-            b.call("settle", (stage, fresh, width, count, columns, self.later))
+        with b.when(b.op("and", done, later)):
+            b.call(ADD, (stage, fresh, width, count, columns))
         with b.when(b.op("and", self.last_block, done)):
             sizes = [b.load(BITS, b.gep(self.sizes_a, b.add(row, b.int(i)), "u32")) for i in range(0, PAIR, SIDE)]
             sizes += [b.load(BITS, b.gep(self.sizes_b, b.add(column, b.int(j)), "u32")) for j in range(0, GROUP, SIDE)]

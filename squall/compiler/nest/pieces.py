@@ -18,18 +18,17 @@ STEP = 32  # of the summed dimension
 PARTS = 3
 WORDS = SIDE * SIDE
 HUGE = 0x7F7F7FFF  # bits of the largest number that rounds to a finite bfloat16; those above have no parts
-VECTOR, BITS = Type("f32", SIDE), Type("u32", SIDE)
+VECTOR, BITS, HALVES = Type("f32", SIDE), Type("u32", SIDE), Type("u16", 2 * SIDE)
 HIGH, HALF, SIZE = 0xFFFF0000, 0x8000, 0x7FFFFFFF
 # Parts of A and of B in the order they are multiplied, smallest products first: one of both stays from one to the next.
 ORDER = ((2, 0), (1, 0), (1, 1), (0, 1), (0, 2), (0, 0))
 
 
-def _part(b: Builder, x: Reg, nearest: bool) -> Reg:
-    """The bits of the bfloat16 in a float32's upper half: the nearest, or the next towards zero."""
-    bits = b.bitcast(x, BITS)
-    if nearest:
-        bits = b.add(bits, b.const(HALF, BITS))
-    return b.op("and", bits, b.const(HIGH, BITS))
+def _upper(b: Builder, low: Reg, high: Reg) -> Reg:
+    """Words of the upper halves of two vectors' words."""
+    low, high = (b.bitcast(x, HALVES) for x in (low, high))
+    index = tuple(2 * (i // 2) + 1 + (2 * SIDE if i & 1 else 0) for i in range(2 * SIDE))
+    return b.bitcast(b.shuffle(low, high, index), BITS)
 
 
 def split(b: Builder, first: Reg, second: Reg, nearest: bool) -> list[Reg]:
@@ -38,13 +37,16 @@ def split(b: Builder, first: Reg, second: Reg, nearest: bool) -> list[Reg]:
     Rounding to the nearest leaves products out that are smaller and of either sign; of weights, which are many and meet
     values that were rounded, cutting is as good.
     """
-    words, sixteen = [], b.const(16, BITS)
+    words, pair = [], (first, second)
     for part in range(PARTS):
         last = part == PARTS - 1  # what is left fits, whatever is done to the bits behind
-        heads = [_part(b, x, nearest and not last) for x in (first, second)]
-        words.append(b.op("or", b.op("shr", heads[0], sixteen), heads[1]))
+        bits = tuple(b.bitcast(x, BITS) for x in pair)
+        if nearest and not last:
+            bits = tuple(b.add(x, b.const(HALF, BITS)) for x in bits)
+        words.append(_upper(b, *bits))
         if not last:
-            first, second = (b.sub(x, b.bitcast(h, VECTOR)) for x, h in zip((first, second), heads, strict=True))
+            heads = (b.op("and", x, b.const(HIGH, BITS)) for x in bits)
+            pair = tuple(b.sub(x, b.bitcast(h, VECTOR)) for x, h in zip(pair, heads, strict=True))
     return words
 
 

@@ -11,6 +11,11 @@ from squall.compiler.nest.pack import transpose
 from squall.ir.linear import I64, PTR, Builder, Function, Reg, Type
 
 
+def unsigned_zero(b: Builder, sums: Reg) -> Reg:
+    """A product that underflows may leave -0.0: no sum of the nest is that, `simplify` relies on it."""
+    return b.add(sums, b.const(0.0, sums.type)) if sums.type.is_float else sums
+
+
 def _consecutive(b: Builder, table: Reg, lanes: int) -> Reg:
     """Whether `lanes` entries of an offset table count up by one."""
     held = b.load(Type("i64", lanes), table)
@@ -19,7 +24,7 @@ def _consecutive(b: Builder, table: Reg, lanes: int) -> Reg:
 
 
 def _element(b: Builder, stage: Reg, target: Reg, scalar: str, accumulate: str) -> None:
-    b.store(b.cast(b.load(Type(accumulate), stage), Type(scalar)), target)
+    b.store(b.cast(unsigned_zero(b, b.load(Type(accumulate), stage)), Type(scalar)), target)
 
 
 def store_rows(isa: Isa, scalar: str, accumulate: str) -> Function:
@@ -37,7 +42,7 @@ def store_rows(isa: Isa, scalar: str, accumulate: str) -> Function:
             source = b.gep(stage, b.add(b.mul(i, width), j), accumulate)
             row = b.gep(c, b.load(I64, b.gep(row_offsets, i, "i64")), scalar)
             with b.when_else(b.get(whole)) as otherwise:
-                value = b.load(Type(accumulate, lanes), source)
+                value = unsigned_zero(b, b.load(Type(accumulate, lanes), source))
                 b.store(b.cast(value, Type(scalar, lanes)), b.gep(row, first, scalar))
                 otherwise()
                 with b.loop(b.int(0), b.op("min", left, b.int(lanes))) as t:
@@ -63,7 +68,7 @@ def store_lines(isa: Isa, scalar: str, accumulate: str) -> Function:
             source = b.gep(stage, b.mul(i, width), accumulate)
             target = b.gep(c, b.add(b.load(I64, b.gep(row_offsets, i, "i64")), first), scalar)
             with b.loop(b.int(0), columns, b.int(lanes)) as j:
-                value = b.load(Type(accumulate, lanes), b.gep(source, j, accumulate))
+                value = unsigned_zero(b, b.load(Type(accumulate, lanes), b.gep(source, j, accumulate)))
                 b.store(b.cast(value, Type(scalar, lanes)), b.gep(target, j, scalar))
         otherwise()
         b.call("store_rows", b.parameters)
@@ -99,7 +104,8 @@ def _store_square(b: Builder, isa: Isa, scalar: str, accumulate: str, source: Re
                   columns: Reg, count: Reg) -> None:
     """Read a square of the stage (its rows are padded to whole vectors), write its valid columns as rows of C."""
     lanes = isa.lanes(accumulate)
-    square = [b.load(Type(accumulate, lanes), b.gep(source, b.mul(b.int(r), width), accumulate)) for r in range(lanes)]
+    square = [unsigned_zero(b, b.load(Type(accumulate, lanes), b.gep(source, b.mul(b.int(r), width), accumulate)))
+              for r in range(lanes)]
     for t, value in enumerate(transpose(b, square)):
         with b.when(b.compare("lt", b.int(t), count)):
             offset = b.load(I64, b.gep(columns, b.int(t), "i64"))

@@ -40,15 +40,17 @@ DOTS_CYCLES = 200.0  # of the same by sums of a few products
 # cycles per element packed: by the lines of a tile, by its words, one by one; of one that is loaded where it lies
 LINES, TURNED, ELEMENTS, NEAR = 0.06, 0.14, 2.5, 0.02
 STORE, STORE_TRANSPOSED = 0.1, 0.3
-PART_CYCLES, PART_LINES, PART_TURNED, PART_ELEMENTS = 115.0, 0.7, 1.2, 1.6  # the same of float32 in parts
+PART_CYCLES, PART_LINES, PART_TURNED, PART_ELEMENTS = 115.0, 0.4, 1.2, 1.6  # the same of float32 in parts
 PART_CROWDED, PART_PASS = 0.8, 0.95  # more where lines across crowd into few sets; to read parts of A from afar
 
 
 # Float32 in parts: the least extents of rows, columns and k, and multiply-adds, from which it is worth it, and what
 # whole tiles may multiply in addition; fewer rows (or columns) than PART_FEW do not pay for packing an operand of more
-# elements than PART_BIG.
+# elements than PART_BIG, unless there are at least NARROW_MANY of the others and k is short, as where many samples
+# meet a layer's weights: a few columns, down to more than a tile's, are worth it there, whole or not.
 PART_LEAST, PART_WORK, PART_WASTE = 64, 1 << 19, 1.2
 PART_FEW, PART_BIG = 96, 5 << 17
+NARROW_MANY, NARROW_DEPTHS = 256, (STEP, 256)
 PART_KEPT_BYTES, PART_KEPT_ROWS = 1 << 24, 256  # of parts of A that a unit keeps; not fewer rows than this for its sake
 # parts of kept weights are half as large again as those: beyond so many bytes reading them takes as long as packing
 PART_AFAR_BYTES, PART_READ = 1 << 23, 1.3
@@ -84,10 +86,12 @@ def fits_parts(contraction: Contraction) -> bool:
         return False
     rows, columns, depth = (prod(d.extent for d in contraction.dims if d.kind == kind) for kind in "mnk")
     whole = -(-rows // SIDE) * SIDE * -(-columns // SIDE) * SIDE * -(-depth // STEP) * STEP
-    work, few = rows * columns * depth, min(rows, columns)
+    work, (few, many) = rows * columns * depth, sorted((rows, columns))
+    if SIDE < few < PART_FEW and many >= NARROW_MANY and NARROW_DEPTHS[0] <= depth <= NARROW_DEPTHS[1]:
+        return work >= PART_WORK and -(-depth // STEP) * STEP <= PART_WASTE * depth
     if min(few, depth) < PART_LEAST or work < PART_WORK or whole > PART_WASTE * work:
         return False
-    return few >= PART_FEW or max(rows, columns) * depth <= PART_BIG
+    return few >= PART_FEW or many * depth <= PART_BIG
 
 
 def part_depth(depth: int) -> int:
@@ -203,7 +207,7 @@ def tile_scratch(choice: Choice, form: Form) -> dict[str, int]:
     own = {} if not form.tail else {
         "sizes_a": 4 * rows, "sizes_b": 4 * columns,
         "sums": 4 * PAIR * columns * (oriented.extent("k") > choice.block_depth)}
-    packed_a = PAIR // SIDE * along
+    packed_a = PAIR // SIDE * along * (2 if form.tail else 1)  # a strip of parts is packed while one is multiplied
     if is_kept(choice):
         packed_a = rows // SIDE * -(-oriented.extent("k") // form.steps) * form.slot
     packed_b = (choice.b_mode != words.PREPACKED) * columns // SIDE * along

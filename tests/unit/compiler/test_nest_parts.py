@@ -89,7 +89,8 @@ def dense_bits(problem):
 
 
 @pytest.mark.parametrize("m", [(37,), (5, 7)])
-@pytest.mark.parametrize("k", [((70, 1),), ((3, 50), (28, 1)), ((3, 60), (28, 2)), ((9, 1), (8, 9)), ((2, 3), (40, 7))])
+@pytest.mark.parametrize("k", [((70, 1),), ((3, 50), (28, 1)), ((3, 60), (28, 2)), ((9, 1), (8, 9)), ((2, 3), (40, 7)),
+                               ((3, 100), (32, 1)), ((2, 200), (96, 1))])
 @pytest.mark.parametrize("beside", [1, 2, 400])
 def test_layouts_of_convolutions(m, k, beside):
     """Rows side by side, two apart, far away; steps of k in runs, evenly apart, or neither; on both sides."""
@@ -240,6 +241,8 @@ def test_the_extents_decide():
     assert not taken(rows, columns._replace(extent=63), sums)
     assert not taken(rows, columns, sums._replace(extent=63))
     assert not taken(rows._replace(extent=65), columns, sums._replace(extent=65))
+    assert [product(m, n, 64) for m, n in ((4096, 16), (4096, 17), (23, 4096), (255, 48))] == [False, True, True, False]
+    assert [product(4096, 40, k) for k in (31, 32, 40, 48, 256, 257)] == [False, True, False, False, True, False]
     assert [product(64, 64, k) for k in (64, 128)] == [False, True]
     for m, n in ((95, 3072), (3072, 95)):
         assert not product(m, n, 768)
@@ -249,6 +252,24 @@ def test_the_extents_decide():
     contraction = nest.matmul(64, 64, 640)
     assert [role_for(contraction, tiles) for tiles in ("", nest.DOTS, nest.TILES)] == ["", "", PARTS]
     assert nest.plan(contraction, "avx512", tiles=nest.TILES).steps[0].library.role == PARTS
+
+
+@pytest.mark.parametrize("m", [16, 33, 64, 135])
+@pytest.mark.parametrize("n, k", [(17, 32), (23, 64), (64, 64), (64, 40), (33, 200), (200, 96), (300, 1300)])
+def test_strips_packed_ahead_give_the_bits_of_those_packed_at_once(m, n, k):
+    """Rows that lie along k are packed while others are multiplied, those across it are not. Sizes go along."""
+    along, across = Problem(nest.matmul(m, n, k), 11), Problem(nest.matmul(m, n, k, "f32", True), 11)
+    chance = np.random.default_rng(12)
+    matrix = chance.standard_normal((m, k)).astype("f4") * (10.0 ** chance.integers(-32, 28, (m, 1))).astype("f4")
+    matrix[m // 2, k - 1], matrix[m - 1] = np.inf, 0
+    along.a.data[:], across.a.data[:] = matrix.reshape(-1), matrix.T.reshape(-1)
+    across.b.data[:] = along.b.data
+    with np.errstate(all="ignore"):
+        wanted = bits(across.run(plan(across.contraction, swapped=False)))
+        choice = choose_tiles(along.contraction, ISA, 1, False, False, PARTS)
+        for rows in (32, 96, 256):
+            made = assemble_tiles(along.contraction, ISA, small_blocks(choice, rows, 4096, 64), PARTS)
+            np.testing.assert_array_equal(bits(along.run(made, split=2)), wanted)
 
 
 def test_blocks_of_k_are_a_matter_of_its_extent():
