@@ -80,7 +80,7 @@ def _planned_in(contraction: nest.Contraction, isa: str, threads: int, epilogue:
 def asked_of(step: ContractStep, sizes: dict[str, int], prepacked: bool = False) -> Asked | None:
     """What of a step can be timed; None for products on matrix tiles or dots, which know one way."""
     contraction = _concrete(step, sizes)
-    if role_for(contraction, beside_vectors(step.isa)):
+    if role_for(contraction, step.beside):
         return None
     return Asked(contraction, step.isa, native().state()["threads"], step.epilogue is not None, prepacked)
 
@@ -122,7 +122,7 @@ class Packing(NamedTuple):
 def packing(step: ContractStep, sizes: dict[str, int]) -> Packing | None:
     """How the second operand of a contraction is packed once for many runs, where that is worth it, else None."""
     contraction, threads = _concrete(step, sizes), native().state()["threads"]
-    tiles, epilogue = beside_vectors(step.isa), step.epilogue is not None
+    tiles, epilogue = step.beside, step.epilogue is not None
     if contraction.triangle:
         return None
     plain = _planned(contraction, step.isa, threads, epilogue, tiles)
@@ -170,7 +170,7 @@ def resolve(step: ContractStep, sizes: dict[str, int], packed: int = 0, rows: in
     packs it, if there is that. With `rows`, a unit is to be a block of so many rows; no calls where it cannot be."""
     contraction = _concrete(step, sizes)
     planned = _planned(contraction, step.isa, native().state()["threads"], step.epilogue is not None,
-                       beside_vectors(step.isa), packed != 0)
+                       step.beside, packed != 0)
     if rows:
         by_rows = _by_rows(planned, contraction, step.isa, rows)
         if by_rows is None:

@@ -11,7 +11,7 @@ from math import prod
 from squall.base.shapes import contiguous_strides
 from squall.compiler.attend import attend
 from squall.compiler.attend.lowering import BACKWARD, FORWARD
-from squall.compiler.contract import contraction_of, is_exchanged
+from squall.compiler.contract import beside_vectors, contraction_of, is_exchanged
 from squall.compiler.control import CONTROL
 from squall.compiler.group import Special
 from squall.compiler.lower import sequence_program
@@ -38,7 +38,8 @@ def contract(work: Work, node: Node) -> None:
         a, view_a, b, view_b = b, view_b, a, view_a
     short = node.inputs[0].dtype.short
     words = (pointer(view_a, short), pointer(view_b, short), pointer(home, node.dtype.short))
-    step = ContractStep(contraction_of(node, view_a, view_b, home), words, work.isa, "contract")  # type: ignore[arg-type]
+    made = contraction_of(node, view_a, view_b, home)
+    step = ContractStep(made, words, work.isa, beside_vectors(work.isa), "contract")  # type: ignore[arg-type]
     work.add(Special("contract", [a, b], [step], {home.buffer}), [node], node)
 
 

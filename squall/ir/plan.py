@@ -65,11 +65,14 @@ class ContractStep(NamedTuple):
     """A contraction whose kernel call is laid out once its extents are known: `contraction` is the nest's data with
     size expressions, `operands` the Words of A, B and C. The engine asks the compiler to resolve it for given sizes.
 
-    With an `epilogue`, finished strips go to that program's function, whose args are `words`, and not to C."""
+    `beside` is what it may use beside vectors (`contract.beside_vectors`): a part of what fixes its bits, so of the
+    plan, whenever and for however many threads it is laid out. With an `epilogue`, finished strips go to that program's
+    function, whose args are `words`, and not to C."""
 
     contraction: Any
     operands: tuple[Word, Word, Word]
     isa: str
+    beside: str
     label: str = ""
     epilogue: AnyProgram | None = None
     words: tuple[Word, ...] = ()

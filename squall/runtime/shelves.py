@@ -52,7 +52,7 @@ class Shelves:
                 for start, taken in list(self._taken.items()):
                     at = _first_gap(taken, units.bit_length())
                     wanted = units << max(at, 0)
-                    if at >= 0 and self._taken[start] == taken:  # no handler of a signal was here as well
+                    if at >= 0 and self._taken.get(start) == taken:  # no finalizer or handler was here as well
                         self._taken[start] = taken | wanted
                         return start + at * UNIT
                 start = self._acquire(SHELF)

@@ -94,6 +94,25 @@ def test_older_kernels_keep_bits_as_well(name: str) -> None:
         assert found["1 threads"] != in_parts
 
 
+def test_threads_that_change_under_another_option_leave_earlier_plans_their_bits() -> None:
+    """What a plan may use is fixed when it is made, not when it is split for another number of threads."""
+    function, shapes = PROGRAMS["product"]
+    given, before = [draw(*shape) for shape in shapes(112)], sq.get_num_threads()
+    compiled = sq.compile(lambda *xs: function(*xs))
+    try:
+        sq.set_num_threads(1)
+        wanted = bits(function(*given))
+        assert bits(compiled(*given)) == wanted
+        with config.options(isa="avx512"):
+            sq.set_num_threads(2)
+            assert bits(function(*given)) != wanted
+        for threads in (2, 1, 3):
+            sq.set_num_threads(threads)
+            assert bits(function(*given)) == bits(compiled(*given)) == wanted, threads
+    finally:
+        sq.set_num_threads(before)
+
+
 def test_symbolic_sizes_are_decided_when_they_are_known(seen: list) -> None:  # noqa: F811 (the fixture)
     """Rows, columns and k of one compiled program, on both sides of where parts begin."""
     m, n, k = (sq.Dim(name, min=1, max=2000) for name in "mnk")
