@@ -33,7 +33,7 @@ def program(spec: AttentionSpec) -> Program:
     """The kernel, before expansion."""
     made = [*backward.functions(spec, small=True), pieces.split_lines(), pieces.split_pairs()]
     made += pieces_backward.block_products(spec.dropout, backward.is_changed(spec))
-    made += [pieces_backward.gather(), pieces_backward.blank(), pieces_backward.begin_rows()]
+    made += [pieces.add_totals(), pieces_backward.blank(), pieces_backward.begin_rows()]
     made.append(tiles.turn(tiles.target_isa(spec.isa), spec.scalar, scaled=True))
     made += [pieces_backward.largest(s) for s in dict.fromkeys((spec.stored, spec.scalar))]
     return Program((*made, _Entry(spec).build()), "attention_backward")
@@ -229,7 +229,7 @@ class _Entry:
         b.call("block_added", self._queries_of(last))
         b.call("block_added", self._keys_of(last))
         for over, fresh, width in ((self.over_k, self.fresh_k, self.features), (self.over_v, self.fresh_v, self.width)):
-            b.call("gather", (b.gep(over, b.mul(self.key, width), u.scalar), fresh, b.mul(self.keys, width)))
+            b.call("add_totals", (b.gep(over, b.mul(self.key, width), u.scalar), fresh, b.mul(self.keys, width)))
 
     # the operands of the five products
     def _scores_of(self, g: Reg) -> tuple[Reg, ...]:
@@ -334,7 +334,7 @@ class _Entry:
     def _gather_queries(self) -> None:
         """Sums of queries' gradients are added up."""
         b = self.b
-        b.call("gather", (self.over_q, self.fresh_q, b.mul(b.mul(self.count, b.int(QUERIES)), self.features)))
+        b.call("add_totals", (self.over_q, self.fresh_q, b.mul(b.mul(self.count, b.int(QUERIES)), self.features)))
 
     def _finish(self, g: Reg) -> None:
         """Store the gradients of a block of queries, which lie features by queries."""

@@ -161,17 +161,6 @@ def begin_rows() -> Function:
     return b.finish()
 
 
-def gather() -> Function:
-    """`gather(target, source, count)`: sums are added to others and forgotten."""
-    b = Builder("gather", (PTR, PTR, I64))
-    target, source, count = b.parameters
-    with b.loop(b.int(0), count, b.int(SIDE)) as i:
-        place, given = b.gep(target, i, "f32"), b.gep(source, i, "f32")
-        b.store(b.add(b.load(VECTOR, place), b.load(VECTOR, given)), place)
-        b.store(b.const(0.0, VECTOR), given)
-    return b.finish()
-
-
 def blank() -> Function:
     """`blank(scores, rows, columns)`: minus infinity beyond so many queries, and beyond so many keys."""
     b = Builder("blank", (PTR, I64, I64))

@@ -17,7 +17,7 @@ from squall.compiler.nest.isa import ISAS, Isa
 from squall.compiler.nest.pack import lie_side_by_side
 from squall.compiler.nest.store import store_lines, store_rows, store_transposed, unsigned_zero
 from squall.compiler.nest.tables import fill_offsets, find_runs
-from squall.compiler.nest.tile_driver import PAIR, TileDriver, tiled
+from squall.compiler.nest.tile_driver import PAIR, TileDriver, begin_sums, tiled
 from squall.compiler.nest.tile_pack import LINE_BYTES, SIDE, TILE_BYTES, pack_tile
 from squall.ir.linear import I64, PTR, Builder, Function, Program, Reg, Type
 
@@ -115,15 +115,7 @@ def multiply_tiles(library: Library, rows: int, columns: int) -> Function:
     a, line_a, step_a, apart_a, other, apart_b, count, c, stride, adding, *left = b.parameters
     line, results = b.int(LINE_BYTES), [(i, j) for i in range(rows) for j in range(columns)]
 
-    def place(i: int, j: int) -> Reg:
-        return b.gep(b.gep(c, b.mul(stride, b.int(i * SIDE)), "i8"), b.int(j * LINE_BYTES), "i8")
-
-    with b.when_else(b.compare("ne", adding, b.int(0))) as otherwise:
-        for i, j in results:
-            b.emit("tile", None, (place(i, j), stride), ("load", 2 * i + j))
-        otherwise()
-        for i, j in results:
-            b.emit("tile", None, (), ("zero", 2 * i + j))
+    store = begin_sums(b, c, stride, adding, results)
     job = _Job(b, library, left, count)
     with b.loop(b.int(0), count) as t:
         here = b.gep(a, b.mul(t, step_a), "i8")
@@ -137,8 +129,7 @@ def multiply_tiles(library: Library, rows: int, columns: int) -> Function:
         job.finish(t)
     with b.when(b.compare("eq", count, b.int(0))):
         job.finish_all()
-    for i, j in results:
-        b.emit("tile", None, (place(i, j), stride), ("store", 2 * i + j))
+    store()
     return b.finish()
 
 

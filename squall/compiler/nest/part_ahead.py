@@ -44,7 +44,7 @@ class Ahead:
         """Where a row lies, and where its lines go from a step on."""
         b, row = self.b, self.b.get(self.row)
         b.set(self.line, b.gep(self.start, b.load(I64, b.gep(self.offsets, row, "i64")), "f32"))
-        group = b.op("shr", row, b.int(4))
+        group = b.op("div", row, b.int(SIDE))
         line = b.mul(b.op("and", row, b.int(SIDE - 1)), b.int(4 * SIDE))
         at = b.add(b.mul(group, self.apart), b.add(b.mul(step, b.int(self.slot)), line))
         b.set(self.target, b.gep(self.tiles, at, "i8"))

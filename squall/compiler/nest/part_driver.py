@@ -21,7 +21,7 @@ from squall.compiler.nest.part_pack import SLOT_BYTES, pack_parts
 from squall.compiler.nest.pieces import BITS, ORDER, SIDE, STEP, VECTOR
 from squall.compiler.nest.store import store_lines, store_rows, store_transposed
 from squall.compiler.nest.tables import fill_offsets, find_runs
-from squall.compiler.nest.tile_driver import GROUP, PAIR, TileDriver, tiled
+from squall.compiler.nest.tile_driver import GROUP, PAIR, TileDriver, begin_sums, tiled
 from squall.compiler.nest.tile_pack import LINE_BYTES, TILE_BYTES, pack_name
 from squall.ir.linear import I64, PTR, Builder, Function, Program, Reg
 
@@ -37,9 +37,6 @@ def multiply_parts(rows: int, columns: int, mirrored: bool) -> Function:
     order = tuple((y, x) for x, y in ORDER) if mirrored else ORDER
     last = b.sub(count, b.int(1))
 
-    def place(i: int, j: int) -> Reg:
-        return b.gep(b.gep(c, b.mul(stride, b.int(i * SIDE)), "i8"), b.int(j * LINE_BYTES), "i8")
-
     def load(step: Reg, wanted: tuple[int, int], held: tuple[int, int]) -> None:
         sides = ((a, step_a, apart_a, line_a, 4, rows), (other, b.int(SLOT_BYTES), apart_b, line, 6, columns))
         for (start, by, apart, lines, first, n), part, old in zip(sides, wanted, held, strict=True):
@@ -47,12 +44,7 @@ def multiply_parts(rows: int, columns: int, mirrored: bool) -> Function:
                 offset = b.add(b.add(b.mul(step, by), b.mul(apart, b.int(i))), b.int(part * TILE_BYTES))
                 b.emit("tile", None, (b.gep(start, offset, "i8"), lines), ("load", first + i))
 
-    with b.when_else(b.compare("ne", adding, b.int(0))) as otherwise:
-        for i, j in results:
-            b.emit("tile", None, (place(i, j), stride), ("load", 2 * i + j))
-        otherwise()
-        for i, j in results:
-            b.emit("tile", None, (), ("zero", 2 * i + j))
+    store = begin_sums(b, c, stride, adding, results)
     ahead = Ahead(b, job, tops, SLOT_BYTES) if rows == columns == 2 else None
     with b.when(b.compare("gt", count, b.int(0))):
         load(b.int(0), order[0], (-1, -1))
@@ -68,8 +60,7 @@ def multiply_parts(rows: int, columns: int, mirrored: bool) -> Function:
                 ahead.pack(share)
     if ahead:
         ahead.keep()
-    for i, j in results:
-        b.emit("tile", None, (place(i, j), stride), ("store", 2 * i + j))
+    store()
     return b.finish()
 
 

@@ -12,6 +12,8 @@ of the other driver's, by its blocks of k.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from squall.compiler.nest import arguments as words
 from squall.compiler.nest.common import Library, ceiling, fill
 from squall.compiler.nest.dots import PREPARE, multiply_dots, prepare
@@ -20,7 +22,7 @@ from squall.compiler.nest.isa import ISAS, Isa, Tile
 from squall.compiler.nest.store import store_lines, store_rows, store_transposed
 from squall.compiler.nest.tables import fill_offsets, find_runs
 from squall.compiler.nest.tile_pack import LINE_BYTES, SIDE, TILE_BYTES, pack_name, pack_tile, tile_steps
-from squall.ir.linear import BOOL, BYTES, I64, Function, Instr, Program, Reg
+from squall.ir.linear import BOOL, BYTES, I64, Builder, Function, Instr, Program, Reg
 
 # the roles of libraries: by matrix tiles, by sums of a few products, by tiles of parts of float32 (`part_driver`)
 TILES, DOTS, PARTS = "tiles", "dots", "parts"
@@ -45,6 +47,26 @@ def build_dots(library: Library) -> Program:
                    for make in (store_rows, store_lines, store_transposed)), prepare(library.dtype)]
     entry = TileDriver(isa, library).build()
     return Program((*functions, entry), entry.name)
+
+
+def begin_sums(b: Builder, c: Reg, stride: Reg, adding: Reg, results: list[tuple[int, int]]) -> Callable[[], None]:
+    """Tiles of sums, numbered 2 i + j: what C holds where `adding`, else zeros. Gives what stores them; C's rows are
+    `stride` bytes apart."""
+    def place(i: int, j: int) -> Reg:
+        return b.gep(b.gep(c, b.mul(stride, b.int(i * SIDE)), "i8"), b.int(j * LINE_BYTES), "i8")
+
+    with b.when_else(b.compare("ne", adding, b.int(0))) as otherwise:
+        for i, j in results:
+            b.emit("tile", None, (place(i, j), stride), ("load", 2 * i + j))
+        otherwise()
+        for i, j in results:
+            b.emit("tile", None, (), ("zero", 2 * i + j))
+
+    def store() -> None:
+        for i, j in results:
+            b.emit("tile", None, (place(i, j), stride), ("store", 2 * i + j))
+
+    return store
 
 
 class TileDriver(Driver):

@@ -225,6 +225,20 @@ def test_zeros_and_small_numbers(fill, other):
     np.testing.assert_allclose(got, problem.reference(), rtol=3e-5, atol=1e-43)
 
 
+@pytest.mark.parametrize("transposed", [False, True])
+def test_a_sum_that_underflows_leaves_no_negative_zero(transposed):
+    """Of rows and columns whose largest numbers parts can tell: tiles flush such a sum to -0.0."""
+    problem = Problem(nest.matmul(40, 50, 64), 4)
+    a, b = problem.a.data.reshape(40, 64), problem.b.data.reshape(64, 50)
+    a[:], b[:] = 0, 2.0**-63
+    a[:, 0], b[0] = 1.0, 0.0
+    a[:, 1], a[:, 40] = 1.5 * 2.0**-63, -1.75 * 2.0**-63  # one step of k and another
+    assert not told_by_chains(problem).any()
+    choice = choose_tiles(problem.contraction, ISA, 1, False, transposed, PARTS)
+    got = problem.run(assemble_tiles(problem.contraction, ISA, choice, PARTS))
+    assert (got == 0).all() and not np.signbit(got).any()
+
+
 def test_the_extents_decide():
     def taken(*dims):
         return fits_parts(Contraction("f32", "f32", dims))
